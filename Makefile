@@ -1,0 +1,37 @@
+# Everything runs in .venv of this clone; each target sets up what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint format bench clean
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: .venv/.installed  ## render a product line, export, calibrate, inspect; pictures in edge-ad-demo/
+	$(BIN)/edge-ad demo --force
+
+test: .venv/.installed
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: .venv/.installed
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/file_lengths.py
+
+format: .venv/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.installed
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv edge-ad-demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,219 @@
+"""Reads a bundle, strictly: nothing of it is used before its hash was checked."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from edge_ad.bundle.records import (
+    CALIBRATION_FORMAT,
+    FORMAT,
+    CalibrationRecord,
+    FileEntry,
+    Geometry,
+    Manifest,
+    Variant,
+)
+from edge_ad.bundle.seal import broken_seal
+from edge_ad.bundle.store import Store, check_name, open_store
+from edge_ad.engines.base import Artefact
+from edge_ad.errors import BundleFormatError, BundleIntegrityError, CalibrationError, InputError
+
+__all__ = ["MANIFEST", "Bundle", "calibration_name", "hash_geometry"]
+
+MANIFEST = "manifest.json"
+
+_R = TypeVar("_R", Manifest, CalibrationRecord)
+
+
+class _Header(msgspec.Struct):
+    format: str
+    seal: str
+
+
+class Bundle:
+    """An opened bundle. The manifest is checked; the other files are checked when they are read."""
+
+    def __init__(self, path: Path, store: Store, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._store = store
+
+    @classmethod
+    def open(cls, path: str | Path) -> Bundle:
+        """Opens the bundle at ``path``, a folder or a zip file.
+
+        Raises:
+            InputError: nothing is there.
+            BundleFormatError: not a bundle, a newer format, a missing, unknown or wrong field.
+            BundleIntegrityError: the manifest was changed or names a file outside the bundle.
+        """
+        path = Path(path)
+        store = open_store(path)
+        try:
+            data = store.read(MANIFEST)
+        except BundleIntegrityError as error:
+            raise BundleFormatError(f"{path} is no bundle: {error}") from None
+        manifest = _parse(data, Manifest, FORMAT, f"{MANIFEST} of {path}")
+        _check_manifest(manifest)
+        return cls(path, store, manifest)
+
+    def variant(self, variant_id: str | None = None) -> Variant:
+        """The variant of that id, the default one for ``None``."""
+        wanted = variant_id or self.manifest.default_variant
+        for variant in self.manifest.variants:
+            if variant.id == wanted:
+                return variant
+        ids = ", ".join(v.id for v in self.manifest.variants)
+        raise InputError(f"the bundle {self.path} has no variant {wanted!r}: choose one of {ids}")
+
+    def read(self, name: str) -> bytes:
+        """One file of the bundle, its SHA-256 checked."""
+        data = self._store.read(name)
+        found = hashlib.sha256(data).hexdigest()
+        if found != self._entry(name).sha256:
+            raise self._changed(name, found)
+        return data
+
+    def artefact(self, variant: Variant) -> Artefact:
+        """The variant's model files, checked: a path where they lie on disk, else bytes."""
+        names = self.artefact_files(variant)
+        weights = next((name for name in names if name.endswith(".bin")), None)
+        path = self._store.file(variant.model)
+        if path is None:
+            return Artefact(self.read(variant.model), None if weights is None else self.read(weights))
+        for name in names:
+            self.check_file(name)
+        return Artefact(path)
+
+    def artefact_files(self, variant: Variant) -> tuple[str, ...]:
+        """The names of the files that make up the variant's model, sorted."""
+        folder = variant.model.rpartition("/")[0] + "/"
+        return tuple(sorted(name for name in self.manifest.files if name.startswith(folder)))
+
+    def artefact_sha256(self, variant: Variant) -> str:
+        """What a calibration is bound to: the SHA-256 over names and hashes of the model's files."""
+        lines = (f"{name} {self._entry(name).sha256}\n" for name in self.artefact_files(variant))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @property
+    def geometry_sha256(self) -> str:
+        """The other thing that a calibration is bound to: the geometry record and the ignore mask."""
+        ignore = self.manifest.geometry.ignore
+        return hash_geometry(self.manifest.geometry, None if ignore is None else self._entry(ignore))
+
+    def calibration(self, variant: Variant) -> CalibrationRecord | None:
+        """The variant's calibration, ``None`` where there is none.
+
+        Raises:
+            CalibrationError: it was made for another artefact or geometry, or it was changed.
+        """
+        name = calibration_name(variant)
+        where = self._store.file(name)
+        try:
+            data = self._store.read(name)
+        except BundleIntegrityError:
+            if where is None or not where.exists():
+                return None
+            raise
+        record = _parse(data, CalibrationRecord, CALIBRATION_FORMAT, f"{name} of {self.path}")
+        for what, found, expected in (
+            ("variant", record.variant, variant.id),
+            ("artefact", record.artefact_sha256, self.artefact_sha256(variant)),
+            ("geometry", record.geometry_sha256, self.geometry_sha256),
+        ):
+            if found != expected:
+                raise CalibrationError(
+                    f"{name} was made for another {what}: expected {expected[:16]}, found {found[:16]}; "
+                    "run  edge-ad calibrate  again"
+                )
+        return record
+
+    def check_file(self, name: str) -> None:
+        """Raises :class:`BundleIntegrityError` unless the file is there and unchanged."""
+        path = self._store.file(name)
+        if path is None:
+            self.read(name)
+            return
+        try:
+            with path.open("rb") as file:
+                found = hashlib.sha256()
+                while block := file.read(1 << 20):
+                    found.update(block)
+        except OSError as error:
+            raise BundleIntegrityError(f"{name} of {self.path} cannot be read: {error.strerror}") from error
+        if found.hexdigest() != self._entry(name).sha256:
+            raise self._changed(name, found.hexdigest())
+
+    def _entry(self, name: str) -> FileEntry:
+        try:
+            return self.manifest.files[name]
+        except KeyError:
+            raise BundleIntegrityError(f"{name} is not listed in the manifest of {self.path}") from None
+
+    def _changed(self, name: str, found: str) -> BundleIntegrityError:
+        expected = self._entry(name).sha256
+        return BundleIntegrityError(
+            f"{name} of {self.path} was changed: expected SHA-256 {expected[:16]}…, found {found[:16]}…; "
+            "copy the bundle again or export it anew"
+        )
+
+
+def calibration_name(variant: Variant) -> str:
+    """Where the variant's calibration lies in the bundle."""
+    return f"{variant.model.rpartition('/')[0]}/calibration.json"
+
+
+def hash_geometry(geometry: Geometry, mask: FileEntry | None) -> str:
+    """SHA-256 over the geometry record and the content of its ignore mask."""
+    digest = hashlib.sha256(msgspec.json.encode(geometry))
+    digest.update((mask.sha256 if mask else "").encode())
+    return digest.hexdigest()
+
+
+def _parse(data: bytes, record: type[_R], known: str, what: str) -> _R:
+    try:
+        header = msgspec.json.decode(data, type=_Header)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleFormatError(f"{what} is damaged or no such file: {error}") from None
+    if header.format != known:
+        raise BundleFormatError(
+            f"{what} has the format {header.format!r}, expected {known!r}: "
+            "update edge-ad on this machine, or export the bundle with this version"
+        )
+    if problem := broken_seal(data, header.seal):
+        raise BundleIntegrityError(f"{what} was changed: {problem}")
+    try:
+        return msgspec.json.decode(data, type=record)
+    except msgspec.DecodeError as error:
+        raise BundleFormatError(f"{what} is wrong: {error}") from None
+
+
+def _check_manifest(manifest: Manifest) -> None:
+    """What the types cannot say: names stay inside, and what is named is listed."""
+    for name in manifest.files:
+        check_name(name)
+    named = {variant.model: f"variant {variant.id}" for variant in manifest.variants}
+    named |= dict.fromkeys(manifest.golden.frames, "golden frames")
+    named |= dict.fromkeys(manifest.golden.expected.values(), "golden expectations")
+    if manifest.geometry.ignore is not None:
+        named[manifest.geometry.ignore] = "ignore mask"
+    for name, what in named.items():
+        check_name(name)
+        if name not in manifest.files:
+            raise BundleFormatError(f"the manifest names {name} ({what}) but lists no hash for it")
+    ids = [variant.id for variant in manifest.variants]
+    if len(set(ids)) != len(ids):
+        raise BundleFormatError(f"the manifest names a variant twice: {', '.join(ids)}")
+    for variant in manifest.variants:
+        if variant.model.rpartition("/")[0] != f"variants/{variant.id}":
+            raise BundleFormatError(
+                f"variant {variant.id} keeps its model at {variant.model}, expected variants/{variant.id}/"
+            )
+        if variant.id not in manifest.golden.expected:
+            raise BundleFormatError(f"the manifest has no golden scores for variant {variant.id}")
+    if manifest.default_variant not in ids:
+        raise BundleFormatError(f"the default variant {manifest.default_variant!r} is none of {', '.join(ids)}")

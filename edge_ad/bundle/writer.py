@@ -1,0 +1,172 @@
+"""Writes bundles: whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from edge_ad.bundle.reader import MANIFEST, Bundle, calibration_name
+from edge_ad.bundle.records import (
+    CALIBRATION_FORMAT,
+    Calibration,
+    CalibrationRecord,
+    FileEntry,
+    Manifest,
+    Variant,
+)
+from edge_ad.bundle.seal import UNSEALED, sealed_json
+from edge_ad.errors import BundleError, InputError, OutputError
+from edge_ad.files import atomic_write, sync_folder
+
+__all__ = ["BundleWriter", "pack", "unpack", "write_calibration"]
+
+
+class BundleWriter:
+    """Builds a bundle in a staging folder beside its target and renames it into place at :meth:`commit`.
+
+    A context manager. Left without a commit, by an error or Ctrl-C, it removes the staging folder and leaves an
+    existing target as it was.
+
+    Raises:
+        InputError: the target exists and ``replace`` is not set, or is something else than a bundle.
+        OutputError: the staging folder cannot be made.
+    """
+
+    def __init__(self, target: Path, *, replace: bool = False) -> None:
+        self._target = target.absolute()
+        if self._target.exists():
+            if not replace:
+                raise InputError(f"{target} exists already: choose another place or say --force to replace it")
+            if not (self._target / MANIFEST).is_file():
+                raise InputError(f"{target} exists and is no bundle: it is not replaced; choose another place")
+        try:
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            self.root = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=self._target.parent))
+        except OSError as error:
+            raise OutputError(f"cannot write beside {target}: {error.strerror}") from error
+
+    def __enter__(self) -> BundleWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
+        if isinstance(error, OSError) and not isinstance(error, OutputError):
+            raise OutputError(f"cannot write the bundle {self._target}: {error.strerror or error}") from error
+
+    def commit(self, manifest: Manifest) -> Bundle:
+        """Hashes every file below :attr:`root`, seals the manifest and renames the folder into place.
+
+        ``files`` and ``seal`` of the manifest given are filled in here.
+        """
+        names = sorted(p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file())
+        files = {name: _entry(self.root / name) for name in names}
+        atomic_write(self.root / MANIFEST, sealed_json(msgspec.structs.replace(manifest, files=files)))
+        Bundle.open(self.root)  # the reader must take what the writer wrote
+        self.root.chmod(0o755)  # mkdtemp made it private
+        _swap(self.root, self._target)
+        return Bundle.open(self._target)
+
+
+def _entry(path: Path) -> FileEntry:
+    with path.open("rb") as file:
+        data = file.read()
+        os.fsync(file.fileno())
+    return FileEntry(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+def _swap(staged: Path, target: Path) -> None:
+    """Renames ``staged`` to ``target``; what was there before goes only when the new one stands."""
+    old = staged.with_name(staged.name + ".old")
+    had_old = target.exists()
+    if had_old:
+        target.replace(old)
+    try:
+        staged.replace(target)
+    except BaseException:
+        if had_old:
+            old.replace(target)
+        raise
+    sync_folder(target.parent)
+    if had_old:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_calibration(bundle: Bundle, variant: Variant, station: str, calibration: Calibration) -> Path:
+    """Adds or replaces the calibration of one station; the other stations' stay.
+
+    A damaged record, or one bound to another artefact or geometry, is replaced: nothing of it holds any more.
+    Returns the file written.
+    """
+    if not bundle.path.is_dir():
+        raise InputError(f"{bundle.path} is packed: run  edge-ad unpack  first, calibrate the folder, pack again")
+    artefact, geometry = bundle.artefact_sha256(variant), bundle.geometry_sha256
+    path = bundle.path / calibration_name(variant)
+    stations: dict[str, Calibration] = {}
+    with contextlib.suppress(BundleError):
+        previous = bundle.calibration(variant)
+        stations |= previous.stations if previous else {}
+    record = CalibrationRecord(
+        format=CALIBRATION_FORMAT,
+        seal=UNSEALED,
+        variant=variant.id,
+        artefact_sha256=artefact,
+        geometry_sha256=geometry,
+        stations=stations | {station: calibration},
+    )
+    atomic_write(path, sealed_json(record))
+    return path
+
+
+def pack(bundle: Bundle, target: Path) -> Path:
+    """Writes the bundle as one zip file, stored uncompressed so that nothing is gained or lost on the way."""
+    names = [MANIFEST, *bundle.manifest.files]
+    names += [n for n in map(calibration_name, bundle.manifest.variants) if (bundle.path / n).is_file()]
+    if not bundle.path.is_dir():
+        raise InputError(f"{bundle.path} is packed already")
+    if target.exists():
+        raise InputError(f"{target} exists already: choose another place")
+    for name in bundle.manifest.files:
+        bundle.check_file(name)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for name in names:
+                archive.write(bundle.path / name, name)
+        Bundle.open(partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return target
+
+
+def unpack(bundle: Bundle, target: Path) -> Bundle:
+    """Writes a packed bundle as a folder, checking every file on the way."""
+    if bundle.path.is_dir():
+        raise InputError(f"{bundle.path} is a folder already")
+    calibrations = {
+        n: r for v in bundle.manifest.variants if (r := bundle.calibration(v)) for n in [calibration_name(v)]
+    }
+    with BundleWriter(target) as writer:
+        for name in bundle.manifest.files:
+            path = writer.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bundle.read(name))
+        unpacked = writer.commit(bundle.manifest)
+        for name, record in calibrations.items():
+            atomic_write(unpacked.path / name, sealed_json(record))
+    return unpacked

@@ -1,0 +1,104 @@
+"""The command ``edge-ad``: its own commands, those of other packages, and one place for errors."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, NoReturn
+
+import click
+
+from edge_ad.errors import EdgeAdError, MissingExtraError, OutputError
+
+__all__ = ["CommandGroup"]
+
+COMMANDS = {
+    "score": "edge_ad.cli.score:score",
+    "verify": "edge_ad.cli.verify:verify",
+    "info": "edge_ad.cli.info:info",
+    "bench": "edge_ad.cli.bench:bench",
+    "pack": "edge_ad.cli.transport:pack",
+    "unpack": "edge_ad.cli.transport:unpack",
+}
+
+# What a command may find missing, and the extra that brings it.
+_EXTRAS = {
+    "matplotlib": "calibration",
+    "scipy": "calibration",
+    "nncf": "export",
+    "onnx": "export",
+    "onnx_ir": "export",
+    "onnxscript": "export",
+    "openvino": "openvino",
+}
+
+INTERRUPTED = 130
+
+
+class CommandGroup(click.Group):
+    """Loads a command when it is asked for, and turns errors into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [*COMMANDS, *sorted(_plugins())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name in COMMANDS:
+            module, _, name = COMMANDS[cmd_name].partition(":")
+            command = getattr(importlib.import_module(module), name)
+        elif cmd_name in (plugins := _plugins()):
+            command = plugins[cmd_name].load()
+        else:
+            return None
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def main(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        *,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """As click's, and every :class:`EdgeAdError` ends the process with its own exit code."""
+        if not standalone_mode:
+            return super().main(args, prog_name, standalone_mode=False, **extra)
+        try:
+            super().main(args, prog_name, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(2)
+        except (click.Abort, KeyboardInterrupt):
+            _fail("interrupted", INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever read our output has gone; what is still buffered must not raise again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        except ModuleNotFoundError as error:
+            root = (error.name or "").partition(".")[0]
+            if root not in _EXTRAS:
+                raise
+            _report(MissingExtraError(root, _EXTRAS[root]))
+        except EdgeAdError as error:
+            _report(error)
+        except OSError as error:
+            _report(OutputError(f"{error.filename or 'the system'}: {error.strerror or error}"))
+        sys.exit(0)
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="edge_ad.commands")}
+
+
+def _report(error: EdgeAdError) -> NoReturn:
+    if os.environ.get("EDGE_AD_DEBUG") == "1":
+        raise error
+    _fail(" ".join(str(error).split()), error.exit_code)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"edge-ad: {message}", err=True)
+    sys.exit(code)

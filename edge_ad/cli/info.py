@@ -1,0 +1,72 @@
+"""``edge-ad info``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from edge_ad.bundle.records import Calibration, Geometry, Manifest, Variant
+from edge_ad.cli.options import as_json, bundle_argument, echo_json
+
+
+@click.command()
+@bundle_argument
+@as_json
+def info(bundle: Path, as_json: bool) -> None:
+    """Say what BUNDLE is: model, geometry, variants, calibrations, provenance."""
+    from edge_ad.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    records = {v.id: opened.calibration(v) for v in opened.manifest.variants}
+    calibrations = {key: record.stations for key, record in records.items() if record}
+    if as_json:
+        manifest = msgspec.to_builtins(opened.manifest)
+        echo_json({"path": str(bundle), "manifest": manifest, "calibrations": calibrations})
+        return
+    for line in _lines(opened.manifest, calibrations):
+        click.echo(line)
+
+
+def _lines(manifest: Manifest, calibrations: dict[str, dict[str, Calibration]]) -> list[str]:
+    model = manifest.input
+    return [
+        f"{manifest.name}@{manifest.version}  {manifest.family}, {manifest.producer}, {manifest.created}",
+        f"input     {model.width}x{model.height}, {'BGR' if model.channels == 3 else 'gray'}",
+        f"geometry  {_geometry(manifest.geometry)}",
+        "variants",
+        *(_variant(v, manifest.default_variant, calibrations.get(v.id, {})) for v in manifest.variants),
+        "provenance",
+        *(f"  {key}: {value}" for key, value in sorted(manifest.provenance.items())),
+    ]
+
+
+def _geometry(geometry: Geometry) -> str:
+    frame, roi, resize = geometry.frame, geometry.roi, geometry.resize
+    parts = [f"frames of {frame.width}x{frame.height}" if frame else "frames of any size"]
+    if roi:
+        parts.append(f"region {roi.width}x{roi.height} at ({roi.x}, {roi.y})")
+    if resize:
+        parts.append(f"{resize.mode} to {resize.width}x{resize.height} ({resize.kernel})")
+    if geometry.tiles:
+        parts.append(f"tiles that overlap by {geometry.tiles.overlap}")
+    if geometry.ignore:
+        parts.append(f"ignore mask {geometry.ignore}")
+    return ", ".join(parts)
+
+
+def _variant(variant: Variant, default: str, stations: dict[str, Calibration]) -> str:
+    fidelity = variant.fidelity
+    heat = f"map {variant.map.width}x{variant.map.height}" if variant.map else "no map"
+    line = (
+        f"  {variant.id}{' (default)' if variant.id == default else ''}: {heat}, "
+        f"{fidelity.size_bytes / 1e6:.1f} MB, {fidelity.latency_ms:.2f} ms where it was exported, "
+        f"rank correlation {fidelity.spearman:.4f}"
+    )
+    for name, made in stations.items():
+        line += (
+            f"\n    calibrated for {name}: threshold {made.image.threshold:.6g}, at most {made.alpha:.3%} "
+            f"false rejects with {made.confidence:.1%} confidence, from {made.image.n} normals"
+        )
+    return line if stations else line + "\n    uncalibrated"

@@ -1,0 +1,265 @@
+"""A bundle at work: frames in, verdicts out."""
+
+from __future__ import annotations
+
+import bisect
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.bundle import DEFAULT_STATION, Bundle, Calibration, Variant
+from edge_ad.engines import EngineInfo, EngineOptions, open_engine
+from edge_ad.errors import BundleFormatError, CalibrationError, EngineError, FrameError, InputError
+from edge_ad.geometry import Preprocessor, find_regions, heatmap
+from edge_ad.golden import replay
+from edge_ad.scoring import Measurement, Scorer
+from edge_ad.verdict import Latency, Reason, Region, State, Verdict
+
+__all__ = ["Detector", "Inspection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A verdict and the map behind it: float32 ``(h', w')``, raw; a view that the next frame overwrites."""
+
+    verdict: Verdict
+    map: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """Whose frame it is."""
+
+    frame_id: int
+    part_id: str | None
+    captured_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """What a calibration makes of a measurement."""
+
+    state: State
+    reason: Reason | None = None
+    p_value: float | None = None
+    threshold: float | None = None
+    pixel_threshold: float | None = None
+    regions: tuple[Region, ...] = ()
+
+
+_UNJUDGED = _Judgement(State.INVALID, Reason.UNCALIBRATED)
+
+
+class Detector:
+    """Scores frames with one variant of a bundle. A context manager; not thread-safe: one per thread.
+
+    Without a calibration there are scores but no verdicts: every frame is ``INVALID(uncalibrated)``.
+    """
+
+    def __init__(self, bundle: Bundle, variant: Variant, scorer: Scorer, calibration: Calibration | None) -> None:
+        self.bundle = bundle
+        self.variant = variant
+        self.scorer = scorer
+        self.calibration = calibration
+        self.station: str | None = None
+        self._name = f"{bundle.manifest.name}@{bundle.manifest.version}"
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | Path | Bundle,
+        variant: str | None = None,
+        station: str | None = None,
+        *,
+        engine: EngineOptions | None = None,
+        self_test: bool = True,
+    ) -> Detector:
+        """Opens a bundle, loads one variant (``None``: the bundle's default) and replays its golden frames.
+
+        Raises:
+            InputError: no bundle there, or no such variant, station or device.
+            BundleError: the bundle is damaged, its calibration belongs to something else, or, with
+                ``self_test``, this device gives other scores than the bundle promises.
+            MissingExtraError: the variant's engine is not installed.
+            EngineError: the engine refuses the model.
+        """
+        opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        chosen = opened.variant(variant)
+        record = opened.calibration(chosen)
+        calibration = None if record is None else _at_station(record.stations, station)
+        if record is None and station is not None:
+            raise InputError(f"{chosen.id} of {opened.path} is not calibrated, so there is no station {station!r}")
+        scorer = open_scorer(opened, chosen, engine)
+        detector = cls(opened, chosen, scorer, calibration)
+        detector.station = station or (DEFAULT_STATION if calibration else None)
+        try:
+            if self_test:
+                replay(opened, chosen, scorer)
+        except BaseException:
+            scorer.close()
+            raise
+        return detector
+
+    def __enter__(self) -> Detector:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the engine's memory back."""
+        self.scorer.close()
+
+    @property
+    def engine(self) -> EngineInfo:
+        """The engine that runs, its version, device, precision and threads."""
+        return self.scorer.engine.info
+
+    def score(
+        self,
+        frame: NDArray[np.uint8],
+        *,
+        frame_id: int = 0,
+        part_id: str | None = None,
+        captured_at: float | None = None,
+    ) -> Verdict:
+        """The verdict on a frame, uint8 ``(H, W, 3)`` BGR or ``(H, W)`` gray, as the camera gave it.
+
+        Never raises on account of the frame: what cannot be scored is ``INVALID`` with its reason.
+        ``captured_at``: seconds since the epoch; ``None``: now.
+        """
+        return self.inspect(frame, frame_id=frame_id, part_id=part_id, captured_at=captured_at).verdict
+
+    def inspect(
+        self,
+        frame: NDArray[np.uint8],
+        *,
+        frame_id: int = 0,
+        part_id: str | None = None,
+        captured_at: float | None = None,
+    ) -> Inspection:
+        """As :meth:`score`, with the anomaly map behind the verdict."""
+        start = time.perf_counter()
+        tag = _Tag(frame_id, part_id, time.time() if captured_at is None else captured_at)
+        try:
+            measured = self.scorer.measure(frame)
+        except FrameError as error:
+            return Inspection(self._invalid(Reason(error.reason), str(error), tag), None)
+        except EngineError as error:
+            return Inspection(self._invalid(Reason.ENGINE_FAILED, str(error), tag), None)
+        return Inspection(self._decide(frame, measured, tag, start), measured.map)
+
+    def invalid(
+        self,
+        reason: Reason,
+        detail: str,
+        *,
+        frame_id: int = 0,
+        part_id: str | None = None,
+        captured_at: float | None = None,
+    ) -> Verdict:
+        """The verdict on a frame that never came or cannot be read."""
+        return self._invalid(reason, detail, _Tag(frame_id, part_id, captured_at or time.time()))
+
+    def heatmap(self, heat: NDArray[np.float32], frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """An inspection's map in camera pixels: float32 ``(H, W)``, NaN where nothing is inspected."""
+        return heatmap(heat, self.scorer.preprocessor.layout(frame))
+
+    def _decide(self, frame: NDArray[np.uint8], measured: Measurement, tag: _Tag, start: float) -> Verdict:
+        begin = time.perf_counter()
+        judged = _UNJUDGED if self.calibration is None else self._judge(frame, measured, self.calibration)
+        end = time.perf_counter()
+        latency = Latency(
+            geometry=measured.geometry_ms,
+            engine=measured.engine_ms,
+            decision=(end - begin) * 1e3,
+            total=(end - start) * 1e3,
+        )
+        return Verdict(
+            state=judged.state,
+            reason=judged.reason,
+            score=measured.score,
+            p_value=judged.p_value,
+            threshold=judged.threshold,
+            pixel_threshold=judged.pixel_threshold,
+            regions=judged.regions,
+            frame_id=tag.frame_id,
+            part_id=tag.part_id,
+            captured_at=tag.captured_at,
+            latency_ms=latency,
+            bundle=self._name,
+            variant=self.variant.id,
+            station=self.station,
+        )
+
+    def _judge(self, frame: NDArray[np.uint8], measured: Measurement, calibration: Calibration) -> _Judgement:
+        threshold = calibration.image.threshold
+        pixel_threshold = calibration.pixel.threshold if calibration.pixel else None
+        regions: tuple[Region, ...] = ()
+        if measured.map is not None and pixel_threshold is not None:
+            regions = find_regions(measured.map, pixel_threshold, self.scorer.preprocessor.layout(frame))
+        return _Judgement(
+            # Asked this way round, anything that does not compare rejects.
+            state=State.ACCEPT if measured.score <= threshold else State.REJECT,
+            p_value=_p_value(calibration.scores, measured.score),
+            threshold=threshold,
+            pixel_threshold=pixel_threshold,
+            regions=regions,
+        )
+
+    def _invalid(self, reason: Reason, detail: str, tag: _Tag) -> Verdict:
+        return Verdict(
+            state=State.INVALID,
+            reason=reason,
+            detail=detail,
+            frame_id=tag.frame_id,
+            part_id=tag.part_id,
+            captured_at=tag.captured_at,
+            bundle=self._name,
+            variant=self.variant.id,
+            station=self.station,
+        )
+
+
+def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None = None) -> Scorer:
+    """Geometry and engine of a variant, without thresholds and without the self-test."""
+    manifest = bundle.manifest
+    mask = None
+    if manifest.geometry.ignore is not None:
+        data = np.frombuffer(bundle.read(manifest.geometry.ignore), np.uint8)
+        mask = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        if mask is None:
+            raise BundleFormatError(f"{manifest.geometry.ignore} of {bundle.path} is no image")
+        mask = mask.astype(np.uint8, copy=False)
+    preprocessor = Preprocessor(manifest.geometry, manifest.input, mask, map_size=variant.map)
+    engine = open_engine(variant.engine, bundle.artefact(variant), options, precision=variant.precision)
+    found, expected = (
+        engine.input.shape[1:],
+        (manifest.input.height, manifest.input.width, manifest.input.channels),
+    )
+    if found != expected:
+        engine.close()
+        raise BundleFormatError(f"{variant.model} of {bundle.path} takes {found}, its manifest says {expected}")
+    return Scorer(preprocessor, engine)
+
+
+def _at_station(stations: dict[str, Calibration], station: str | None) -> Calibration:
+    try:
+        return stations[station or DEFAULT_STATION]
+    except KeyError:
+        names = ", ".join(sorted(stations))
+        raise CalibrationError(
+            f"no calibration for the station {station or DEFAULT_STATION!r}: calibrated are {names}"
+        ) from None
+
+
+def _p_value(normals: tuple[float, ...], score: float) -> float:
+    at_least = len(normals) - bisect.bisect_left(normals, score)
+    return (1 + at_least) / (len(normals) + 1)

@@ -1,0 +1,85 @@
+"""OpenVINO behind the :class:`~edge_ad.engines.base.Engine` protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput
+from edge_ad.engines.contract import check_contract
+from edge_ad.engines.telemetry import switch_off
+from edge_ad.errors import EngineError, InputError, MissingExtraError
+
+__all__ = ["OpenVinoEngine"]
+
+
+def _import() -> Any:
+    switch_off()
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingExtraError("OpenVINO", "openvino") from error
+    return openvino
+
+
+class OpenVinoEngine:
+    """One OpenVINO IR, compiled for one device, with one inference request whose memory every run reuses."""
+
+    def __init__(self, artefact: Artefact, precision: str, options: EngineOptions) -> None:
+        ov = _import()
+        core = ov.Core()
+        if options.device.split(".")[0] not in {d.split(".")[0] for d in core.available_devices}:
+            raise InputError(
+                f"OpenVINO here has no device {options.device}: choose one of {', '.join(core.available_devices)}"
+            )
+        try:
+            model = _read(core, ov, artefact)
+            compiled = core.compile_model(model, options.device, _config(options))
+        except Exception as error:
+            raise EngineError(f"OpenVINO cannot load the model: {' '.join(str(error).split())}") from error
+        shapes = check_contract(
+            {i.any_name: (list(i.shape), i.element_type.get_type_name()) for i in compiled.inputs},
+            {o.any_name: (list(o.shape), o.element_type.get_type_name()) for o in compiled.outputs},
+            uint8="u8",
+            float32="f32",
+        )
+        self.input = np.zeros(shapes.frame, np.uint8)
+        self._request = compiled.create_infer_request()
+        self._request.set_tensor("frame", ov.Tensor(self.input, shared_memory=True))
+        self._score = self._request.get_tensor("score").data
+        self._map = None if shapes.map is None else self._request.get_tensor("map").data
+        threads = compiled.get_property("INFERENCE_NUM_THREADS") if options.device == "CPU" else options.threads
+        self.info = EngineInfo("openvino", ov.__version__, options.device, precision, threads)
+
+    def run(self) -> EngineOutput:
+        try:
+            self._request.infer()
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed on a frame: {' '.join(str(error).split())}") from error
+        return EngineOutput(float(self._score[0]), None if self._map is None else self._map[0])
+
+    def close(self) -> None:
+        del self._score, self._map, self._request
+
+
+def _read(core: Any, ov: Any, artefact: Artefact) -> Any:
+    if isinstance(artefact.model, bytes):
+        weights = np.frombuffer(artefact.weights or b"", np.uint8)
+        return core.read_model(artefact.model, ov.Tensor(weights))
+    return core.read_model(artefact.model)
+
+
+def _config(options: EngineOptions) -> dict[str, str | int]:
+    # OpenVINO's default precision depends on the CPU (bf16 where there is AMX): scores would change with the
+    # machine. f32 is pinned; int8 models carry their own quantization and are not touched by it.
+    config: dict[str, str | int] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "NUM_STREAMS": 1,
+    }
+    if options.threads is not None:
+        config["INFERENCE_NUM_THREADS"] = options.threads
+    if options.cache_dir is not None:
+        config["CACHE_DIR"] = str(options.cache_dir)
+    return config

@@ -1,0 +1,131 @@
+"""Every error that edge-ad raises on purpose.
+
+::
+
+    EdgeAdError
+    ├── InputError (ValueError)               exit 2   an argument, a file or an image is not what was asked for
+    │   ├── FrameError                                 one image cannot be scored; a stream goes on as INVALID
+    │   ├── ModelError                                 a model to import is unreadable or of an unknown contract
+    │   └── NotEnoughNormalsError                      the asked guarantee needs more normals than were given
+    ├── MissingExtraError (ImportError)       exit 2   an optional part is not installed; names the pip command
+    ├── BundleError (ValueError)              exit 3   the bundle is refused
+    │   ├── BundleFormatError                          not a bundle, a newer format, a missing or wrong field
+    │   ├── BundleIntegrityError                       a file is missing, changed or outside the bundle
+    │   ├── CalibrationError                           a calibration made for another artefact or geometry
+    │   └── GoldenError                                this device gives other scores than the bundle promises
+    ├── DeviceError (RuntimeError)            exit 4   something outside edge-ad failed
+    │   ├── EngineError                                the inference engine refused the model or died
+    │   ├── SourceError                                a camera, video or stream failed
+    │   └── OutputError (OSError)                      a result could not be written
+    └── GateError (RuntimeError)              exit 5   a quality gate was not met
+
+A message is one line that says what was expected, what was found and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BundleError",
+    "BundleFormatError",
+    "BundleIntegrityError",
+    "CalibrationError",
+    "DeviceError",
+    "EdgeAdError",
+    "EngineError",
+    "FrameError",
+    "GateError",
+    "GoldenError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "NotEnoughNormalsError",
+    "OutputError",
+    "SourceError",
+]
+
+
+class EdgeAdError(Exception):
+    """The root of the tree. ``exit_code`` is what the command line ends with."""
+
+    exit_code: int = 1
+
+
+class InputError(EdgeAdError, ValueError):
+    """An argument, a file or an image is not what was asked for."""
+
+    exit_code = 2
+
+
+class FrameError(InputError):
+    """One image cannot be scored. ``reason`` is the short code that the verdict carries."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ModelError(InputError):
+    """A model to import is unreadable or of an unknown contract."""
+
+
+class NotEnoughNormalsError(InputError):
+    """The asked guarantee needs more normals. ``needed`` says how many."""
+
+    def __init__(self, needed: int, message: str) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
+class MissingExtraError(EdgeAdError, ImportError):
+    """An optional part of edge-ad is not installed."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed: run  pip install 'edge-ad[{extra}]'")
+
+
+class BundleError(EdgeAdError, ValueError):
+    """The bundle is refused."""
+
+    exit_code = 3
+
+
+class BundleFormatError(BundleError):
+    """Not a bundle, a newer format, a missing or wrong field."""
+
+
+class BundleIntegrityError(BundleError):
+    """A file is missing, changed or outside the bundle."""
+
+
+class CalibrationError(BundleError):
+    """A calibration made for another artefact or geometry."""
+
+
+class GoldenError(BundleError):
+    """This device gives other scores than the bundle promises."""
+
+
+class DeviceError(EdgeAdError, RuntimeError):
+    """Something outside edge-ad failed."""
+
+    exit_code = 4
+
+
+class EngineError(DeviceError):
+    """The inference engine refused the model or died."""
+
+
+class SourceError(DeviceError):
+    """A camera, video or stream failed."""
+
+
+class OutputError(DeviceError, OSError):
+    """A result could not be written."""
+
+
+class GateError(EdgeAdError, RuntimeError):
+    """A quality gate was not met."""
+
+    exit_code = 5

@@ -1,0 +1,74 @@
+"""Writing a file so that it is there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from edge_ad.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["atomic_write", "output_error", "part_file", "sync_folder"]
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space and run again",
+    errno.EDQUOT: "the disk quota is used up: free some space and run again",
+    errno.EFBIG: "the file would be larger than this system allows: raise the limit or write elsewhere",
+    errno.EACCES: "permission denied: choose a place that may be written to",
+    errno.EPERM: "permission denied: choose a place that may be written to",
+    errno.EROFS: "the disk is mounted read-only: choose another place",
+    errno.ENOENT: "its folder does not exist: create it first",
+    errno.ENOTDIR: "a part of its path is a file, not a folder: choose another place",
+    errno.EISDIR: "a folder of that name is in the way: choose another name",
+}
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``, replacing what is there in one step.
+
+    The bytes go to a new file in the same folder, reach the disk (fsync) and are then renamed; the folder is
+    synced too, so that after a power cut there is the old file or the new one. When anything goes wrong,
+    Ctrl-C included, the old file is untouched and nothing else is left behind.
+
+    Raises:
+        OutputError: the file cannot be written; the message says why and what to do.
+    """
+    part = part_file(path)
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def part_file(path: Path) -> Path:
+    """A fresh hidden name beside ``path`` for what is not finished yet; it keeps the suffix.
+
+    Not ``tempfile.mkstemp``: its files are private to the user, and a bundle is read by a service account.
+    """
+    return path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames inside ``folder`` survive a power cut. Raises ``OSError``."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def output_error(path: Path | str, error: OSError) -> OutputError:
+    """The one line for a write that failed: which file, why, what to do."""
+    reason = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+    return OutputError(f"{path}: cannot be written: {reason}")

@@ -1,0 +1,67 @@
+"""From the anomaly map back to camera pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.geometry.layout import Layout
+from edge_ad.verdict import Box, Point, Region
+
+__all__ = ["MAX_REGIONS", "find_regions", "heatmap"]
+
+MAX_REGIONS = 64
+"""A frame that is odd all over would list thousands; the ones with the highest peaks are kept."""
+
+
+def find_regions(heat: NDArray[np.float32], threshold: float, layout: Layout) -> tuple[Region, ...]:
+    """Connected parts (8 neighbours) of a map ``(h', w')`` above the threshold, highest peak first.
+
+    A box covers every camera pixel that its cells touch; the area is that of the cells.
+    """
+    above = (heat > threshold).view(np.uint8)
+    if not above.any():
+        return ()
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
+    regions = [_region(heat, labels, stats[label], label, layout) for label in range(1, count)]
+    regions.sort(key=lambda region: (-region.peak_score, region.box.y, region.box.x))
+    return tuple(regions[:MAX_REGIONS])
+
+
+def _region(
+    heat: NDArray[np.float32], labels: NDArray[np.int32], stat: NDArray[np.int32], label: int, layout: Layout
+) -> Region:
+    left, top, width, height, cells = (int(value) for value in stat)
+    part = (slice(top, top + height), slice(left, left + width))
+    inside = np.where(labels[part] == label, heat[part], np.float32(-np.inf))
+    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+    x0, x1 = layout.x.span(left, width)
+    y0, y1 = layout.y.span(top, height)
+    return Region(
+        box=Box(x=x0, y=y0, width=x1 - x0, height=y1 - y0),
+        area_px=max(round(cells * layout.x.camera_per_cell * layout.y.camera_per_cell), 1),
+        peak=Point(x=layout.x.pixel(left + int(column)), y=layout.y.pixel(top + int(row))),
+        peak_score=float(inside[row, column]),
+    )
+
+
+def heatmap(heat: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
+    """The map ``(h', w')`` interpolated to camera pixels, float32 ``(H, W)``; NaN where nothing is inspected."""
+    x, y = layout.x, layout.y
+    inspected = np.isfinite(heat)
+    filled = np.where(inspected, heat, heat[inspected].min())
+    # OpenCV counts from pixel centres: camera pixel u of the region has its centre at offset + u + 1/2.
+    matrix = np.array(
+        [
+            [x.to_map(1) - x.to_map(0), 0, x.to_map(x.offset + 0.5) - 0.5],
+            [0, y.to_map(1) - y.to_map(0), y.to_map(y.offset + 0.5) - 0.5],
+        ]
+    )
+    size = (x.length, y.length)
+    how = cv2.WARP_INVERSE_MAP
+    region = cv2.warpAffine(filled, matrix, size, flags=cv2.INTER_LINEAR | how, borderMode=cv2.BORDER_REPLICATE)
+    seen = cv2.warpAffine(inspected.view(np.uint8), matrix, size, flags=cv2.INTER_NEAREST | how)
+    out = np.full((layout.height, layout.width), np.nan, np.float32)
+    out[y.offset : y.offset + y.length, x.offset : x.offset + x.length] = np.where(seen == 1, region, np.nan)
+    return out

@@ -1,0 +1,105 @@
+"""Anomaly maps as colour over a picture, on a scale that is tied to the pixel threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["HeatRange", "HeatScale", "overlay"]
+
+_HOT_LEVEL = 128
+_OUTSIDE_SHADE = 0.6
+# Defects seldom lie as far above the threshold as normal pixels lie below it.
+_WARM_WIDTH = 0.6
+# Level 0-255 -> BGR and opacity. Below the pixel threshold a faint blue, from the threshold on yellow to red.
+_LEVELS = (0, _HOT_LEVEL - 1, _HOT_LEVEL, 192, 255)
+_BLUE = (255, 160, 0, 0, 0)
+_GREEN = (120, 220, 230, 120, 0)
+_RED = (0, 0, 255, 255, 235)
+_OPACITY = (0.0, 0.22, 0.5, 0.65, 0.7)
+
+
+@dataclass(frozen=True, slots=True)
+class HeatRange:
+    """What the colours stand for, in map units, ascending.
+
+    Below ``low`` there is no colour, towards ``hot`` a faint cold one; warm colours begin at ``hot``, which is
+    the pixel threshold where there is one, and end at ``high``.
+    """
+
+    low: float
+    hot: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low < self.hot < self.high:
+            raise ValueError(f"expected low < hot < high, found {self.low}, {self.hot}, {self.high}")
+
+
+class HeatScale:
+    """One colour scale for all pictures of a run.
+
+    With a pixel threshold it is the middle of the scale, and the scale's width is how far the threshold lies
+    above the median of the first map, so that a normal part looks calm and a defect looks the same in every
+    picture. Without one, each picture is coloured relative to itself.
+    """
+
+    def __init__(self) -> None:
+        self._width: float | None = None
+
+    def fit(self, heat: NDArray[np.float32], pixel_threshold: float | None) -> HeatRange | None:
+        """The range for this map, (H, W) with NaN outside the inspected area; ``None`` if all of it is outside."""
+        inside = heat[np.isfinite(heat)]
+        if inside.size == 0:
+            return None
+        if pixel_threshold is None:
+            lowest, highest = float(inside.min()), float(inside.max())
+            return _around(lowest + (highest - lowest) / (1 + _WARM_WIDTH), (highest - lowest) / (1 + _WARM_WIDTH))
+        if self._width is None:
+            width = pixel_threshold - float(np.median(inside))
+            if width <= 0:  # most of the picture is anomalous: nothing to learn from
+                return _around(pixel_threshold, abs(pixel_threshold) / 2)
+            self._width = width
+        return _around(pixel_threshold, self._width)
+
+
+def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], heat_range: HeatRange) -> NDArray[np.uint8]:
+    """``image``, (H, W, 3) BGR, under the colours of ``heat``, (H, W); darkened where ``heat`` is NaN."""
+    import cv2
+
+    outside = ~np.isfinite(heat)
+    level = _levels(np.where(outside, np.float32(heat_range.low), heat), heat_range)
+    colour = cv2.applyColorMap(level, _colours())
+    opacity = cv2.LUT(level, _interpolated(_OPACITY))
+    colour[outside] = 0
+    opacity[outside] = _OUTSIDE_SHADE
+    blended: NDArray[np.uint8] = cv2.blendLinear(image, colour, 1 - opacity, opacity)
+    return blended
+
+
+def _levels(heat: NDArray[np.float32], heat_range: HeatRange) -> NDArray[np.uint8]:
+    """0 up to ``low``, 128 at ``hot``, 255 from ``high`` on; never 128 below ``hot``."""
+    cold = (heat - heat_range.low) * ((_HOT_LEVEL - 1) / (heat_range.hot - heat_range.low))
+    warm = _HOT_LEVEL + (heat - heat_range.hot) * ((255 - _HOT_LEVEL) / (heat_range.high - heat_range.hot))
+    level = np.where(heat >= heat_range.hot, np.minimum(warm, 255), np.clip(cold, 0, _HOT_LEVEL - 1))
+    return level.astype(np.uint8)
+
+
+def _colours() -> NDArray[np.uint8]:
+    return np.stack([_interpolated(channel) for channel in (_BLUE, _GREEN, _RED)], axis=-1).astype(np.uint8)
+
+
+def _interpolated(values: tuple[float, ...]) -> NDArray[np.float32]:
+    levels: NDArray[np.float32] = np.interp(np.arange(256), _LEVELS, values).astype(np.float32)
+    return levels
+
+
+def _around(middle: float, width: float) -> HeatRange:
+    # Wide enough to survive rounding where all values are equal.
+    width = max(width, abs(middle) * 1e-6, 1e-12)
+    return HeatRange(middle - width, middle, middle + _WARM_WIDTH * width)

@@ -1,0 +1,10 @@
+"""Where frames come from: images, videos, cameras, network streams."""
+
+from __future__ import annotations
+
+from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.images import read_image
+from edge_ad.sources.listing import list_images
+from edge_ad.sources.opening import open_source
+
+__all__ = ["Frame", "Source", "list_images", "open_source", "read_image"]

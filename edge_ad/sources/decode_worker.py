@@ -1,0 +1,107 @@
+"""``python -m edge_ad.sources.decode_worker``: decodes one video, camera or URL for its parent process.
+
+A decoder works on bytes that nobody vouches for, and some make it crash; here it takes only itself down.
+Standard input: which stream (``wire.SPEC``), and then nothing; when it closes, the parent is gone and this
+process ends at once, even in the middle of a decoder's call. Standard output: ``wire.GREETING`` and frames.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, BinaryIO
+
+import cv2
+import numpy as np
+
+from edge_ad.sources.wire import FRAME, GREETING, SPEC, Ended
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+_OPEN_TIMEOUT_MS = 10_000
+_READ_TIMEOUT_MS = 10_000
+
+
+def main() -> int:
+    """Decode until the stream, the reader or the parent ends; returns the exit status."""
+    output = _claim_output()
+    kind, size = SPEC.unpack(sys.stdin.buffer.read(SPEC.size))
+    name = os.fsdecode(sys.stdin.buffer.read(size))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    capture = _open(name, is_camera=kind == b"i")
+    if not capture.isOpened():
+        return Ended.CANNOT_OPEN
+    _silence(2)  # from here on a decoder may complain about every frame, for days
+    output.write(GREETING.pack(_frame_count(capture), max(capture.get(cv2.CAP_PROP_FPS), 0.0)))
+    output.flush()
+    status = _send_frames(capture, output)
+    # A crash on the way out counts as well: it means that memory was damaged while frames were decoded.
+    capture.release()
+    return status
+
+
+def _claim_output() -> BinaryIO:
+    """Standard output for the frames alone: whatever else is printed to it goes nowhere."""
+    output = os.fdopen(os.dup(1), "wb")
+    _silence(1)
+    return output
+
+
+def _silence(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)
+    os._exit(Ended.CLEANLY)
+
+
+def _open(name: str, *, is_camera: bool) -> cv2.VideoCapture:
+    if is_camera:
+        return cv2.VideoCapture(int(name), cv2.CAP_V4L2)
+    timeouts = [
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+        _OPEN_TIMEOUT_MS,
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+        _READ_TIMEOUT_MS,
+    ]
+    # FFmpeg by name: left to choose, OpenCV takes a name with digits for a numbered series of image files.
+    return cv2.VideoCapture(name, cv2.CAP_FFMPEG, timeouts)
+
+
+def _frame_count(capture: cv2.VideoCapture) -> int:
+    return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+
+
+def _send_frames(capture: cv2.VideoCapture, output: BinaryIO) -> Ended:
+    for captured_at, image in _frames(capture):
+        if image.dtype != np.uint8:
+            return Ended.WRONG_PIXELS
+        height, width = image.shape[:2]
+        channels = 1 if image.ndim == 2 else image.shape[2]
+        output.write(FRAME.pack(height, width, channels, captured_at))
+        output.write(image.data)
+        output.flush()
+    return Ended.CLEANLY
+
+
+def _frames(capture: cv2.VideoCapture) -> Iterator[tuple[float, NDArray[np.generic]]]:
+    """Each frame with its time, in one buffer that the next frame overwrites."""
+    image = None
+    while capture.grab():
+        captured_at = time.time()
+        decoded, image = capture.retrieve(image)
+        if not decoded:
+            return
+        yield captured_at, image
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""One image file -> pixels that can be scored, or the reason why not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_ad.errors import FrameError
+from edge_ad.sources.jpeg import is_jpeg, is_whole_jpeg
+from edge_ad.verdict import Reason
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["read_image"]
+
+_OPAQUE = 255
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """The pixels of an image file as they are stored: uint8, (H, W, 3) BGR or (H, W) gray.
+
+    An EXIF orientation is not applied: the tools that models are trained with (Pillow, torchvision, anomalib)
+    read pixels as stored, and a turned picture would be scored as something the model has never seen.
+    An alpha channel is dropped where it is opaque everywhere, which changes nothing; palettes become colours.
+    Of a file with several pictures the first is read.
+
+    Raises:
+        FrameError: ``unreadable`` (missing, no permission, empty, cut off, not an image), ``wrong_type`` (16
+            bit or float, whose scale would have to be guessed; transparent pixels), ``wrong_shape``.
+    """
+    data = _read(path)
+    pixels = _decode(path, data)
+    if pixels.dtype != np.uint8:
+        raise FrameError(
+            Reason.WRONG_TYPE,
+            f"{path}: expected 8 bits per channel, found {pixels.dtype}: convert it the way the training "
+            "images were converted; a scale is never guessed",
+        )
+    return _without_alpha(path, pixels.astype(np.uint8, copy=False))
+
+
+def _read(path: Path) -> bytes:
+    if path.is_dir():
+        raise FrameError(Reason.UNREADABLE, f"{path}: expected an image file, found a folder")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FrameError(Reason.UNREADABLE, f"{path}: cannot be read: {error.strerror}") from error
+    if not data:
+        raise FrameError(Reason.UNREADABLE, f"{path}: expected an image file, found an empty file")
+    return data
+
+
+def _decode(path: Path, data: bytes) -> NDArray[np.generic]:
+    import cv2
+
+    if is_jpeg(data) and not is_whole_jpeg(data):
+        raise FrameError(Reason.UNREADABLE, f"{path}: the JPEG file is cut off after {len(data)} bytes: copy it again")
+    try:
+        pixels: NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise FrameError(Reason.UNREADABLE, f"{path}: cannot be decoded: {error.err}") from error
+    if pixels is None:
+        raise FrameError(
+            Reason.UNREADABLE,
+            f"{path}: damaged, cut off or not an image: expected PNG, JPEG, BMP, TIFF or WebP",
+        )
+    return pixels
+
+
+def _without_alpha(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if channels == 1:
+        return pixels.reshape(pixels.shape[:2])
+    if channels == 3:
+        return pixels
+    if channels != 4:
+        raise FrameError(Reason.WRONG_SHAPE, f"{path}: expected 1 or 3 channels, found {channels}: convert it")
+    if pixels[..., 3].min() < _OPAQUE:
+        raise FrameError(
+            Reason.WRONG_TYPE,
+            f"{path}: its alpha channel is not opaque everywhere: flatten it onto the background that the "
+            "training images have",
+        )
+    return np.ascontiguousarray(pixels[..., :3])

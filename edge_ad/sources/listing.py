@@ -1,0 +1,89 @@
+"""From a file, a folder or a glob to the image files it names."""
+
+from __future__ import annotations
+
+import glob
+import re
+from pathlib import Path
+
+from edge_ad.errors import InputError
+
+__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "exists", "list_images"]
+
+# Animations and formats of 32-bit pixels are left out: they are no frames of an inspection.
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".avif"}
+    | {".pgm", ".ppm", ".pnm", ".pbm"}
+)
+VIDEO_SUFFIXES = frozenset(
+    {".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv"}
+)
+
+
+def list_images(folder_file_or_glob: str | Path) -> list[Path]:
+    """The image files that are named, in natural order (``9.png`` before ``10.png``).
+
+    A folder gives its own images but not those of its subfolders: beside the pictures of a data set lie its
+    masks, which nobody wants scored. ``folder/**/*`` takes subfolders in. Files without the suffix of an
+    image and hidden files are passed over; a single file is taken whatever its name.
+
+    Raises:
+        InputError: nothing of that name, no image in it, no permission.
+    """
+    path = Path(folder_file_or_glob)
+    if not str(folder_file_or_glob):
+        raise InputError("expected the name of an image, a folder or a glob, found an empty name")
+    if exists(path):
+        return _in_folder(path) if path.is_dir() else [_no_video(path)]
+    if not _is_glob(str(path)):
+        raise InputError(f"{path}: no such file or folder")
+    matches = [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207  absolute ones too
+    images = [match for match in matches if _is_image(match)]
+    if not images:
+        raise InputError(f"{path}: matches {len(matches)} files, none of them an image ({_suffixes()})")
+    return sorted(images, key=_natural)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at ``path``. Raises ``InputError`` where that cannot be found out."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened: {error.strerror}") from error
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be listed: {error.strerror}") from error
+    images = [entry for entry in entries if _is_image(entry)]
+    if images:
+        return sorted(images, key=_natural)
+    subfolders = sum(entry.is_dir() for entry in entries)
+    hint = f"; it has {subfolders} subfolders: take them in with  '{folder}/**/*'" if subfolders else ""
+    raise InputError(f"{folder}: no image in this folder ({_suffixes()}){hint}")
+
+
+def _no_video(path: Path) -> Path:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        raise InputError(f"{path}: expected an image, a folder or a glob, found a video")
+    return path
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _is_glob(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
+def _suffixes() -> str:
+    return " ".join(sorted(IMAGE_SUFFIXES))
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Digits compare as numbers, the rest without regard to case; the name itself decides between equals."""
+    pieces = re.split(r"([0-9]+)", str(path).casefold())
+    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in pieces], str(path)

@@ -1,0 +1,57 @@
+"""What kind of source a name stands for."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from edge_ad.errors import InputError
+from edge_ad.sources.listing import VIDEO_SUFFIXES, exists
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_ad.sources.frame import Source
+
+__all__ = ["open_source"]
+
+Kind = Literal["stills", "video", "camera", "url"]
+
+_KINDS: dict[Kind, str] = {
+    "stills": "edge_ad.sources.stills:open_stills",
+    "video": "edge_ad.sources.video:open_video",
+    "camera": "edge_ad.sources.live:open_camera",
+    "url": "edge_ad.sources.live:open_url",
+}
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def open_source(spec: str | Path) -> Source:
+    """The frames of an image file, a folder of images, a glob, a video file, a camera or a URL.
+
+    Text of digits alone is a camera's index and text with ``://`` is a URL; a file or folder of such a name
+    is reached as ``./0`` or as a ``Path``. A file is a video by its suffix; any other is taken for an image.
+
+    Raises:
+        InputError: nothing of that name, or no image in it.
+        SourceError: the video, camera or URL cannot be opened.
+    """
+    module, _, name = _KINDS[_kind(spec)].partition(":")
+    opener = cast("Callable[[str | Path], Source]", getattr(importlib.import_module(module), name))
+    return opener(spec)
+
+
+def _kind(spec: str | Path) -> Kind:
+    if isinstance(spec, str):
+        if spec.isascii() and spec.isdigit():
+            return "camera"
+        if _URL.match(spec):
+            return "url"
+    path = Path(spec)
+    if path.suffix.lower() not in VIDEO_SUFFIXES or path.is_dir():
+        return "stills"
+    if not exists(path):
+        raise InputError(f"{path}: no such video file")
+    return "video"

@@ -1,0 +1,53 @@
+"""A recording: every frame in order, however long the consumer takes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_ad.errors import FrameError, SourceError
+from edge_ad.sources.decoder import Decoder, Stream
+from edge_ad.sources.frame import Frame, Source
+from edge_ad.verdict import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["VideoSource", "failed_frame", "open_video"]
+
+
+def open_video(spec: str | Path) -> VideoSource:
+    """A video file. Raises ``SourceError`` when it cannot be opened."""
+    # An absolute name, so that FFmpeg cannot take a colon or a dash in it for something else.
+    return VideoSource(Stream(str(Path(spec).absolute()), str(spec)))
+
+
+class VideoSource(Source):
+    """The frames of a recording. Can be iterated once."""
+
+    def __init__(self, stream: Stream, decoder: Decoder | None = None) -> None:
+        self._label = stream.label
+        self._decoder = decoder or Decoder(stream)
+        self.length = self._decoder.frame_count
+        self.fps = self._decoder.fps
+        self.dropped = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        try:
+            while (picture := self._decoder.read()) is not None:
+                yield Frame(picture.image, f"{self._label}#{index}", index, picture.captured_at)
+                index += 1
+        except SourceError as error:
+            yield failed_frame(self._label, index, error)
+            raise
+
+    def close(self) -> None:
+        """End the decoding process."""
+        self._decoder.close()
+
+
+def failed_frame(label: str, index: int, error: SourceError) -> Frame:
+    """The frame that a source gives in place of all that it cannot give any more."""
+    return Frame(None, f"{label}#{index}", index, time.time(), FrameError(Reason.SOURCE_FAILED, str(error)))

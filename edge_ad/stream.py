@@ -1,0 +1,52 @@
+"""Frames of a source through a detector into sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from edge_ad.detector import Detector, Inspection
+from edge_ad.outputs.sink import Sink
+from edge_ad.sources import Frame
+from edge_ad.verdict import Reason, State
+
+__all__ = ["Tally", "inspect_frames"]
+
+
+@dataclass
+class Tally:
+    """How many frames ended in which state."""
+
+    counts: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
+
+    @property
+    def frames(self) -> int:
+        return sum(self.counts.values())
+
+
+def inspect_frames(detector: Detector, frames: Iterable[Frame], sinks: Sequence[Sink], tally: Tally) -> None:
+    """Scores every frame and hands it to every sink; ``tally`` goes on counting, frame ids too.
+
+    A frame that cannot be read or scored is ``INVALID`` and the stream goes on.
+
+    Raises:
+        SourceError: the source failed for good; what came before has been written.
+        OutputError: a sink failed.
+    """
+    wants_heat = any(sink.needs_heat for sink in sinks)
+    for frame in frames:
+        inspected = _inspect(detector, frame, tally.frames)
+        heat = None
+        if wants_heat and frame.image is not None and inspected.map is not None:
+            heat = detector.heatmap(inspected.map, frame.image)
+        for sink in sinks:
+            sink.write(frame, inspected.verdict, heat)
+        tally.counts[inspected.verdict.state] += 1
+
+
+def _inspect(detector: Detector, frame: Frame, frame_id: int) -> Inspection:
+    if frame.image is not None:
+        return detector.inspect(frame.image, frame_id=frame_id, captured_at=frame.captured_at)
+    reason = Reason(frame.error.reason) if frame.error else Reason.UNREADABLE
+    detail = str(frame.error or "no picture")
+    return Inspection(detector.invalid(reason, detail, frame_id=frame_id, captured_at=frame.captured_at), None)

@@ -1,0 +1,93 @@
+"""What the runtime says about one frame."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+__all__ = ["Box", "Latency", "Point", "Reason", "Region", "State", "Verdict"]
+
+
+class State(str, Enum):
+    """Everything that is not ``ACCEPT`` drives the reject output."""
+
+    ACCEPT = "ACCEPT"
+    REJECT = "REJECT"
+    INVALID = "INVALID"
+
+
+class Reason(str, Enum):
+    """Why a frame is ``INVALID``."""
+
+    UNREADABLE = "unreadable"
+    WRONG_SHAPE = "wrong_shape"
+    WRONG_TYPE = "wrong_type"
+    NOT_FINITE = "not_finite"
+    ENGINE_FAILED = "engine_failed"
+    SOURCE_FAILED = "source_failed"
+    UNCALIBRATED = "uncalibrated"
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A pixel of the camera's frame."""
+
+    x: int
+    y: int
+
+
+class Box(msgspec.Struct, frozen=True):
+    """An upright box in pixels of the camera's frame; ``x``, ``y`` is its top left pixel."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Region(msgspec.Struct, frozen=True, kw_only=True):
+    """A connected part of the anomaly map above the pixel threshold, in camera pixels."""
+
+    box: Box
+    area_px: int
+    peak: Point
+    peak_score: float
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """Milliseconds spent on one frame, by stage."""
+
+    geometry: float = 0.0
+    engine: float = 0.0
+    decision: float = 0.0
+    total: float = 0.0
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict on one frame.
+
+    ``score`` is raw and unclamped, higher is more anomalous; ``None`` where no finite score was had.
+    ``p_value`` is the split-conformal p-value ``(1 + #{normals >= score}) / (n + 1)`` against the calibration's
+    held-out normals (Vovk et al. 2005). ``captured_at`` is in seconds since the epoch, UTC.
+    """
+
+    state: State
+    reason: Reason | None = None
+    detail: str | None = None
+    score: float | None = None
+    p_value: float | None = None
+    threshold: float | None = None
+    pixel_threshold: float | None = None
+    regions: tuple[Region, ...] = ()
+    frame_id: int = 0
+    part_id: str | None = None
+    captured_at: float
+    latency_ms: Latency = Latency()
+    bundle: str
+    variant: str
+    station: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """True for ``ACCEPT`` alone: the only state that may let a part pass."""
+        return self.state is State.ACCEPT

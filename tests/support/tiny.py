@@ -1,0 +1,164 @@
+"""A tiny real model in both engines, and bundles made of it without the exporter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from edge_ad.bundle import FORMAT, UNSEALED, BundleWriter, Manifest, Variant
+from edge_ad.bundle.records import Fidelity, Geometry, Golden, MapSize, ModelInput, Resize
+from edge_ad.engines import Artefact, open_engine
+from edge_ad.engines.telemetry import switch_off
+from edge_ad.geometry import Preprocessor
+from edge_ad.golden import Expectation
+from edge_ad.scoring import Scorer
+
+SIZE = 32
+CELLS = 4
+FRAME = (48, 64, 3)
+INPUT = ModelInput(width=SIZE, height=SIZE, channels=3)
+MAP = MapSize(width=CELLS, height=CELLS)
+FIDELITY = Fidelity(
+    images=1,
+    score_max_abs=0.0,
+    score_max_rel=0.0,
+    spearman=1.0,
+    map_correlation_min=1.0,
+    latency_ms=1.0,
+    size_bytes=1,
+)
+
+
+def model(size: int = SIZE, *, channels: int = 3, scale: float = 1 / 255, with_map: bool = True) -> onnx.ModelProto:
+    """uint8 ``frame`` -> ``map`` of the mean of 8x8 blocks over all channels, ``score`` its maximum."""
+    cells = size // 8
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["real", "scale"], ["scaled"]),
+        helper.make_node("ReduceMean", ["scaled", "last"], ["gray"], keepdims=0),
+        helper.make_node("Unsqueeze", ["gray", "one"], ["plane"]),
+        helper.make_node("AveragePool", ["plane"], ["pooled"], kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("Reshape", ["pooled", "map_shape"], ["map"]),
+        helper.make_node("ReduceMax", ["map", "all"], ["peak"], keepdims=0),
+        helper.make_node("Reshape", ["peak", "one"], ["score"]),
+    ]
+    constants = {
+        "scale": np.float32(scale),
+        "last": np.array([3], np.int64),
+        "one": np.array([1], np.int64),
+        "all": np.array([1, 2], np.int64),
+        "map_shape": np.array([1, cells, cells], np.int64),
+    }
+    outputs = [helper.make_tensor_value_info("score", TensorProto.FLOAT, [1])]
+    if with_map:
+        outputs.append(helper.make_tensor_value_info("map", TensorProto.FLOAT, [1, cells, cells]))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, size, size, channels])],
+        outputs,
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def frames(count: int, *, shape: tuple[int, ...] = FRAME, seed: int = 0) -> list[NDArray[np.uint8]]:
+    """Dim noise, brighter from frame to frame in a shuffled order; no two alike."""
+    random = np.random.default_rng(seed)
+    levels = random.permutation(np.linspace(20, 90, count))
+    return [random.integers(0, int(level) + 5, shape, np.uint8) for level in levels]
+
+
+def spotted(frame: NDArray[np.uint8], x: int, y: int, size: int = 12) -> NDArray[np.uint8]:
+    """The frame with one white square: an anomaly."""
+    out = frame.copy()
+    out[y : y + size, x : x + size] = 255
+    return out
+
+
+def write_images(folder: Path, images: list[NDArray[np.uint8]]) -> Path:
+    """Saves frames as PNG; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, image in enumerate(images):
+        assert cv2.imwrite(str(folder / f"{index:04d}.png"), image)
+    return folder
+
+
+def write_bundle(target: Path, geometry: Geometry | None = None, *, golden: int = 2) -> Path:
+    """A bundle of :func:`model` with an ONNX Runtime and an OpenVINO variant."""
+    switch_off()
+    import openvino as ov
+
+    geometry = geometry or Geometry(resize=Resize(width=SIZE, height=SIZE))
+    with BundleWriter(target) as writer:
+        for variant_id in ("onnx-fp32", "openvino-fp32"):
+            (writer.root / "variants" / variant_id).mkdir(parents=True)
+        (writer.root / "golden").mkdir()
+        onnx_path = writer.root / "variants/onnx-fp32/model.onnx"
+        onnx.save(model(), onnx_path)
+        converted = ov.convert_model(str(onnx_path))
+        ov.save_model(converted, writer.root / "variants/openvino-fp32/model.xml", compress_to_fp16=False)
+        variants = (
+            _variant("onnx-fp32", "onnxruntime", "model.onnx"),
+            _variant("openvino-fp32", "openvino", "model.xml"),
+        )
+        names = []
+        shown = frames(golden, seed=7)
+        for index, frame in enumerate(shown):
+            names.append(f"golden/{index}.png")
+            assert cv2.imwrite(str(writer.root / names[-1]), frame)
+        for variant in variants:
+            data = _expect(writer.root, variant, geometry, shown).dump()
+            (writer.root / f"golden/{variant.id}.npz").write_bytes(data)
+        writer.commit(
+            Manifest(
+                format=FORMAT,
+                seal=UNSEALED,
+                name="tiny",
+                version="1",
+                producer="tests",
+                created="2026-01-01T00:00:00Z",
+                family="test",
+                input=INPUT,
+                geometry=geometry,
+                variants=variants,
+                default_variant="onnx-fp32",
+                golden=Golden(frames=tuple(names), expected={v.id: f"golden/{v.id}.npz" for v in variants}),
+                files={},
+            )
+        )
+    return target
+
+
+def _variant(variant_id: str, engine: str, file: str) -> Variant:
+    return Variant(
+        id=variant_id,
+        engine=engine,  # type: ignore[arg-type]
+        precision="fp32",
+        model=f"variants/{variant_id}/{file}",
+        map=MAP,
+        fidelity=FIDELITY,
+        golden_tolerance=1e-4,
+    )
+
+
+def _expect(root: Path, variant: Variant, geometry: Geometry, shown: list[NDArray[np.uint8]]) -> Expectation:
+    scorer = Scorer(
+        Preprocessor(geometry, INPUT, map_size=MAP),
+        open_engine(variant.engine, Artefact(root / variant.model)),
+    )
+    scores, maps = [], []
+    for frame in shown:
+        measured = scorer.measure(frame)
+        assert measured.map is not None
+        scores.append(measured.score)
+        maps.append(measured.map.copy())
+    scorer.close()
+    return Expectation(np.array(scores, np.float32), np.stack(maps))

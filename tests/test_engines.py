@@ -1,0 +1,123 @@
+"""Engines behind one protocol: same graph, same scores, and a contract that is held."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from support import tiny
+
+from edge_ad.bundle import Bundle
+from edge_ad.engines import ENGINES, Artefact, Engine, EngineOptions, open_engine
+from edge_ad.errors import EngineError, InputError
+
+
+def opened(bundle: Path, variant: str, options: EngineOptions | None = None) -> Engine:
+    source = Bundle.open(bundle)
+    chosen = source.variant(variant)
+    return open_engine(chosen.engine, source.artefact(chosen), options)
+
+
+VARIANTS = ["onnx-fp32", "openvino-fp32"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_engine_computes_the_graph(tiny_bundle: Path, variant: str) -> None:
+    engine = opened(tiny_bundle, variant)
+    for frame in (np.random.default_rng(s).integers(0, 256, (32, 32, 3), np.uint8) for s in range(3)):
+        engine.input[0] = frame
+        output = engine.run()
+        expected = frame.reshape(4, 8, 4, 8, 3).mean((1, 3, 4)) / 255
+        assert output.map is not None
+        np.testing.assert_allclose(output.map, expected, rtol=1e-5)
+        assert output.score == pytest.approx(expected.max(), rel=1e-5)
+    engine.close()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_engine_says_what_it_runs_on(tiny_bundle: Path, variant: str) -> None:
+    engine = opened(tiny_bundle, variant, EngineOptions(threads=1))
+    assert engine.info.name in ENGINES
+    assert engine.info.threads == 1
+    assert engine.info.device in {"CPU", "CPUExecutionProvider"}
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        pytest.param("onnx-fp32", "no XPUExecutionProvider: choose one of .*CPUExecutionProvider", id="onnxruntime"),
+        pytest.param("openvino-fp32", "no device XPU: choose one of .*CPU", id="openvino"),
+    ],
+)
+def test_an_unknown_device_lists_the_known_ones(tiny_bundle: Path, variant: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        opened(tiny_bundle, variant, EngineOptions(device="XPU"))
+
+
+def test_an_unknown_engine_lists_the_known_ones() -> None:
+    with pytest.raises(InputError, match="onnxruntime, openvino"):
+        open_engine("tensorrt", Artefact(b""))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_garbage_is_one_line(engine: str, tmp_path: Path) -> None:
+    path = tmp_path / ("model.onnx" if engine == "onnxruntime" else "model.xml")
+    path.write_bytes(b"not a model")
+    with pytest.raises(EngineError, match="cannot load the model") as caught:
+        open_engine(engine, Artefact(path))
+    assert "\n" not in str(caught.value)
+
+
+def identity(shape: list[int | str], dtype: int, names: tuple[str, str] = ("frame", "score")) -> bytes:
+    graph = helper.make_graph(
+        [helper.make_node("Identity", [names[0]], [names[1]])],
+        "g",
+        [helper.make_tensor_value_info(names[0], dtype, shape)],
+        [helper.make_tensor_value_info(names[1], dtype, shape)],
+    )
+    made: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+    ).SerializeToString()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        pytest.param(identity([1, 8, 8, 3], TensorProto.UINT8, ("image", "score")), r"found \[image\]", id="input"),
+        pytest.param(identity([1, 8, 8, 3], TensorProto.UINT8, ("frame", "y")), r"\[y\]", id="output"),
+        pytest.param(identity([1, 8, 8, 3], TensorProto.FLOAT), "frame does not follow", id="float-frame"),
+        pytest.param(identity(["n", 8, 8, 3], TensorProto.UINT8), "fixed dimensions", id="dynamic"),
+        pytest.param(identity([1, 8, 8, 3], TensorProto.UINT8), "score does not follow", id="score-shape"),
+    ],
+)
+def test_a_model_off_the_contract_is_refused(model: bytes, message: str) -> None:
+    with pytest.raises(EngineError, match=message):
+        open_engine("onnxruntime", Artefact(model))
+
+
+def test_openvino_keeps_its_cache_where_it_was_told(tiny_bundle: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    opened(tiny_bundle, "openvino-fp32", EngineOptions(cache_dir=cache)).close()
+    assert list(cache.iterdir())
+
+
+def test_onnx_runtime_refuses_a_cache(tiny_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no cache"):
+        opened(tiny_bundle, "onnx-fp32", EngineOptions(cache_dir=tmp_path))
+
+
+def test_a_score_alone_is_a_whole_model() -> None:
+    engine = open_engine("onnxruntime", Artefact(tiny.model(with_map=False).SerializeToString()))
+    engine.input[:] = 255
+    assert engine.run().map is None
+    assert engine.run().score == pytest.approx(1)
+
+
+def test_the_tiny_model_is_valid() -> None:
+    onnx.checker.check_model(tiny.model(), full_check=True)
