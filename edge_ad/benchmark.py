@@ -18,7 +18,7 @@ from edge_ad.errors import InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.golden import golden_frames
 
-__all__ = ["BenchReport", "Percentiles", "bench_bundle"]
+__all__ = ["BenchReport", "Percentiles", "bench_bundle", "resident_kib"]
 
 WARM_UP = 10
 
@@ -73,7 +73,7 @@ def bench_bundle(
             if found.score is None:
                 raise InputError(f"the frame to measure with cannot be scored: {found.detail}")
             if run == 0:
-                before = _resident_kib()
+                before = resident_kib()
             if run >= 0:
                 verdict.append((middle - start) * 1e3)
                 bare.append((end - middle) * 1e3)
@@ -90,7 +90,7 @@ def bench_bundle(
             geometry=_percentiles(geometry),
             frames_per_second=1e3 / median,
             ratio=median / statistics.median(bare),
-            memory_growth_kib=_resident_kib() - before,
+            memory_growth_kib=resident_kib() - before,
         )
 
 
@@ -110,7 +110,7 @@ def _percentiles(values: list[float]) -> Percentiles:
     return Percentiles(statistics.median(values), float(np.percentile(values, 99)))
 
 
-def _resident_kib() -> int:
+def resident_kib() -> int:
     """Memory of this process that is in RAM; 0 where the system has no /proc."""
     status = Path("/proc/self/status")
     if not status.exists():

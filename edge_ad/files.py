@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -48,7 +49,8 @@ def atomic_write(path: Path, data: bytes) -> None:
     except OSError as error:
         raise output_error(path, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone: renamed, or never made
+            part.unlink()
 
 
 def part_file(path: Path) -> Path:

@@ -199,9 +199,12 @@ def test_nothing_remains_of_a_bundle_that_failed(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    full = Path("/dev/full").open("wb", buffering=0)
-    with full, pytest.raises(OutputError, match="No space left on device"), BundleWriter(tmp_path / "b"):
-        full.write(b"x")
+    def fill() -> None:
+        with BundleWriter(tmp_path / "b"), Path("/dev/full").open("wb", buffering=0) as full:
+            full.write(b"x")
+
+    with pytest.raises(OutputError, match="No space left on device"):
+        fill()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,7 +14,7 @@ EPILOG = (
 )
 
 
-@click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="edge-ad")
+@click.group(name="edge-ad", cls=CommandGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="edge-ad", prog_name="edge-ad")
 def main() -> None:
     """Visual anomaly detection on the edge: trained model, bundle, calibration, verdict."""

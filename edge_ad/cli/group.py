@@ -73,10 +73,6 @@ class CommandGroup(click.Group):
             sys.exit(2)
         except (click.Abort, KeyboardInterrupt):
             _fail("interrupted", INTERRUPTED)
-        except BrokenPipeError:
-            # Whoever read our output has gone; what is still buffered must not raise again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
         except ModuleNotFoundError as error:
             root = (error.name or "").partition(".")[0]
             if root not in _EXTRAS:

@@ -83,15 +83,20 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], heat_range: Hea
 
 
 def _levels(heat: NDArray[np.float32], heat_range: HeatRange) -> NDArray[np.uint8]:
-    """0 up to ``low``, 128 at ``hot``, 255 from ``high`` on; never 128 below ``hot``."""
+    """0 up to ``low``, at most 127 up to ``hot``, at least 128 above it, 255 from ``high`` on."""
     cold = (heat - heat_range.low) * ((_HOT_LEVEL - 1) / (heat_range.hot - heat_range.low))
     warm = _HOT_LEVEL + (heat - heat_range.hot) * ((255 - _HOT_LEVEL) / (heat_range.high - heat_range.hot))
-    level = np.where(heat >= heat_range.hot, np.minimum(warm, 255), np.clip(cold, 0, _HOT_LEVEL - 1))
-    return level.astype(np.uint8)
+    level: NDArray[np.uint8] = np.where(
+        heat > heat_range.hot, np.minimum(warm, 255), np.clip(cold, 0, _HOT_LEVEL - 1)
+    ).astype(np.uint8)
+    return level
 
 
 def _colours() -> NDArray[np.uint8]:
-    return np.stack([_interpolated(channel) for channel in (_BLUE, _GREEN, _RED)], axis=-1).astype(np.uint8)
+    """OpenCV's form of a colour map: uint8 (256, 1, 3), BGR."""
+    channels = [_interpolated(channel) for channel in (_BLUE, _GREEN, _RED)]
+    colours: NDArray[np.uint8] = np.stack(channels, axis=-1).astype(np.uint8)[:, None]
+    return colours
 
 
 def _interpolated(values: tuple[float, ...]) -> NDArray[np.float32]:

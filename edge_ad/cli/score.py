@@ -1,0 +1,89 @@
+"""``edge-ad score``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge_ad.cli.options import as_json, bundle_argument, engine_options
+from edge_ad.engines.base import EngineOptions
+
+if TYPE_CHECKING:
+    from edge_ad.outputs import Sink
+    from edge_ad.stream import Tally
+
+FILMS = {".mp4", ".avi"}
+
+
+@click.command()
+@bundle_argument
+@click.argument("sources", nargs=-1, required=True)
+@engine_options
+@click.option("--station", metavar="NAME", help="Whose calibration to use, where the bundle has several.")
+@as_json
+@click.option("--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Also write a CSV file.")
+@click.option(
+    "--annotate",
+    type=click.Path(path_type=Path),
+    help="Also write pictures with heat map and boxes into this folder, or one video where it ends in .mp4 or .avi.",
+)
+@click.option("--self-test/--no-self-test", default=True, help="Replay the golden frames first (default: yes).")
+def score(
+    bundle: Path,
+    sources: tuple[str, ...],
+    variant: str | None,
+    device: str,
+    threads: int | None,
+    cache_dir: Path | None,
+    station: str | None,
+    as_json: bool,
+    table: Path | None,
+    annotate: Path | None,
+    self_test: bool,
+) -> None:
+    """Inspect SOURCES with BUNDLE: image files, folders, globs, videos, a camera's number, URLs.
+
+    Prints a line a frame, with --json an object a frame. An uncalibrated bundle prints scores only.
+    """
+    from edge_ad.detector import Detector
+    from edge_ad.sources import open_source
+    from edge_ad.stream import Tally, inspect_frames
+
+    options, tally = EngineOptions(device, threads, cache_dir), Tally()
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_source(source)) for source in sources]
+        detector = stack.enter_context(Detector.open(bundle, variant, station, engine=options, self_test=self_test))
+        calibrated = detector.calibration is not None
+        sinks = _sinks(as_json, table, annotate, fps=opened[0].fps, verdicts=calibrated)
+        for sink in sinks:
+            stack.enter_context(closing(sink))
+        for source in opened:
+            inspect_frames(detector, source, sinks, tally)
+    if not as_json:
+        click.echo(_summary(tally, verdicts=calibrated), err=True)
+
+
+def _sinks(
+    as_json: bool, table: Path | None, annotate: Path | None, *, fps: float | None, verdicts: bool
+) -> list[Sink]:
+    from edge_ad.outputs import CsvSink, FilmSink, JsonLinesSink, PictureSink, TextSink
+
+    sinks: list[Sink] = []
+    if table is not None:
+        sinks.append(CsvSink(table, verdicts=verdicts))
+    if annotate is not None:
+        film = annotate.suffix.lower() in FILMS
+        sinks.append(FilmSink(annotate, fps=fps) if film else PictureSink(annotate))
+    # Last, so that no line is printed for a frame that could not be written elsewhere.
+    lines = JsonLinesSink if as_json else TextSink
+    return [*sinks, lines(sys.stdout.buffer, verdicts=verdicts)]
+
+
+def _summary(tally: Tally, *, verdicts: bool) -> str:
+    if not verdicts:
+        return f"{tally.frames} frames; scores only: the bundle is not calibrated (edge-ad calibrate)"
+    return f"{tally.frames} frames: " + ", ".join(f"{n} {state.value}" for state, n in tally.counts.items())

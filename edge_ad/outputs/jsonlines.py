@@ -1,0 +1,46 @@
+"""One JSON object per frame and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from edge_ad.outputs.lines import LineWriter, printable
+from edge_ad.outputs.sink import Sink
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_ad.sources import Frame
+    from edge_ad.verdict import Verdict
+
+__all__ = ["JUDGEMENTS", "JsonLinesSink"]
+
+JUDGEMENTS = frozenset({"state", "reason", "p_value", "threshold", "pixel_threshold", "regions"})
+"""The fields of a verdict that mean something only after calibration."""
+
+
+class JsonLinesSink(Sink):
+    """``source``, then the fields of the verdict, one object per line.
+
+    ``verdicts=False`` is for a bundle without calibration: its frames have scores and no verdicts, so the fields
+    in ``JUDGEMENTS`` are left out; ``detail`` still says why a frame has no score.
+    """
+
+    needs_heat = False
+
+    def __init__(self, target: Path | BinaryIO, *, verdicts: bool) -> None:
+        self._lines = LineWriter(target)
+        self._left_out = frozenset() if verdicts else JUDGEMENTS
+
+    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:  # noqa: ARG002
+        fields = msgspec.structs.asdict(verdict)
+        fields["detail"] = verdict.detail and printable(verdict.detail)
+        kept = {name: value for name, value in fields.items() if name not in self._left_out}
+        self._lines.write(msgspec.json.encode({"source": printable(frame.source), **kept}) + b"\n")
+
+    def close(self) -> None:
+        self._lines.close()
