@@ -1,0 +1,44 @@
+"""Thresholds from held-out normals alone, with a finite-sample guarantee. A workstation package.
+
+Names are loaded when they are first used: the command line asks this package for its command, and must
+not load scipy and matplotlib for that.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_ad_calibration.calibrate import CalibrationRequest, CalibrationResult, calibrate_bundle
+    from edge_ad_calibration.order_statistic import largest_rank, smallest_alpha, smallest_n, threshold
+
+__all__ = [
+    "CalibrationRequest",
+    "CalibrationResult",
+    "calibrate_bundle",
+    "largest_rank",
+    "smallest_alpha",
+    "smallest_n",
+    "threshold",
+]
+
+_HOMES = {
+    "CalibrationRequest": "calibrate",
+    "CalibrationResult": "calibrate",
+    "calibrate_bundle": "calibrate",
+    "largest_rank": "order_statistic",
+    "smallest_alpha": "order_statistic",
+    "smallest_n": "order_statistic",
+    "threshold": "order_statistic",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edge_ad_calibration' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"edge_ad_calibration.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

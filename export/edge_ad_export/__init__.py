@@ -1,0 +1,52 @@
+"""From a trained model's file to a bundle. Runs on a workstation; the device never imports it.
+
+Names are loaded when they are first used: the command line asks this package for its command, and must not load
+onnx and its tools for that.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_ad_export.export import ExportResult, export_bundle
+    from edge_ad_export.gate import Gate
+    from edge_ad_export.geometry import GeometryOptions
+    from edge_ad_export.imported import ImportedModel, ImportOptions, InputSpec, Size
+    from edge_ad_export.importers import ModelFile, import_model
+    from edge_ad_export.request import ExportRequest
+
+__all__ = [
+    "ExportRequest",
+    "ExportResult",
+    "Gate",
+    "GeometryOptions",
+    "ImportOptions",
+    "ImportedModel",
+    "InputSpec",
+    "ModelFile",
+    "Size",
+    "export_bundle",
+    "import_model",
+]
+
+_HOMES = {
+    "ExportRequest": "request",
+    "ExportResult": "export",
+    "Gate": "gate",
+    "GeometryOptions": "geometry",
+    "ImportOptions": "imported",
+    "ImportedModel": "imported",
+    "InputSpec": "imported",
+    "ModelFile": "importers",
+    "Size": "imported",
+    "export_bundle": "export",
+    "import_model": "importers",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edge_ad_export' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"edge_ad_export.{_HOMES[name]}"), name)

@@ -1,0 +1,72 @@
+"""Which part of a graph extracts features, and may be quantized; the front and the head stay in float.
+
+A memory bank's distances, a Mahalanobis form or a blur lose the order of the scores when they are quantized, while
+the convolutions before them bear it and take nearly all of the time that int8 can save.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Op", "find_backbone", "is_smoothing"]
+
+# A kernel of weights that are stored in float32 sums to 1 within this.
+_UNIT_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation of a graph, whatever the engine that it is written for.
+
+    ``feeds``: the names of the operations it takes its inputs from. ``kernel``: the constant weights of a
+    convolution, output channels first. ``linear``: a product with constant weights.
+    """
+
+    name: str
+    feeds: tuple[str, ...]
+    kernel: NDArray[np.floating] | None = None
+    linear: bool = False
+
+
+def is_smoothing(kernel: NDArray[np.floating]) -> bool:
+    """Whether each filter is a weighted mean over one plane, as a blur of the map is: no feature is made."""
+    if kernel.ndim < 3 or kernel.shape[1] != 1 or kernel.min() < 0:
+        return False
+    sums = kernel.reshape(kernel.shape[0], -1).sum(axis=1)
+    return bool(np.all(np.abs(sums - 1) < _UNIT_SUM_TOLERANCE))
+
+
+def find_backbone(ops: Sequence[Op]) -> frozenset[str]:
+    """The names of the operations that may be quantized. ``ops`` are in the order of execution.
+
+    These are the feature convolutions (all but smoothing ones), what lies between two of them, and products with
+    constant weights before one of them. Not among them: the front, before the first, and the head, after the last.
+    """
+    features = [op.name for op in ops if op.kernel is not None and not is_smoothing(op.kernel)]
+    feeds = {op.name: op.feeds for op in ops}
+    users: dict[str, list[str]] = {op.name: [] for op in ops}
+    for op in ops:
+        for source in op.feeds:
+            users.setdefault(source, []).append(op.name)
+    before, after = _reachable(features, feeds), _reachable(features, users)
+    linear = {op.name for op in ops if op.linear}
+    return frozenset(features) | (before & after) | (before & linear)
+
+
+def _reachable(starts: Iterable[str], edges: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    """What can be reached from the starts in one step or more."""
+    found: set[str] = set()
+    queue = list(starts)
+    while queue:
+        for name in edges.get(queue.pop(), ()):
+            if name not in found:
+                found.add(name)
+                queue.append(name)
+    return frozenset(found)

@@ -1,0 +1,109 @@
+"""``edge-ad export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge_ad.cli.options import as_json, echo_json
+from edge_ad_export.options import geometry_options, import_options, model_argument
+
+if TYPE_CHECKING:
+    from edge_ad_export.request import ExportRequest
+
+__all__ = ["export"]
+
+
+@click.command()
+@model_argument
+@click.option("--images", required=True, metavar="PATH", help="Normal images: a folder, a file or a glob. 30 or more.")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The bundle to write, a new folder.",
+)
+@click.option("--force", is_flag=True, help="Replace the bundle that lies there.")
+@click.option("--name", metavar="ID", help="Name of the bundle; that of the output folder otherwise.")
+@click.option("--version-label", default="1", show_default=True, metavar="TEXT", help="Version of the bundle.")
+@click.option("--variants", metavar="ID,ID", help="Variants to try, such as onnx-fp32,openvino-int8; all otherwise.")
+@click.option(
+    "--min-spearman",
+    type=click.FloatRange(-1, 1),
+    default=0.99,
+    show_default=True,
+    help="Rank correlation with the imported model's scores that a variant must reach.",
+)
+@click.option(
+    "--min-map-correlation",
+    type=click.FloatRange(-1, 1),
+    default=0.99,
+    show_default=True,
+    help="Correlation with the imported model's map that a variant must reach on every image.",
+)
+@click.option(
+    "--max-images",
+    type=click.IntRange(min=3),
+    default=100,
+    show_default=True,
+    help="Measure on at most so many images, evenly spaced.",
+)
+@click.option(
+    "--engine-threads", type=click.IntRange(min=1), help="Threads of the engines; their own choice otherwise."
+)
+@import_options
+@geometry_options
+@as_json
+def export(as_json: bool, **given: Any) -> None:
+    """Turn a trained MODEL into a bundle.
+
+    Finds the raw score and map in the model, takes away clamps and thresholds that were baked in, makes variants for
+    ONNX Runtime and OpenVINO in several precisions, measures each of them on the given normal images against the
+    model itself, and writes those that pass the gate. The fastest of them is the bundle's default.
+
+    MODEL is an ONNX file: an export of anomalib 2.x, or any graph from one image to a score or an anomaly map.
+    """
+    from edge_ad_export.export import export_bundle
+    from edge_ad_export.table import format_table
+
+    result = export_bundle(_request(given), notify=lambda line: click.echo(line, err=True))
+    manifest = result.bundle.manifest
+    if as_json:
+        echo_json(
+            {
+                "bundle": str(result.bundle.path),
+                "default_variant": manifest.default_variant,
+                "trials": manifest.trials,
+                "provenance": manifest.provenance,
+            }
+        )
+        return
+    click.echo(format_table(manifest.trials, manifest.default_variant))
+    click.echo(f"\nwritten: {result.bundle.path}")
+    click.echo(f"next:    edge-ad calibrate {result.bundle.path} --normal FOLDER")
+
+
+def _request(given: dict[str, Any]) -> ExportRequest:
+    from edge_ad_export.gate import Gate
+    from edge_ad_export.geometry import GeometryOptions
+    from edge_ad_export.imported import ImportOptions
+    from edge_ad_export.request import ExportRequest
+
+    return ExportRequest(
+        model=given["model"],
+        images=given["images"],
+        target=given["target"],
+        importing=ImportOptions(**{name: given[name] for name in ImportOptions.__dataclass_fields__}),
+        geometry=GeometryOptions(**{name: given[name] for name in GeometryOptions.__dataclass_fields__}),
+        gate=Gate(given["min_spearman"], given["min_map_correlation"]),
+        variants=tuple(filter(None, (given["variants"] or "").split(","))),
+        name=given["name"],
+        version=given["version_label"],
+        max_images=given["max_images"],
+        threads=given["engine_threads"],
+        replace=given["force"],
+    )

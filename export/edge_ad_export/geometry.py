@@ -1,0 +1,89 @@
+"""From the user's geometry options to the bundle's record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from edge_ad.bundle.records import FrameSize, Geometry, ModelInput, Resize, Roi, Tiles
+from edge_ad.errors import InputError
+from edge_ad.sources import read_image
+from edge_ad_export.imported import Size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["MASK_NAME", "GeometryOptions", "build_geometry", "frame_size", "read_mask"]
+
+MASK_NAME = "geometry/ignore.png"
+
+
+@dataclass(frozen=True)
+class GeometryOptions:
+    """``canvas``: what the region of interest is resized to before tiling; ``None``: it keeps its own size.
+
+    ``frame``: the size that every frame must have; ``auto``: the one size of the images, if there is one.
+    """
+
+    roi: Roi | None = None
+    mode: Literal["stretch", "letterbox", "center_crop"] = "stretch"
+    kernel: Literal["area", "linear", "cubic", "nearest"] = "area"
+    tiles: bool = False
+    tile_overlap: int = 0
+    canvas: Size | None = None
+    ignore_mask: Path | None = None
+    frame: Size | Literal["auto", "any"] = "auto"
+
+
+def frame_size(options: GeometryOptions, sizes: frozenset[Size]) -> Size | None:
+    """The size that the bundle will ask of every frame, ``None`` for any.
+
+    Raises:
+        InputError: the images have another size than asked for, or several while a region of interest or a mask,
+            which are in camera pixels, takes one.
+    """
+    found = ", ".join(sorted(map(str, sizes)))
+    if isinstance(options.frame, Size):
+        if sizes != {options.frame}:
+            raise InputError(f"--frame-size {options.frame}: the images are {found}")
+        return options.frame
+    if options.frame == "auto" and len(sizes) == 1:
+        return next(iter(sizes))
+    if options.roi is not None or options.ignore_mask is not None:
+        what = "--roi" if options.roi is not None else "--ignore-mask"
+        raise InputError(f"{what} is in camera pixels and takes frames of one size, but the images are {found}")
+    return None
+
+
+def build_geometry(options: GeometryOptions, model: ModelInput, frame: Size | None) -> Geometry:
+    """The bundle's geometry record. Raises :class:`InputError` where the options contradict each other."""
+    if not options.tiles and (options.canvas is not None or options.tile_overlap):
+        raise InputError("--canvas and --tile-overlap belong to tiles: say --tiles too")
+    if options.tiles and options.canvas is None and options.roi is None and frame is None:
+        raise InputError("the images have several sizes: say with --canvas WIDTHxHEIGHT what to cut tiles from")
+    canvas = options.canvas if options.tiles else Size(model.width, model.height)
+    resize = None
+    if canvas is not None:
+        resize = Resize(width=canvas.width, height=canvas.height, mode=options.mode, kernel=options.kernel)
+    return Geometry(
+        frame=None if frame is None else FrameSize(width=frame.width, height=frame.height),
+        roi=options.roi,
+        resize=resize,
+        tiles=Tiles(overlap=options.tile_overlap) if options.tiles else None,
+        ignore=None if options.ignore_mask is None else MASK_NAME,
+    )
+
+
+def read_mask(path: Path, frame: Size | None) -> NDArray[np.uint8]:
+    """The ignore mask, uint8 ``(H, W)``, above 127 = not inspected. Raises :class:`InputError`."""
+    mask = read_image(path)
+    found = Size(mask.shape[1], mask.shape[0])
+    if mask.ndim != 2 or found != frame:
+        raise InputError(
+            f"the ignore mask {path} is {found} with {'1 channel' if mask.ndim == 2 else '3 channels'}: "
+            f"expected a gray image of {frame}, white where nothing is inspected"
+        )
+    return mask

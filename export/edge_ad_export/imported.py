@@ -1,0 +1,93 @@
+"""What an importer hands on: a model of any origin, described so that nothing after it needs to know the origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["Color", "ImportOptions", "ImportedModel", "InputSpec", "Layout", "Provenance", "Size"]
+
+Color = Literal["rgb", "bgr", "gray"]
+Layout = Literal["nchw", "nhwc"]
+Provenance = Mapping[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the user says about a model that the file does not say. ``None``: found, or the importer's default.
+
+    ``scale`` divides the pixel values (255: the model takes 0 to 1); ``mean`` and ``std`` are subtracted and
+    divided after that, one value or one a channel, in the model's colour order.
+    """
+
+    importer: str | None = None
+    score_output: str | None = None
+    map_output: str | None = None
+    size: Size | None = None
+    color: Color | None = None
+    scale: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    layout: Layout | None = None
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The model's own input and the arithmetic that leads to it from uint8 pixels.
+
+    ``value = (pixel / scale - mean) / std``, one mean and std a channel in the order of ``color``. ``batch`` is
+    the number of images that the file insists on, 1 where it takes any number.
+    """
+
+    name: str
+    size: Size
+    color: Color
+    layout: Layout
+    scale: float = 255.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    batch: int = 1
+
+    @property
+    def channels(self) -> Literal[1, 3]:
+        return 1 if self.color == "gray" else 3
+
+    def shape(self, batch: int) -> tuple[int, int, int, int]:
+        """The input's static shape for so many images."""
+        if self.layout == "nchw":
+            return batch, self.channels, self.size.height, self.size.width
+        return batch, self.size.height, self.size.width, self.channels
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A trained model as its file has it, and where its raw score and map are.
+
+    ``model`` is never changed: passes work on clones, and the parity check runs it as it is. ``score`` and ``map``
+    name values of its graph, before any clamp, normalisation or threshold; at least one of them is given.
+    ``assumptions`` are the lines that the user should read: what the file did not say.
+    """
+
+    model: ir.Model
+    input: InputSpec
+    score: str | None
+    map: str | None
+    family: str
+    importer: str
+    provenance: Provenance = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()

@@ -1,0 +1,56 @@
+"""From a trained model's file to an :class:`~edge_ad_export.imported.ImportedModel`.
+
+An importer knows one contract (what an exporter writes); nothing after it does. A new one is a module with a
+class that follows :class:`Importer` and a line in :data:`IMPORTERS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Protocol
+
+from edge_ad.errors import InputError
+from edge_ad_export.imported import ImportedModel, ImportOptions
+from edge_ad_export.importers.model_file import ModelFile
+
+__all__ = ["IMPORTERS", "Importer", "ModelFile", "import_model"]
+
+# In the order in which they are asked whether a file is theirs; the last one takes any ONNX.
+IMPORTERS = {
+    "anomalib2": "edge_ad_export.importers.anomalib2:Anomalib2Importer",
+    "onnx": "edge_ad_export.importers.plain_onnx:PlainOnnxImporter",
+}
+
+
+class Importer(Protocol):
+    """One contract of a trained model's file."""
+
+    def recognises(self, file: ModelFile) -> bool:
+        """Whether the file says of itself that it follows this contract."""
+        ...
+
+    def load(self, file: ModelFile, options: ImportOptions) -> ImportedModel:
+        """Raises :class:`~edge_ad.errors.ModelError` where the file or the options do not fit."""
+        ...
+
+
+def import_model(file: ModelFile, options: ImportOptions | None = None) -> ImportedModel:
+    """Reads the file with the importer named in the options, or with the first one that recognises it.
+
+    Raises:
+        InputError: no importer of that name, or the file is not there.
+        ModelError: the file is unreadable, or nothing in it can be used as score or map.
+    """
+    options = options or ImportOptions()
+    if options.importer is not None and options.importer not in IMPORTERS:
+        raise InputError(f"no importer {options.importer!r}: choose one of {', '.join(IMPORTERS)}")
+    if options.importer is not None:
+        return _importer(options.importer).load(file, options)
+    importer = next(found for found in map(_importer, IMPORTERS) if found.recognises(file))
+    return importer.load(file, options)
+
+
+def _importer(name: str) -> Importer:
+    module, _, attribute = IMPORTERS[name].partition(":")
+    importer: Importer = getattr(importlib.import_module(module), attribute)()
+    return importer

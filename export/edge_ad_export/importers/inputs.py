@@ -1,0 +1,123 @@
+"""The one image input of a graph: its layout, size, colours and batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from edge_ad.errors import InputError, ModelError
+from edge_ad_export.imported import Color, ImportOptions, InputSpec, Layout, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_ad_export.importers.model_file import ModelFile
+
+__all__ = ["ResolvedInput", "describe", "only_input", "resolve_input"]
+
+_NUMBERS = {ir.DataType.UINT8, ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE}
+
+
+@dataclass(frozen=True)
+class ResolvedInput:
+    """``assumed`` names what neither the file nor the user said."""
+
+    spec: InputSpec
+    assumed: tuple[str, ...]
+
+
+def only_input(file: ModelFile) -> ir.Value:
+    """The graph's image input. Raises :class:`ModelError` unless there is one, of four dimensions, of numbers."""
+    inputs = file.onnx.graph.inputs
+    if len(inputs) != 1:
+        raise ModelError(f"{file.path} has {len(inputs)} inputs, expected one image: {describe(inputs)}")
+    (frame,) = inputs
+    if frame.shape is None or len(frame.shape) != 4 or frame.dtype not in _NUMBERS:
+        raise ModelError(
+            f"{file.path} takes {describe(inputs)}, expected one image: uint8 or float, "
+            "[batch, channels, height, width] or [batch, height, width, channels]"
+        )
+    return frame
+
+
+def resolve_input(frame: ir.Value, options: ImportOptions) -> ResolvedInput:
+    """Reads what the input's shape says and fills in the rest from the options or the defaults.
+
+    Raises:
+        ModelError: layout or channels cannot be told, or contradict the options.
+        InputError: the size cannot be told, or contradicts ``--size``; ``--mean`` or ``--std`` of a wrong length.
+    """
+    dims = [dim if isinstance(dim, int) else None for dim in frame.shape or ()]
+    layout = options.layout or _layout(frame, dims)
+    batch, channels, height, width = dims if layout == "nchw" else (dims[0], dims[3], dims[1], dims[2])
+    color = _color(frame, channels, options.color)
+    default_scale = 1.0 if frame.dtype == ir.DataType.UINT8 else 255.0
+    count = 1 if color == "gray" else 3
+    spec = InputSpec(
+        name=str(frame.name),
+        size=_size(frame, width, height, options.size),
+        color=color,
+        layout=layout,
+        scale=_positive("--scale", (default_scale if options.scale is None else options.scale,))[0],
+        mean=_numbers("--mean", options.mean or (0.0,), count),
+        std=_positive("--std", _numbers("--std", options.std or (1.0,), count)),
+        batch=batch or 1,
+    )
+    return ResolvedInput(spec, _assumed(spec, options))
+
+
+def describe(values: Sequence[ir.Value]) -> str:
+    """``name float[1,3,256,256]``, one after the other."""
+    return "; ".join(f"{v.name} {str(v.dtype).lower()}{'' if v.shape is None else v.shape}" for v in values)
+
+
+def _layout(frame: ir.Value, dims: Sequence[int | None]) -> Layout:
+    nchw, nhwc = dims[1] in (1, 3), dims[3] in (1, 3)
+    if nchw == nhwc:
+        raise ModelError(f"cannot tell where the channels of {describe([frame])} are: say --layout nchw or nhwc")
+    return "nchw" if nchw else "nhwc"
+
+
+def _color(frame: ir.Value, channels: int | None, asked: Color | None) -> Color:
+    if channels not in (1, 3, None):
+        raise ModelError(f"{describe([frame])} has {channels} channels: expected 1 (gray) or 3")
+    color: Color = asked or ("gray" if channels == 1 else "rgb")
+    if channels is not None and (color == "gray") != (channels == 1):
+        raise ModelError(f"--color {color} does not fit {describe([frame])}, which has {channels} channels")
+    return color
+
+
+def _size(frame: ir.Value, width: int | None, height: int | None, asked: Size | None) -> Size:
+    found = Size(width or 0, height or 0)
+    if asked is None and (width is None or height is None):
+        raise InputError(f"{describe([frame])} takes images of any size: say which one with --size WIDTHxHEIGHT")
+    if asked is None:
+        return found
+    if width not in (None, asked.width) or height not in (None, asked.height):
+        raise InputError(f"--size {asked} does not fit the model: {describe([frame])} takes {found} pixels")
+    return asked
+
+
+def _numbers(option: str, numbers: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    if len(numbers) not in (1, channels):
+        raise InputError(f"{option} has {len(numbers)} values: expected 1 or {channels}, one a channel")
+    return numbers
+
+
+def _positive(option: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
+    if min(numbers) <= 0:
+        raise InputError(f"{option} {','.join(map(str, numbers))}: expected numbers above 0")
+    return numbers
+
+
+def _assumed(spec: InputSpec, options: ImportOptions) -> tuple[str, ...]:
+    assumed = []
+    if options.color is None and spec.color != "gray":
+        assumed.append(f"colour order {spec.color.upper()} (--color)")
+    if options.scale is None:
+        assumed.append(f"pixels divided by {spec.scale:g} (--scale)")
+    if options.mean is None and options.std is None:
+        assumed.append("no mean or standard deviation (--mean, --std)")
+    return tuple(assumed)

@@ -1,0 +1,129 @@
+"""The options of ``edge-ad export`` that describe the model and the geometry, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from edge_ad.cli.options import parse_size
+from edge_ad_export.imported import Size
+
+if TYPE_CHECKING:
+    from edge_ad.bundle.records import Roi
+
+__all__ = ["geometry_options", "import_options", "model_argument"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+model_argument = click.argument("model", type=click.Path(path_type=Path))
+
+
+def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> Size | None:
+    size = parse_size(ctx, param, value)
+    return None if size is None else Size(*size)
+
+
+def _frame_size(ctx: click.Context, param: click.Parameter, value: str) -> Size | Literal["auto", "any"] | None:
+    if value == "auto":
+        return "auto"
+    if value == "any":
+        return "any"
+    return _size(ctx, param, value)
+
+
+def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if value is None else tuple(float(number) for number in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"expected numbers with commas between, found {value!r}", ctx=ctx, param=param
+        ) from None
+
+
+def _roi(ctx: click.Context, param: click.Parameter, value: str | None) -> Roi | None:
+    from edge_ad.bundle.records import Roi
+
+    if value is None:
+        return None
+    parts = value.split(",")
+    if len(parts) != 4 or not all(p.isdecimal() and int(p) <= 65_535 for p in parts) or "0" in parts[2:]:
+        raise click.BadParameter(
+            f"expected X,Y,WIDTH,HEIGHT in pixels, such as 100,50,640,480, found {value!r}", ctx=ctx, param=param
+        )
+    x, y, width, height = map(int, parts)
+    return Roi(x=x, y=y, width=width, height=height)
+
+
+def _mode(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    return value.replace("-", "_")
+
+
+_IMPORT_OPTIONS = (
+    click.option("--importer", metavar="NAME", help="anomalib2 or onnx; found from the file otherwise."),
+    click.option("--score-output", metavar="NAME", help="Plain ONNX: which value is the score, higher = worse."),
+    click.option("--map-output", metavar="NAME", help="Plain ONNX: which value is the anomaly map."),
+    click.option("--size", metavar="WxH", callback=_size, help="Input size of a model that takes any."),
+    click.option("--color", type=click.Choice(["rgb", "bgr", "gray"]), help="Plain ONNX: colour order. [assumed: rgb]"),
+    click.option(
+        "--scale", type=float, help="Plain ONNX: pixels are divided by this. [assumed: 255; 1 for a uint8 input]"
+    ),
+    click.option("--mean", metavar="M,M,M", callback=_numbers, help="Plain ONNX: subtracted after that. [assumed: 0]"),
+    click.option("--std", metavar="S,S,S", callback=_numbers, help="Plain ONNX: divided by after that. [assumed: 1]"),
+    click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Plain ONNX: found from the shape otherwise."),
+)
+
+_GEOMETRY_OPTIONS = (
+    click.option("--roi", metavar="X,Y,W,H", callback=_roi, help="Region of interest in camera pixels; all otherwise."),
+    click.option(
+        "--resize",
+        "mode",
+        type=click.Choice(["stretch", "letterbox", "center-crop"]),
+        default="stretch",
+        show_default=True,
+        callback=_mode,
+        help="How the region is fitted to the model's input.",
+    ),
+    click.option(
+        "--kernel",
+        type=click.Choice(["area", "linear", "cubic", "nearest"]),
+        default="area",
+        show_default=True,
+        help="Resampling kernel; area is antialiasing.",
+    ),
+    click.option("--tiles", is_flag=True, help="Cut the region into tiles of the model's input size."),
+    click.option("--tile-overlap", type=click.IntRange(min=0), default=0, metavar="PX", help="Tiles overlap by this."),
+    click.option("--canvas", metavar="WxH", callback=_size, help="Resize the region to this before tiling."),
+    click.option(
+        "--ignore-mask",
+        type=click.Path(path_type=Path),
+        help="Gray PNG of the frame's size, white where nothing is inspected.",
+    ),
+    click.option(
+        "--frame-size",
+        "frame",
+        default="auto",
+        show_default=True,
+        metavar="auto|any|WxH",
+        callback=_frame_size,
+        help="Frames of another size are INVALID. auto: the images' common size.",
+    ),
+)
+
+
+def import_options(function: _F) -> _F:
+    """Adds what says how the model's file is to be read."""
+    return _add(function, _IMPORT_OPTIONS)
+
+
+def geometry_options(function: _F) -> _F:
+    """Adds what lies between the camera's frame and the model's input."""
+    return _add(function, _GEOMETRY_OPTIONS)
+
+
+def _add(function: _F, options: tuple[Callable[[_F], _F], ...]) -> _F:
+    for option in reversed(options):
+        function = option(function)
+    return function

@@ -1,0 +1,87 @@
+"""Names and shapes the outputs as the bundle's contract asks for."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from edge_ad.errors import ModelError
+from edge_ad_export.passes.constants import add_constant
+from edge_ad_export.passes.static_shape import static_shape
+
+__all__ = ["MAP", "SCORE", "ContractPass", "Role"]
+
+Role = Literal["score", "map"]
+SCORE: Final = "score"
+MAP: Final = "map"
+
+
+class ContractPass(ir.passes.InPlacePass):
+    """Requires: the outputs are what ``roles`` says, for one image, with static shapes.
+
+    Ensures: ``score`` float32 ``[1]`` and, where the model has a map, ``map`` float32 ``[1, h', w']``. A model with
+    a map alone scores its largest value.
+
+    Raises:
+        ModelError: an output does not have the shape of its role.
+    """
+
+    def __init__(self, roles: tuple[Role, ...]) -> None:
+        super().__init__()
+        self.roles = roles
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        graph = model.graph
+        found = dict(zip(self.roles, list(graph.outputs), strict=True))
+        for value in [*graph.inputs, *(v for node in graph for v in node.outputs)]:
+            if value.name in (SCORE, MAP):
+                value.name = f"{value.name}_model"
+        outputs = []
+        if MAP in found:
+            outputs.append(_shaped(graph, found[MAP], MAP, _map_shape(found[MAP])))
+        score = found[SCORE] if SCORE in found else _largest(graph, found[MAP])
+        outputs.insert(0, _shaped(graph, score, SCORE, _score_shape(score)))
+        graph.outputs[:] = outputs
+        return ir.passes.PassResult(model, True)
+
+
+def _largest(graph: ir.Graph, heat: ir.Value) -> ir.Value:
+    # Without axes the node is the same in every opset.
+    node = ir.node("ReduceMax", [heat], {"keepdims": 0})
+    graph.append(node)
+    node.outputs[0].type, node.outputs[0].shape = heat.type, ir.Shape(())
+    return node.outputs[0]
+
+
+def _shaped(graph: ir.Graph, value: ir.Value, name: str, shape: tuple[int, ...]) -> ir.Value:
+    tape = ir.tape.Tape(graph)
+    if value.dtype != ir.DataType.FLOAT:
+        value = tape.op("Cast", [value], {"to": ir.DataType.FLOAT})
+    target = add_constant(graph, f"{name}_shape", np.array(shape))
+    return tape.op("Reshape", [value, target], output=ir.val(name, ir.DataType.FLOAT, shape))
+
+
+def _score_shape(value: ir.Value) -> tuple[int, ...]:
+    shape = static_shape(value)
+    if shape is None or int(np.prod(shape)) != 1:
+        raise ModelError(
+            f"the score output must hold one number an image, found {value.name} with shape {_text(value)}: "
+            "name another with --score-output"
+        )
+    return (1,)
+
+
+def _map_shape(value: ir.Value) -> tuple[int, ...]:
+    shape = static_shape(value)
+    if shape is None or len(shape) < 2 or set(shape[:-2]) - {1} or 0 in shape:
+        raise ModelError(
+            f"the map output must have the shape [1, 1, height, width] for one image, found {value.name} with "
+            f"{_text(value)}: name another with --map-output"
+        )
+    return 1, shape[-2], shape[-1]
+
+
+def _text(value: ir.Value) -> str:
+    return "an unknown number of dimensions" if value.shape is None else str(value.shape)

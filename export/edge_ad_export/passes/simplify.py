@@ -1,0 +1,69 @@
+"""Folds constants, removes what does nothing and shares what is computed twice."""
+
+from __future__ import annotations
+
+import math
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common_passes
+from onnxscript import optimizer
+
+from edge_ad_export.passes.static_shape import static_shape
+from edge_ad_export.quiet import quiet_logs
+
+__all__ = ["SimplifyPass"]
+
+# Larger results are computed by the engine when it loads the model: the file need not carry them.
+_STORED_ELEMENTS = 16_384
+_UNLIMITED = 2**62
+_ROUNDS = 6
+
+
+class SimplifyPass(ir.passes.InPlacePass):
+    """Ensures: the same outputs from fewer nodes; constants are initializers; every node has its own name.
+
+    A constant expression is folded when what remains of it is small, whatever it is made from: the row norms of a
+    memory bank are stored, a second, transposed copy of the bank is not.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        before = [node.op_type for node in model.graph]
+        with quiet_logs("onnx_ir", "onnxscript"):
+            optimizer.optimize_ir(
+                model,
+                num_iterations=_ROUNDS,
+                input_size_limit=_UNLIMITED,
+                output_size_limit=_UNLIMITED,
+                should_fold=_should_fold,
+            )
+            common_passes.ClearMetadataAndDocStringPass()(model)
+            common_passes.TopologicalSortPass()(model)
+        return ir.passes.PassResult(model, [node.op_type for node in model.graph] != before)
+
+
+def _should_fold(node: ir.Node) -> bool | None:
+    if any("Quantize" in name for name in (node.op_type, *(user.op_type for user in node.successors()))):
+        return None  # the library's own rule: quantization stays visible
+    return all(_ends_small(value) for value in node.outputs) or _replaces_its_input(node)
+
+
+def _ends_small(value: ir.Value) -> bool:
+    """Whether the value is small, or is used up by constant expressions that end small."""
+    shape = static_shape(value)
+    if shape is not None and math.prod(shape) <= _STORED_ELEMENTS:
+        return True
+    users = [use.node for use in value.uses()]
+    return bool(users) and not value.is_graph_output() and all(_is_constant_but_for(value, user) for user in users)
+
+
+def _is_constant_but_for(value: ir.Value, node: ir.Node) -> bool:
+    others = (i for i in node.inputs if i is not None and i is not value)
+    constant = all(ir.convenience.get_const_tensor(other) is not None for other in others)
+    return constant and all(_ends_small(output) for output in node.outputs)
+
+
+def _replaces_its_input(node: ir.Node) -> bool:
+    """Whether the result takes the place of a constant of its size that nothing else uses."""
+    freed = sum(i.const_value.size for i in node.inputs if i is not None and i.const_value and len(i.uses()) == 1)
+    shapes = [static_shape(value) for value in node.outputs]
+    return all(shape is not None and math.prod(shape) <= freed for shape in shapes)

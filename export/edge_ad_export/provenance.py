@@ -1,0 +1,57 @@
+"""Where a bundle comes from: enough to make it again, and to know what its figures were measured on."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from edge_ad_export.machine import describe_cpu
+
+if TYPE_CHECKING:
+    from edge_ad_export.importers import ModelFile
+    from edge_ad_export.request import ExportRequest
+    from edge_ad_export.setup import Setup
+
+__all__ = ["collect_provenance", "producer"]
+
+_TOOLS = ("onnx-ir", "onnxscript", "onnxruntime", "openvino", "nncf")
+
+
+def producer() -> str:
+    """Name and version of what wrote the bundle."""
+    return f"edge-ad {_version('edge-ad')}"
+
+
+def collect_provenance(
+    request: ExportRequest, file: ModelFile, setup: Setup
+) -> dict[str, str | int | float | bool | None]:
+    """The manifest's provenance. No path of this machine is in it."""
+    cpu = describe_cpu()
+    spec = setup.imported.input
+    return {
+        "source": file.path.name,
+        "source_sha256": file.sha256,
+        "importer": setup.imported.importer,
+        "source_opset": setup.imported.model.opset_imports.get(""),
+        "source_batch": spec.batch,
+        "batch": setup.lowered.batch,
+        "color": spec.color,
+        "pixel_scale": spec.scale,
+        "assumptions": "; ".join(setup.imported.assumptions) or None,
+        **setup.imported.provenance,
+        "images": len(setup.images.paths),
+        "images_given": setup.images.total,
+        "min_spearman": request.gate.min_spearman,
+        "min_map_correlation": request.gate.min_map_correlation,
+        "engine_threads": request.threads,
+        "cpu": cpu.model,
+        "cpu_instructions": " ".join(cpu.instructions),
+        **{tool: _version(tool) for tool in _TOOLS},
+    }
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"

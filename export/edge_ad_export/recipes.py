@@ -1,0 +1,105 @@
+"""The variants that export tries: engine, precision and how the file is made."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import onnx_ir as ir
+
+from edge_ad.errors import InputError
+from edge_ad_export.quantize.onnx_qdq import quantize_onnx
+from edge_ad_export.quantize.openvino_int8 import quantize_openvino
+from edge_ad_export.runtime import load_openvino
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["BASELINE", "RECIPES", "Material", "Recipe", "chosen_recipes"]
+
+
+class Material:
+    """What the recipes work from: the lowered graph, and ``pixels``, uint8 ``[1, h, w, c]`` each, to quantize with."""
+
+    def __init__(self, model: ir.Model, pixels: Sequence[NDArray[np.uint8]]) -> None:
+        self.model = model
+        self.pixels = tuple(pixels)
+
+    @cached_property
+    def openvino(self) -> Any:
+        """The same graph as an ``openvino.Model``, made once. Not to be changed."""
+        return load_openvino().convert_model(io.BytesIO(ir.to_proto(self.model).SerializeToString()))
+
+    def save_openvino(self, model: Any, path: Path, *, half: bool) -> None:
+        """Writes ``path`` and the ``.bin`` beside it; ``half`` stores float weights in 16 bits."""
+        load_openvino().save_model(model, path, compress_to_fp16=half)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """``write`` makes the model's file at a path and, for OpenVINO, the weights beside it.
+
+    It raises :class:`~edge_ad.errors.ModelError` where the graph cannot be had in this form.
+    """
+
+    id: str
+    engine: Literal["onnxruntime", "openvino"]
+    precision: Literal["fp32", "fp16", "int8"]
+    write: Callable[[Material, Path], None]
+
+    @property
+    def model(self) -> str:
+        """Where the model lies in the bundle."""
+        return f"variants/{self.id}/model.{'onnx' if self.engine == 'onnxruntime' else 'xml'}"
+
+
+def _onnx_fp32(material: Material, path: Path) -> None:
+    ir.save(material.model, path)
+
+
+def _onnx_int8(material: Material, path: Path) -> None:
+    quantize_onnx(material.model, material.pixels, path)
+
+
+def _openvino_fp32(material: Material, path: Path) -> None:
+    material.save_openvino(material.openvino, path, half=False)
+
+
+def _openvino_fp16(material: Material, path: Path) -> None:
+    material.save_openvino(material.openvino, path, half=True)
+
+
+def _openvino_int8(material: Material, path: Path) -> None:
+    quantized = quantize_openvino(material.openvino, material.pixels)
+    material.save_openvino(quantized, path, half=False)
+
+
+BASELINE = Recipe("onnx-fp32", "onnxruntime", "fp32", _onnx_fp32)
+"""Always made: it must agree with the imported model before anything else is worth making."""
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        recipe.id: recipe
+        for recipe in (
+            BASELINE,
+            Recipe("onnx-int8", "onnxruntime", "int8", _onnx_int8),
+            Recipe("openvino-fp32", "openvino", "fp32", _openvino_fp32),
+            Recipe("openvino-fp16", "openvino", "fp16", _openvino_fp16),
+            Recipe("openvino-int8", "openvino", "int8", _openvino_int8),
+        )
+    }
+)
+
+
+def chosen_recipes(ids: Sequence[str]) -> tuple[Recipe, ...]:
+    """The recipes of these ids in the table's order, all for none. Raises :class:`InputError` for an unknown id."""
+    unknown = [name for name in ids if name not in RECIPES]
+    if unknown:
+        raise InputError(f"no variant {', '.join(unknown)}: choose from {', '.join(RECIPES)}")
+    return tuple(recipe for recipe in RECIPES.values() if not ids or recipe.id in ids)

@@ -1,0 +1,35 @@
+"""What is asked of an export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_ad_export.gate import Gate
+from edge_ad_export.geometry import GeometryOptions
+from edge_ad_export.imported import ImportOptions
+
+__all__ = ["ExportRequest"]
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """``model`` becomes the bundle ``target``, measured on at most ``max_images`` of the normal ``images``.
+
+    ``images``: a folder, a file or a glob. ``variants``: ids of the recipes to try, all when empty. ``name``:
+    ``None`` takes the target's. ``threads``: of the engines, ``None`` leaves the choice to them. ``replace``: an
+    existing bundle at ``target`` gives way.
+    """
+
+    model: Path
+    images: str | Path
+    target: Path
+    importing: ImportOptions = field(default_factory=ImportOptions)
+    geometry: GeometryOptions = field(default_factory=GeometryOptions)
+    gate: Gate = field(default_factory=Gate)
+    variants: tuple[str, ...] = ()
+    name: str | None = None
+    version: str = "1"
+    max_images: int = 100
+    threads: int | None = None
+    replace: bool = False

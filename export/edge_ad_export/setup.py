@@ -1,0 +1,114 @@
+"""Everything that is settled before the first variant is made: graph, geometry and images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from edge_ad.engines import Artefact, Engine, EngineOptions, open_engine
+from edge_ad.errors import EngineError
+from edge_ad.geometry import Preprocessor
+from edge_ad.scoring import Scorer
+from edge_ad_export.fidelity import relative_error
+from edge_ad_export.gate import PARITY
+from edge_ad_export.geometry import build_geometry, frame_size, read_mask
+from edge_ad_export.images import ImageSet, collect_pixels
+from edge_ad_export.lowering import Lowered, lower
+from edge_ad_export.reference import ReferenceEngine
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_ad.bundle.records import Geometry
+    from edge_ad_export.imported import ImportedModel
+    from edge_ad_export.recipes import Recipe
+    from edge_ad_export.request import ExportRequest
+
+__all__ = ["Notify", "Setup", "prepare"]
+
+Notify = Callable[[str], None]
+"""Takes one line for the user."""
+
+# A wrong guess of the rewrite to one image gives other scores on any image.
+_PROBES = 4
+
+
+@dataclass(frozen=True)
+class Setup:
+    """``mask``: uint8 ``(H, W)``, above 127 = not inspected, or ``None``. ``threads``: of the engines."""
+
+    imported: ImportedModel
+    lowered: Lowered
+    geometry: Geometry
+    mask: NDArray[np.uint8] | None
+    images: ImageSet
+    threads: int | None
+
+    def preprocessor(self) -> Preprocessor:
+        """The bundle's geometry at work."""
+        return Preprocessor(self.geometry, self.lowered.input, self.mask, map_size=self.lowered.map)
+
+    def reference(self) -> Scorer:
+        """The imported model behind the bundle's geometry."""
+        return Scorer(self.preprocessor(), ReferenceEngine(self.imported, self.threads))
+
+    def scorer(self, recipe: Recipe, root: Path) -> Scorer:
+        """A variant as the device will run it. Raises :class:`EngineError`."""
+        options = EngineOptions(threads=self.threads)
+        engine = open_engine(recipe.engine, Artefact(root / recipe.model), options, precision=recipe.precision)
+        return Scorer(self.preprocessor(), engine)
+
+
+def prepare(request: ExportRequest, imported: ImportedModel, images: ImageSet, notify: Notify) -> Setup:
+    """Looks at the images, settles the geometry and brings the graph to the contract.
+
+    Raises:
+        InputError: the options contradict each other, the images or the model; an image cannot be read.
+        ModelError: the graph cannot be brought to the contract.
+    """
+    frame = frame_size(request.geometry, images.sizes())
+    if frame is None:
+        notify("the bundle takes frames of any size: the images have several, or --frame-size any was said")
+    mask_path = request.geometry.ignore_mask
+    mask = None if mask_path is None else read_mask(mask_path, frame)
+
+    def setup(lowered: Lowered) -> Setup:
+        geometry = build_geometry(request.geometry, lowered.input, frame)
+        return Setup(imported, lowered, geometry, mask, images, request.threads)
+
+    lowered = lower(imported, lambda candidate: _agrees(setup(candidate)))
+    if lowered.batch == "rebatched":
+        notify(f"the batch of {imported.input.batch} fixed in the model was rewritten to 1")
+    if lowered.batch == "repeated":
+        notify(
+            f"the batch of {imported.input.batch} fixed in the model could not be taken out: every image is fed "
+            f"{imported.input.batch} times, at {imported.input.batch} times the cost; export the model with batch 1"
+        )
+    return setup(lowered)
+
+
+def _agrees(setup: Setup) -> bool:
+    """Whether the rewritten graph scores and maps some real images as the imported one does."""
+    images = ImageSet(setup.images.paths[:_PROBES], _PROBES)
+    pixels = collect_pixels(setup.preprocessor(), images, _PROBES)
+    reference = ReferenceEngine(setup.imported, setup.threads)
+    try:
+        rewritten = open_engine("onnxruntime", Artefact(bytes(ir.to_proto(setup.lowered.model).SerializeToString())))
+    except EngineError:
+        return False
+    return all(_same(reference, rewritten, image) for image in pixels)
+
+
+def _same(reference: Engine, rewritten: Engine, pixels: NDArray[np.uint8]) -> bool:
+    reference.input[:] = rewritten.input[:] = pixels
+    expected, found = reference.run(), rewritten.run()
+    if relative_error(np.array([found.score]), np.array([expected.score])) > PARITY:
+        return False
+    if expected.map is None or found.map is None:
+        return expected.map is found.map
+    return bool(np.abs(found.map - expected.map).max() <= PARITY * np.abs(expected.map).max())

@@ -1,0 +1,50 @@
+"""The table of variants, as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_ad.bundle.records import Fidelity, Trial
+
+__all__ = ["format_table"]
+
+_HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "")
+
+
+def format_table(trials: Sequence[Trial], default: str) -> str:
+    """One line a variant: the default is marked, a rejected one says why.
+
+    ``score error``: the largest relative error against the imported model; ``rank corr.``: Spearman's;
+    ``worst map``: Pearson's correlation of the worst image's map.
+    """
+    rows = [_HEADER, *((trial.id, *_figures(trial.fidelity), _note(trial, default)) for trial in trials)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    return "\n".join(_line(row, widths) for row in rows)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *figures, note = row
+    cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(figures, widths[1:-1], strict=True))]
+    return "  ".join([*cells, note]).rstrip()
+
+
+def _figures(fidelity: Fidelity | None) -> tuple[str, str, str, str, str]:
+    if fidelity is None:
+        return ("-",) * 5
+    heat = fidelity.map_correlation_min
+    return (
+        f"{fidelity.latency_ms:.2f} ms",
+        f"{fidelity.size_bytes / 1e6:.1f} MB",
+        f"{fidelity.score_max_rel:.1e}",
+        f"{fidelity.spearman:.4f}",
+        "no map" if heat is None else f"{heat:.4f}",
+    )
+
+
+def _note(trial: Trial, default: str) -> str:
+    if trial.rejected:
+        return f"rejected: {trial.rejected}"
+    return "default" if trial.id == default else ""
