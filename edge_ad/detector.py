@@ -20,7 +20,7 @@ from edge_ad.golden import replay
 from edge_ad.scoring import Measurement, Scorer
 from edge_ad.verdict import Latency, Reason, Region, State, Verdict
 
-__all__ = ["Detector", "Inspection"]
+__all__ = ["Detector", "Inspection", "open_scorer"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,8 @@ def region(x: int, y: int, width: int, height: int) -> Region:
 
 def heat(*values: float, size: int = 400) -> NDArray[np.float32]:
     """A map of vertical stripes, one for each value."""
-    stripes = np.repeat(np.float32(values), size // len(values))
-    return np.broadcast_to(stripes, (size, stripes.size)).astype(np.float32)
+    stripes = np.array(values, np.float32)[np.arange(size) * len(values) // size]
+    return np.tile(stripes, (size, 1))
 
 
 def picture_of(annotated: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -119,6 +119,11 @@ def test_a_box_surrounds_its_region_and_hides_none_of_it() -> None:
     rows, columns = np.nonzero((plain != boxed).any(axis=2))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx((147, 192, 97, 162), abs=3)
     np.testing.assert_array_equal(boxed[150:190, 100:160], plain[150:190, 100:160])
+
+
+def test_heat_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected heat of the frame's \(400, 400\) pixels, found \(32, 32\)"):
+        annotate(GRAY_400, verdict(), heat(1.0, size=32), RANGE)
 
 
 def test_a_small_frame_is_enlarged_in_whole_pixels() -> None:

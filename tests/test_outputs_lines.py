@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import pytest
@@ -150,9 +151,9 @@ def write(target):
 """
 
 
-def run(script: str, *arguments: str, stdout: int | io.IOBase = subprocess.PIPE) -> subprocess.Popen[bytes]:
+def run(script: str, *arguments: str, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", PRELUDE + script, *arguments]
-    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE)
 
 
 def test_a_disk_that_fills_up_leaves_whole_lines(tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def test_an_image_is_never_replaced_by_its_picture(tmp_path: Path) -> None:
 def test_a_frame_without_a_picture_gets_one_that_says_so(tmp_path: Path) -> None:
     PictureSink(tmp_path).write(failed(), INVALID, None)
     picture = cv2.imread(str(tmp_path / "line_000007.verdict.jpg"))
+    assert picture is not None
     blue, green, red = picture[1, 1].astype(int)
     assert red > green > blue + 60
 
@@ -85,17 +86,19 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_a_picture_that_jpeg_cannot_hold_is_named(tmp_path: Path) -> None:
     sink = PictureSink(tmp_path)
-    with pytest.raises(OutputError, match="cannot be encoded as JPEG"):
+    with pytest.raises(OutputError, match=r"wide.verdict.jpg: a picture of 66\d+ x \d+ pixels is too large for JPEG"):
         sink.write(frame("wide.png", np.zeros((2, 66_000), np.uint8)), ACCEPT, None)
     assert names(tmp_path) == []
 
 
 def read_video(path: Path) -> list[NDArray[np.uint8]]:
     capture = cv2.VideoCapture(str(path))
-    frames = []
-    while (read := capture.read())[0]:
-        frames.append(read[1])
-    return frames
+    frames: list[NDArray[np.uint8]] = []
+    while True:
+        done, image = capture.read()
+        if not done:
+            return frames
+        frames.append(image)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".MP4"])

@@ -30,7 +30,7 @@ class Kind(str, Enum):
 class Surface:
     """One part before it is photographed; a defect edits ``metal``, ``ink`` and ``mask`` in place.
 
-    ``metal`` (H, W, 3) float32 BGR 0..1 is the bare metal, ``ink`` (H, W) the printing's coverage,
+    ``metal`` (3, H, W) float32 BGR 0..1 is the bare metal, ``ink`` (H, W) the printing's coverage,
     ``mask`` (H, W) 1 on the defect, ``plate`` the layers that no defect changes.
     """
 
@@ -40,9 +40,9 @@ class Surface:
     mask: Image
 
     def printed(self) -> Image:
-        """The metal under its printing: (H, W, 3) float32."""
+        """The metal under its printing: (3, H, W) float32."""
         colour = self.plate.ink_colour - self.metal
-        colour *= (_INK_OPACITY * self.ink)[..., None]
+        colour *= _INK_OPACITY * self.ink
         colour += self.metal
         return colour
 
@@ -64,7 +64,7 @@ def _scratch(surface: Surface, rng: np.random.Generator) -> None:
     groove = _line(points, rng.uniform(1.0, 2.0)) * surface.plate.metal
     burr = _line(points + 1.2 * normal, 1.0) * surface.plate.metal
     depth = rng.uniform(0.14, 0.45)
-    surface.metal *= (1 - depth * groove + 0.7 * depth * burr)[..., None]
+    surface.metal *= 1 - depth * groove + 0.7 * depth * burr
     surface.ink *= 1 - np.float32(0.9) * groove
     surface.mask[:] = np.maximum(groove, burr)
 
@@ -75,10 +75,10 @@ def _blob(surface: Surface, rng: np.random.Generator) -> None:
     drop = _patch(_place(surface, rng), radius_px, 0.25, rng) * surface.plate.metal
     dome = cv2.GaussianBlur(drop, (0, 0), radius_px / 3)
     slope = np.gradient(dome, axis=0) * -0.7 + np.gradient(dome, axis=1) * -0.5
-    tint = np.array((0.30, 0.46, 0.56), np.float32) * np.float32(rng.uniform(0.75, 1.15))
+    tint = _bgr(0.30, 0.46, 0.56) * np.float32(rng.uniform(0.75, 1.15))
     opacity = rng.uniform(0.25, 0.75)
-    surface.metal += opacity * drop[..., None] * (tint - surface.metal)
-    surface.metal *= (1 + 1.6 * radius_px / 8 * slope)[..., None].astype(np.float32)
+    surface.metal += opacity * drop * (tint - surface.metal)
+    surface.metal *= 1 + (0.2 * radius_px * slope).astype(np.float32)
     surface.ink *= 1 - np.float32(opacity) * drop
     surface.mask[:] = drop
 
@@ -101,8 +101,8 @@ def _stain(surface: Surface, rng: np.random.Generator) -> None:
     """A film of oil or coolant: soft, brownish, hardly darker than the metal."""
     film = _patch(_place(surface, rng), rng.uniform(16, 34), 0.45, rng)
     film = cv2.GaussianBlur(film, (0, 0), 4.0) * surface.plate.metal
-    absorbed = np.array((1.0, 0.75, 0.55), np.float32) * np.float32(rng.uniform(0.08, 0.26))
-    surface.metal *= 1 - film[..., None] * absorbed
+    absorbed = _bgr(1.0, 0.75, 0.55) * np.float32(rng.uniform(0.08, 0.26))
+    surface.metal *= 1 - film * absorbed
     surface.mask[:] = film
 
 
@@ -120,6 +120,10 @@ def _place(surface: Surface, rng: np.random.Generator) -> NDArray[np.float64]:
     rows, columns = np.nonzero(inside > 0.5)
     which = int(rng.integers(0, rows.size))
     return np.array((columns[which] * 8.0, rows[which] * 8.0)) + rng.uniform(-4, 4, 2)
+
+
+def _bgr(blue: float, green: float, red: float) -> Image:
+    return np.array((blue, green, red), np.float32)[:, None, None]
 
 
 def _line(points: NDArray[np.float64], width_px: float) -> Image:

@@ -36,7 +36,7 @@ class Plate:
 
     ``metal`` is 1 on the plate and 0 beside it and in its holes; ``slope_x`` and ``slope_y`` are the gradient
     of the relief; ``turned`` is 1 on the lathe-turned boss; ``ink`` is the printing's coverage and ``ink_colour``
-    (HEIGHT, WIDTH, 3) its BGR colour, both 0..1. ``prints`` are the windows (rows, columns) of the printed elements.
+    (3, HEIGHT, WIDTH) its BGR colour, both 0..1. ``prints`` are the windows (rows, columns) of the printed elements.
     """
 
     metal: Image
@@ -56,11 +56,12 @@ def draw_plate() -> Plate:
     for x, y in _HOLES:
         metal = metal * (1 - _disc(x, y, _HOLE_RADIUS))
     metal = metal * (1 - _disc(*BOSS, _BORE_RADIUS))
-    ink, ink_colour = np.zeros_like(metal), np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    ink, ink_colour = np.zeros_like(metal), np.zeros((3, HEIGHT, WIDTH), np.float32)
     elements = _elements()
     for coverage, colour in elements:
         ink += coverage
-        ink_colour[_window(coverage)] = colour
+        rows, columns = _window(coverage)
+        ink_colour[:, rows, columns] = np.array(colour)[:, None, None]
     return Plate(
         metal=metal,
         slope_x=slope_x.astype(np.float32),

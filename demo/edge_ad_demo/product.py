@@ -14,8 +14,9 @@ from edge_ad_demo.plate import BOSS, BOSS_RADIUS, HEIGHT, WIDTH, Image, draw_pla
 
 __all__ = ["DefectFrame", "Product", "Stream"]
 
-_METAL_COLOUR = np.array((0.585, 0.575, 0.560), np.float32)
-_BELT_COLOUR = np.array((0.125, 0.150, 0.135), np.float32)
+# BGR. Pictures are rendered as three planes: NumPy is several times faster on planes than on pixels.
+_METAL_COLOUR = np.array((0.585, 0.575, 0.560), np.float32)[:, None, None]
+_BELT_COLOUR = np.array((0.125, 0.150, 0.135), np.float32)[:, None, None]
 _BELT_LENGTH = 1024
 # Variances in units of the full scale squared.
 _READ_NOISE, _SHOT_NOISE = np.float32(1.0e-5), np.float32(4.0e-5)
@@ -75,7 +76,7 @@ class Product:
         shade = 1 + grain + light_x * plate.slope_x + light_y * plate.slope_y
         return Surface(
             plate=plate,
-            metal=np.multiply(shade[..., None], _METAL_COLOUR, dtype=np.float32),
+            metal=_METAL_COLOUR * shade.astype(np.float32),
             ink=plate.ink.copy(),
             mask=np.zeros((HEIGHT, WIDTH), np.float32),
         )
@@ -83,16 +84,18 @@ class Product:
     def _photograph(self, surface: Surface, rng: np.random.Generator) -> DefectFrame:
         """Lay the part on the belt, light it, and look at it through a lens onto a noisy sensor."""
         pose = _pose(rng)
-        layers = cv2.merge([surface.printed(), self._plate.metal, surface.mask])
-        warped = cv2.warpAffine(layers, pose, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
-        metal = warped[..., 3:4]
+        metal = _warp(self._plate.metal, pose)
+        shadow = _contact_shadow(metal)
         offset = int(rng.integers(0, _BELT_LENGTH - WIDTH))
-        scene = self._belt[:, offset : offset + WIDTH] * _contact_shadow(metal[..., 0])[..., None]
-        scene += metal * (warped[..., :3] - scene)
-        scene *= self._light(rng)[..., None]
-        scene = cv2.GaussianBlur(scene, (0, 0), 0.8 + 0.1 * rng.random())
-        mask = np.where(warped[..., 4] > 0.5, 255, 0).astype(np.uint8)
-        return DefectFrame(_expose(scene, rng), mask)
+        light, blur_px = self._light(rng), 0.8 + 0.1 * rng.random()
+        planes = []
+        for printed, belt in zip(surface.printed(), self._belt[:, :, offset : offset + WIDTH], strict=True):
+            scene = belt * shadow
+            scene += metal * (_warp(printed, pose) - scene)
+            scene *= light
+            planes.append(_expose(cv2.GaussianBlur(scene, (0, 0), blur_px), rng))
+        mask = np.where(_warp(surface.mask, pose) > 0.5, 255, 0).astype(np.uint8)
+        return DefectFrame(np.asarray(cv2.merge(planes), np.uint8), mask)
 
     def _light(self, rng: np.random.Generator) -> Image:
         """Lamp drift, a tilted field, a soft highlight and the lens's vignetting."""
@@ -134,7 +137,7 @@ def _belt(rng: np.random.Generator) -> Image:
     wear = cv2.resize(rng.standard_normal((12, 26), dtype=np.float32), (_BELT_LENGTH, HEIGHT))
     fibre = cv2.GaussianBlur(rng.standard_normal((HEIGHT, _BELT_LENGTH), dtype=np.float32), (0, 0), 0.9)
     texture = 1 + 0.16 * weave + 0.05 * wear + 0.22 * fibre
-    return np.asarray(texture[..., None] * _BELT_COLOUR, np.float32)
+    return np.asarray(texture * _BELT_COLOUR, np.float32)
 
 
 def _pose(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -142,6 +145,10 @@ def _pose(rng: np.random.Generator) -> NDArray[np.float64]:
     pose = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), rotation_deg, rng.normal(1, _SCALE))
     pose[:, 2] += rng.uniform(-_SHIFT_PX, _SHIFT_PX, 2)
     return np.asarray(pose, np.float64)
+
+
+def _warp(layer: Image, pose: NDArray[np.float64]) -> Image:
+    return np.asarray(cv2.warpAffine(layer, pose, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR), np.float32)
 
 
 def _contact_shadow(metal: Image) -> Image:
@@ -153,9 +160,8 @@ def _contact_shadow(metal: Image) -> Image:
 
 
 def _expose(scene: Image, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Shot and read noise as a camera leaves it, then 8 bit."""
+    """Shot and read noise as a camera leaves it on one plane, then 8 bit."""
     noise = rng.standard_normal(scene.shape, dtype=np.float32)
-    noise *= cv2.sqrt(np.maximum(scene, 0) * _SHOT_NOISE + _READ_NOISE)
+    noise *= np.sqrt(np.maximum(scene, 0) * _SHOT_NOISE + _READ_NOISE)
     noise += scene
-    np.clip(noise, 0, 1, out=noise)
-    return np.asarray(cv2.convertScaleAbs(noise, alpha=255.0), np.uint8)
+    return np.asarray(cv2.convertScaleAbs(np.maximum(noise, 0), alpha=255.0), np.uint8)

@@ -17,6 +17,7 @@ __all__ = [
     "FrameSize",
     "Geometry",
     "Golden",
+    "Identifier",
     "Manifest",
     "MapSize",
     "ModelInput",

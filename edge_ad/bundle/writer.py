@@ -123,7 +123,12 @@ def write_calibration(bundle: Bundle, variant: Variant, station: str, calibratio
         geometry_sha256=geometry,
         stations=stations | {station: calibration},
     )
-    atomic_write(path, sealed_json(record))
+    data = sealed_json(record)
+    try:
+        msgspec.json.decode(data, type=CalibrationRecord)  # the reader must take what the writer writes
+    except msgspec.ValidationError as error:
+        raise InputError(f"the calibration for the station {station!r} cannot be written: {error}") from None
+    atomic_write(path, data)
     return path
 
 

@@ -28,6 +28,7 @@ _STATES = {State.ACCEPT: _GREEN, State.REJECT: _RED, State.INVALID: _AMBER}
 
 _MIN_SIDE_PX = 360
 _MIN_TEXT_PX = 13
+_MAX_TEXT_PX = 96
 _SIDE_PER_TEXT = 48
 
 BLANK: NDArray[np.uint8] = np.full((360, 480, 3), 60, np.uint8)
@@ -53,9 +54,14 @@ def annotate(
 
     Returns:
         uint8 BGR, larger than the frame by frame line and caption.
+
+    Raises:
+        ValueError: ``heat`` is not of the frame's size.
     """
     import cv2
 
+    if heat is not None and heat.shape != image.shape[:2]:
+        raise ValueError(f"expected heat of the frame's {image.shape[:2]} pixels, found {heat.shape}")
     picture = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
     if heat is not None and heat_range is not None:
         picture = overlay(picture, heat, heat_range)
@@ -88,7 +94,7 @@ class _Layout:
         enlarge = max(1, math.ceil(_MIN_SIDE_PX / max(height, width)))
         picture_height, picture_width = enlarge * height, enlarge * width
         side = max(picture_height, picture_width)
-        text = max(_MIN_TEXT_PX, side // _SIDE_PER_TEXT)
+        text = min(max(side // _SIDE_PER_TEXT, _MIN_TEXT_PX), _MAX_TEXT_PX)
         line = max(2, text // 6)
         total = max(picture_width, _MIN_SIDE_PX) + 2 * line
         return cls(enlarge, picture_height, picture_width, text, line, (total - picture_width) // 2, total)
@@ -111,8 +117,9 @@ def _draw_region(area: NDArray[np.uint8], region: Region, layout: _Layout) -> No
     import cv2
 
     box, enlarge, line = region.box, layout.enlarge, max(1, layout.line // 2)
-    first = (box.x * enlarge - line, box.y * enlarge - line)
-    last = ((box.x + box.width) * enlarge + line - 1, (box.y + box.height) * enlarge + line - 1)
+    margin = 3 * line  # OpenCV's thick lines are a little thicker than they say
+    first = (box.x * enlarge - margin, box.y * enlarge - margin)
+    last = ((box.x + box.width) * enlarge + margin - 1, (box.y + box.height) * enlarge + margin - 1)
     cv2.rectangle(area, first, last, _DARK, 3 * line)
     cv2.rectangle(area, first, last, _WHITE, line)
 

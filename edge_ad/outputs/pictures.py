@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["PictureSink"]
 
 _QUALITY = 92
+_LARGEST_JPEG_PX = 65_500
 _LONGEST_NAME = 60  # a character may take 4 of a name's 255 bytes
 
 
@@ -48,16 +49,10 @@ class PictureSink(Sink):
             raise output_error(folder, error) from error
 
     def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:
-        import cv2
-
         heat_range = None if heat is None else self._scale.fit(heat, verdict.pixel_threshold)
         picture = annotate(BLANK if frame.image is None else frame.image, verdict, heat, heat_range)
         path = self._folder / self._name(frame.source)
-        try:
-            encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
-        except cv2.error as error:  # JPEG ends at 65,535 pixels a side
-            raise OutputError(f"{path}: cannot be encoded as JPEG: {error.err}") from error
-        atomic_write(path, encoded.tobytes())
+        atomic_write(path, _jpeg(path, picture))
 
     def close(self) -> None:
         """Every picture is complete already."""
@@ -70,6 +65,15 @@ class PictureSink(Sink):
             name = f"{stem}.{number}"
         self._taken.add(name.casefold())
         return f"{name}.verdict.jpg"
+
+
+def _jpeg(path: Path, picture: NDArray[np.uint8]) -> bytes:
+    import cv2
+
+    height, width = picture.shape[:2]
+    if max(height, width) > _LARGEST_JPEG_PX:
+        raise OutputError(f"{path}: a picture of {width} x {height} pixels is too large for JPEG")
+    return bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1])
 
 
 def _stem(source: str) -> str:

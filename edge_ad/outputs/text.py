@@ -26,7 +26,10 @@ def text_width(text: str, height_px: int) -> int:
 
 def fit_text(text: str, height_px: int, width_px: int) -> tuple[str, int]:
     """The text and height that fit into ``width_px``: smaller first, then cut off with ``...``."""
-    while height_px > _SMALLEST_PX and text_width(text, height_px) > width_px:
+    needed_px = text_width(text, height_px)
+    if needed_px > width_px:
+        height_px = max(_SMALLEST_PX, height_px * width_px // needed_px)
+    while height_px > _SMALLEST_PX and text_width(text, height_px) > width_px:  # thinner strokes are not as narrow
         height_px -= 1
     if text_width(text, height_px) <= width_px:
         return text, height_px

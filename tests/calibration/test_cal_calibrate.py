@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support import tiny
 
 from edge_ad.bundle import Bundle, pack
+from edge_ad.bundle.seal import sealed_json
 from edge_ad.detector import Detector
 from edge_ad.errors import (
     BundleError,
@@ -143,10 +145,6 @@ def test_a_packed_bundle_is_refused(tiny_bundle: Path, normals: Path, tmp_path: 
 
 
 def test_a_machine_that_scores_otherwise_calibrates_nothing(tmp_path: Path, normals: Path) -> None:
-    import msgspec
-
-    from edge_ad.bundle.seal import sealed_json
-
     path = tiny.write_bundle(tmp_path / "other")
     manifest = Bundle.open(path).manifest
     swapped = msgspec.structs.replace(manifest.golden, frames=manifest.golden.frames[::-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -86,8 +87,6 @@ def test_copies_are_told_on_stderr_and_in_the_output(tiny_bundle: Path, normals:
 def test_wrong_input_is_one_line_and_exit_code_2(
     tiny_bundle: Path, normals: Path, arguments: list[str], expected: str
 ) -> None:
-    import re
-
     result = run(tiny_bundle, "--normal", normals, *arguments)
     assert result.exit_code == 2
     assert re.search(expected, result.stderr)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from support import tiny
 
 from edge_ad.bundle import Bundle
-from edge_ad.bundle.records import Geometry, Resize
+from edge_ad.bundle.records import FrameSize, Geometry, Resize
 from edge_ad.detector import open_scorer
 from edge_ad.engines import open_engine
 from edge_ad.errors import InputError
@@ -116,8 +116,6 @@ def test_only_the_first_of_many_bad_images_are_named(normals: Path, scorer: Scor
 
 
 def test_an_image_of_another_size_than_the_camera_is_named(tiny_bundle: Path, tmp_path: Path) -> None:
-    from edge_ad.bundle.records import FrameSize
-
     bundle = Bundle.open(tiny_bundle)
     geometry = Geometry(frame=FrameSize(width=64, height=48), resize=Resize(width=tiny.SIZE, height=tiny.SIZE))
     preprocessor = Preprocessor(geometry, tiny.INPUT, None, map_size=tiny.MAP)

@@ -30,7 +30,7 @@ def plate() -> Plate:
 def bare(plate: Plate) -> Surface:
     return Surface(
         plate=plate,
-        metal=np.full((HEIGHT, WIDTH, 3), 0.6, np.float32),
+        metal=np.full((3, HEIGHT, WIDTH), 0.6, np.float32),
         ink=plate.ink.copy(),
         mask=np.zeros((HEIGHT, WIDTH), np.float32),
     )
@@ -72,7 +72,7 @@ def test_a_mask_marks_a_small_part_of_the_plate(product: Product, kind: Kind) ->
 def test_a_defect_changes_the_surface_at_its_mask_and_nowhere_else(plate: Plate, kind: Kind, seed: int) -> None:
     surface, before = bare(plate), bare(plate).printed()
     spoil(surface, kind, np.random.default_rng(seed))
-    changed = np.abs(surface.printed() - before).max(axis=2)
+    changed = np.abs(surface.printed() - before).max(axis=0)
     near = cv2.dilate(surface.mask, np.ones((2 * REACH_PX + 1, 2 * REACH_PX + 1))) > 0
     assert changed[surface.mask > 0.5].max() > 0.02
     assert changed[~near].max() < 0.01
