@@ -212,7 +212,8 @@ def test_a_traceback_only_when_asked_for() -> None:
 
 
 def test_a_reader_that_left_is_no_failure(tiny_bundle: Path, images: Path) -> None:
-    command = f"'{sys.executable}' -c 'from edge_ad.cli import main; main()' score '{tiny_bundle}' '{images}' | head -1"
+    run = "from edge_ad.cli import main; main()"
+    command = f"set -o pipefail; '{sys.executable}' -c '{run}' score '{tiny_bundle}' '{images}' | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)  # noqa: S607
     assert "Traceback" not in done.stderr
     assert len(done.stdout.splitlines()) == 1

@@ -174,7 +174,7 @@ def test_the_decoder_dies_with_its_parent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "error", "message"),
     [
-        pytest.param("absent.avi", None, InputError, "no such video file", id="missing"),
+        pytest.param("absent.avi", None, InputError, "No such file", id="missing"),
         pytest.param("empty.avi", b"", SourceError, "cannot be opened: not a video", id="empty"),
         pytest.param("text.avi", b"hello\n" * 99, SourceError, "cannot be opened: not a video", id="text"),
         pytest.param(

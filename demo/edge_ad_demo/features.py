@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COLOURS", "FLOOR", "POOL", "POOL_STRIDE", "RADIUS", "FilterBank", "compress", "filter_bank", "responses"]
+__all__ = ["COLOURS", "POOL", "POOL_STRIDE", "RADIUS", "FilterBank", "compress", "filter_bank", "responses"]
 
 Array = NDArray[np.float32]
 
@@ -18,8 +18,6 @@ POOL, POOL_STRIDE = 12, 4
 _LUMA_RGB = (0.299, 0.587, 0.114)
 # Wavelength and width of the filters, in pixels; each at four orientations.
 _GABORS = ((3.5, 1.4), (7.0, 2.2))
-# Added before the logarithm of energies that have been scaled to unit spread; keeps it off zero.
-FLOOR = np.float32(0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +57,8 @@ def responses(bank: FilterBank, image: NDArray[np.uint8]) -> Array:
 
 
 def compress(pooled: Array) -> Array:
-    """Responses to features: their logarithm spreads like a normal distribution, they themselves do not."""
-    return np.asarray(np.log(pooled + FLOOR), np.float32)
+    """Responses to features: ``log(1 + x)`` draws in the long tail that energies have and normal variables have not."""
+    return np.asarray(np.log1p(pooled), np.float32)
 
 
 def _filter(rgb: Array, weight: Array) -> Array:

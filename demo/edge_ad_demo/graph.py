@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_ad_demo.features import FLOOR, POOL, POOL_STRIDE, RADIUS
+from edge_ad_demo.features import POOL, POOL_STRIDE, RADIUS
 from edge_ad_demo.model import INPUT_HEIGHT, INPUT_WIDTH, SMOOTHING, DemoModel
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _feature_nodes() -> list[onnx.NodeProto]:
         helper.make_node("Abs", ["filtered"], ["rectified"]),
         helper.make_node("AveragePool", ["rectified"], ["energy"], **pooling),
         helper.make_node("Concat", ["colour", "energy"], ["pooled"], axis=1),
-        helper.make_node("Add", ["pooled", "floor"], ["lifted"]),
+        helper.make_node("Add", ["pooled", "one"], ["lifted"]),
         helper.make_node("Log", ["lifted"], ["features"]),
     ]
 
@@ -86,7 +86,7 @@ def _distance_nodes() -> list[onnx.NodeProto]:
 def _constants(model: DemoModel) -> dict[str, NDArray[np.generic]]:
     return {
         "filters": model.bank.weights,
-        "floor": np.asarray(FLOOR),
+        "one": np.array(1, np.float32),
         "mean": model.mean[None],
         "whitening": model.whitening,
         "batch_and_channel": np.array([0, 1], np.int64),

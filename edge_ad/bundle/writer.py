@@ -24,7 +24,7 @@ from edge_ad.bundle.records import (
 )
 from edge_ad.bundle.seal import UNSEALED, sealed_json
 from edge_ad.errors import BundleError, InputError, OutputError
-from edge_ad.files import atomic_write, sync_folder
+from edge_ad.files import atomic_write, output_error, part_file, sync_folder
 
 __all__ = ["BundleWriter", "pack", "unpack", "write_calibration"]
 
@@ -51,7 +51,7 @@ class BundleWriter:
             self._target.parent.mkdir(parents=True, exist_ok=True)
             self.root = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=self._target.parent))
         except OSError as error:
-            raise OutputError(f"cannot write beside {target}: {error.strerror}") from error
+            raise output_error(target, error) from error
 
     def __enter__(self) -> BundleWriter:
         return self
@@ -61,7 +61,7 @@ class BundleWriter:
     ) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
         if isinstance(error, OSError) and not isinstance(error, OutputError):
-            raise OutputError(f"cannot write the bundle {self._target}: {error.strerror or error}") from error
+            raise output_error(self._target, error) from error
 
     def commit(self, manifest: Manifest) -> Bundle:
         """Hashes every file below :attr:`root`, seals the manifest and renames the folder into place.
@@ -142,7 +142,7 @@ def pack(bundle: Bundle, target: Path) -> Path:
         raise InputError(f"{target} exists already: choose another place")
     for name in bundle.manifest.files:
         bundle.check_file(name)
-    partial = target.with_name(f".{target.name}.partial")
+    partial = part_file(target)
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             for name in names:
@@ -152,7 +152,7 @@ def pack(bundle: Bundle, target: Path) -> Path:
             os.fsync(file.fileno())
         partial.replace(target)
     except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+        raise output_error(target, error) from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -26,8 +26,10 @@ COMMANDS = {
 
 # What a command may find missing, and the extra that brings it.
 _EXTRAS = {
+    "jinja2": "calibration",
     "matplotlib": "calibration",
     "scipy": "calibration",
+    "sklearn": "calibration",
     "nncf": "export",
     "onnx": "export",
     "onnx_ir": "export",
@@ -55,6 +57,12 @@ class CommandGroup(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # whoever read our output has seen enough (| head): no failure
+            return None
+
     def main(  # type: ignore[override]
         self,
         args: Sequence[str] | None = None,
@@ -64,6 +72,8 @@ class CommandGroup(click.Group):
         **extra: Any,
     ) -> Any:
         """As click's, and every :class:`EdgeAdError` ends the process with its own exit code."""
+        # OpenCV prints lines of its own about a damaged image; ours says all. Read when cv2 is imported.
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
         if not standalone_mode:
             return super().main(args, prog_name, standalone_mode=False, **extra)
         try:

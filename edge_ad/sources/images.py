@@ -44,10 +44,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def _read(path: Path) -> bytes:
-    if path.is_dir():
-        raise FrameError(Reason.UNREADABLE, f"{path}: expected an image file, found a folder")
     try:
         data = path.read_bytes()
+    except IsADirectoryError:
+        raise FrameError(Reason.UNREADABLE, f"{path}: expected an image file, found a folder") from None
     except OSError as error:
         raise FrameError(Reason.UNREADABLE, f"{path}: cannot be read: {error.strerror}") from error
     if not data:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_ad.errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "exists", "list_images"]
+__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "list_images"]
 
 # Animations and formats of 32-bit pixels are left out: they are no frames of an inspection.
 IMAGE_SUFFIXES = frozenset(
@@ -30,11 +30,20 @@ def list_images(folder_file_or_glob: str | Path) -> list[Path]:
     Raises:
         InputError: nothing of that name, no image in it, no permission.
     """
-    path = Path(folder_file_or_glob)
     if not str(folder_file_or_glob):
         raise InputError("expected the name of an image, a folder or a glob, found an empty name")
-    if exists(path):
-        return _in_folder(path) if path.is_dir() else [_no_video(path)]
+    path = Path(folder_file_or_glob)
+    try:
+        return _list(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened: {error.strerror}") from error
+
+
+def _list(path: Path) -> list[Path]:
+    if path.is_dir():
+        return _in_folder(path)
+    if path.exists():
+        return [_no_video(path)]
     if not _is_glob(str(path)):
         raise InputError(f"{path}: no such file or folder")
     matches = [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207  absolute ones too
@@ -44,19 +53,8 @@ def list_images(folder_file_or_glob: str | Path) -> list[Path]:
     return sorted(images, key=_natural)
 
 
-def exists(path: Path) -> bool:
-    """Whether there is something at ``path``. Raises ``InputError`` where that cannot be found out."""
-    try:
-        return path.exists()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be opened: {error.strerror}") from error
-
-
 def _in_folder(folder: Path) -> list[Path]:
-    try:
-        entries = list(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be listed: {error.strerror}") from error
+    entries = list(folder.iterdir())
     images = [entry for entry in entries if _is_image(entry)]
     if images:
         return sorted(images, key=_natural)

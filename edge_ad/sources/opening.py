@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from edge_ad.errors import InputError
-from edge_ad.sources.listing import VIDEO_SUFFIXES, exists
+from edge_ad.sources.listing import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,9 +49,5 @@ def _kind(spec: str | Path) -> Kind:
             return "camera"
         if _URL.match(spec):
             return "url"
-    path = Path(spec)
-    if path.suffix.lower() not in VIDEO_SUFFIXES or path.is_dir():
-        return "stills"
-    if not exists(path):
-        raise InputError(f"{path}: no such video file")
-    return "video"
+    named_like_video = Path(spec).suffix.lower() in VIDEO_SUFFIXES
+    return "video" if named_like_video and not os.path.isdir(spec) else "stills"  # noqa: PTH112  never raises

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_ad.errors import FrameError, SourceError
+from edge_ad.errors import FrameError, InputError, SourceError
 from edge_ad.sources.decoder import Decoder, Stream
 from edge_ad.sources.frame import Frame, Source
 from edge_ad.verdict import Reason
@@ -18,9 +18,19 @@ __all__ = ["VideoSource", "failed_frame", "open_video"]
 
 
 def open_video(spec: str | Path) -> VideoSource:
-    """A video file. Raises ``SourceError`` when it cannot be opened."""
+    """A video file.
+
+    Raises:
+        InputError: there is none, or it may not be read.
+        SourceError: it is no video, or damaged.
+    """
+    path = Path(spec)
+    try:
+        path.open("rb").close()  # FFmpeg would not say why it cannot
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened: {error.strerror}") from error
     # An absolute name, so that FFmpeg cannot take a colon or a dash in it for something else.
-    return VideoSource(Stream(str(Path(spec).absolute()), str(spec)))
+    return VideoSource(Stream(str(path.absolute()), str(spec)))
 
 
 class VideoSource(Source):

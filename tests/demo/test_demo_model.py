@@ -12,7 +12,7 @@ from scipy.stats import mannwhitneyu
 
 from edge_ad.errors import InputError
 from edge_ad_demo.defects import Kind
-from edge_ad_demo.features import filter_bank, responses
+from edge_ad_demo.features import COLOURS, filter_bank, responses
 from edge_ad_demo.graph import to_onnx
 from edge_ad_demo.model import INPUT_HEIGHT, INPUT_WIDTH, DemoModel, ModelOutput, fit, to_model_size
 from edge_ad_demo.product import Product, Stream
@@ -88,10 +88,11 @@ def test_defects_score_above_good_parts(model: DemoModel, product: Product) -> N
     assert area > 0.95
 
 
-def test_gabor_filters_are_blind_to_brightness() -> None:
+def test_filters_are_blind_to_even_brightness() -> None:
     gray = np.full_like(BLANK, 128)
-    inside = responses(filter_bank(), gray)[3:, 5:-5, 5:-5]
-    np.testing.assert_allclose(inside, 0, atol=1e-5)
+    inside = responses(filter_bank(), gray)[:, 5:-5, 5:-5]
+    np.testing.assert_allclose(inside[:COLOURS], 128 / 255, rtol=1e-6)
+    np.testing.assert_allclose(inside[COLOURS:], 0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,38 @@
+"""Self-contained HTML pages for people: one template, charts and pictures embedded. A workstation package.
+
+>>> from edge_ad_report import Page, Section, Table, write_page           # doctest: +SKIP
+>>> table = Table(head=("set", "images"), rows=(("test", "46"),))         # doctest: +SKIP
+>>> write_page(path, Page(title="Evaluation", sections=(Section("Data", (table,)),)))   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from edge_ad_report.charts import ANOMALY, FAINT, INK, LIMIT, NORMAL, new_figure, strip
+from edge_ad_report.embed import figure_png, figure_svg, image_data_uri
+from edge_ad_report.page import Chart, Fact, Facts, Gallery, Note, Page, Picture, Section, Table, Text
+from edge_ad_report.render import render_page, write_page
+
+__all__ = [
+    "ANOMALY",
+    "FAINT",
+    "INK",
+    "LIMIT",
+    "NORMAL",
+    "Chart",
+    "Fact",
+    "Facts",
+    "Gallery",
+    "Note",
+    "Page",
+    "Picture",
+    "Section",
+    "Table",
+    "Text",
+    "figure_png",
+    "figure_svg",
+    "image_data_uri",
+    "new_figure",
+    "render_page",
+    "strip",
+    "write_page",
+]

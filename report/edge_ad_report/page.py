@@ -1,0 +1,114 @@
+"""What a page is made of. Text is plain text: whatever is in it is shown, never run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+__all__ = ["Chart", "Fact", "Facts", "Gallery", "Note", "Page", "Part", "Picture", "Section", "Table", "Text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A paragraph."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence that must not be missed: a remark, or a warning."""
+
+    kind: ClassVar[str] = "note"
+    text: str
+    level: Literal["note", "warning"] = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One figure, its name above and what qualifies it below."""
+
+    label: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The few figures that a reader came for, set large."""
+
+    kind: ClassVar[str] = "facts"
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows of text as they are to be shown. Columns from ``text_columns`` on are figures and stand on the right.
+
+    Raises:
+        ValueError: a row is not as long as the head.
+    """
+
+    kind: ClassVar[str] = "table"
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    text_columns: int = 1
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.head):
+                raise ValueError(f"expected {len(self.head)} cells as in the head {self.head}, found {row}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A drawn figure, from ``figure_svg`` or ``figure_png``; a wide one has a row to itself.
+
+    ``markup``: HTML that needs nothing from outside.
+    """
+
+    kind: ClassVar[str] = "chart"
+    markup: str
+    caption: str = ""
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A photograph. ``uri``: from ``image_data_uri``. ``alt``: what it shows, for who cannot see it."""
+
+    uri: str
+    alt: str
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Pictures side by side."""
+
+    kind: ClassVar[str] = "gallery"
+    pictures: tuple[Picture, ...]
+
+
+Part: TypeAlias = Text | Note | Facts | Table | Chart | Gallery
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled run of parts; charts that follow one another stand side by side where there is room."""
+
+    title: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """``lead``: what stands above the first section. ``subtitle``: what was looked at, one short line."""
+
+    title: str
+    subtitle: str = ""
+    lead: tuple[Part, ...] = ()
+    sections: tuple[Section, ...] = ()
+    footer: str = ""
