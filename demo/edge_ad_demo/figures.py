@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from scipy.stats import mannwhitneyu
+from scipy.stats import binom, mannwhitneyu
 
 from edge_ad.errors import GateError
 from edge_ad.verdict import State, Verdict
@@ -46,10 +46,14 @@ class Caught(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole result. Latencies are medians over all scored frames."""
+    """The whole result. Latencies are medians over all scored frames.
+
+    ``chance`` is how probable it is to see as many false rejects or more where the true rate is ``asked.fpr``.
+    """
 
     good_parts: int
     false_rejects: int
+    chance: float
     asked: Asked
     threshold: float
     defects: tuple[Caught, ...]
@@ -78,6 +82,7 @@ def summarise(frames: Sequence[ScoredFrame], asked: Asked) -> Figures:
     return Figures(
         good_parts=len(good),
         false_rejects=_rejected(good),
+        chance=float(binom.sf(_rejected(good) - 1, len(good), asked.fpr)),
         asked=asked,
         threshold=float(_threshold(frames)),
         defects=tuple(_caught(kind, good, bad) for kind in Kind),

@@ -20,6 +20,7 @@ def describe(result: DemoResult) -> str:
         f"({figures.false_rejects / figures.good_parts:.1%})",
         f"             asked: at most {figures.asked.fpr:.0%} in the long run, with "
         f"{figures.asked.confidence:.0%} confidence",
+        *_chance_lines(figures),
         *_defect_lines(figures),
         f"ROC-AUC      {figures.roc_auc:.3f} over all defects",
         f"Latency      {figures.latency_ms:.1f} ms a frame, of which the engine {figures.engine_ms:.1f} ms "
@@ -29,6 +30,15 @@ def describe(result: DemoResult) -> str:
         f"Figures      {result.figures_file}",
     ]
     return "\n".join(lines)
+
+
+def _chance_lines(figures: Figures) -> list[str]:
+    if figures.false_rejects == 0:
+        return []
+    return [
+        f"             at exactly {figures.asked.fpr:.0%}, {figures.false_rejects} or more are seen "
+        f"in {figures.chance:.0%} of such runs"
+    ]
 
 
 def _defect_lines(figures: Figures) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,6 +12,8 @@ from edge_ad.errors import GateError
 from edge_ad.verdict import Latency, Reason, State
 from edge_ad_demo.defects import Kind
 from edge_ad_demo.figures import Asked, Figures, ScoredFrame, read_verdicts, summarise
+from edge_ad_demo.report import describe
+from edge_ad_demo.run import DemoResult
 
 ASKED = Asked(fpr=0.01, confidence=0.95)
 THRESHOLD = 2.0
@@ -61,6 +64,18 @@ def test_roc_auc(good: list[float], bad: list[float], area: float) -> None:
     assert next(row for row in found.defects if row.kind is Kind.BLOB).roc_auc == pytest.approx(area)
 
 
+@pytest.mark.parametrize(
+    ("good", "chance"),
+    [
+        pytest.param([1.0, 1.0], 1.0, id="none rejected"),
+        pytest.param([1.0, 3.0], 1 - 0.99**2, id="one of two"),
+        pytest.param([3.0, 3.0], 0.01**2, id="both"),
+    ],
+)
+def test_the_chance_of_so_many_false_rejects(good: list[float], chance: float) -> None:
+    assert figures(good=good).chance == pytest.approx(chance)
+
+
 def test_the_median_latency_is_told() -> None:
     slow = [frame("good", 1.0, total_ms=total_ms) for total_ms in (2.0, 3.0, 90.0)]
     found = summarise(slow + line(good=[])[1:] + [frame("scratch", 5.0)], ASKED)
@@ -84,3 +99,33 @@ def test_verdicts_are_read_back_from_json_lines() -> None:
 
 def test_the_folder_tells_the_kind() -> None:
     assert frame("missing_print", 3.0).folder == Kind.MISSING_PRINT.value
+
+
+def result(good: list[float]) -> DemoResult:
+    return DemoResult(
+        figures=figures(good=good),
+        sheet=Path("d/verdicts.png"),
+        histogram=Path("d/scores.png"),
+        figures_file=Path("d/figures.json"),
+    )
+
+
+def test_the_report_names_every_figure_and_file() -> None:
+    text = describe(result(good=[1.0, 1.2, 1.4, 2.5]))
+    for part in (
+        "1 of 4 fresh ones rejected (25.0%)",
+        "at most 1% in the long run, with 95% confidence",
+        "at exactly 1%, 1 or more are seen in 4% of such runs",
+        "missing print   1 of 1 caught   ROC-AUC 1.000",
+        "Latency      3.0 ms a frame, of which the engine 2.0 ms (p50, onnx-fp32)",
+        "d/verdicts.png",
+        "d/scores.png",
+        "d/figures.json",
+    ):
+        assert part in text
+
+
+def test_without_a_false_reject_nothing_needs_excusing() -> None:
+    text = describe(result(good=[1.0, 1.2]))
+    assert "0 of 2 fresh ones rejected" in text
+    assert "such runs" not in text
