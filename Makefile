@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint format bench clean
+.PHONY: demo test test-slow lint format bench families clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -32,6 +32,9 @@ format: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks
+
+families: .venv/.installed  ## a real model of every family through export, into docs/families.md; PEER=a python with torch
+	$(BIN)/python -m benchmarks.families $(if $(PEER),--peer $(PEER))
 
 clean:
 	rm -rf .venv edge-ad-demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

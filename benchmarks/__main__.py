@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import machine, memory, startup
+from benchmarks import drift, machine, memory, startup
 from edge_ad.benchmark import bench_bundle
 from edge_ad.bundle import Bundle
 from edge_ad.cli import main as edge_ad
@@ -37,6 +37,7 @@ def main(bundles: tuple[Path, ...], runs: int, long: bool) -> None:
             _latency(bundle, runs)
         for bundle in chosen:
             _start(bundle)
+        drift.report()
         if long:
             variant = Bundle.open(chosen[0]).manifest.default_variant
             grown = memory.growth_kib(chosen[0], variant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,13 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.bundle import DEFAULT_STATION, Bundle, Calibration, Variant
+from edge_ad.bundle import DEFAULT_STATION, Bundle, Calibration, Manifest, Variant
 from edge_ad.engines import EngineInfo, EngineOptions, open_engine
 from edge_ad.errors import BundleFormatError, CalibrationError, EngineError, FrameError, InputError
 from edge_ad.geometry import Preprocessor, find_regions, heatmap
 from edge_ad.golden import replay
 from edge_ad.scoring import Measurement, Scorer
-from edge_ad.verdict import Latency, Reason, Region, State, Verdict
+from edge_ad.verdict import FrameSpan, Latency, Reason, Region, State, Verdict
 
 __all__ = ["Detector", "Inspection", "open_scorer"]
 
@@ -57,6 +58,9 @@ _UNJUDGED = _Judgement(State.INVALID, Reason.UNCALIBRATED)
 
 class Detector:
     """Scores frames with one variant of a bundle. A context manager; not thread-safe: one per thread.
+
+    A bundle that scores clips takes the frames of one stream in their order, with ``frame_id`` going up by one from
+    frame to frame; see :meth:`reset` and :meth:`skip`.
 
     Without a calibration there are scores but no verdicts: every frame is ``INVALID(uncalibrated)``.
     """
@@ -165,8 +169,17 @@ class Detector:
         part_id: str | None = None,
         captured_at: float | None = None,
     ) -> Verdict:
-        """The verdict on a frame that never came or cannot be read."""
+        """The verdict on a frame that never came or cannot be read. A clip that it belongs to has no score."""
+        self.scorer.miss()
         return self._invalid(reason, detail, _Tag(frame_id, part_id, captured_at or time.time()))
+
+    def skip(self, count: int) -> None:
+        """So many frames were lost before the coming one. Clips that they belong to have no score."""
+        self.scorer.miss(count)
+
+    def reset(self) -> None:
+        """The coming frame is the first of another scene: no clip, and no average over time, reaches across."""
+        self.scorer.reset()
 
     def heatmap(self, heat: NDArray[np.float32], frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """An inspection's map in camera pixels: float32 ``(H, W)``, NaN where nothing is inspected."""
@@ -197,6 +210,7 @@ class Detector:
             bundle=self._name,
             variant=self.variant.id,
             station=self.station,
+            covers=_covered(measured, tag.frame_id),
         )
 
     def _judge(self, frame: NDArray[np.uint8], measured: Measurement, calibration: Calibration) -> _Judgement:
@@ -204,7 +218,8 @@ class Detector:
         pixel_threshold = calibration.pixel.threshold if calibration.pixel else None
         regions: tuple[Region, ...] = ()
         if measured.map is not None and pixel_threshold is not None:
-            regions = find_regions(measured.map, pixel_threshold, self.scorer.preprocessor.layout(frame))
+            layout = self.scorer.preprocessor.layout(frame)
+            regions = find_regions(measured.map, pixel_threshold, layout, min_area_px=calibration.min_area_px)
         return _Judgement(
             # Asked this way round, anything that does not compare rejects.
             state=State.ACCEPT if measured.score <= threshold else State.REJECT,
@@ -240,17 +255,33 @@ def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None 
         mask = mask.astype(np.uint8, copy=False)
     preprocessor = Preprocessor(manifest.geometry, manifest.input, mask, map_size=variant.map)
     engine = open_engine(variant.engine, bundle.artefact(variant), options, precision=variant.precision)
-    found, expected = (
-        engine.input.shape[1:],
-        (manifest.input.height, manifest.input.width, manifest.input.channels),
-    )
+    found, expected = engine.input.shape[1:], _input_shape(manifest)
     if found != expected:
         engine.close()
         raise BundleFormatError(f"{variant.model} of {bundle.path} takes {found}, its manifest says {expected}")
-    return Scorer(preprocessor, engine)
+    if manifest.clip is None:
+        return Scorer(preprocessor, engine)
+    from edge_ad.clips import ClipScorer
+
+    return ClipScorer(preprocessor, engine, manifest.clip)
 
 
-def _at_station(stations: dict[str, Calibration], station: str | None) -> Calibration:
+def _input_shape(manifest: Manifest) -> tuple[int, ...]:
+    """What a graph of this bundle takes of one image or clip."""
+    size, clip = manifest.input, manifest.clip
+    if clip is None:
+        return size.height, size.width, size.channels
+    if clip.input == "features":
+        return clip.length, size.width
+    return clip.length, size.height, size.width, 2 if clip.input == "flow" else size.channels
+
+
+def _covered(measured: Measurement, frame_id: int) -> FrameSpan | None:
+    span = measured.covers
+    return None if span is None else FrameSpan(frame_id + span.first, frame_id + span.last)
+
+
+def _at_station(stations: Mapping[str, Calibration], station: str | None) -> Calibration:
     try:
         return stations[station or DEFAULT_STATION]
     except KeyError:

@@ -24,6 +24,8 @@ A message is one line that says what was expected, what was found and what to do
 
 from __future__ import annotations
 
+import copyreg
+
 __all__ = [
     "BundleError",
     "BundleFormatError",
@@ -48,6 +50,10 @@ class EdgeAdError(Exception):
     """The root of the tree. ``exit_code`` is what the command line ends with."""
 
     exit_code: int = 1
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors travel between processes; those with arguments of their own are not built from the message alone.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InputError(EdgeAdError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -43,10 +44,11 @@ class Expectation:
                 loaded = cls(arrays["scores"], arrays.get("maps"))
         except (ValueError, KeyError, OSError) as error:
             raise BundleFormatError(f"{name} of {bundle.path} is no file of golden scores: {error}") from None
-        count = len(bundle.manifest.golden.frames)
+        count, rest = divmod(len(bundle.manifest.golden.frames), _case_length(bundle))
         maps = None if loaded.maps is None else loaded.maps.shape
         size = variant.map
-        if loaded.scores.shape != (count,) or (maps is None) != (size is None) or (maps is not None and len(maps) != 3):
+        fits = not rest and loaded.scores.shape == (count,) and (maps is None) == (size is None)
+        if not fits or (maps is not None and len(maps) != 3):
             raise BundleFormatError(f"{name} of {bundle.path} does not fit its {count} golden frames")
         return loaded
 
@@ -71,6 +73,13 @@ class Replay:
         return None
 
 
+def golden_cases(bundle: Bundle) -> Iterator[tuple[NDArray[np.uint8], ...]]:
+    """The golden frames that are scored together: one by one, or a clip's."""
+    frames = golden_frames(bundle)
+    while case := tuple(itertools.islice(frames, _case_length(bundle))):
+        yield case
+
+
 def golden_frames(bundle: Bundle) -> Iterator[NDArray[np.uint8]]:
     """The bundle's golden frames, as the camera gave them: uint8 ``(H, W)`` or ``(H, W, 3)`` BGR."""
     for name in bundle.manifest.golden.frames:
@@ -78,6 +87,11 @@ def golden_frames(bundle: Bundle) -> Iterator[NDArray[np.uint8]]:
         if image is None:
             raise BundleFormatError(f"{name} of {bundle.path} is no image")
         yield image.astype(np.uint8, copy=False)
+
+
+def _case_length(bundle: Bundle) -> int:
+    clip = bundle.manifest.clip
+    return 1 if clip is None else clip.golden_frames
 
 
 def replay(bundle: Bundle, variant: Variant, scorer: Scorer) -> tuple[Replay, ...]:
@@ -88,10 +102,11 @@ def replay(bundle: Bundle, variant: Variant, scorer: Scorer) -> tuple[Replay, ..
     """
     stored = Expectation.load(bundle, variant)
     done = []
-    for index, frame in enumerate(golden_frames(bundle)):
-        name = bundle.manifest.golden.frames[index]
+    length = _case_length(bundle)
+    for index, case in enumerate(golden_cases(bundle)):
+        name = bundle.manifest.golden.frames[(index + 1) * length - 1]
         try:
-            found = scorer.measure(frame)
+            found = scorer.measure_case(case)
         except FrameError as error:
             raise GoldenError(
                 f"golden frame {name} cannot be scored by {variant.id} on this device: {error}"
@@ -115,5 +130,6 @@ def correlate(found: NDArray[np.float32], expected: NDArray[np.float32]) -> floa
     both = np.isfinite(found) & np.isfinite(expected)
     a, b = found[both].astype(np.float64), expected[both].astype(np.float64)
     a, b = a - a.mean(), b - b.mean()
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm > 0 else float(np.array_equal(found[both], expected[both]))
+    # Not `a @ b`: for vectors of this length BLAS starts threads, which fight the engine's own for the cores.
+    norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / norm if norm > 0 else float(np.array_equal(found[both], expected[both]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from edge_ad.engines.base import Engine
 from edge_ad.errors import FrameError
 from edge_ad.geometry import Preprocessor
-from edge_ad.verdict import Reason
+from edge_ad.verdict import FrameSpan, Reason
 
 __all__ = ["Measurement", "Scorer"]
 
@@ -20,12 +21,14 @@ __all__ = ["Measurement", "Scorer"]
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """``score``: raw. ``map``: float32 ``(h', w')``, raw, ``-inf`` in cells that are not inspected; a view that the
-    next measurement overwrites; ``None`` where the model has no map."""
+    next measurement overwrites; ``None`` where the model has no map. ``covers``: of a clip's score, the frames that it
+    is about, counted from the measured one, which is 0."""
 
     score: float
     map: NDArray[np.float32] | None
     geometry_ms: float
     engine_ms: float
+    covers: FrameSpan | None = None
 
 
 class Scorer:
@@ -36,10 +39,17 @@ class Scorer:
     what is under it.
     """
 
+    frames_until_score = 1
+
     def __init__(self, preprocessor: Preprocessor, engine: Engine) -> None:
         self.preprocessor = preprocessor
         self.engine = engine
         self._joined: NDArray[np.float32] | None = None
+
+    @property
+    def canvas(self) -> NDArray[np.uint8]:
+        """What the last frame became for the model, uint8 ``[h, w, c]``; a view that the next frame overwrites."""
+        return self.preprocessor.canvas(self.engine.input[0])
 
     def measure(self, frame: NDArray[np.uint8]) -> Measurement:
         """The raw score and map of a frame, uint8 ``(H, W)`` gray or ``(H, W, 3)`` BGR.
@@ -63,6 +73,17 @@ class Scorer:
             raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is no finite number")
         total_s = perf_counter() - start
         return Measurement(score, heat, (total_s - engine_s) * 1e3, engine_s * 1e3)
+
+    def measure_case(self, frames: Sequence[NDArray[np.uint8]]) -> Measurement:
+        """The measurement of a golden case: here one frame."""
+        (frame,) = frames
+        return self.measure(frame)
+
+    def reset(self) -> None:
+        """The coming frame is the first of another scene; to a model of single frames it is all the same."""
+
+    def miss(self, count: int = 1) -> None:
+        """So many frames did not come; to a model of single frames it is all the same."""
 
     def close(self) -> None:
         self.engine.close()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from edge_ad.detector import Detector, Inspection
 from edge_ad.outputs.sink import Sink
 from edge_ad.sources import Frame
 from edge_ad.verdict import Reason, State
+
+if TYPE_CHECKING:
+    from edge_ad.drift import DriftWatch
 
 __all__ = ["Tally", "inspect_frames"]
 
@@ -24,24 +28,33 @@ class Tally:
         return sum(self.counts.values())
 
 
-def inspect_frames(detector: Detector, frames: Iterable[Frame], sinks: Sequence[Sink], tally: Tally) -> None:
-    """Scores every frame and hands it to every sink; ``tally`` goes on counting, frame ids too.
+def inspect_frames(
+    detector: Detector, frames: Iterable[Frame], sinks: Sequence[Sink], tally: Tally, watch: DriftWatch | None = None
+) -> None:
+    """Scores every frame of one source and hands it to every sink; ``tally`` goes on counting, frame ids too.
 
-    A frame that cannot be read or scored is ``INVALID`` and the stream goes on.
+    A frame that cannot be read or scored is ``INVALID`` and the stream goes on. With a ``watch`` of this detector
+    every verdict says whether the stream has drifted.
 
     Raises:
         SourceError: the source failed for good; what came before has been written.
-        OutputError: a sink failed.
+        OutputError: a sink failed, or the watch's state cannot be saved.
     """
     wants_heat = any(sink.needs_heat for sink in sinks)
+    detector.reset()
+    following: int | None = None
     for frame in frames:
+        if following is not None and frame.index > following:
+            detector.skip(frame.index - following)
+        following = frame.index + 1
         inspected = _inspect(detector, frame, tally.frames)
+        verdict = inspected.verdict if watch is None else watch.observe(inspected.verdict)
         heat = None
         if wants_heat and frame.image is not None and inspected.map is not None:
             heat = detector.heatmap(inspected.map, frame.image)
         for sink in sinks:
-            sink.write(frame, inspected.verdict, heat)
-        tally.counts[inspected.verdict.state] += 1
+            sink.write(frame, verdict, heat)
+        tally.counts[verdict.state] += 1
 
 
 def _inspect(detector: Detector, frame: Frame, frame_id: int) -> Inspection:

@@ -6,7 +6,19 @@ from enum import Enum
 
 import msgspec
 
-__all__ = ["Box", "Latency", "Point", "Reason", "Region", "State", "Verdict"]
+__all__ = [
+    "Box",
+    "Drift",
+    "DriftState",
+    "FrameSpan",
+    "FrameStatistics",
+    "Latency",
+    "Point",
+    "Reason",
+    "Region",
+    "State",
+    "Verdict",
+]
 
 
 class State(str, Enum):
@@ -27,6 +39,9 @@ class Reason(str, Enum):
     ENGINE_FAILED = "engine_failed"
     SOURCE_FAILED = "source_failed"
     UNCALIBRATED = "uncalibrated"
+    WARMING_UP = "warming_up"
+    INCOMPLETE_CLIP = "incomplete_clip"
+    BETWEEN_SCORES = "between_scores"
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -54,6 +69,13 @@ class Region(msgspec.Struct, frozen=True, kw_only=True):
     peak_score: float
 
 
+class FrameSpan(msgspec.Struct, frozen=True):
+    """The frames from ``first`` to ``last``, both included."""
+
+    first: int
+    last: int
+
+
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds spent on one frame, by stage."""
 
@@ -63,12 +85,53 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     total: float = 0.0
 
 
+class DriftState(str, Enum):
+    """Whether frames still look like those of the calibration; says nothing about a single frame."""
+
+    OK = "OK"
+    WATCH = "WATCH"
+    RECALIBRATE = "RECALIBRATE"
+
+
+class FrameStatistics(msgspec.Struct, frozen=True):
+    """How the model's input looks, whatever the model makes of it; see ``edge_ad.drift.frame_statistics``.
+
+    ``brightness``: mean, 0-255. ``contrast``: standard deviation over mean. ``sharpness``: root mean square
+    step between neighbouring pixels over the standard deviation.
+    """
+
+    brightness: float
+    contrast: float
+    sharpness: float
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the calibration still holds, as of this frame; see ``edge_ad.drift``.
+
+    ``evidence``: what ``state`` is decided by; at 1 it is ``RECALIBRATE``. ``causes``: what has departed, for
+    instance ``brightness lower``, the plainest first; empty while all is well. ``since``: the observed frame,
+    counted from 1, with which this state began; 0 from the start. ``frames``: how many were observed, this one
+    included; ``rejects``: how many of them were rejected. ``statistics``: of this frame; ``None`` where the
+    calibration has none to compare with or the frame has no score.
+    """
+
+    state: DriftState
+    evidence: float
+    causes: tuple[str, ...]
+    since: int
+    frames: int
+    rejects: int
+    statistics: FrameStatistics | None = None
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one frame.
 
     ``score`` is raw and unclamped, higher is more anomalous; ``None`` where no finite score was had.
     ``p_value`` is the split-conformal p-value ``(1 + #{normals >= score}) / (n + 1)`` against the calibration's
-    held-out normals (Vovk et al. 2005). ``captured_at`` is in seconds since the epoch, UTC.
+    held-out normals (Vovk et al. 2005). ``captured_at`` is in seconds since the epoch, UTC. ``drift`` is about the
+    stream up to this frame; ``None`` where nobody watches it. ``covers``: the ids of the frames that a clip's score is
+    about; ``None`` for a model of single frames.
     """
 
     state: State
@@ -86,6 +149,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str
     variant: str
     station: str | None = None
+    drift: Drift | None = None
+    covers: FrameSpan | None = None
 
     @property
     def accepted(self) -> bool:

@@ -17,12 +17,11 @@ from edge_ad.bundle import (
     MANIFEST,
     Bundle,
     BundleWriter,
-    Calibration,
     pack,
     unpack,
     write_calibration,
 )
-from edge_ad.bundle.records import OrderStatistic
+from edge_ad.bundle.records import OrderStatistic, RankCalibration
 from edge_ad.bundle.seal import sealed_json
 from edge_ad.errors import (
     BundleFormatError,
@@ -33,10 +32,9 @@ from edge_ad.errors import (
 )
 
 
-def calibration(threshold: float = 0.5) -> Calibration:
+def calibration(threshold: float = 0.5) -> RankCalibration:
     statistic = OrderStatistic(threshold=threshold, rank=1, n=4)
-    return Calibration(
-        method="order-statistic",
+    return RankCalibration(
         alpha=0.5,
         confidence=0.9,
         image=statistic,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from support import tiny
 
 from edge_ad import Detector, Reason, State
-from edge_ad.bundle import DEFAULT_STATION, Bundle, Calibration, write_calibration
-from edge_ad.bundle.records import Geometry, OrderStatistic, Resize, Roi, Tiles
+from edge_ad.bundle import DEFAULT_STATION, Bundle, write_calibration
+from edge_ad.bundle.records import Geometry, OrderStatistic, RankCalibration, Resize, Roi, Tiles
 from edge_ad.detector import _p_value
 from edge_ad.errors import CalibrationError, FrameError, GoldenError, InputError
 from edge_ad.geometry import Preprocessor
@@ -25,8 +25,7 @@ from edge_ad.scoring import Scorer
 def calibrate(bundle: Path, threshold: float, station: str = DEFAULT_STATION, variant: str | None = None) -> None:
     statistic = OrderStatistic(threshold=threshold, rank=1, n=3)
     opened = Bundle.open(bundle)
-    made = Calibration(
-        method="order-statistic",
+    made = RankCalibration(
         alpha=0.5,
         confidence=0.5,
         image=statistic,

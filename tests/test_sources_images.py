@@ -114,6 +114,7 @@ JPEGS = {
     "restarts": encoded(".jpg", COLOUR, cv2.IMWRITE_JPEG_RST_INTERVAL, 1),
     "exif-thumbnail": with_exif(encoded(".jpg", COLOUR), orientation=1),
     "gray": encoded(".jpg", GRAY),
+    "fill-bytes": encoded(".jpg", COLOUR).replace(b"\xff\xda", b"\xff\xff\xff\xda", 1),
 }
 
 

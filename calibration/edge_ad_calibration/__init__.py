@@ -10,13 +10,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge_ad_calibration.calibrate import CalibrationRequest, CalibrationResult, calibrate_bundle
+    from edge_ad_calibration.calibrate import (
+        CalibrationRequest,
+        CalibrationResult,
+        calibrate_bundle,
+        calibrate_stations,
+    )
     from edge_ad_calibration.order_statistic import largest_rank, smallest_alpha, smallest_n, threshold
 
 __all__ = [
     "CalibrationRequest",
     "CalibrationResult",
     "calibrate_bundle",
+    "calibrate_stations",
     "largest_rank",
     "smallest_alpha",
     "smallest_n",
@@ -27,6 +33,7 @@ _HOMES = {
     "CalibrationRequest": "calibrate",
     "CalibrationResult": "calibrate",
     "calibrate_bundle": "calibrate",
+    "calibrate_stations": "calibrate",
     "largest_rank": "order_statistic",
     "smallest_alpha": "order_statistic",
     "smallest_n": "order_statistic",

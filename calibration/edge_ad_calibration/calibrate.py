@@ -3,183 +3,140 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-import msgspec
-
-import edge_ad
-from edge_ad.bundle import Bundle, calibration_name, write_calibration
-from edge_ad.bundle.records import DEFAULT_STATION, Calibration, Identifier, OrderStatistic, Variant
-from edge_ad.detector import open_scorer
-from edge_ad.engines import EngineOptions
+from edge_ad.bundle import calibration_name, write_calibrations
+from edge_ad.bundle.records import RankCalibration
 from edge_ad.errors import BundleError, InputError
-from edge_ad.files import atomic_write
-from edge_ad.golden import replay
-from edge_ad_calibration.collect import Duplicate, Normals, list_normals, score_normals
-from edge_ad_calibration.order_statistic import (
-    attained_confidence,
-    check_enough,
-    check_probability,
-    threshold,
-)
-from edge_ad_calibration.plot import draw_calibration
+from edge_ad_calibration.collect import gather
+from edge_ad_calibration.deciding import Decision, Evidence, check_numbers, decide
+from edge_ad_calibration.measuring import engine_record, measure_normals
+from edge_ad_calibration.order_statistic import attained_confidence
+from edge_ad_calibration.publishing import Files, publish
+from edge_ad_calibration.request import CalibrationRequest
+from edge_ad_calibration.result import CalibrationResult
+from edge_ad_calibration.scoring import ScoreJob, score_images, untracked
+from edge_ad_calibration.scoring.opened import open_job
+from edge_ad_calibration.selection import is_video, list_normals
+from edge_ad_calibration.sifting import Sifted, sift
+from edge_ad_calibration.tables import read_table
+from edge_ad_calibration.triage import list_confirmed
 from edge_ad_calibration.wording import image_guarantee, pixel_guarantee
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edge_ad_calibration.collect import Track
+    from edge_ad.bundle import Bundle, Variant
+    from edge_ad_calibration.scoring import Track
 
-__all__ = ["CalibrationRequest", "CalibrationResult", "calibrate_bundle"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationRequest:
-    """What is asked for.
-
-    ``alpha``: the rate of false rejects that must not be exceeded, and of normal frames with any region.
-    ``confidence``: the chance that this holds; at least one half.
-    ``variant``: ``None`` is the bundle's default one. ``plot``: ``None`` puts the picture into the bundle.
-
-    Raises:
-        InputError: a rate, the confidence or the station's name cannot be used.
-    """
-
-    alpha: float
-    confidence: float
-    variant: str | None = None
-    station: str = DEFAULT_STATION
-    plot: Path | None = None
-    engine: EngineOptions = field(default_factory=EngineOptions)
-
-    def __post_init__(self) -> None:
-        check_probability("false-reject rate", self.alpha)
-        check_probability("confidence", self.confidence)
-        if self.confidence < 0.5:
-            raise InputError(
-                f"a confidence of {self.confidence:g} promises nothing: expected 0.5 or more, "
-                f"did you mean {1 - self.confidence:g}?"
-            )
-        try:
-            msgspec.convert(self.station, Identifier)
-        except msgspec.ValidationError:
-            raise InputError(
-                f"{self.station!r} cannot name a station: expected up to 64 letters, digits, dots, dashes "
-                "and underscores, the first a letter or digit"
-            ) from None
-
-
-class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was calibrated and written.
-
-    ``confidence_reached``: the chance that the asked rate holds, which the exact rank raises above what was
-    asked. ``uncalibrated``: the other variants of the bundle that have no thresholds for this station.
-    """
-
-    bundle: str
-    variant: str
-    station: str
-    alpha: float
-    confidence: float
-    confidence_reached: float
-    image: OrderStatistic
-    pixel: OrderStatistic | None
-    image_guarantee: str
-    pixel_guarantee: str | None
-    duplicates: tuple[Duplicate, ...]
-    uncalibrated: tuple[str, ...]
-    calibration: str
-    plot: str
+__all__ = ["CalibrationRequest", "CalibrationResult", "calibrate_bundle", "calibrate_stations"]
 
 
 def calibrate_bundle(
-    bundle: Bundle, sources: Sequence[str | Path], request: CalibrationRequest, track: Track = contextlib.nullcontext
+    bundle: Bundle, sources: Sequence[str | Path], request: CalibrationRequest, track: Track = untracked
 ) -> CalibrationResult:
-    """Calibrates one variant of ``bundle`` for one station. Other variants and stations keep what they have.
+    """As :func:`calibrate_stations`, for the one station of a request without groups or with pooled ones."""
+    (result,) = calibrate_stations(bundle, sources, request, track)
+    return result
 
-    The engine and its thread count are those of this run; the variant's golden frames are replayed first, so
-    that a machine that scores differently calibrates nothing. When anything fails the calibration that was
-    there before is untouched.
+
+def calibrate_stations(
+    bundle: Bundle, sources: Sequence[str | Path], request: CalibrationRequest, track: Track = untracked
+) -> list[CalibrationResult]:
+    """Calibrates one variant of ``bundle``, for one station or for each that the groups' CSV file names.
+
+    Other variants and stations keep what they have. The engine and its thread count are those of this run; the
+    variant's golden frames are replayed first, so that a machine that scores differently calibrates nothing. When
+    anything fails the calibration that was there before is untouched.
 
     Args:
         bundle: a bundle that is a folder.
-        sources: image files, folders, globs of held-out normals, one image per part.
+        sources: what names the held-out normals, see ``list_normals``; with groups it may be empty, and the images
+            of their CSV file are taken.
         request: what is asked for.
-        track: wraps the sequence of images to show progress.
+        track: shows progress.
 
     Raises:
-        InputError: no such variant or images, images that cannot be scored, constant scores, a packed bundle.
+        InputError: no such variant or images, images that cannot be scored, constant scores, a packed bundle, or
+            something asked for that does not fit the images.
         NotEnoughNormalsError: the guarantee needs more normals; says how many.
         BundleError: the bundle is damaged, or this machine gives other scores than it promises.
         DeviceError: the engine failed, or a file cannot be written.
     """
     variant = bundle.variant(request.variant)
-    plot = request.plot or _plot_path(bundle, variant, request.station)
-    paths = list_normals(sources)
-    _check_before_scoring(bundle, plot, len(paths), request)
-    normals = _measure(bundle, variant, paths, request.engine, track)
-    calibration = _decide(normals, request)
-    subject = f"{bundle.manifest.name}@{bundle.manifest.version} · {variant.id} · station {request.station}"
-    picture = draw_calibration(calibration, normals.peaks, f"{subject} · {calibration.created}")
-    atomic_write(plot, picture)  # before the calibration: an error never leaves a new one behind
-    file = write_calibration(bundle, variant, request.station, calibration)
-    return CalibrationResult(
-        bundle=str(bundle.path),
-        variant=variant.id,
-        station=request.station,
-        alpha=calibration.alpha,
-        confidence=calibration.confidence,
-        confidence_reached=attained_confidence(calibration.image, calibration.alpha),
-        image=calibration.image,
-        pixel=calibration.pixel,
-        image_guarantee=image_guarantee(calibration),
-        pixel_guarantee=pixel_guarantee(calibration) if calibration.pixel else None,
-        duplicates=normals.duplicates,
-        uncalibrated=_uncalibrated(bundle, request.station),
-        calibration=str(file),
-        plot=str(plot),
-    )
+    paths = _list(sources, request)
+    plot = request.outputs.plot or (bundle.path / calibration_name(variant)).with_name("calibration.png")
+    _check_before_scoring(bundle, paths, plot, request)
+    training = list_normals(request.selection.training) if request.selection.training else []
+    confirmed = _confirmed(bundle, variant, request)
+    job = ScoreJob(bundle=bundle.path, variant=variant.id, engine=request.engine, min_area_px=request.min_area_px)
+    normals = gather(measure_normals(paths, job, request.plan, request.selection.thinning, track))
+    sifted = sift(normals, request.selection, training)
+    borderline = gather(score_images(confirmed, job, request.plan)).scores if confirmed else ()
+    with contextlib.closing(open_job(job)) as opened:
+        engine = engine_record(opened.scorer.engine.info)
+        decisions = decide(Evidence(sifted=sifted, engine=engine, confirmed=tuple(borderline)), request)
+        # Pictures before the calibration: an error never leaves a new one behind.
+        files = publish(bundle, variant, opened.scorer, decisions, request, plot)
+    record = write_calibrations(bundle, variant, {one.station: one.calibration for one in decisions})
+    return [_result(bundle, variant, one, sifted, files[one.station], record) for one in decisions]
 
 
-def _check_before_scoring(bundle: Bundle, plot: Path, images: int, request: CalibrationRequest) -> None:
+def _list(sources: Sequence[str | Path], request: CalibrationRequest) -> list[Path]:
+    groups = request.selection.groups
+    if sources or groups is None:
+        return list_normals(sources, request.selection.thinning)
+    return list(read_table(groups).paths)
+
+
+def _check_before_scoring(bundle: Bundle, paths: Sequence[Path], plot: Path, request: CalibrationRequest) -> None:
     """What would otherwise come out after hours of scoring."""
     if not bundle.path.is_dir():
         raise InputError(f"{bundle.path} is packed: run  edge-ad unpack  first, calibrate the folder, pack again")
-    if not plot.parent.is_dir():
-        raise InputError(f"{plot}: its folder does not exist: create it first")
-    check_enough(images, request.alpha, request.confidence)
+    for path in (plot, *request.outputs.asked):
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: its folder does not exist: create it first")
+    if not any(is_video(path) for path in paths):
+        check_numbers([str(path) for path in paths], request)
 
 
-def _measure(bundle: Bundle, variant: Variant, paths: Sequence[Path], options: EngineOptions, track: Track) -> Normals:
-    # Not Detector.open: it refuses a bundle whose calibration is stale, which is what is to be replaced here.
-    with contextlib.closing(open_scorer(bundle, variant, options)) as scorer:
-        replay(bundle, variant, scorer)
-        return score_normals(paths, scorer, track)
+def _confirmed(bundle: Bundle, variant: Variant, request: CalibrationRequest) -> list[Path]:
+    folder = request.selection.confirmed
+    return [] if folder is None else list_confirmed(folder, bundle.artefact_sha256(variant))
 
 
-def _decide(normals: Normals, request: CalibrationRequest) -> Calibration:
-    alpha, confidence = request.alpha, request.confidence
-    peaks = normals.peaks
-    return Calibration(
-        method="order-statistic",
-        alpha=alpha,
-        confidence=confidence,
-        image=threshold(normals.scores, alpha, confidence),
-        pixel=None if peaks is None else threshold(peaks, alpha, confidence, what="largest map value"),
-        scores=tuple(sorted(normals.scores.tolist())),
-        observation="frame",
-        images_sha256=normals.images_sha256,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        producer=f"edge-ad {edge_ad.__version__}",
+def _result(
+    bundle: Bundle, variant: Variant, decision: Decision, sifted: Sifted, files: Files, record: Path
+) -> CalibrationResult:
+    made = decision.calibration
+    reached = attained_confidence(made.image, made.alpha) if isinstance(made, RankCalibration) else None
+    return CalibrationResult(
+        bundle=str(bundle.path),
+        variant=variant.id,
+        station=decision.station,
+        method=made.method,
+        alpha=made.alpha,
+        confidence=made.confidence,
+        confidence_reached=reached,
+        observation=made.observation,
+        frames=len(decision.normals),
+        image=made.image,
+        pixel=made.pixel,
+        image_guarantee=image_guarantee(made),
+        pixel_guarantee=pixel_guarantee(made),
+        statements=made.statements,
+        warnings=made.warnings,
+        duplicates=decision.normals.duplicates,
+        leaks=sifted.leaks,
+        exclusions=made.exclusions,
+        difference=decision.difference,
+        uncalibrated=_uncalibrated(bundle, decision.station),
+        calibration=str(record),
+        plot=str(files.plot),
+        report=None if files.report is None else str(files.report),
+        sheet=None if files.sheet is None else str(files.sheet),
     )
-
-
-def _plot_path(bundle: Bundle, variant: Variant, station: str) -> Path:
-    suffix = "" if station == DEFAULT_STATION else f"-{station}"
-    return (bundle.path / calibration_name(variant)).with_name(f"calibration{suffix}.png")
 
 
 def _uncalibrated(bundle: Bundle, station: str) -> tuple[str, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +10,15 @@ import click
 from edge_ad.bundle import DEFAULT_STATION
 from edge_ad.cli.options import as_json, bundle_argument, echo_json, engine_options
 from edge_ad.engines.base import EngineOptions
+from edge_ad_calibration.options import aim_options, output_options, selection_options
+from edge_ad_calibration.scoring.options import plan_options
+from edge_ad_calibration.scoring.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from contextlib import AbstractContextManager
-
-    from edge_ad_calibration.calibrate import CalibrationResult
-
-_MOST_NAMED = 3
+    from edge_ad_calibration.methods import Method
+    from edge_ad_calibration.request import Outputs, Selection
+    from edge_ad_calibration.result import CalibrationResult
+    from edge_ad_calibration.scoring import ScorePlan
 
 
 @click.command()
@@ -29,96 +28,90 @@ _MOST_NAMED = 3
     "normals",
     metavar="SOURCE",
     multiple=True,
-    required=True,
-    help="Folder, image or glob of held-out normals: not used in training, one image per part. Repeatable.",
+    help="Held-out normals, not used in training: a folder, image, glob or video, a CSV file with a column path, or "
+    "rows of one: FILE.csv:COLUMN=VALUE. Repeatable.",
 )
-@click.option(
-    "--fpr",
-    type=float,
-    default=0.01,
-    show_default=True,
-    help="Most normals that may be rejected, a fraction.",
-)
-@click.option("--confidence", type=float, default=0.95, show_default=True, help="How sure that must be, a fraction.")
+@aim_options
+@selection_options
 @click.option("--station", default=DEFAULT_STATION, show_default=True, help="The station these thresholds are for.")
-@click.option(
-    "--plot",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to draw the histogram; beside the variant's model otherwise.",
-)
+@output_options
 @engine_options
+@plan_options
 @as_json
 def calibrate(
     *,
     bundle: Path,
     normals: tuple[str, ...],
-    fpr: float,
+    alpha: float,
     confidence: float,
+    method: Method,
+    min_area_px: int,
+    selection: Selection,
     station: str,
-    plot: Path | None,
+    outputs: Outputs,
     variant: str | None,
     device: str,
     threads: int | None,
     cache_dir: Path | None,
+    plan: ScorePlan,
     as_json: bool,
 ) -> None:
     """Give BUNDLE thresholds from normal images alone, with a guarantee.
 
     The thresholds hold for one variant of the bundle, its default one unless --variant names another, and for
-    one station. Too few normals for what is asked are refused, with the number that is needed.
+    one station, or for each that --groups names. Too few normals for what is asked are refused, with the number
+    that is needed.
     """
     from edge_ad.bundle import Bundle
-    from edge_ad_calibration.calibrate import CalibrationRequest, calibrate_bundle
+    from edge_ad_calibration.calibrate import CalibrationRequest, calibrate_stations
 
     request = CalibrationRequest(
-        alpha=fpr,
+        alpha=alpha,
         confidence=confidence,
+        method=method,
+        min_area_px=min_area_px,
         variant=variant,
         station=station,
-        plot=plot,
+        selection=selection,
+        outputs=outputs,
         engine=EngineOptions(device, threads, cache_dir),
+        plan=plan,
     )
-    result = calibrate_bundle(Bundle.open(bundle), normals, request, track=_progress)
-    if result.duplicates:
-        click.echo(f"edge-ad: warning: {_duplicates(result)}", err=True)
+    results = calibrate_stations(Bundle.open(bundle), normals, request, track=progress("scoring normals"))
+    for warning in dict.fromkeys(warning for result in results for warning in result.warnings):
+        click.echo(f"edge-ad: warning: {warning}", err=True)
     if as_json:
-        echo_json(result)
+        echo_json(results if selection.groups and not selection.pooled else results[0])
         return
-    for line in _lines(result):
-        click.echo(line)
-
-
-def _progress(paths: Sequence[Path]) -> AbstractContextManager[Iterable[Path]]:
-    if not sys.stderr.isatty():
-        return nullcontext(paths)
-    return click.progressbar(paths, label="scoring normals", file=sys.stderr, show_pos=True)
-
-
-def _duplicates(result: CalibrationResult) -> str:
-    found = result.duplicates
-    named = ", ".join(f"{one.image} = {one.same_as}" for one in found[:_MOST_NAMED])
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    return f"images that are exact copies of others are counted once, found {len(found)}: {named}{more}"
+    for result in results:
+        for line in _lines(result):
+            click.echo(line)
 
 
 def _lines(result: CalibrationResult) -> list[str]:
-    from edge_ad_calibration.wording import describe_rank, percent
+    from edge_ad_calibration.wording import describe_threshold, percent
 
-    copies = f" (exact copies not counted: {len(result.duplicates)})" if result.duplicates else ""
     lines = [
         f"calibrated {result.variant} of {result.bundle} for station {result.station}",
-        f"normals          {result.image.n:,} images{copies}",
-        f"image threshold  {result.image.threshold:.6g}, {describe_rank(result.image)} scores",
+        f"normals          {_counted(result)}",
+        f"image threshold  {result.image.threshold:.6g}, {describe_threshold(result.image)}",
     ]
     if result.pixel:
-        lines.append(f"pixel threshold  {result.pixel.threshold:.6g}, {describe_rank(result.pixel)} maxima of the map")
-    lines += [
-        f"guarantee        {result.image_guarantee}",
-        *([f"                 {result.pixel_guarantee}"] if result.pixel_guarantee else []),
-        f"                 Confidence reached: {percent(round(result.confidence_reached, 4))}.",
-        f"written          {result.calibration}",
-        f"                 {result.plot}",
-    ]
+        lines.append(
+            f"pixel threshold  {result.pixel.threshold:.6g}, {describe_threshold(result.pixel, 'maxima of the map')}"
+        )
+    promise, *rest = result.statements
+    lines += [f"guarantee        {promise}", *(f"                 {sentence}" for sentence in rest)]
+    if result.confidence_reached is not None:
+        lines.append(f"                 Confidence reached: {percent(round(result.confidence_reached, 4))}.")
+    files = [result.calibration, result.plot, *filter(None, (result.report, result.sheet))]
+    lines += [f"written          {files[0]}", *(f"                 {file}" for file in files[1:])]
     if result.uncalibrated:
         lines.append(f"not calibrated   {', '.join(result.uncalibrated)}: no verdicts without their own run")
     return lines
+
+
+def _counted(result: CalibrationResult) -> str:
+    copies = f" (exact copies not counted: {len(result.duplicates)})" if result.duplicates else ""
+    images = f"{result.frames:,} images{copies}"
+    return images if result.observation == "frame" else f"{result.image.n:,} parts, {images}"

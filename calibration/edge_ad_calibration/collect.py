@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from edge_ad.errors import FrameError, InputError
-from edge_ad.sources import list_images, read_image
+from edge_ad.errors import InputError
+from edge_ad_calibration.scoring import ScoredImage
+from edge_ad_calibration.tables import named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from contextlib import AbstractContextManager
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from edge_ad.scoring import Measurement, Scorer
+    from edge_ad.verdict import FrameStatistics
+    from edge_ad_calibration.scoring import Outcome
 
-    Track = Callable[[Sequence[Path]], AbstractContextManager[Iterable[Path]]]
-
-__all__ = ["Duplicate", "Normals", "list_normals", "score_normals"]
-
-_MOST_NAMED = 3
+__all__ = ["Duplicate", "Normals", "gather"]
 
 
 class Duplicate(msgspec.Struct, frozen=True):
@@ -36,36 +31,45 @@ class Duplicate(msgspec.Struct, frozen=True):
     same_as: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Normals:
-    """What was measured, one entry per different image.
+    """What was measured, one entry per different image, in the order of the images.
 
-    ``scores``: float64 ``(n,)``, raw, in the order of the images.
-    ``peaks``: float64 ``(n,)``, the largest value of each map where it is inspected; ``None`` without a map.
-    ``images_sha256``: over the pixels of all images, whatever their names and order.
+    ``scores``: float64 ``(n,)``, raw.
+    ``peaks``: float64 ``(n,)``, the value of each map below which every pixel threshold shows a region; ``None``
+    without a map. ``statistics``: how each looks to the model.
     """
 
+    names: tuple[str, ...]
+    pixel_sha256: tuple[str, ...]
     scores: NDArray[np.float64]
     peaks: NDArray[np.float64] | None
-    duplicates: tuple[Duplicate, ...]
-    images_sha256: str
+    statistics: tuple[FrameStatistics, ...]
+    duplicates: tuple[Duplicate, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def images_sha256(self) -> str:
+        """Over the pixels of all images, whatever their names and order."""
+        return hashlib.sha256(b"".join(sorted(map(bytes.fromhex, self.pixel_sha256)))).hexdigest()
+
+    def take(self, which: Sequence[int]) -> Normals:
+        """Some of them, by their places."""
+        index = np.asarray(which, dtype=np.intp)
+        return Normals(
+            names=tuple(self.names[k] for k in which),
+            pixel_sha256=tuple(self.pixel_sha256[k] for k in which),
+            scores=self.scores[index],
+            peaks=None if self.peaks is None else self.peaks[index],
+            statistics=tuple(self.statistics[k] for k in which),
+            duplicates=self.duplicates,
+        )
 
 
-def list_normals(sources: Sequence[str | Path]) -> list[Path]:
-    """The image files that the sources name, source by source: image files, folders, globs.
-
-    Videos are not taken: their frames are no independent observations.
-
-    Raises:
-        InputError: no source was given, or one of them names no image.
-    """
-    if not sources:
-        raise InputError("no images were given: name a folder of normals, an image or a glob with --normal")
-    return [path for source in sources for path in list_images(source)]
-
-
-def score_normals(paths: Sequence[Path], scorer: Scorer, track: Track = nullcontext) -> Normals:
-    """Scores every image once.
+def gather(outcomes: Iterable[Outcome]) -> Normals:
+    """Takes the outcomes of scoring in.
 
     Exact copies are counted once. A copy adds no observation, and counting it would promise more than was
     seen: the guarantee grows with the number of *independent* normals. It is no reason to refuse either, since
@@ -75,57 +79,45 @@ def score_normals(paths: Sequence[Path], scorer: Scorer, track: Track = nullcont
     dropped silently, for a calibration without the images that a station cannot score promises too much.
 
     Raises:
-        InputError: images are unreadable or cannot be scored; names the first of them and says how many.
-        EngineError: the engine failed.
+        InputError: images are unreadable or cannot be scored; names the first of them and says how many. Or there
+            is none.
     """
-    seen: dict[bytes, Path] = {}
+    seen: dict[str, str] = {}
     scores: list[float] = []
     peaks: list[float] = []
+    statistics: list[FrameStatistics] = []
     duplicates: list[Duplicate] = []
     problems: list[str] = []
-    with track(paths) as tracked:
-        for path in tracked:
-            try:
-                image = read_image(path)
-                digest = _hash_pixels(image)
-                if digest in seen:
-                    duplicates.append(Duplicate(str(path), str(seen[digest])))
-                    continue
-                seen[digest] = path
-                measured = _measure(path, image, scorer)
-            except FrameError as error:
-                problems.append(str(error))
-                continue
-            scores.append(measured.score)
-            if measured.map is not None:
-                peaks.append(float(measured.map.max()))  # -inf where nothing is inspected
+    total = 0
+    for total, outcome in enumerate(outcomes, start=1):  # noqa: B007
+        if not isinstance(outcome, ScoredImage):
+            problems.append(outcome.error)
+            continue
+        name = str(outcome.path)
+        if outcome.pixel_sha256 in seen:
+            duplicates.append(Duplicate(name, seen[outcome.pixel_sha256]))
+            continue
+        seen[outcome.pixel_sha256] = name
+        scores.append(outcome.score)
+        statistics.append(outcome.statistics)
+        if outcome.peak is not None:
+            peaks.append(outcome.peak)
     if problems:
-        raise _cannot_score(problems, len(paths))
+        raise _cannot_score(problems, total)
+    if not scores:
+        raise InputError("there is not one picture among the normals: name images, or a video that has frames")
     return Normals(
-        scores=np.array(scores),
-        peaks=np.array(peaks) if peaks else None,
+        names=tuple(seen.values()),
+        pixel_sha256=tuple(seen),
+        scores=np.array(scores, dtype=np.float64),
+        peaks=np.array(peaks, dtype=np.float64) if peaks else None,
+        statistics=tuple(statistics),
         duplicates=tuple(duplicates),
-        images_sha256=hashlib.sha256(b"".join(sorted(seen))).hexdigest(),
     )
 
 
-def _measure(path: Path, image: NDArray[np.uint8], scorer: Scorer) -> Measurement:
-    try:
-        return scorer.measure(image)
-    except FrameError as error:
-        raise FrameError(error.reason, f"{path}: {error}") from error
-
-
-def _hash_pixels(image: NDArray[np.uint8]) -> bytes:
-    digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.digest()
-
-
-def _cannot_score(problems: Sequence[str], total: int) -> InputError:
-    more = len(problems) - _MOST_NAMED
-    named = "; ".join(problems[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+def _cannot_score(problems: list[str], total: int) -> InputError:
     return InputError(
-        f"{len(problems)} of {total} images cannot be scored: {named}. Repair them or take them out: "
+        f"{len(problems)} of {total} images cannot be scored: {named(problems, '; ')}. Repair them or take them out: "
         "none is left out unasked"
     )

@@ -33,6 +33,8 @@ __all__ = [
     "attained_confidence",
     "check_enough",
     "check_probability",
+    "check_scores",
+    "confidence_with_excluded",
     "largest_rank",
     "smallest_alpha",
     "smallest_n",
@@ -95,37 +97,56 @@ def attained_confidence(statistic: OrderStatistic, alpha: float) -> float:
     return float(betainc(statistic.rank, statistic.n - statistic.rank + 1, alpha))
 
 
-def threshold(scores: ArrayLike, alpha: float, confidence: float, *, what: str = "score") -> OrderStatistic:
+def confidence_with_excluded(statistic: OrderStatistic, alpha: float, excluded: int) -> float:
+    """``P(false-reject rate <= alpha)`` if the normals that were taken out had been good parts after all.
+
+    Whatever they scored, the threshold is then at least the ``(rank + excluded)``-th largest of all of them.
+    """
+    check_probability("false-reject rate", alpha)
+    return float(betainc(statistic.rank + excluded, statistic.n - statistic.rank + 1, alpha))
+
+
+def threshold(
+    scores: ArrayLike, alpha: float, confidence: float, *, rank: int | None = None, what: str = "score"
+) -> OrderStatistic:
     """The lowest of the scores that, as the threshold, keeps ``P(false-reject rate <= alpha) >= confidence``.
 
     Args:
         scores: ``(n,)``, one raw score per independent normal, in any order; ties are allowed.
         alpha: the rate of false rejects that must not be exceeded, a fraction.
         confidence: the chance, over draws of the normals, that the promise holds.
+        rank: which of the scores, 1 being the largest; ``None``: the highest rank that keeps the promise. Up to
+            ``rank - 1`` bad images among the normals cannot lift the threshold to their own scores.
         what: what one of the scores is called in messages.
 
     Raises:
         InputError: the scores are not one-dimensional, are empty, not finite or all the same, or ``alpha``
             or ``confidence`` does not lie between 0 and 1.
-        NotEnoughNormalsError: not even the largest score carries the promise; says the number needed.
+        NotEnoughNormalsError: not even the largest score, or not the ``rank`` asked for, carries the promise; says
+            the number needed.
     """
-    ascending = np.sort(_check_scores(scores, what))
+    ascending = np.sort(check_scores(scores, what))
     n = ascending.size
-    check_enough(n, alpha, confidence)
-    rank = largest_rank(n, alpha, confidence)
+    check_enough(n, alpha, confidence, rank or 1)
+    rank = rank or largest_rank(n, alpha, confidence)
     return OrderStatistic(threshold=float(ascending[n - rank]), rank=rank, n=n)
 
 
-def check_enough(n: int, alpha: float, confidence: float) -> None:
-    """Raises :class:`NotEnoughNormalsError` unless the largest of ``n`` scores carries the promise."""
-    needed = smallest_n(alpha, confidence)
+def check_enough(n: int, alpha: float, confidence: float, rank: int = 1, *, things: str = "normal") -> None:
+    """Raises :class:`NotEnoughNormalsError` unless the ``rank``-th largest of ``n`` scores carries the promise.
+
+    ``things``: what one of the observations is called in the message.
+    """
+    needed = smallest_n(alpha, confidence, rank)
     if n >= needed:
         return
-    given = "1 normal was given" if n == 1 else f"{n:,} normals were given"
+    given = f"1 {things} was given" if n == 1 else f"{n:,} {things}s were given"
     message = (
         f"{given}; a false-reject rate of at most {percent(alpha)} with {percent(confidence)} confidence "
-        f"needs at least {needed:,}: give more normals"
+        f"needs at least {needed:,}{f' for rank {rank}' if rank > 1 else ''}: give more {things}s"
     )
+    if rank > 1 and n >= smallest_n(alpha, confidence):
+        raise NotEnoughNormalsError(needed, f"{message}, or ask for --rank {largest_rank(n, alpha, confidence)}")
     reachable = _round_up(smallest_alpha(n, confidence))
     if reachable < 1:
         message += f", or ask for --fpr {reachable:g}"
@@ -149,7 +170,8 @@ def _holds(n: int, rank: int, alpha: float, confidence: float) -> bool:
     return bool(betaincc(rank, n - rank + 1, alpha) <= risk + _SLACK * min(risk, confidence))
 
 
-def _check_scores(scores: ArrayLike, what: str) -> NDArray[np.float64]:
+def check_scores(scores: ArrayLike, what: str = "score") -> NDArray[np.float64]:
+    """The scores as float64 ``(n,)``. Raises :class:`InputError` unless they are finite and not all the same."""
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1 or values.size == 0:
         raise InputError(f"expected one {what} per normal, (n,) with n >= 1; found the shape {values.shape}")

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from edge_ad_calibration.wording import describe_rank, image_guarantee, percent
+from edge_ad_calibration.wording import describe_threshold, image_guarantee, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from edge_ad.bundle.records import Calibration, OrderStatistic
+    from edge_ad.bundle.records import Calibration, Threshold
+    from edge_ad_calibration.parts import Observations
 
 __all__ = ["draw_calibration"]
 
@@ -27,11 +29,15 @@ _MOST_BINS = 60
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """One column of the picture: ``values`` ``(n,)`` ascending, and the threshold taken from them."""
+    """One column of the picture: ``values`` ``(n,)`` ascending, and the threshold taken from them.
+
+    ``what``: what several of them are called.
+    """
 
     label: str
+    what: str
     values: NDArray[np.float64]
-    statistic: OrderStatistic
+    statistic: Threshold
 
     @property
     def window(self) -> tuple[float, float]:
@@ -41,25 +47,27 @@ class _Panel:
         """
         median = float(np.median(self.values))
         reach = 2 * abs(self.statistic.threshold - median) or np.inf
-        return max(self.values[0], median - reach), min(self.values[-1], median + reach)
+        highest = max(self.values[-1], self.statistic.threshold)
+        return max(self.values[0], median - reach), min(highest, median + reach)
 
 
-def draw_calibration(calibration: Calibration, peaks: NDArray[np.float64] | None, subject: str) -> bytes:
-    """Draws the normals' scores, and their maps' maxima where there are any, with the thresholds.
+def draw_calibration(calibration: Calibration, seen: Observations, subject: str) -> bytes:
+    """Draws the normals' scores, and their maps' peaks where there is a pixel threshold, with the thresholds.
 
     Args:
         calibration: what is drawn.
-        peaks: ``(n,)``, the largest value of every normal's map; drawn when there is a pixel threshold.
+        seen: the observations that it was made from.
         subject: what was calibrated, one short line.
 
     Returns:
         A PNG file.
     """
-    panels = [_Panel("score", np.sort(np.asarray(calibration.scores)), calibration.image)]
-    if calibration.pixel is not None and peaks is not None:
-        panels.append(_Panel("largest map value of a frame", np.sort(peaks), calibration.pixel))
+    panels = [_Panel("score", "scores", np.sort(seen.scores), calibration.image)]
+    if calibration.pixel is not None and seen.peaks is not None:
+        label = f"largest map value of a {seen.kind}"
+        panels.append(_Panel(label, "map maxima", np.sort(seen.peaks), calibration.pixel))
     figure = Figure(figsize=(3 + 4.8 * len(panels), 5.6), dpi=_DPI, layout="constrained", facecolor="white")
-    sentence = image_guarantee(calibration).replace(", as long", ",\nas long")
+    sentence = "\n".join(wrap(image_guarantee(calibration), 48 + 52 * len(panels)))
     figure.suptitle(sentence, fontsize=11, color=_INK, fontweight="bold")
     figure.supxlabel(subject, fontsize=8.5, color=_FAINT)
     grid = figure.subplots(2, len(panels), sharex="col", squeeze=False, height_ratios=[3, 2])
@@ -80,34 +88,36 @@ def _draw_histogram(axes: Axes, panel: _Panel) -> None:
     if above:
         _note(axes, 0.99, f"{above:,} higher, up to {panel.values[-1]:.4g} →")
     _draw_limit(axes, panel)
-    axes.set_title(f"threshold {limit:.6g} = {describe_rank(panel.statistic)}", fontsize=10, color=_LIMIT, loc="left")
+    origin = describe_threshold(panel.statistic, panel.what)
+    axes.set_title(f"threshold {limit:.6g} = {origin}", fontsize=10, color=_LIMIT, loc="left")
     axes.set_ylabel("normals")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     _strip(axes)
 
 
-def _draw_tail(axes: Axes, panel: _Panel, alpha: float) -> None:
+def _draw_tail(axes: Axes, panel: _Panel, alpha: float | None) -> None:
     """The share of normals that score as high or higher, on a logarithmic axis: the tail is what matters."""
     n = panel.statistic.n
     share = np.arange(n, 0, -1) / n
     axes.step(panel.values, share, where="pre", color=_NORMAL, linewidth=1.4)
     axes.plot(panel.values, share, ".", color=_NORMAL, markersize=4)
-    axes.axhline(alpha, color=_FAINT, linewidth=1, linestyle=":")
     _draw_limit(axes, panel)
     axes.set_yscale("log")
-    axes.set_ylim(min(alpha, 1 / n) / 2, 1.5)
+    axes.set_ylim(min(alpha or 1, 1 / n) / 2, 1.5)
     axes.yaxis.set_major_formatter(lambda value, _: percent(value))
     axes.set_ylabel("as high or higher")
     axes.set_xlabel(panel.label)
-    axes.annotate(
-        f"asked: {percent(alpha)}",
-        (0.01, alpha),
-        xycoords=axes.get_yaxis_transform(),
-        xytext=(0, 3),
-        textcoords="offset points",
-        fontsize=8.5,
-        color=_FAINT,
-    )
+    if alpha is not None:
+        axes.axhline(alpha, color=_FAINT, linewidth=1, linestyle=":")
+        axes.annotate(
+            f"asked: {percent(alpha)}",
+            (0.01, alpha),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(0, 3),
+            textcoords="offset points",
+            fontsize=8.5,
+            color=_FAINT,
+        )
     _strip(axes)
 
 

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from edge_ad.bundle.records import Calibration, OrderStatistic
+from edge_ad.bundle.records import FixedThreshold, MadThreshold, OrderStatistic, TailThreshold
 
-__all__ = ["describe_rank", "image_guarantee", "percent", "pixel_guarantee"]
+if TYPE_CHECKING:
+    from edge_ad.bundle.records import Calibration, Threshold
+
+__all__ = ["describe_rank", "describe_threshold", "image_guarantee", "percent", "pixel_guarantee"]
 
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
 
 def image_guarantee(calibration: Calibration) -> str:
-    """The promise of the image threshold, one sentence."""
-    things = f"{calibration.observation}s"
-    return f"At most {percent(calibration.alpha)} of normal {things} are rejected, {_terms(calibration)}."
+    """What the image threshold promises, or that it promises nothing."""
+    return _statement(calibration, calibration.image, "are rejected")
 
 
-def pixel_guarantee(calibration: Calibration) -> str:
-    """The promise of the pixel threshold, one sentence."""
-    things = f"{calibration.observation}s"
-    return f"At most {percent(calibration.alpha)} of normal {things} show a region, {_terms(calibration)}."
+def pixel_guarantee(calibration: Calibration) -> str | None:
+    """What the pixel threshold promises; ``None`` where there is none."""
+    if calibration.pixel is None:
+        return None
+    area = f" of {calibration.min_area_px:,} px or more" if calibration.min_area_px else ""
+    return _statement(calibration, calibration.pixel, f"show a region{area}")
+
+
+def describe_threshold(found: Threshold, what: str = "scores") -> str:
+    """Where a threshold comes from, for instance ``the 3rd largest of 700 scores``."""
+    match found:
+        case OrderStatistic():
+            return f"{describe_rank(found)} {what}"
+        case TailThreshold():
+            return f"extrapolated by a model from the {found.exceedances:,} largest of {found.n:,} {what}"
+        case FixedThreshold():
+            return f"chosen by a person; {found.above:,} of {found.n:,} {what} lie above"
+        case MadThreshold():
+            return f"{(found.threshold - found.median) / found.mad:g} deviations above the median of {found.n:,} {what}"
+    return f"from {found.n:,} {what}"
 
 
 def describe_rank(statistic: OrderStatistic) -> str:
@@ -38,8 +55,24 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.10g} %"
 
 
-def _terms(calibration: Calibration) -> str:
-    return (
-        f"with {percent(calibration.confidence)} confidence, as long as "
-        f"{calibration.observation}s to come are exchangeable with these {calibration.image.n:,}"
-    )
+def _statement(calibration: Calibration, found: Threshold, what: str) -> str:
+    things = f"{calibration.observation}s"
+    confidence = percent(calibration.confidence or 0)
+    exchangeable = f"as long as {things} to come are exchangeable with these {found.n:,}"
+    match found:
+        case OrderStatistic():
+            rate = percent(calibration.alpha or 0)
+            return f"At most {rate} of normal {things} {what}, with {confidence} confidence, {exchangeable}."
+        case TailThreshold():
+            rate = percent(calibration.alpha or 0)
+            return (
+                f"Extrapolated by a model, not guaranteed: at most {rate} of normal {things} {what}, with {confidence} "
+                f"confidence if the scores' tail is a generalized Pareto law, {exchangeable}."
+            )
+        case FixedThreshold():
+            rate = f"{100 * found.bound:.3g} %"
+            return (
+                f"At most {rate} of normal {things} {what}, with {confidence} confidence, if the threshold was chosen "
+                f"without these {found.n:,} {things} and {exchangeable.replace(f' {found.n:,}', '')}."
+            )
+    return f"For a first look: nothing is promised about how many normal {things} {what}."

@@ -3,7 +3,7 @@
 from edge_ad.bundle.reader import MANIFEST, Bundle, calibration_name
 from edge_ad.bundle.records import DEFAULT_STATION, FORMAT, Calibration, CalibrationRecord, Manifest, Variant
 from edge_ad.bundle.seal import UNSEALED
-from edge_ad.bundle.writer import BundleWriter, pack, unpack, write_calibration
+from edge_ad.bundle.writer import BundleWriter, pack, unpack, write_calibration, write_calibrations
 
 __all__ = [
     "DEFAULT_STATION",
@@ -20,4 +20,5 @@ __all__ = [
     "pack",
     "unpack",
     "write_calibration",
+    "write_calibrations",
 ]

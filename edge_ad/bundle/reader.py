@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from edge_ad.bundle.clip import Clip
 from edge_ad.bundle.records import (
     CALIBRATION_FORMAT,
     FORMAT,
@@ -101,9 +102,10 @@ class Bundle:
 
     @property
     def geometry_sha256(self) -> str:
-        """The other thing that a calibration is bound to: the geometry record and the ignore mask."""
+        """The other thing that a calibration is bound to: the geometry record, the ignore mask and what makes a clip."""
         ignore = self.manifest.geometry.ignore
-        return hash_geometry(self.manifest.geometry, None if ignore is None else self._entry(ignore))
+        mask = None if ignore is None else self._entry(ignore)
+        return hash_geometry(self.manifest.geometry, mask, self.manifest.clip)
 
     def calibration(self, variant: Variant) -> CalibrationRecord | None:
         """The variant's calibration, ``None`` where there is none.
@@ -167,10 +169,11 @@ def calibration_name(variant: Variant) -> str:
     return f"{variant.model.rpartition('/')[0]}/calibration.json"
 
 
-def hash_geometry(geometry: Geometry, mask: FileEntry | None) -> str:
-    """SHA-256 over the geometry record and the content of its ignore mask."""
+def hash_geometry(geometry: Geometry, mask: FileEntry | None, clip: Clip | None = None) -> str:
+    """SHA-256 over the geometry record, the content of its ignore mask and, of a model for clips, its record."""
     digest = hashlib.sha256(msgspec.json.encode(geometry))
     digest.update((mask.sha256 if mask else "").encode())
+    digest.update(b"" if clip is None else msgspec.json.encode(clip))
     return digest.hexdigest()
 
 

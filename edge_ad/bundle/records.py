@@ -6,45 +6,70 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from edge_ad.bundle.calibrations import (
+    CALIBRATION_FORMAT,
+    DEFAULT_STATION,
+    AnyCalibration,
+    Calibration,
+    CalibrationRecord,
+    EngineRecord,
+    Exclusion,
+    FixedCalibration,
+    FixedThreshold,
+    FrameReference,
+    MadCalibration,
+    MadThreshold,
+    OrderStatistic,
+    RankCalibration,
+    TailCalibration,
+    TailThreshold,
+    Threshold,
+)
+from edge_ad.bundle.clip import Clip, Smoothing
+from edge_ad.bundle.fields import Identifier, Offset, Pixels, Record, Sha256
+
 __all__ = [
     "CALIBRATION_FORMAT",
     "DEFAULT_STATION",
     "FORMAT",
+    "AnyCalibration",
     "Calibration",
     "CalibrationRecord",
+    "Clip",
+    "EngineRecord",
+    "Exclusion",
     "Fidelity",
     "FileEntry",
+    "FixedCalibration",
+    "FixedThreshold",
+    "FrameReference",
     "FrameSize",
     "Geometry",
     "Golden",
     "Identifier",
+    "MadCalibration",
+    "MadThreshold",
     "Manifest",
     "MapSize",
     "ModelInput",
     "OrderStatistic",
+    "RankCalibration",
     "Resize",
     "Roi",
+    "Sha256",
+    "Smoothing",
+    "TailCalibration",
+    "TailThreshold",
+    "Threshold",
     "Tiles",
     "Trial",
     "Variant",
 ]
 
 FORMAT: Final = "edge-ad/1"
-CALIBRATION_FORMAT: Final = "edge-ad-calibration/1"
-DEFAULT_STATION: Final = "default"
-
-Pixels = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
-Offset = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-Identifier = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
-Probability = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 
-class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Frozen; an unknown field is refused."""
-
-
-class ModelInput(_Record, frozen=True, kw_only=True):
+class ModelInput(Record, frozen=True, kw_only=True):
     """The graph's input ``frame``: uint8 ``[1, height, width, channels]``, BGR (3) or gray (1)."""
 
     width: Pixels
@@ -52,14 +77,14 @@ class ModelInput(_Record, frozen=True, kw_only=True):
     channels: Literal[1, 3]
 
 
-class FrameSize(_Record, frozen=True, kw_only=True):
+class FrameSize(Record, frozen=True, kw_only=True):
     """The camera's frame, in pixels."""
 
     width: Pixels
     height: Pixels
 
 
-class Roi(_Record, frozen=True, kw_only=True):
+class Roi(Record, frozen=True, kw_only=True):
     """Region of interest, in camera pixels."""
 
     x: Offset
@@ -68,7 +93,7 @@ class Roi(_Record, frozen=True, kw_only=True):
     height: Pixels
 
 
-class Resize(_Record, frozen=True, kw_only=True):
+class Resize(Record, frozen=True, kw_only=True):
     """How the region of interest becomes the canvas of ``width`` x ``height`` pixels.
 
     ``mode``: ``stretch`` ignores the aspect ratio; ``letterbox`` keeps it and pads with ``fill``;
@@ -83,13 +108,13 @@ class Resize(_Record, frozen=True, kw_only=True):
     fill: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
 
 
-class Tiles(_Record, frozen=True, kw_only=True):
+class Tiles(Record, frozen=True, kw_only=True):
     """The canvas is cut into tiles of the model's input size that overlap by at least ``overlap`` pixels."""
 
     overlap: Offset = 0
 
 
-class Geometry(_Record, frozen=True, kw_only=True):
+class Geometry(Record, frozen=True, kw_only=True):
     """From the camera's frame to the model's input. ``frame`` is ``None`` where any frame size is taken.
 
     Order: region of interest, resize to the canvas (``None``: the region itself is the canvas), tiles.
@@ -103,14 +128,14 @@ class Geometry(_Record, frozen=True, kw_only=True):
     ignore: str | None = None
 
 
-class MapSize(_Record, frozen=True, kw_only=True):
+class MapSize(Record, frozen=True, kw_only=True):
     """The anomaly map as the graph gives it: float32 ``[1, height, width]``."""
 
     width: Pixels
     height: Pixels
 
 
-class Fidelity(_Record, frozen=True, kw_only=True):
+class Fidelity(Record, frozen=True, kw_only=True):
     """How a variant scored the images given to export, against the imported model."""
 
     images: int
@@ -122,7 +147,7 @@ class Fidelity(_Record, frozen=True, kw_only=True):
     size_bytes: int
 
 
-class Variant(_Record, frozen=True, kw_only=True):
+class Variant(Record, frozen=True, kw_only=True):
     """One artefact that an engine can run. ``golden_tolerance`` is absolute, in score units."""
 
     id: Identifier
@@ -134,7 +159,7 @@ class Variant(_Record, frozen=True, kw_only=True):
     golden_tolerance: Annotated[float, msgspec.Meta(gt=0)]
 
 
-class Trial(_Record, frozen=True, kw_only=True):
+class Trial(Record, frozen=True, kw_only=True):
     """A variant that export tried, shipped or not. ``rejected`` says why it was not."""
 
     id: Identifier
@@ -142,22 +167,26 @@ class Trial(_Record, frozen=True, kw_only=True):
     rejected: str | None = None
 
 
-class Golden(_Record, frozen=True, kw_only=True):
+class Golden(Record, frozen=True, kw_only=True):
     """Real frames (PNG) and, per variant, an ``.npz`` with ``scores`` ``[k]`` and ``maps`` ``[k, h', w']``."""
 
     frames: tuple[str, ...]
     expected: dict[str, str]
 
 
-class FileEntry(_Record, frozen=True, kw_only=True):
+class FileEntry(Record, frozen=True, kw_only=True):
     """One file of the bundle."""
 
     sha256: Sha256
     bytes: int
 
 
-class Manifest(_Record, frozen=True, kw_only=True):
-    """``manifest.json``. ``seal`` is the SHA-256 of the file itself with the seal's 64 digits set to zero."""
+class Manifest(Record, frozen=True, kw_only=True):
+    """``manifest.json``. ``seal`` is the SHA-256 of the file itself with the seal's 64 digits set to zero.
+
+    ``clip``: ``None`` where the model scores single frames. With it, :attr:`Clip.golden_frames` golden frames in a row
+    make one golden clip.
+    """
 
     format: Literal["edge-ad/1"]
     seal: Sha256
@@ -168,46 +197,10 @@ class Manifest(_Record, frozen=True, kw_only=True):
     family: str
     input: ModelInput
     geometry: Geometry
+    clip: Clip | None = None
     variants: tuple[Variant, ...]
     default_variant: Identifier
     trials: tuple[Trial, ...] = ()
     golden: Golden
     files: dict[str, FileEntry]
-    provenance: dict[str, str | int | float | bool | None] = {}
-
-
-class OrderStatistic(_Record, frozen=True, kw_only=True):
-    """A threshold that is the ``rank``-th largest of ``n`` held-out normal scores (1 = the largest).
-
-    ``P(false-reject rate <= alpha) >= confidence`` for the rule ``score > threshold -> reject``.
-    """
-
-    threshold: float
-    rank: Annotated[int, msgspec.Meta(ge=1)]
-    n: Annotated[int, msgspec.Meta(ge=1)]
-
-
-class Calibration(_Record, frozen=True, kw_only=True):
-    """The thresholds of one station. ``scores`` are the normals' scores, ascending; one per observation."""
-
-    method: Literal["order-statistic"]
-    alpha: Probability
-    confidence: Probability
-    image: OrderStatistic
-    pixel: OrderStatistic | None
-    scores: tuple[float, ...]
-    observation: Literal["frame", "part"]
-    images_sha256: Sha256
-    created: str
-    producer: str
-
-
-class CalibrationRecord(_Record, frozen=True, kw_only=True):
-    """``variants/<id>/calibration.json``. Bound to the artefact and the geometry it was made through."""
-
-    format: Literal["edge-ad-calibration/1"]
-    seal: Sha256
-    variant: Identifier
-    artefact_sha256: Sha256
-    geometry_sha256: Sha256
-    stations: dict[Identifier, Calibration]
+    provenance: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)

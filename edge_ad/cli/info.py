@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import msgspec
 
-from edge_ad.bundle.records import Calibration, Geometry, Manifest, Variant
+from edge_ad.bundle.records import Calibration, Geometry, Manifest, RankCalibration, Variant
 from edge_ad.cli.options import as_json, bundle_argument, echo_json
 
 
@@ -29,7 +30,7 @@ def info(bundle: Path, as_json: bool) -> None:
         click.echo(line)
 
 
-def _lines(manifest: Manifest, calibrations: dict[str, dict[str, Calibration]]) -> list[str]:
+def _lines(manifest: Manifest, calibrations: Mapping[str, Mapping[str, Calibration]]) -> list[str]:
     model = manifest.input
     return [
         f"{manifest.name}@{manifest.version}  {manifest.family}, {manifest.producer}, {manifest.created}",
@@ -56,7 +57,7 @@ def _geometry(geometry: Geometry) -> str:
     return ", ".join(parts)
 
 
-def _variant(variant: Variant, default: str, stations: dict[str, Calibration]) -> str:
+def _variant(variant: Variant, default: str, stations: Mapping[str, Calibration]) -> str:
     fidelity = variant.fidelity
     heat = f"map {variant.map.width}x{variant.map.height}" if variant.map else "no map"
     line = (
@@ -66,7 +67,14 @@ def _variant(variant: Variant, default: str, stations: dict[str, Calibration]) -
     )
     for name, made in stations.items():
         line += (
-            f"\n    calibrated for {name}: threshold {made.image.threshold:.6g}, at most {made.alpha:.3%} "
-            f"false rejects with {made.confidence:.1%} confidence, from {made.image.n} normals"
+            f"\n    calibrated for {name}: threshold {made.image.threshold:.6g} ({made.method}), "
+            f"{_aim(made)}from {made.image.n} {made.observation}s"
         )
     return line if stations else line + "\n    uncalibrated"
+
+
+def _aim(made: Calibration) -> str:
+    if made.alpha is None or made.confidence is None:
+        return ""
+    promised = "at most" if isinstance(made, RankCalibration) else "aimed at"
+    return f"{promised} {made.alpha:.3%} false rejects with {made.confidence:.1%} confidence, "

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge_ad.cli.options import as_json, bundle_argument, engine_options
+from edge_ad.cli.watching import WatchOptions, describe_drift, watch_options
 from edge_ad.engines.base import EngineOptions
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ FILMS = {".mp4", ".avi"}
     type=click.Path(path_type=Path),
     help="Also write pictures with heat map and boxes into this folder, or one video where it ends in .mp4 or .avi.",
 )
+@watch_options
 @click.option("--self-test/--no-self-test", default=True, help="Replay the golden frames first (default: yes).")
 def score(
     bundle: Path,
@@ -44,6 +46,7 @@ def score(
     table: Path | None,
     annotate: Path | None,
     self_test: bool,
+    **watching: Any,
 ) -> None:
     """Inspect SOURCES with BUNDLE: image files, folders, globs, videos, a camera's number, URLs.
 
@@ -53,18 +56,24 @@ def score(
     from edge_ad.sources import open_source
     from edge_ad.stream import Tally, inspect_frames
 
-    options, tally = EngineOptions(device, threads, cache_dir), Tally()
+    options, tally, watch_for = EngineOptions(device, threads, cache_dir), Tally(), WatchOptions(**watching)
     with ExitStack() as stack:
         opened = [stack.enter_context(open_source(source)) for source in sources]
         detector = stack.enter_context(Detector.open(bundle, variant, station, engine=options, self_test=self_test))
         calibrated = detector.calibration is not None
-        sinks = _sinks(as_json, table, annotate, fps=opened[0].fps, verdicts=calibrated)
+        watch = watch_for.open_watch(detector)
+        if watch is not None:
+            stack.enter_context(closing(watch))
+        sinks: list[Sink] = [*watch_for.open_keep(detector)]
+        sinks += _sinks(as_json, table, annotate, fps=opened[0].fps, verdicts=calibrated)
         for sink in sinks:
             stack.enter_context(closing(sink))
         for source in opened:
-            inspect_frames(detector, source, sinks, tally)
+            inspect_frames(detector, source, sinks, tally, watch)
     if not as_json:
         click.echo(_summary(tally, verdicts=calibrated), err=True)
+        if watch is not None:
+            click.echo(describe_drift(watch.drift()), err=True)
 
 
 def _sinks(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,8 +59,8 @@ class Engine(Protocol):
     """A loaded model. Fill :attr:`input` in place, call :meth:`run`. Not thread-safe."""
 
     info: EngineInfo
-    input: NDArray[np.uint8]
-    """``[1, h, w, c]``, preallocated; what the graph calls ``frame``."""
+    input: NDArray[Any]
+    """What the graph takes, preallocated; see :class:`~edge_ad.engines.contract.ContractShapes`."""
 
     def run(self) -> EngineOutput:
         """Scores what is in :attr:`input`. Raises :class:`EngineError`."""

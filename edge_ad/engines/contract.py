@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from edge_ad.errors import EngineError
 
-__all__ = ["ContractShapes", "check_contract"]
+__all__ = ["ContractShapes", "InputName", "check_contract"]
 
 Tensor = tuple[Sequence[object], str]
+InputName = Literal["frame", "flow", "features"]
+
+_INPUTS: tuple[InputName, ...] = ("frame", "flow", "features")
+_FLOW_RANK, _FLOW_CHANNELS = 5, 2
 
 
 @dataclass(frozen=True)
 class ContractShapes:
-    """Static shapes: ``frame`` ``[1, h, w, c]``, ``score`` ``[1]``, ``map`` ``[1, h', w']`` or ``None``."""
+    """Static shapes. The graph has one input, ``name``:
 
-    frame: tuple[int, ...]
+    ``frame``: uint8 ``[1, h, w, c]``, or ``[1, t, h, w, c]`` of a clip. ``flow``: float32 ``[1, t, h, w, 2]``.
+    ``features``: float32 ``[1, ...]``. Out come ``score`` ``[1]`` and ``map`` ``[1, h', w']`` or ``None``.
+    """
+
+    name: InputName
+    input: tuple[int, ...]
     score: tuple[int, ...]
     map: tuple[int, ...] | None
+
+    @property
+    def dtype(self) -> Literal["uint8", "float32"]:
+        """Of the input: pixels are bytes, everything else is float32."""
+        return "uint8" if self.name == "frame" else "float32"
 
 
 def check_contract(
@@ -29,29 +44,44 @@ def check_contract(
     ``inputs`` and ``outputs`` map names to (shape, type as the engine spells it); ``uint8`` and ``float32`` are
     that engine's spellings. Raises :class:`EngineError` that says what was expected and found.
     """
-    if set(inputs) != {"frame"} or not {"score"} <= set(outputs) <= {"score", "map"}:
+    name = next((known for known in _INPUTS if set(inputs) == {known}), None)
+    if name is None or not {"score"} <= set(outputs) <= {"score", "map"}:
         raise EngineError(
-            "the model does not follow the contract: expected the input frame and the outputs score and, "
-            f"optionally, map; found {_names(inputs)} and {_names(outputs)}"
+            "the model does not follow the contract: expected the input frame (or flow or features) and the outputs "
+            f"score and, optionally, map; found {_names(inputs)} and {_names(outputs)}"
         )
-    frame = _static("frame", inputs["frame"], uint8, rank=4)
-    score = _static("score", outputs["score"], float32, rank=1)
-    heat = _static("map", outputs["map"], float32, rank=3) if "map" in outputs else None
-    if frame[3] not in (1, 3) or frame[0] != 1 or score != (1,) or (heat is not None and heat[0] != 1):
+    taken = _input(name, inputs[name], uint8 if name == "frame" else float32)
+    score = _static("score", outputs["score"], float32, ranks=(1,))
+    heat = _static("map", outputs["map"], float32, ranks=(3,)) if "map" in outputs else None
+    if taken[0] != 1 or score != (1,) or (heat is not None and heat[0] != 1):
         raise EngineError(
-            f"the model does not follow the contract: expected frame [1, h, w, 1 or 3], score [1] and map [1, h, w]; "
-            f"found {list(frame)}, {list(score)} and {list(heat) if heat else 'no map'}"
+            f"the model does not follow the contract: expected {name} [1, ...], score [1] and map [1, h, w]; "
+            f"found {list(taken)}, {list(score)} and {list(heat) if heat else 'no map'}"
         )
-    return ContractShapes(frame, score, heat)
+    return ContractShapes(name, taken, score, heat)
 
 
-def _static(name: str, tensor: Tensor, dtype: str, *, rank: int) -> tuple[int, ...]:
+def _input(name: InputName, tensor: Tensor, dtype: str) -> tuple[int, ...]:
+    if name == "features":
+        return _static(name, tensor, dtype, ranks=(2, 3, 4, 5))
+    shape = _static(name, tensor, dtype, ranks=(4, 5) if name == "frame" else (_FLOW_RANK,))
+    channels = (1, 3) if name == "frame" else (_FLOW_CHANNELS,)
+    if shape[-1] not in channels:
+        expected = " or ".join(map(str, channels))
+        raise EngineError(
+            f"the model does not follow the contract: expected {name} with {expected} channels in the last place, "
+            f"found {list(shape)}"
+        )
+    return shape
+
+
+def _static(name: str, tensor: Tensor, dtype: str, *, ranks: tuple[int, ...]) -> tuple[int, ...]:
     shape, found = tensor
     sizes = tuple(size for size in shape if isinstance(size, int) and size > 0)
-    if found != dtype or len(sizes) != len(shape) or len(shape) != rank:
+    if found != dtype or len(sizes) != len(shape) or len(shape) not in ranks:
         raise EngineError(
-            f"the model's {name} does not follow the contract: expected {dtype} of {rank} fixed dimensions, "
-            f"found {found} {list(shape)}"
+            f"the model's {name} does not follow the contract: expected {dtype} of {' or '.join(map(str, ranks))} "
+            f"fixed dimensions, found {found} {list(shape)}"
         )
     return sizes
 

@@ -6,15 +6,17 @@ import os
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput
 from edge_ad.engines.contract import check_contract
 from edge_ad.errors import EngineError, InputError
 
-__all__ = ["OnnxRuntimeEngine"]
+__all__ = ["OnnxRuntimeEngine", "load_onnxruntime"]
 
 
-def _import() -> Any:
+def load_onnxruntime() -> Any:
+    """The module ``onnxruntime``, its telemetry off."""
     # Read at import: without it ONNX Runtime makes up a device id and stores it in the user's home.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -27,7 +29,7 @@ class OnnxRuntimeEngine:
     """One ONNX model in one session, with input and outputs bound to memory that every run reuses."""
 
     def __init__(self, artefact: Artefact, precision: str, options: EngineOptions) -> None:
-        ort = _import()
+        ort = load_onnxruntime()
         provider, session_options = _provider(ort, options.device), _session_options(ort, options)
         try:
             self._session = ort.InferenceSession(
@@ -43,20 +45,20 @@ class OnnxRuntimeEngine:
             uint8="tensor(uint8)",
             float32="tensor(float)",
         )
-        self.input = np.zeros(shapes.frame, np.uint8)
+        self.input: NDArray[Any] = np.zeros(shapes.input, shapes.dtype)
         self._score = np.zeros(shapes.score, np.float32)
         self._map = None if shapes.map is None else np.zeros(shapes.map, np.float32)
-        self._binding = self._bind(ort)
+        self._binding = self._bind(ort, shapes.name)
         self.info = EngineInfo("onnxruntime", ort.__version__, provider, precision, options.threads)
 
-    def _bind(self, ort: Any) -> Any:
+    def _bind(self, ort: Any, name: str) -> Any:
         binding = self._session.io_binding()
         # OrtValues made from NumPy arrays on the CPU share their memory; the engine keeps them alive.
         self._values = [
             ort.OrtValue.ortvalue_from_numpy(self.input),
             ort.OrtValue.ortvalue_from_numpy(self._score),
         ]
-        binding.bind_ortvalue_input("frame", self._values[0])
+        binding.bind_ortvalue_input(name, self._values[0])
         binding.bind_ortvalue_output("score", self._values[1])
         if self._map is not None:
             self._values.append(ort.OrtValue.ortvalue_from_numpy(self._map))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput
 from edge_ad.engines.contract import check_contract
 from edge_ad.engines.telemetry import switch_off
 from edge_ad.errors import EngineError, InputError, MissingExtraError
 
-__all__ = ["OpenVinoEngine"]
+__all__ = ["OpenVinoEngine", "load_openvino"]
 
 
-def _import() -> Any:
+def load_openvino() -> Any:
+    """The module ``openvino``, its telemetry off. Raises :class:`MissingExtraError`."""
     switch_off()
     try:
         import openvino
@@ -27,7 +29,7 @@ class OpenVinoEngine:
     """One OpenVINO IR, compiled for one device, with one inference request whose memory every run reuses."""
 
     def __init__(self, artefact: Artefact, precision: str, options: EngineOptions) -> None:
-        ov = _import()
+        ov = load_openvino()
         core = ov.Core()
         if options.device.split(".")[0] not in {d.split(".")[0] for d in core.available_devices}:
             raise InputError(
@@ -44,9 +46,9 @@ class OpenVinoEngine:
             uint8="u8",
             float32="f32",
         )
-        self.input = np.zeros(shapes.frame, np.uint8)
+        self.input: NDArray[Any] = np.zeros(shapes.input, shapes.dtype)
         self._request = compiled.create_infer_request()
-        self._request.set_tensor("frame", ov.Tensor(self.input, shared_memory=True))
+        self._request.set_tensor(shapes.name, ov.Tensor(self.input, shared_memory=True))
         self._score = self._request.get_tensor("score").data
         self._map = None if shapes.map is None else self._request.get_tensor("map").data
         threads = compiled.get_property("INFERENCE_NUM_THREADS") if options.device == "CPU" else options.threads

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,24 +12,51 @@ from numpy.typing import NDArray
 from edge_ad.geometry.layout import Layout
 from edge_ad.verdict import Box, Point, Region
 
-__all__ = ["MAX_REGIONS", "find_regions", "heatmap"]
+__all__ = ["MAX_REGIONS", "area_peak", "find_regions", "heatmap"]
 
 MAX_REGIONS = 64
 """A frame that is odd all over would list thousands; the ones with the highest peaks are kept."""
 
 
-def find_regions(heat: NDArray[np.float32], threshold: float, layout: Layout) -> tuple[Region, ...]:
+def find_regions(
+    heat: NDArray[np.float32], threshold: float, layout: Layout, *, min_area_px: int = 0
+) -> tuple[Region, ...]:
     """Connected parts (8 neighbours) of a map ``(h', w')`` above the threshold, highest peak first.
 
-    A box covers every camera pixel that its cells touch; the area is that of the cells.
+    A box covers every camera pixel that its cells touch; the area is that of the cells. Parts of a smaller area
+    than ``min_area_px`` do not count.
     """
     above = (heat > threshold).view(np.uint8)
     if not above.any():
         return ()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
-    regions = [_region(heat, labels, stats[label], label, layout) for label in range(1, count)]
+    large = [label for label in range(1, count) if _area_px(stats[label, cv2.CC_STAT_AREA], layout) >= min_area_px]
+    regions = [_region(heat, labels, stats[label], label, layout) for label in large]
     regions.sort(key=lambda region: (-region.peak_score, region.box.y, region.box.x))
     return tuple(regions[:MAX_REGIONS])
+
+
+def area_peak(heat: NDArray[np.float32], layout: Layout, min_area_px: int) -> float:
+    """The value below which every threshold leaves a region of at least ``min_area_px``: what such a region scores.
+
+    ``find_regions`` finds one exactly when its threshold is below this value. It is the map's largest value where
+    one cell is area enough, and ``-inf`` where even the whole map is too small.
+    """
+    values = np.unique(heat)
+    # A lower level holds all that a higher one does, so the first level that is large enough can be bisected.
+    enough = bisect.bisect_left(
+        range(values.size), True, key=lambda k: _is_large(heat, values[-1 - k], layout, min_area_px)
+    )
+    return float(values[-1 - enough]) if enough < values.size else -math.inf
+
+
+def _is_large(heat: NDArray[np.float32], level: np.float32, layout: Layout, min_area_px: int) -> bool:
+    stats = cv2.connectedComponentsWithStats((heat >= level).view(np.uint8), connectivity=8)[2]
+    return _area_px(stats[1:, cv2.CC_STAT_AREA].max(), layout) >= min_area_px
+
+
+def _area_px(cells: int, layout: Layout) -> int:
+    return max(round(cells * layout.x.camera_per_cell * layout.y.camera_per_cell), 1)
 
 
 def _region(
@@ -40,7 +70,7 @@ def _region(
     y0, y1 = layout.y.span(top, height)
     return Region(
         box=Box(x=x0, y=y0, width=x1 - x0, height=y1 - y0),
-        area_px=max(round(cells * layout.x.camera_per_cell * layout.y.camera_per_cell), 1),
+        area_px=_area_px(cells, layout),
         peak=Point(x=layout.x.pixel(left + int(column)), y=layout.y.pixel(top + int(row))),
         peak_score=float(inside[row, column]),
     )

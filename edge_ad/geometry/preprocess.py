@@ -93,6 +93,11 @@ class Preprocessor:
                 np.copyto(out, canvas[top : top + y.tile, left : left + x.tile])
                 yield Tile(round(top / y.cell), round(left / x.cell))
 
+    def canvas(self, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """All of the last frame that was written into ``out``: ``out`` itself, or what its tiles were cut from."""
+        ready = self._prepared
+        return out if ready is None or ready.canvas is None else ready.canvas
+
     def _draw(self, region: NDArray[np.uint8], ready: _Prepared, canvas: NDArray[np.uint8]) -> None:
         """Resizes the region and puts it on the canvas ``[h, w, c]`` in the model's colours."""
         x, y = ready.layout.x, ready.layout.y

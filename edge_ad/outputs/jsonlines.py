@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JUDGEMENTS", "JsonLinesSink"]
 
-JUDGEMENTS = frozenset({"state", "reason", "p_value", "threshold", "pixel_threshold", "regions"})
+JUDGEMENTS = frozenset({"state", "reason", "p_value", "threshold", "pixel_threshold", "regions", "drift"})
 """The fields of a verdict that mean something only after calibration."""
 
 

@@ -18,7 +18,7 @@ __all__ = ["TextSink"]
 
 
 class TextSink(Sink):
-    """``REJECT  score 71.2  p 0.067  2 regions  shots/a.png``; without calibration the score and the source."""
+    """``REJECT  score 71.2  p 0.067  2 regions  drift OK  shots/a.png``; uncalibrated: the score and the source."""
 
     needs_heat = False
 
@@ -29,6 +29,8 @@ class TextSink(Sink):
     def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:  # noqa: ARG002
         parts = [verdict.state.value.ljust(7)] if self._verdicts else []
         parts += _found(verdict) if verdict.score is not None else []
+        parts += [f"frames {verdict.covers.first}-{verdict.covers.last}"] if verdict.covers else []
+        parts += [f"drift {verdict.drift.state.value:<5}"] if verdict.drift else []
         parts.append(printable(frame.source))
         if verdict.score is None:
             parts.append(

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad.sources import Frame
-    from edge_ad.verdict import Region, Verdict
+    from edge_ad.verdict import Drift, Region, Verdict
 
 __all__ = ["CsvSink"]
 
 _WORST_REGION = tuple(f"worst_{name}" for name in ("x", "y", "width", "height", "area_px", "peak_x", "peak_y", "peak"))
+_DRIFT = ("drift", "drift_evidence", "drift_causes", "brightness", "contrast", "sharpness")
 _COLUMNS = (
     *("source", "frame_id", "part_id", "captured_at", "state", "reason", "detail", "score", "p_value", "threshold"),
     *("pixel_threshold", "regions", *_WORST_REGION),
+    *_DRIFT,
     *("geometry_ms", "engine_ms", "decision_ms", "total_ms", "bundle", "variant", "station"),
 )
 
@@ -39,7 +41,7 @@ class CsvSink(Sink):
 
     def __init__(self, target: Path | BinaryIO, *, verdicts: bool) -> None:
         self._lines = LineWriter(target)
-        hidden = frozenset() if verdicts else JUDGEMENTS | set(_WORST_REGION)
+        hidden = frozenset() if verdicts else JUDGEMENTS | set(_WORST_REGION) | set(_DRIFT)
         self._columns = [column for column in _COLUMNS if column not in hidden]
         self._has_header = False
 
@@ -71,6 +73,7 @@ def _cells(frame: Frame, verdict: Verdict) -> dict[str, object]:
         "pixel_threshold": verdict.pixel_threshold,
         "regions": len(verdict.regions),
         **dict(zip(_WORST_REGION, _worst(worst), strict=True)),
+        **dict(zip(_DRIFT, _drift(verdict.drift), strict=True)),
         "geometry_ms": latency.geometry,
         "engine_ms": latency.engine,
         "decision_ms": latency.decision,
@@ -86,6 +89,14 @@ def _worst(region: Region | None) -> list[int | float | None]:
         return [None] * len(_WORST_REGION)
     box, peak = region.box, region.peak
     return [box.x, box.y, box.width, box.height, region.area_px, peak.x, peak.y, region.peak_score]
+
+
+def _drift(drift: Drift | None) -> list[str | float | None]:
+    if drift is None:
+        return [None] * len(_DRIFT)
+    seen = drift.statistics
+    looks = [None, None, None] if seen is None else [seen.brightness, seen.contrast, seen.sharpness]
+    return [drift.state.value, drift.evidence, ", ".join(drift.causes), *looks]
 
 
 def _row(cells: list[str] | list[object]) -> bytes:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read_image"]
+__all__ = ["decode_image", "read_file", "read_image"]
 
 _OPAQUE = 255
 
@@ -32,7 +32,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         FrameError: ``unreadable`` (missing, no permission, empty, cut off, not an image), ``wrong_type`` (16
             bit or float, whose scale would have to be guessed; transparent pixels), ``wrong_shape``.
     """
-    data = _read(path)
+    return decode_image(path, read_file(path))
+
+
+def decode_image(path: Path, data: bytes) -> NDArray[np.uint8]:
+    """As :func:`read_image`, of bytes that are in memory already; ``path`` is what messages call them."""
     pixels = _decode(path, data)
     if pixels.dtype != np.uint8:
         raise FrameError(
@@ -43,7 +47,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return _without_alpha(path, pixels.astype(np.uint8, copy=False))
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of an image file. Raises ``FrameError`` (``unreadable``) where there are none."""
     try:
         data = path.read_bytes()
     except IsADirectoryError:

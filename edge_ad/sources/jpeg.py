@@ -9,7 +9,8 @@ __all__ = ["is_jpeg", "is_whole_jpeg"]
 _START = b"\xff\xd8"
 _END = 0xD9
 # In a scan's data, ff is followed by 00 (an escaped ff) or d0-d7 (restart); all else begins a segment.
-_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
+# Of several ff in a row the last one counts. A literal first byte is what makes the search fast.
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 
 
 def is_jpeg(data: bytes) -> bool:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_ad.cli.options import as_json, echo_json
-from edge_ad_export.options import geometry_options, import_options, model_argument
+from edge_ad_export.heads.arguments import head_options, read_head_options
+from edge_ad_export.options import geometry_options, import_options, model_argument, shrink_options
 
 if TYPE_CHECKING:
     from edge_ad_export.request import ExportRequest
@@ -56,7 +57,9 @@ __all__ = ["export"]
     "--engine-threads", type=click.IntRange(min=1), help="Threads of the engines; their own choice otherwise."
 )
 @import_options
+@head_options
 @geometry_options
+@shrink_options
 @as_json
 def export(as_json: bool, **given: Any) -> None:
     """Turn a trained MODEL into a bundle.
@@ -65,7 +68,8 @@ def export(as_json: bool, **given: Any) -> None:
     ONNX Runtime and OpenVINO in several precisions, measures each of them on the given normal images against the
     model itself, and writes those that pass the gate. The fastest of them is the bundle's default.
 
-    MODEL is an ONNX file: an export of anomalib 2.x, or any graph from one image to a score or an anomaly map.
+    MODEL is an ONNX file, an OpenVINO IR, a TFLite, TensorFlow, Paddle or PyTorch model, or a folder that holds one:
+    an export of anomalib or AnomaVision, or any graph from one image to a score, a map or features.
     """
     from edge_ad_export.export import export_bundle
     from edge_ad_export.table import format_table
@@ -92,13 +96,18 @@ def _request(given: dict[str, Any]) -> ExportRequest:
     from edge_ad_export.geometry import GeometryOptions
     from edge_ad_export.imported import ImportOptions
     from edge_ad_export.request import ExportRequest
+    from edge_ad_export.shrink import Shrink
 
     return ExportRequest(
         model=given["model"],
         images=given["images"],
         target=given["target"],
-        importing=ImportOptions(**{name: given[name] for name in ImportOptions.__dataclass_fields__}),
+        importing=ImportOptions(
+            **{name: given[name] for name in ImportOptions.__dataclass_fields__ if name != "head"},
+            head=read_head_options(given),
+        ),
         geometry=GeometryOptions(**{name: given[name] for name in GeometryOptions.__dataclass_fields__}),
+        shrink=Shrink(**{name: given[name] for name in Shrink.__dataclass_fields__}),
         gate=Gate(given["min_spearman"], given["min_map_correlation"]),
         variants=tuple(filter(None, (given["variants"] or "").split(","))),
         name=given["name"],
@@ -106,4 +115,6 @@ def _request(given: dict[str, Any]) -> ExportRequest:
         max_images=given["max_images"],
         threads=given["engine_threads"],
         replace=given["force"],
+        state_dict=given["state_dict"],
+        trust_pickle=given["trust_pickle"],
     )

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 import cv2
+import msgspec
 
 from edge_ad.bundle import FORMAT, UNSEALED, Bundle, BundleWriter, Manifest
-from edge_ad.errors import GateError
+from edge_ad.bundle.records import Identifier
+from edge_ad.errors import GateError, InputError
 from edge_ad_export.geometry import MASK_NAME
 from edge_ad_export.golden import GoldenFrame, expectation, expected_name, golden_record, pick_golden, write_golden
-from edge_ad_export.images import select_images
+from edge_ad_export.heads.learn import learn_head
+from edge_ad_export.images import ImageSet, select_images
 from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.provenance import collect_provenance, producer
-from edge_ad_export.recipes import BASELINE, chosen_recipes
+from edge_ad_export.recipes import Recipe, baseline_for, chosen_recipes, usable_recipes
 from edge_ad_export.request import ExportRequest
 from edge_ad_export.setup import Notify, Setup, prepare
 from edge_ad_export.trials import Tried, run_trials
@@ -40,7 +43,8 @@ class ExportResult:
 def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -> ExportResult:
     """Imports the model, makes and measures its variants and writes those that pass the gate.
 
-    The bundle appears whole or not at all. ``notify`` takes what the user should know: assumptions, compromises.
+    The bundle appears whole or not at all. ``notify`` takes what the user should know, line by line: assumptions,
+    compromises, what is being done.
 
     Raises:
         InputError: an argument, an option or an image is wrong, or the target exists.
@@ -49,31 +53,50 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
         OutputError: the bundle cannot be written.
     """
     recipes = chosen_recipes(request.variants)
+    _identifier(request)  # a bad name is told before any work
+    file = ModelFile(request.model, request.torch)
+    images = select_images(request.images, request.max_images)
+    imported = learn_head(import_model(file, request.importing), request)
+    baseline, recipes = baseline_for(imported.model), usable_recipes(recipes, imported.model)
+    for line in (*imported.assumptions, *_remarks(images)):
+        notify(line)
     with BundleWriter(request.target, replace=request.replace) as writer:
-        file = ModelFile(request.model)
-        images = select_images(request.images, request.max_images)
-        imported = import_model(file, request.importing)
-        for line in imported.assumptions:
-            notify(line)
-        if len(images.paths) < images.total:
-            notify(f"measuring {len(images.paths)} of {images.total} images, evenly spaced (--max-images)")
-        if len(images.paths) < _FEW_IMAGES:
-            notify(f"only {len(images.paths)} images: correlations over so few say little; give 30 or more")
         setup = prepare(request, imported, images, notify)
-        tried = run_trials(setup, list(dict.fromkeys((BASELINE, *recipes))), request.gate, writer.root)
-        _check_parity(tried)
-        if BASELINE not in recipes:
-            shutil.rmtree((writer.root / BASELINE.model).parent)
+        gate = replace(request.gate, parity=None) if request.shrink.is_asked else request.gate
+        tried = run_trials(setup, list(dict.fromkeys((baseline, *recipes))), gate, writer.root, notify)
+        for line in _cost_of_shrinking(request, tried, baseline):
+            notify(line)
+        _check_parity(tried, baseline)
+        if baseline not in recipes:
+            shutil.rmtree((writer.root / baseline.model).parent)
         kept = [one for one in tried if one.recipe in recipes]
         manifest = _write(request, setup, kept, writer.root, file)
         return ExportResult(writer.commit(manifest))
 
 
-def _check_parity(tried: Sequence[Tried]) -> None:
-    baseline = next(one for one in tried if one.recipe is BASELINE)
-    if baseline.rejected:
+def _remarks(images: ImageSet) -> Iterator[str]:
+    used = len(images.paths)
+    if used < images.total:
+        yield f"{used} of the {images.total} images are used, evenly spaced (--max-images)"
+    if used < _FEW_IMAGES:
+        yield f"only {used} images: correlations over so few say little; give 30 or more"
+
+
+def _cost_of_shrinking(request: ExportRequest, tried: Sequence[Tried], baseline: Recipe) -> Iterator[str]:
+    found = next(one.agreement for one in tried if one.recipe is baseline)
+    if request.shrink.is_asked and found is not None:
+        heat = "" if found.map_correlation_min is None else f", maps at least {found.map_correlation_min:.4f}"
+        yield (
+            f"{request.shrink} costs: scores off by up to {found.max_rel:.2%}, rank correlation with the model's "
+            f"{found.spearman:.4f}{heat}"
+        )
+
+
+def _check_parity(tried: Sequence[Tried], baseline: Recipe) -> None:
+    found = next(one for one in tried if one.recipe is baseline)
+    if found.rejected:
         raise GateError(
-            f"the exported graph does not score as the imported model does: {BASELINE.id}: {baseline.rejected}; "
+            f"the exported graph does not score as the imported model does: {baseline.id}: {found.rejected}; "
             "no bundle was written"
         )
 
@@ -92,7 +115,7 @@ def _write(request: ExportRequest, setup: Setup, tried: Sequence[Tried], root: P
     return Manifest(
         format=FORMAT,
         seal=UNSEALED,
-        name=request.name or _identifier(request.target),
+        name=_identifier(request),
         version=request.version,
         producer=producer(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -120,7 +143,15 @@ def _write_golden(setup: Setup, shipped: Sequence[Tried], root: Path) -> tuple[G
     return frames
 
 
-def _identifier(target: Path) -> str:
-    """The target's name with what an identifier may not hold replaced."""
-    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", target.absolute().name).strip("-._")
-    return cleaned[:64] or "bundle"
+def _identifier(request: ExportRequest) -> str:
+    """The name asked for, or the target's with what an identifier may not hold replaced."""
+    if request.name is None:
+        cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", request.target.absolute().name).strip("-._")
+        return cleaned[:64] or "bundle"
+    try:
+        return msgspec.convert(request.name, Identifier)
+    except msgspec.ValidationError:
+        raise InputError(
+            f"--name {request.name}: expected at most 64 letters, digits, points, dashes and underscores, "
+            "the first a letter or digit"
+        ) from None

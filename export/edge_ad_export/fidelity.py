@@ -3,76 +3,106 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad.errors import EngineError, FrameError, InputError, ModelError
-from edge_ad.golden import correlate
-
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from edge_ad.scoring import Scorer
-    from edge_ad_export.images import ImageSet
+    from edge_ad_export.labelled import LabelledImage
+    from edge_ad_export.observe import Contender, Seen
 
-__all__ = ["Agreement", "Contender", "compare", "measure_latency", "relative_error"]
+__all__ = ["Agreement", "LabelledFigures", "agree", "labelled_figures", "measure_latency", "relative_error"]
 
 # Below this part of the scores' spread a score counts as near zero, where a relative error means nothing.
 _NEAR_ZERO = 0.01
 _ROUNDS = 12
 _WARM_UP_RUNS = 1
 _TIMED_RUNS = 3
+_NONE = np.empty(0)
 
 
-@dataclass
-class Contender:
-    """A variant on trial: what has been seen of it so far. ``failed`` says why it was given up."""
+@dataclass(frozen=True)
+class LabelledFigures:
+    """Of labelled images: areas under the ROC curve and average precision. ``pixel_roc_auc``: ``None`` without maps
+    or masks."""
 
-    id: str
-    scorer: Scorer
-    scores: list[float] = field(default_factory=list)
-    correlations: list[float] = field(default_factory=list)
-    latencies_ms: list[float] = field(default_factory=list)
-    failed: str | None = None
+    roc_auc: float
+    average_precision: float
+    pixel_roc_auc: float | None
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """``reference`` and ``scores`` float64 ``(n,)``, in the order of the images. ``map_correlation_min`` is
-    Pearson's, of the worst image; ``None`` without a map."""
+    """``reference`` and ``scores`` float64 ``(n,)``: of the normals, in the order of the images. ``defect_reference``
+    and ``defect_scores`` ``(m,)``: of the synthetic defects. ``map_correlation_min`` is Pearson's, of the worst of
+    all these images; ``None`` without a map. ``labelled_reference`` and ``labelled``: ``None`` without labels."""
 
     reference: NDArray[np.float64]
     scores: NDArray[np.float64]
     map_correlation_min: float | None
     latency_ms: float
+    defect_reference: NDArray[np.float64] = _NONE
+    defect_scores: NDArray[np.float64] = _NONE
+    labelled_reference: LabelledFigures | None = None
+    labelled: LabelledFigures | None = None
 
     @property
     def max_abs(self) -> float:
-        return float(np.abs(self.scores - self.reference).max())
+        return float(np.abs(self._scores - self._reference).max())
 
     @property
     def max_rel(self) -> float:
-        return relative_error(self.scores, self.reference)
+        return relative_error(self._scores, self._reference)
 
     @property
     def spearman(self) -> float:
-        """Spearman's rank correlation, ties by average ranks; 0 for scores that are all the same."""
-        from scipy.stats import spearmanr
+        """Spearman's rank correlation over normals and synthetic defects together."""
+        return _spearman(self._scores, self._reference)
 
-        if np.ptp(self.scores) == 0:
-            return 0.0
-        return float(spearmanr(self.scores, self.reference).statistic)
+    @property
+    def spearman_normals(self) -> float:
+        """Spearman's rank correlation over the normals alone."""
+        return _spearman(self.scores, self.reference)
+
+    @property
+    def roc_auc_lost(self) -> float | None:
+        """By how much worse synthetic defects are told from the normals; negative: better."""
+        if not self.defect_scores.size:
+            return None
+        return _roc_auc(self.reference, self.defect_reference) - _roc_auc(self.scores, self.defect_scores)
+
+    @property
+    def labelled_roc_auc_lost(self) -> float | None:
+        """By how much worse the real anomalies are told from the real normals; negative: better."""
+        if self.labelled is None or self.labelled_reference is None:
+            return None
+        return self.labelled_reference.roc_auc - self.labelled.roc_auc
+
+    @property
+    def more_false_rejects(self) -> int:
+        """How many more of the normals than with the imported model are rejected after each was calibrated anew:
+        either half of them scores against the other half's largest score."""
+        return _false_rejects(self.scores) - _false_rejects(self.reference)
 
     @property
     def spread(self) -> float:
         """Between the smallest and the largest score of the normals."""
         return float(np.ptp(self.scores))
+
+    @property
+    def _scores(self) -> NDArray[np.float64]:
+        return np.concatenate([self.scores, self.defect_scores])
+
+    @property
+    def _reference(self) -> NDArray[np.float64]:
+        return np.concatenate([self.reference, self.defect_reference])
 
 
 def relative_error(scores: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
@@ -81,57 +111,51 @@ def relative_error(scores: NDArray[np.float64], reference: NDArray[np.float64]) 
     return float((np.abs(scores - reference) / np.maximum(np.abs(reference), floor)).max())
 
 
-def compare(reference: Scorer, contenders: Sequence[Contender], images: ImageSet) -> tuple[Agreement | None, ...]:
-    """Scores every image with the imported model and with every contender; ``None`` for one that failed.
-
-    Raises:
-        InputError: the imported model cannot score an image.
-        ModelError: it scores all images the same.
-    """
-    expected = []
-    for path, image in zip(images.paths, images, strict=True):
-        try:
-            found = reference.measure(image)
-        except FrameError as error:
-            raise InputError(f"the imported model cannot score {path}: {error}") from None
-        expected.append(found.score)
-        for contender in _alive(contenders):
-            _measure(contender, image, found.map, path)
-    scores = np.array(expected)
-    if np.ptp(scores) == 0:
-        raise ModelError(
-            f"the model scores all {len(scores)} images {scores[0]:g}: it tells nothing apart; "
-            "check which output is the score, and scale, mean and colour order of the input"
-        )
-    measure_latency(contenders)
-    return tuple(None if c.failed else _agreement(c, scores) for c in contenders)
+def agree(contender: Contender, expected: Seen, labelled: Sequence[LabelledImage]) -> Agreement | None:
+    """The contender's scores beside the reference's; ``None`` for one that failed."""
+    if contender.failed:
+        return None
+    seen = contender.seen
+    return Agreement(
+        reference=np.array(expected.normals),
+        scores=np.array(seen.normals),
+        map_correlation_min=min(contender.correlations, default=None),
+        latency_ms=statistics.median(contender.latencies_ms),
+        defect_reference=np.array(expected.defects),
+        defect_scores=np.array(seen.defects),
+        labelled_reference=labelled_figures(expected, labelled),
+        labelled=labelled_figures(seen, labelled),
+    )
 
 
-def measure_latency(contenders: Sequence[Contender]) -> None:
-    """Times the bare engines in turn, on the last image, each warm before it is timed.
+def measure_latency(scorers: Sequence[Scorer]) -> tuple[list[float], ...]:
+    """Times the bare engines in turn, on the last image, each warm before it is timed: milliseconds, by round.
 
     Of every round the fastest run counts: whatever else the machine does makes runs slower, never faster.
     """
+    found: tuple[list[float], ...] = tuple([] for _ in scorers)
     for _ in range(_ROUNDS):
-        for contender in _alive(contenders):
+        for scorer, latencies in zip(scorers, found, strict=True):
             # ONNX Runtime's threads go on spinning for a while after a run, at the cost of whoever comes next.
-            runs = [_timed(contender.scorer) for _ in range(_WARM_UP_RUNS + _TIMED_RUNS)]
-            contender.latencies_ms.append(min(runs[_WARM_UP_RUNS:]))
+            runs = [_timed(scorer) for _ in range(_WARM_UP_RUNS + _TIMED_RUNS)]
+            latencies.append(min(runs[_WARM_UP_RUNS:]))
+    return found
 
 
-def _alive(contenders: Sequence[Contender]) -> Iterator[Contender]:
-    return (contender for contender in contenders if contender.failed is None)
+def labelled_figures(seen: Seen, labelled: Sequence[LabelledImage]) -> LabelledFigures | None:
+    """What the labels say of the scores; ``None`` without labels."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
 
-
-def _measure(contender: Contender, image: NDArray[np.uint8], heat: NDArray[np.float32] | None, path: Path) -> None:
-    try:
-        found = contender.scorer.measure(image)
-    except (FrameError, EngineError) as error:
-        contender.failed = f"cannot score {path.name}: {error}"
-        return
-    contender.scores.append(found.score)
-    if heat is not None and found.map is not None:
-        contender.correlations.append(correlate(found.map, heat))
+    if not labelled:
+        return None
+    labels = [image.anomalous for image in labelled]
+    pixels = np.concatenate(seen.pixels) if seen.pixels else np.empty((0, 2), np.float32)
+    both = bool(pixels.size) and 0 < pixels[:, 1].mean() < 1
+    return LabelledFigures(
+        roc_auc=float(roc_auc_score(labels, seen.labelled)),
+        average_precision=float(average_precision_score(labels, seen.labelled)),
+        pixel_roc_auc=float(roc_auc_score(pixels[:, 1], pixels[:, 0])) if both else None,
+    )
 
 
 def _timed(scorer: Scorer) -> float:
@@ -140,10 +164,20 @@ def _timed(scorer: Scorer) -> float:
     return (perf_counter() - start) * 1e3
 
 
-def _agreement(contender: Contender, reference: NDArray[np.float64]) -> Agreement:
-    return Agreement(
-        reference=reference,
-        scores=np.array(contender.scores),
-        map_correlation_min=min(contender.correlations, default=None),
-        latency_ms=statistics.median(contender.latencies_ms),
-    )
+def _spearman(scores: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """Ties by average ranks; 0 for scores that are all the same."""
+    from scipy.stats import spearmanr
+
+    return 0.0 if np.ptp(scores) == 0 else float(spearmanr(scores, reference).statistic)
+
+
+def _roc_auc(normals: NDArray[np.float64], defects: NDArray[np.float64]) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    labels = np.repeat([0, 1], [normals.size, defects.size])
+    return float(roc_auc_score(labels, np.concatenate([normals, defects])))
+
+
+def _false_rejects(normals: NDArray[np.float64]) -> int:
+    halves = normals[::2], normals[1::2]
+    return sum(int((tested > fitted.max()).sum()) for fitted, tested in (halves, halves[::-1]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from edge_ad.bundle.records import FrameSize, Geometry, ModelInput, Resize, Roi, Tiles
 from edge_ad.errors import InputError
 from edge_ad.sources import read_image
-from edge_ad_export.imported import Size
+from edge_ad_export.imported import Kernel, Size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["MASK_NAME", "GeometryOptions", "build_geometry", "frame_size", "read_mask"]
 
 MASK_NAME = "geometry/ignore.png"
+_LISTED_SIZES = 3
 
 
 @dataclass(frozen=True)
 class GeometryOptions:
     """``canvas``: what the region of interest is resized to before tiling; ``None``: it keeps its own size.
 
+    ``kernel``: ``None`` takes the one that the model was trained with, ``area`` where its file does not say.
     ``frame``: the size that every frame must have; ``auto``: the one size of the images, if there is one.
     """
 
     roi: Roi | None = None
     mode: Literal["stretch", "letterbox", "center_crop"] = "stretch"
-    kernel: Literal["area", "linear", "cubic", "nearest"] = "area"
+    kernel: Kernel | None = None
     tiles: bool = False
     tile_overlap: int = 0
     canvas: Size | None = None
@@ -45,7 +47,7 @@ def frame_size(options: GeometryOptions, sizes: frozenset[Size]) -> Size | None:
         InputError: the images have another size than asked for, or several while a region of interest or a mask,
             which are in camera pixels, takes one.
     """
-    found = ", ".join(sorted(map(str, sizes)))
+    found = _listed(sizes)
     if isinstance(options.frame, Size):
         if sizes != {options.frame}:
             raise InputError(f"--frame-size {options.frame}: the images are {found}")
@@ -58,6 +60,12 @@ def frame_size(options: GeometryOptions, sizes: frozenset[Size]) -> Size | None:
     return None
 
 
+def _listed(sizes: frozenset[Size]) -> str:
+    ordered = sorted(sizes, key=lambda size: (size.width, size.height))
+    names = [str(size) for size in ordered]
+    return " and ".join(names) if len(names) <= _LISTED_SIZES else f"of {len(names)} sizes, {names[0]} to {names[-1]}"
+
+
 def build_geometry(options: GeometryOptions, model: ModelInput, frame: Size | None) -> Geometry:
     """The bundle's geometry record. Raises :class:`InputError` where the options contradict each other."""
     if not options.tiles and (options.canvas is not None or options.tile_overlap):
@@ -67,7 +75,7 @@ def build_geometry(options: GeometryOptions, model: ModelInput, frame: Size | No
     canvas = options.canvas if options.tiles else Size(model.width, model.height)
     resize = None
     if canvas is not None:
-        resize = Resize(width=canvas.width, height=canvas.height, mode=options.mode, kernel=options.kernel)
+        resize = Resize(width=canvas.width, height=canvas.height, mode=options.mode, kernel=options.kernel or "area")
     return Geometry(
         frame=None if frame is None else FrameSize(width=frame.width, height=frame.height),
         roi=options.roi,

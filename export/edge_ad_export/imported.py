@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["Color", "ImportOptions", "ImportedModel", "InputSpec", "Layout", "Provenance", "Size"]
+    from edge_ad_export.heads.base import Head, Unfitted
+    from edge_ad_export.heads.options import HeadOptions
+
+__all__ = ["Color", "ImportOptions", "ImportedModel", "InputSpec", "Kernel", "Layout", "Provenance", "Size"]
 
 Color = Literal["rgb", "bgr", "gray"]
 Layout = Literal["nchw", "nhwc"]
+Kernel = Literal["area", "linear", "cubic", "nearest"]
 Provenance = Mapping[str, str | int | float | bool | None]
 
 
@@ -44,6 +48,7 @@ class ImportOptions:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     layout: Layout | None = None
+    head: HeadOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,9 @@ class ImportedModel:
     """A trained model as its file has it, and where its raw score and map are.
 
     ``model`` is never changed: passes work on clones, and the parity check runs it as it is. ``score`` and ``map``
-    name values of its graph, before any clamp, normalisation or threshold; at least one of them is given.
+    name values of its graph, before any clamp, normalisation or threshold; at least one of them is given, unless a
+    ``head`` makes both of other values. ``unfitted``: the head, where it has yet to learn from normal images.
+    ``kernel``: the resampling that the model was trained with, where the file says.
     ``assumptions`` are the lines that the user should read: what the file did not say.
     """
 
@@ -91,3 +98,22 @@ class ImportedModel:
     importer: str
     provenance: Provenance = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    head: Head | None = None
+    unfitted: Unfitted | None = None
+    kernel: Kernel | None = None
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The values of the graph that score and map are, or are made of."""
+        reader = self.head or self.unfitted
+        if reader is not None:
+            return reader.taps
+        return tuple(name for name in (self.score, self.map) if name is not None)
+
+    @property
+    def roles(self) -> tuple[Literal["score", "map"], ...]:
+        """What comes out in the end."""
+        if self.head is not None:
+            return self.head.roles
+        named: tuple[tuple[Literal["score", "map"], str | None], ...] = (("score", self.score), ("map", self.map))
+        return tuple(role for role, name in named if name is not None)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import onnx_ir as ir
 
 from edge_ad.bundle.records import MapSize, ModelInput
 from edge_ad.errors import ModelError
+from edge_ad_export.heads.compose import HeadPass
 from edge_ad_export.imported import ImportedModel
 from edge_ad_export.passes import (
     ContractPass,
@@ -21,8 +22,10 @@ from edge_ad_export.passes import (
     SimplifyPass,
     StaticShapePass,
 )
-from edge_ad_export.passes.contract import Role
+from edge_ad_export.passes.cheaper import cheaper_passes
+from edge_ad_export.passes.require_static import RequireStaticPass
 from edge_ad_export.passes.static_shape import static_shape
+from edge_ad_export.shrink import Shrink
 
 __all__ = ["Batch", "Lowered", "lower"]
 
@@ -34,24 +37,51 @@ class Lowered:
     """A graph that follows the contract. ``batch`` says how a fixed batch of several was dealt with.
 
     ``one``: there was none. ``rebatched``: the graph was rewritten to one image. ``repeated``: the image is fed to
-    it as often as it insists on.
+    it as often as it insists on. ``cheaper``: whether the passes that save work were kept.
     """
 
     model: ir.Model
     input: ModelInput
     map: MapSize | None
     batch: Batch
+    cheaper: bool = False
 
 
-def lower(imported: ImportedModel, agrees: Callable[[Lowered], bool]) -> Lowered:
+def lower(imported: ImportedModel, agrees: Callable[[Lowered], bool], shrink: Shrink | None = None) -> Lowered:
     """Runs the passes on a clone of the imported model.
 
-    ``agrees`` compares a rewritten graph with the imported model on real images; it is asked only where the rewrite
-    rests on a guess, which is when a fixed batch was taken out.
+    ``agrees`` compares a rewritten graph with the imported model on real images. What is guessed (taking a fixed
+    batch out) or recognised by its pattern (the cheaper forms of heads) is kept only where it agrees. What ``shrink``
+    asks for changes scores, and is not put to it.
 
     Raises:
-        ModelError: an output has no shape that fits its role, or the graph cannot be simplified.
+        ModelError: an output has no shape that fits its role, the graph cannot be simplified, or holds nothing to
+            shrink.
     """
+    lowered = _to_contract(imported, agrees)
+    exact = _cheapen_exactly(lowered, agrees)
+    if shrink is None or not shrink.is_asked:
+        return exact
+    if not exact.cheaper:
+        raise ModelError(f"the head of this model is not understood well enough for {shrink}: leave it out")
+    return _cheapen(lowered, shrink)
+
+
+def _cheapen_exactly(lowered: Lowered, agrees: Callable[[Lowered], bool]) -> Lowered:
+    with suppress(ModelError):
+        candidate = _cheapen(lowered, Shrink())
+        if agrees(candidate):
+            return candidate
+    return lowered
+
+
+def _cheapen(lowered: Lowered, shrink: Shrink) -> Lowered:
+    model = lowered.model.clone()
+    _apply([*cheaper_passes(shrink), SimplifyPass()], model)
+    return replace(lowered, model=model, cheaper=True)
+
+
+def _to_contract(imported: ImportedModel, agrees: Callable[[Lowered], bool]) -> Lowered:
     if imported.input.batch == 1:
         return _run(imported, "one")
     with suppress(ModelError):
@@ -63,15 +93,7 @@ def lower(imported: ImportedModel, agrees: Callable[[Lowered], bool]) -> Lowered
 
 def _run(imported: ImportedModel, batch: Batch) -> Lowered:
     model = imported.model.clone()
-    try:
-        ir.passes.Sequential(*_passes(imported, batch))(model)
-    except (ir.passes.PassError, ir.passes.InvariantError, RuntimeError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
-        cause = error.__cause__ or error
-        if isinstance(cause, ModelError):
-            raise cause from None
-        raise ModelError(f"the graph cannot be rewritten to the bundle's contract: {cause}") from error
+    _apply(_passes(imported, batch), model)
     size = imported.input.size
     heat = next((static_shape(value) for value in model.graph.outputs if value.name == "map"), None)
     return Lowered(
@@ -82,25 +104,33 @@ def _run(imported: ImportedModel, batch: Batch) -> Lowered:
     )
 
 
+def _apply(passes: Sequence[ir.passes.PassBase], model: ir.Model) -> None:
+    try:
+        ir.passes.Sequential(*passes)(model)
+    except (ir.passes.PassError, ir.passes.InvariantError, RuntimeError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
+        cause = error.__cause__ or error
+        if isinstance(cause, ModelError):
+            raise cause from None
+        raise ModelError(f"the graph cannot be rewritten to the bundle's contract: {cause}") from error
+
+
 def _passes(imported: ImportedModel, batch: Batch) -> list[ir.passes.PassBase]:
     spec = imported.input
-    roles: tuple[Role, ...] = tuple(role for role, name in _outputs(imported))
     one_image: dict[Batch, list[ir.passes.PassBase]] = {
         "one": [],
         "rebatched": [RebatchPass(), SimplifyPass()],
         "repeated": [RepeatPass(), SimplifyPass()],
     }
     return [
-        SelectOutputsPass([name for _, name in _outputs(imported)]),
+        SelectOutputsPass(imported.taps),
         StaticShapePass(spec.shape(spec.batch)),
         SimplifyPass(),
+        RequireStaticPass(),
         *one_image[batch],
+        *([] if imported.head is None else [HeadPass(imported.head)]),
         FrontPass(spec),
-        ContractPass(roles),
+        ContractPass(imported.roles),
         SimplifyPass(),
     ]
-
-
-def _outputs(imported: ImportedModel) -> list[tuple[Role, str]]:
-    named: list[tuple[Role, str | None]] = [("score", imported.score), ("map", imported.map)]
-    return [(role, name) for role, name in named if name is not None]

@@ -14,7 +14,7 @@ from edge_ad_export.imported import Size
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Roi
 
-__all__ = ["geometry_options", "import_options", "model_argument"]
+__all__ = ["geometry_options", "import_options", "model_argument", "shrink_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -62,7 +62,11 @@ def _mode(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
 
 
 _IMPORT_OPTIONS = (
-    click.option("--importer", metavar="NAME", help="anomalib2 or onnx; found from the file otherwise."),
+    click.option(
+        "--importer",
+        metavar="NAME",
+        help="anomalib2, anomalib1, anomalib0, anomavision or onnx (any other graph); found from the file otherwise.",
+    ),
     click.option("--score-output", metavar="NAME", help="Plain ONNX: which value is the score, higher = worse."),
     click.option("--map-output", metavar="NAME", help="Plain ONNX: which value is the anomaly map."),
     click.option("--size", metavar="WxH", callback=_size, help="Input size of a model that takes any."),
@@ -72,7 +76,21 @@ _IMPORT_OPTIONS = (
     ),
     click.option("--mean", metavar="M,M,M", callback=_numbers, help="Plain ONNX: subtracted after that. [assumed: 0]"),
     click.option("--std", metavar="S,S,S", callback=_numbers, help="Plain ONNX: divided by after that. [assumed: 1]"),
+    click.option("--state-dict", type=click.Path(path_type=Path), help="PyTorch: weights for package.module:factory."),
+    click.option("--trust-pickle", is_flag=True, help="PyTorch: load a pickle, which may run any code."),
     click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Plain ONNX: found from the shape otherwise."),
+)
+
+_SHRINK_OPTIONS = (
+    click.option("--coreset", type=int, metavar="N", help="Memory bank: keep N vectors. Changes scores; says how far."),
+    click.option("--project", type=int, metavar="K", help="Memory bank: search it in K dimensions. Changes scores."),
+    click.option(
+        "--energy",
+        type=float,
+        default=1.0,
+        show_default=True,
+        help="Gaussian (PaDiM): drop directions of its whitening beyond this part. Changes scores.",
+    ),
 )
 
 _GEOMETRY_OPTIONS = (
@@ -89,9 +107,7 @@ _GEOMETRY_OPTIONS = (
     click.option(
         "--kernel",
         type=click.Choice(["area", "linear", "cubic", "nearest"]),
-        default="area",
-        show_default=True,
-        help="Resampling kernel; area is antialiasing.",
+        help="Resampling kernel; area (antialiasing) unless the model's file says how it was trained.",
     ),
     click.option("--tiles", is_flag=True, help="Cut the region into tiles of the model's input size."),
     click.option("--tile-overlap", type=click.IntRange(min=0), default=0, metavar="PX", help="Tiles overlap by this."),
@@ -111,6 +127,11 @@ _GEOMETRY_OPTIONS = (
         help="Frames of another size are INVALID. auto: the images' common size.",
     ),
 )
+
+
+def shrink_options(function: _F) -> _F:
+    """Adds what trades accuracy of the head for size and speed."""
+    return _add(function, _SHRINK_OPTIONS)
 
 
 def import_options(function: _F) -> _F:

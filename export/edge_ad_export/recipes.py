@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import onnx_ir as ir
 
 from edge_ad.errors import InputError
+from edge_ad_export.embedded import find_embedded, to_openvino
 from edge_ad_export.quantize.onnx_qdq import quantize_onnx
 from edge_ad_export.quantize.openvino_int8 import quantize_openvino
 from edge_ad_export.runtime import load_openvino
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BASELINE", "RECIPES", "Material", "Recipe", "chosen_recipes"]
+__all__ = ["BASELINE", "RECIPES", "Material", "Recipe", "baseline_for", "chosen_recipes", "usable_recipes"]
 
 
 class Material:
@@ -34,7 +34,7 @@ class Material:
     @cached_property
     def openvino(self) -> Any:
         """The same graph as an ``openvino.Model``, made once. Not to be changed."""
-        return load_openvino().convert_model(io.BytesIO(ir.to_proto(self.model).SerializeToString()))
+        return to_openvino(self.model)
 
     def save_openvino(self, model: Any, path: Path, *, half: bool) -> None:
         """Writes ``path`` and the ``.bin`` beside it; ``half`` stores float weights in 16 bits."""
@@ -81,7 +81,7 @@ def _openvino_int8(material: Material, path: Path) -> None:
 
 
 BASELINE = Recipe("onnx-fp32", "onnxruntime", "fp32", _onnx_fp32)
-"""Always made: it must agree with the imported model before anything else is worth making."""
+"""The baseline of every graph that ONNX Runtime can run."""
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
@@ -95,6 +95,24 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         )
     }
 )
+
+
+def baseline_for(model: ir.Model) -> Recipe:
+    """The recipe that is always made of this graph: it must agree with the imported model before anything else is
+    worth making. A model that exists only as an OpenVINO graph has no ONNX variants."""
+    return RECIPES["openvino-fp32"] if find_embedded(model) else BASELINE
+
+
+def usable_recipes(recipes: Sequence[Recipe], model: ir.Model) -> tuple[Recipe, ...]:
+    """Those of the recipes that this graph can be had in. Raises :class:`InputError` where none is."""
+    only_openvino = find_embedded(model) is not None
+    usable = tuple(recipe for recipe in recipes if recipe.engine == "openvino" or not only_openvino)
+    if not usable:
+        raise InputError(
+            f"the model exists only as an OpenVINO graph, which cannot be had as "
+            f"{', '.join(recipe.id for recipe in recipes)}: ask for an openvino variant"
+        )
+    return usable
 
 
 def chosen_recipes(ids: Sequence[str]) -> tuple[Recipe, ...]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from edge_ad_export.gate import Gate
 from edge_ad_export.geometry import GeometryOptions
 from edge_ad_export.imported import ImportOptions
+from edge_ad_export.importers.torch_file import TorchOptions
+from edge_ad_export.shrink import Shrink
 
 __all__ = ["ExportRequest"]
 
@@ -18,7 +20,8 @@ class ExportRequest:
 
     ``images``: a folder, a file or a glob. ``variants``: ids of the recipes to try, all when empty. ``name``:
     ``None`` takes the target's. ``threads``: of the engines, ``None`` leaves the choice to them. ``replace``: an
-    existing bundle at ``target`` gives way.
+    existing bundle at ``target`` gives way. ``state_dict`` and ``trust_pickle``: for PyTorch models, see
+    :class:`~edge_ad_export.importers.torch_file.TorchOptions`.
     """
 
     model: Path
@@ -26,6 +29,7 @@ class ExportRequest:
     target: Path
     importing: ImportOptions = field(default_factory=ImportOptions)
     geometry: GeometryOptions = field(default_factory=GeometryOptions)
+    shrink: Shrink = field(default_factory=Shrink)
     gate: Gate = field(default_factory=Gate)
     variants: tuple[str, ...] = ()
     name: str | None = None
@@ -33,3 +37,11 @@ class ExportRequest:
     max_images: int = 100
     threads: int | None = None
     replace: bool = False
+    state_dict: Path | None = None
+    trust_pickle: bool = False
+
+    @property
+    def torch(self) -> TorchOptions:
+        """How a PyTorch model is to be read."""
+        channels = 1 if self.importing.color == "gray" else 3
+        return TorchOptions(self.state_dict, self.trust_pickle, self.importing.size, channels)

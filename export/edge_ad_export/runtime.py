@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
+from edge_ad.engines.onnxruntime import load_onnxruntime
+from edge_ad.engines.openvino import load_openvino
 from edge_ad.engines.telemetry import switch_off
 
 __all__ = ["load_nncf", "load_onnxruntime", "load_openvino"]
-
-
-def load_onnxruntime() -> Any:
-    """The module ``onnxruntime``, its telemetry off."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()
-    return onnxruntime
-
-
-def load_openvino() -> Any:
-    """The module ``openvino``, its telemetry off."""
-    switch_off()
-    import openvino
-
-    return openvino
 
 
 def load_nncf() -> Any:

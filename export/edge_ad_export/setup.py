@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx_ir as ir
 
 from edge_ad.engines import Artefact, Engine, EngineOptions, open_engine
 from edge_ad.errors import EngineError
@@ -19,6 +20,7 @@ from edge_ad_export.gate import PARITY
 from edge_ad_export.geometry import build_geometry, frame_size, read_mask
 from edge_ad_export.images import ImageSet, collect_pixels
 from edge_ad_export.lowering import Lowered, lower
+from edge_ad_export.recipes import Material, baseline_for
 from edge_ad_export.reference import ReferenceEngine
 
 if TYPE_CHECKING:
@@ -77,11 +79,15 @@ def prepare(request: ExportRequest, imported: ImportedModel, images: ImageSet, n
     mask_path = request.geometry.ignore_mask
     mask = None if mask_path is None else read_mask(mask_path, frame)
 
+    options = replace(request.geometry, kernel=request.geometry.kernel or imported.kernel)
+
     def setup(lowered: Lowered) -> Setup:
-        geometry = build_geometry(request.geometry, lowered.input, frame)
+        geometry = build_geometry(options, lowered.input, frame)
         return Setup(imported, lowered, geometry, mask, images, request.threads)
 
-    lowered = lower(imported, lambda candidate: _agrees(setup(candidate)))
+    lowered = lower(imported, lambda candidate: _agrees(setup(candidate)), request.shrink)
+    if not lowered.cheaper:
+        notify("the cheaper form of this graph does not score as the model does: the plain one is used")
     if lowered.batch == "rebatched":
         notify(f"the batch of {imported.input.batch} fixed in the model was rewritten to 1")
     if lowered.batch == "repeated":
@@ -96,12 +102,16 @@ def _agrees(setup: Setup) -> bool:
     """Whether the rewritten graph scores and maps some real images as the imported one does."""
     images = ImageSet(setup.images.paths[:_PROBES], _PROBES)
     pixels = collect_pixels(setup.preprocessor(), images, _PROBES)
-    reference = ReferenceEngine(setup.imported, setup.threads)
-    try:
-        rewritten = open_engine("onnxruntime", Artefact(bytes(ir.to_proto(setup.lowered.model).SerializeToString())))
-    except EngineError:
-        return False
-    return all(_same(reference, rewritten, image) for image in pixels)
+    recipe = baseline_for(setup.imported.model)
+    with TemporaryDirectory() as folder, closing(ReferenceEngine(setup.imported, setup.threads)) as reference:
+        path = Path(folder) / Path(recipe.model).name
+        recipe.write(Material(setup.lowered.model, ()), path)
+        try:
+            rewritten = open_engine(recipe.engine, Artefact(path), EngineOptions(threads=setup.threads))
+        except EngineError:
+            return False
+        with closing(rewritten):
+            return all(_same(reference, rewritten, image) for image in pixels)
 
 
 def _same(reference: Engine, rewritten: Engine, pixels: NDArray[np.uint8]) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from edge_ad.bundle.records import MapSize
     from edge_ad_export.gate import Gate
-    from edge_ad_export.setup import Setup
+    from edge_ad_export.setup import Notify, Setup
 
 __all__ = ["Tried", "run_trials"]
 
@@ -72,7 +72,7 @@ class Tried:
         )
 
 
-def run_trials(setup: Setup, recipes: Sequence[Recipe], gate: Gate, root: Path) -> tuple[Tried, ...]:
+def run_trials(setup: Setup, recipes: Sequence[Recipe], gate: Gate, root: Path, notify: Notify) -> tuple[Tried, ...]:
     """Makes the recipes' files below ``root`` and measures them all in one process, in turn.
 
     The files of a variant that is rejected are removed again. Raises :class:`ModelError` and :class:`InputError` on
@@ -81,7 +81,11 @@ def run_trials(setup: Setup, recipes: Sequence[Recipe], gate: Gate, root: Path) 
     pixels = collect_pixels(setup.preprocessor(), setup.images, _QUANTIZATION_SAMPLES)
     material = Material(setup.lowered.model, pixels)
     with ExitStack() as stack:
-        contenders = [_contender(setup, recipe, material, root, stack) for recipe in recipes]
+        contenders = []
+        for recipe in recipes:
+            notify(f"making {recipe.id}")
+            contenders.append(_contender(setup, recipe, material, root, stack))
+        notify(f"measuring on {len(setup.images.paths)} images")
         ready = [contender for contender in contenders if isinstance(contender, Contender)]
         reference = stack.enter_context(closing(setup.reference()))
         agreements = dict(zip([c.id for c in ready], compare(reference, ready, setup.images), strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support import tiny
+from support.calibrating import ranked
 
 from edge_ad.bundle import Bundle, pack
 from edge_ad.bundle.seal import sealed_json
@@ -26,6 +27,7 @@ from edge_ad.errors import (
 )
 from edge_ad.verdict import State
 from edge_ad_calibration import CalibrationRequest, calibrate_bundle
+from edge_ad_calibration.request import Outputs
 
 REQUEST = CalibrationRequest(alpha=0.1, confidence=0.95)
 RECORD = "variants/onnx-fp32/calibration.json"
@@ -46,7 +48,7 @@ def test_the_rank_is_exact_and_the_detector_decides_by_it(
 ) -> None:
     result = calibrate_bundle(Bundle.open(tiny_bundle), [normals], REQUEST)
     # P(Bin(60, 0.1) >= 3) = 0.947, >= 2) = 0.986
-    assert (result.image.rank, result.image.n) == (2, 60)
+    assert (ranked(result.image).rank, result.image.n) == (2, 60)
     assert result.confidence_reached == pytest.approx(0.98622, abs=1e-5)
     with calibrated(tiny_bundle) as detector:
         states = [detector.score(frame).state for frame in frames]
@@ -64,7 +66,7 @@ def test_at_most_rank_minus_one_normals_show_a_region(
     assert result.pixel is not None
     with calibrated(tiny_bundle) as detector:
         marked = sum(detector.score(frame).regions != () for frame in frames)
-    assert marked == result.pixel.rank - 1
+    assert marked == ranked(result.pixel).rank - 1
 
 
 def test_the_record_holds_what_a_later_reader_needs(tiny_bundle: Path, normals: Path) -> None:
@@ -76,7 +78,7 @@ def test_the_record_holds_what_a_later_reader_needs(tiny_bundle: Path, normals: 
     made = record.stations["default"]
     assert made.scores == tuple(sorted(made.scores))
     assert len(made.scores) == made.image.n == 60
-    assert made.scores[-made.image.rank] == made.image.threshold == result.image.threshold
+    assert made.scores[-ranked(made.image).rank] == made.image.threshold == result.image.threshold
     assert (made.alpha, made.confidence, made.observation) == (0.1, 0.95, "frame")
 
 
@@ -189,12 +191,16 @@ def test_ctrl_c_leaves_the_previous_calibration(tiny_bundle: Path, normals: Path
     before = (tiny_bundle / RECORD).read_bytes()
 
     @contextmanager
-    def pressed(paths: Sequence[Path]) -> Iterator[Iterator[Path]]:
-        def some() -> Iterator[Path]:
-            yield from paths[:40]
-            raise KeyboardInterrupt
+    def pressed(total: int) -> Iterator[Callable[[int], object]]:
+        done = 0
 
-        yield some()
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            if done == 40:
+                raise KeyboardInterrupt
+
+        yield advance
 
     with pytest.raises(KeyboardInterrupt):
         calibrate_bundle(bundle, [normals], CalibrationRequest(alpha=0.2, confidence=0.95), track=pressed)
@@ -202,7 +208,7 @@ def test_ctrl_c_leaves_the_previous_calibration(tiny_bundle: Path, normals: Path
 
 
 def test_a_picture_without_a_folder_is_refused_before_scoring(tiny_bundle: Path, normals: Path) -> None:
-    request = CalibrationRequest(alpha=0.1, confidence=0.95, plot=tiny_bundle / "absent/plot.png")
+    request = CalibrationRequest(alpha=0.1, confidence=0.95, outputs=Outputs(plot=tiny_bundle / "absent/plot.png"))
     with pytest.raises(InputError, match="its folder does not exist"):
         calibrate_bundle(Bundle.open(tiny_bundle), [normals], request)
 
@@ -228,6 +234,6 @@ def test_real_photographs_with_the_figures_of_the_readme(tiny_bundle: Path, shar
     cookies = shared / "data/cookies/test/good"
     bundle = Bundle.open(tiny_bundle)
     result = calibrate_bundle(bundle, [cookies], CalibrationRequest(alpha=0.2, confidence=0.9))
-    assert (result.image.rank, result.image.n) == (1, 14)
+    assert (ranked(result.image).rank, result.image.n) == (1, 14)
     with pytest.raises(NotEnoughNormalsError, match="2,995"):
         calibrate_bundle(bundle, [cookies], CalibrationRequest(alpha=0.001, confidence=0.95))

@@ -97,7 +97,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(
 def test_normals_must_be_named(tiny_bundle: Path) -> None:
     result = run(tiny_bundle)
     assert result.exit_code == 2
-    assert "Missing option '--normal'" in result.stderr
+    assert "no images were given: name a folder of normals" in result.stderr
 
 
 def test_a_damaged_bundle_is_exit_code_3(tiny_bundle: Path, normals: Path) -> None:

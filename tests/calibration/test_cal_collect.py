@@ -20,7 +20,9 @@ from edge_ad.engines import open_engine
 from edge_ad.errors import InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring import Scorer
-from edge_ad_calibration.collect import Duplicate, list_normals, score_normals
+from edge_ad_calibration.collect import Duplicate, Normals, gather
+from edge_ad_calibration.scoring.local import score_with
+from edge_ad_calibration.selection import list_normals
 
 
 @pytest.fixture
@@ -34,6 +36,10 @@ def scorer(tiny_bundle: Path) -> Iterator[Scorer]:
 @pytest.fixture
 def normals(tmp_path: Path, frames: list[NDArray[np.uint8]]) -> Path:
     return tiny.write_images(tmp_path / "normals", frames[:8])
+
+
+def score_normals(paths: list[Path], scorer: Scorer) -> Normals:
+    return gather(score_with(scorer, paths))
 
 
 def test_scores_and_peaks_are_those_of_the_runtime(
@@ -124,23 +130,3 @@ def test_an_image_of_another_size_than_the_camera_is_named(tiny_bundle: Path, tm
     with pytest.raises(InputError, match=r"1 of 3 images cannot be scored: .*0002\.png: "):
         score_normals(list_normals([folder]), scorer)
     scorer.close()
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        pytest.param("absent", "no such file or folder", id="missing"),
-        pytest.param("", "no image in this folder", id="empty folder"),
-        pytest.param("*.png", "matches 0 files", id="glob without a match"),
-        pytest.param("line.avi", "found a video", id="video"),
-    ],
-)
-def test_sources_without_images_are_refused(tmp_path: Path, name: str, expected: str) -> None:
-    (tmp_path / "line.avi").touch()
-    with pytest.raises(InputError, match=expected):
-        list_normals([tmp_path / name])
-
-
-def test_no_source_is_refused() -> None:
-    with pytest.raises(InputError, match="no images were given"):
-        list_normals([])

@@ -6,29 +6,17 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.calibrating import calibrated, frames_of
 
-from edge_ad.bundle.records import Calibration
-from edge_ad_calibration.order_statistic import threshold
+from edge_ad_calibration.methods import ByFixed, ByMad, ByTail, Method
 from edge_ad_calibration.plot import draw_calibration
 
 LIMIT_BGR = (43, 57, 192)
 
 
-def calibration(
-    scores: NDArray[np.float64], peaks: NDArray[np.float64] | None = None, alpha: float = 0.1
-) -> Calibration:
-    return Calibration(
-        method="order-statistic",
-        alpha=alpha,
-        confidence=0.9,
-        image=threshold(scores, alpha, 0.9),
-        pixel=None if peaks is None else threshold(peaks, alpha, 0.9),
-        scores=tuple(np.sort(scores).tolist()),
-        observation="frame",
-        images_sha256="0" * 64,
-        created="2026-01-01T00:00:00+00:00",
-        producer="tests",
-    )
+def drawn(scores: NDArray[np.float64], peaks: NDArray[np.float64] | None = None, *, alpha: float = 0.1) -> bytes:
+    seen = frames_of(scores, peaks)
+    return draw_calibration(calibrated(seen, alpha=alpha), seen, "tests")
 
 
 def limit_columns(png: bytes) -> NDArray[np.intp]:
@@ -54,7 +42,7 @@ SCORES = [
 
 @pytest.mark.parametrize(("scores", "alpha"), SCORES)
 def test_the_threshold_is_drawn_once_for_scores_alone(scores: NDArray[np.float64], alpha: float) -> None:
-    columns = limit_columns(draw_calibration(calibration(scores, alpha=alpha), None, "tests"))
+    columns = limit_columns(drawn(scores, alpha=alpha))
     assert columns.size > 0
     assert np.ptp(columns) <= 6
 
@@ -62,18 +50,33 @@ def test_the_threshold_is_drawn_once_for_scores_alone(scores: NDArray[np.float64
 def test_maps_have_their_own_column_and_threshold() -> None:
     scores = np.random.default_rng(1).normal(size=300)
     peaks = 3 * scores + 1
-    columns = limit_columns(draw_calibration(calibration(scores, peaks), peaks, "tests"))
+    columns = limit_columns(drawn(scores, peaks))
     assert np.sum(np.diff(columns) > 100) == 1
 
 
 def test_drawing_leaves_no_figure_behind() -> None:
     from matplotlib import pyplot as plt
 
-    draw_calibration(calibration(np.arange(50.0)), None, "tests")
+    drawn(np.arange(50.0))
     assert plt.get_fignums() == []
 
 
 def test_the_callers_peaks_are_not_reordered() -> None:
     peaks = np.arange(50.0)[::-1].copy()
-    draw_calibration(calibration(peaks, peaks), peaks, "tests")
+    drawn(peaks, peaks)
     assert peaks[0] == 49
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(ByFixed(2.0), id="fixed"),
+        pytest.param(ByFixed(99.0), id="fixed, far above all"),
+        pytest.param(ByMad(3.0), id="mad"),
+        pytest.param(ByTail(), id="gpd"),
+    ],
+)
+def test_every_method_is_drawn(method: Method) -> None:
+    seen = frames_of(np.random.default_rng(3).normal(size=600))
+    columns = limit_columns(draw_calibration(calibrated(seen, method, alpha=0.001), seen, "tests"))
+    assert columns.size > 0

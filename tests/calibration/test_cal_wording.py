@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from edge_ad.bundle.records import Calibration, OrderStatistic
+from edge_ad.bundle.records import OrderStatistic, RankCalibration
 from edge_ad_calibration.wording import describe_rank, image_guarantee, percent, pixel_guarantee
 
 
 def test_the_guarantee_in_words() -> None:
     statistic = OrderStatistic(threshold=0.5, rank=1, n=1312)
-    made = Calibration(
-        method="order-statistic",
+    made = RankCalibration(
         alpha=0.07,
         confidence=0.999,
         image=statistic,

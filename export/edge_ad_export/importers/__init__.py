@@ -11,13 +11,17 @@ from typing import Protocol
 
 from edge_ad.errors import InputError
 from edge_ad_export.imported import ImportedModel, ImportOptions
+from edge_ad_export.importers.checks import check_model
 from edge_ad_export.importers.model_file import ModelFile
 
 __all__ = ["IMPORTERS", "Importer", "ModelFile", "import_model"]
 
-# In the order in which they are asked whether a file is theirs; the last one takes any ONNX.
+# In the order in which they are asked whether a file is theirs; the last one takes any graph.
 IMPORTERS = {
     "anomalib2": "edge_ad_export.importers.anomalib2:Anomalib2Importer",
+    "anomalib0": "edge_ad_export.importers.anomalib0:Anomalib0Importer",
+    "anomalib1": "edge_ad_export.importers.anomalib1:Anomalib1Importer",
+    "anomavision": "edge_ad_export.importers.anomavision:AnomaVisionImporter",
     "onnx": "edge_ad_export.importers.plain_onnx:PlainOnnxImporter",
 }
 
@@ -45,9 +49,12 @@ def import_model(file: ModelFile, options: ImportOptions | None = None) -> Impor
     if options.importer is not None and options.importer not in IMPORTERS:
         raise InputError(f"no importer {options.importer!r}: choose one of {', '.join(IMPORTERS)}")
     if options.importer is not None:
-        return _importer(options.importer).load(file, options)
-    importer = next(found for found in map(_importer, IMPORTERS) if found.recognises(file))
-    return importer.load(file, options)
+        importer = _importer(options.importer)
+    else:
+        importer = next(found for found in map(_importer, IMPORTERS) if found.recognises(file))
+    imported = importer.load(file, options)
+    check_model(imported, file.path)
+    return imported
 
 
 def _importer(name: str) -> Importer:

@@ -1,36 +1,35 @@
-"""Imports what anomalib 2.x writes with ``engine.export(export_type=ONNX)``."""
+"""Imports what anomalib 2.x writes with ``engine.export``, as ONNX and as OpenVINO IR."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
-import onnx_ir as ir
-import onnx_ir.passes.common as common_passes
-from onnxscript import optimizer
-
 from edge_ad.errors import ModelError
+from edge_ad_export.embedded import find_embedded
 from edge_ad_export.imported import ImportedModel, ImportOptions, Provenance
+from edge_ad_export.importers.family import find_family
 from edge_ad_export.importers.inputs import only_input, resolve_input
-from edge_ad_export.importers.tail import Tap, find_raw
-from edge_ad_export.quiet import quiet_logs
+from edge_ad_export.importers.openvino_tail import expose_openvino
+from edge_ad_export.importers.refusal import refuse_options
+from edge_ad_export.importers.tail import Exposed, RawOutput, expose_onnx
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from edge_ad_export.importers.model_file import ModelFile
 
 __all__ = ["Anomalib2Importer"]
 
 _OUTPUTS = {"pred_score", "pred_label", "anomaly_map", "pred_mask"}
-# Names that only one of anomalib's models gives its weights.
-_FAMILIES = {"memory_bank": "patchcore", "gaussian.inv_covariance": "padim", "student_model.": "stfpm"}
-_APPLICABLE = {"importer", "size"}
+_APPLICABLE = {"size"}
+_REASON = "an anomalib 2.x export takes RGB from 0 to 1 and names its outputs"
 
 
 class Anomalib2Importer:
     """Input ``input``, RGB, 0 to 1, NCHW; resize (if any) and normalisation are in the graph already.
 
     Both exporters are known: the older one (opset 14) and dynamo's (2.7, opset 18), which keeps ``Where`` nodes
-    around the normalisation and may fix the batch at 2.
+    around the normalisation and may fix the batch at 2; and what OpenVINO makes of either.
     """
 
     def recognises(self, file: ModelFile) -> bool:
@@ -39,56 +38,35 @@ class Anomalib2Importer:
         return "pred_score" in outputs and outputs <= _OUTPUTS and [v.name for v in graph.inputs] == ["input"]
 
     def load(self, file: ModelFile, options: ImportOptions) -> ImportedModel:
-        _refuse_options(options)
-        model = file.onnx
-        outputs = [value.name for value in model.graph.outputs]
+        refuse_options(options, _APPLICABLE, _REASON)
+        outputs = [str(value.name) for value in file.onnx.graph.outputs]
         if "pred_score" not in outputs:
             raise ModelError(
-                f"{file.path} is no anomalib 2.x export: expected an output pred_score, found {', '.join(map(str, outputs))}; "
-                "leave --importer out to read it as plain ONNX"
+                f"{file.path} is no anomalib 2.x export: expected an output pred_score, "
+                f"found {', '.join(outputs)}; leave --importer out to read it as plain ONNX"
             )
         frame = only_input(file)
         spec = resolve_input(frame, ImportOptions(size=options.size, color="rgb", layout="nchw", scale=255.0)).spec
-        taps = _taps(model)
+        exposed = _expose(file.onnx, [name for name in ("pred_score", "anomaly_map") if name in outputs])
+        heat = exposed.raw.get("anomaly_map")
         return ImportedModel(
-            model=model,
+            model=exposed.model,
             input=spec,
-            score=taps["pred_score"].raw.name,
-            map=taps["anomaly_map"].raw.name if "anomaly_map" in taps else None,
-            family=_family(model),
+            score=exposed.raw["pred_score"].name,
+            map=heat.name if heat else None,
+            family=find_family(file.onnx),
             importer="anomalib2",
-            provenance=_removed(taps),
+            provenance=_removed(exposed.raw["pred_score"], heat),
         )
 
 
-def _refuse_options(options: ImportOptions) -> None:
-    given = [f.name for f in fields(options) if f.name not in _APPLICABLE and getattr(options, f.name) is not None]
-    if given:
-        names = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise ModelError(
-            f"{names} does not apply: an anomalib 2.x export takes RGB from 0 to 1 and names its outputs; "
-            "leave it out, or say --importer onnx"
-        )
+def _expose(model: ir.Model, outputs: list[str]) -> Exposed:
+    return expose_openvino(model, outputs) if find_embedded(model) else expose_onnx(model, outputs)
 
 
-def _taps(model: ir.Model) -> dict[str, Tap]:
-    """By output name. Found on a copy with folded constants; the values keep their names."""
-    copy = model.clone()
-    with quiet_logs("onnx_ir", "onnxscript"):
-        common_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
-        optimizer.fold_constants(copy)
-    return {str(v.name): find_raw(v) for v in copy.graph.outputs if v.name in ("pred_score", "anomaly_map")}
-
-
-def _family(model: ir.Model) -> str:
-    names = list(model.graph.initializers)
-    return next((family for part, family in _FAMILIES.items() if any(part in name for name in names)), "anomalib")
-
-
-def _removed(taps: dict[str, Tap]) -> Provenance:
+def _removed(score: RawOutput, heat: RawOutput | None) -> Provenance:
     removed: dict[str, str | int | float | bool | None] = {}
-    for output, what in (("pred_score", "image"), ("anomaly_map", "pixel")):
-        tap = taps.get(output)
-        removed[f"baked_{what}_threshold"] = tap.threshold if tap else None
-        removed[f"baked_{what}_range"] = tap.range if tap else None
+    for what, raw in (("image", score), ("pixel", heat)):
+        removed[f"baked_{what}_threshold"] = raw.threshold if raw else None
+        removed[f"baked_{what}_range"] = raw.range if raw else None
     return removed

@@ -6,12 +6,36 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import onnx_ir.passes.common as common_passes
+from onnxscript import optimizer
+
 from edge_ad_export.passes.constants import read_scalar, same_scalar
+from edge_ad_export.quiet import quiet_logs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import onnx_ir as ir
 
-__all__ = ["Tap", "find_raw"]
+__all__ = ["Exposed", "RawOutput", "Tap", "expose_onnx", "find_raw"]
+
+
+@dataclass(frozen=True)
+class RawOutput:
+    """``name``: of the raw value in the graph. ``threshold`` and ``range``: the constants taken away, ``None`` where
+    there was no normalisation or where they were no finite numbers."""
+
+    name: str
+    threshold: float | None = None
+    range: float | None = None
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """``model``: the graph, with the raw values among its values; ``raw``: by output."""
+
+    model: ir.Model
+    raw: Mapping[str, RawOutput]
 
 
 @dataclass(frozen=True)
@@ -22,6 +46,19 @@ class Tap:
     raw: ir.Value
     threshold: float | None = None
     range: float | None = None
+
+
+def expose_onnx(model: ir.Model, outputs: Sequence[str]) -> Exposed:
+    """Where the raw values behind ``outputs`` are; the graph has them already.
+
+    They are found on a copy with folded constants; values keep their names in it.
+    """
+    copy = model.clone()
+    with quiet_logs("onnx_ir", "onnxscript"):
+        common_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
+        optimizer.fold_constants(copy)
+    taps = {str(value.name): find_raw(value) for value in copy.graph.outputs if value.name in outputs}
+    return Exposed(model, {name: RawOutput(str(t.raw.name), t.threshold, t.range) for name, t in taps.items()})
 
 
 def find_raw(output: ir.Value) -> Tap:

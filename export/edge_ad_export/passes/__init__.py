@@ -4,19 +4,39 @@ The order in which they run is written down in :mod:`edge_ad_export.lowering`.
 """
 
 from edge_ad_export.passes.contract import ContractPass
+from edge_ad_export.passes.coreset import CoresetPass
+from edge_ad_export.passes.fold_front import FoldFrontPass
 from edge_ad_export.passes.front import FrontPass
+from edge_ad_export.passes.gaussian import GaussianPass
+from edge_ad_export.passes.linear_map import LinearMapPass
+from edge_ad_export.passes.nearest import NearestPass
+from edge_ad_export.passes.neighbour_table import NeighbourTablePass
+from edge_ad_export.passes.neutral import NeutralPass
+from edge_ad_export.passes.normalized_distance import NormalizedDistancePass
+from edge_ad_export.passes.project import ProjectPass
 from edge_ad_export.passes.rebatch import RebatchPass
 from edge_ad_export.passes.repeat import RepeatPass
 from edge_ad_export.passes.select import SelectOutputsPass
+from edge_ad_export.passes.separable_blur import SeparableBlurPass
 from edge_ad_export.passes.simplify import SimplifyPass
 from edge_ad_export.passes.static_shape import StaticShapePass
 
 __all__ = [
     "ContractPass",
+    "CoresetPass",
+    "FoldFrontPass",
     "FrontPass",
+    "GaussianPass",
+    "LinearMapPass",
+    "NearestPass",
+    "NeighbourTablePass",
+    "NeutralPass",
+    "NormalizedDistancePass",
+    "ProjectPass",
     "RebatchPass",
     "RepeatPass",
     "SelectOutputsPass",
+    "SeparableBlurPass",
     "SimplifyPass",
     "StaticShapePass",
 ]

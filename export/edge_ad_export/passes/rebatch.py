@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
-import onnx_ir.passes.common as common_passes
 
 from edge_ad_export.passes.constants import add_constant, read_array
-from edge_ad_export.passes.static_shape import forget_shapes, static_shape
-from edge_ad_export.quiet import quiet_logs
+from edge_ad_export.passes.static_shape import infer_shapes, static_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,9 +53,7 @@ class RebatchPass(ir.passes.InPlacePass):
         for node in list(graph):
             _rewrite(graph, node, shape[0])
         graph.inputs[0].shape = ir.Shape((1, *shape[1:]))
-        forget_shapes(graph)
-        with quiet_logs("onnx_ir"):
-            common_passes.ShapeInferencePass(strict_mode=False)(model)
+        infer_shapes(model)
         return ir.passes.PassResult(model, True)
 
 

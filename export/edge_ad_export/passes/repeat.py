@@ -38,4 +38,5 @@ class RepeatPass(ir.passes.InPlacePass):
             part.outputs[0].type = output.type
             graph.append(part)
             graph.outputs[index] = part.outputs[0]
-        return StaticShapePass((1, *shape[1:]))(model)
+        StaticShapePass((1, *shape[1:]))(model)
+        return ir.passes.PassResult(model, True)

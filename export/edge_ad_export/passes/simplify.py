@@ -36,9 +36,18 @@ class SimplifyPass(ir.passes.InPlacePass):
                 output_size_limit=_UNLIMITED,
                 should_fold=_should_fold,
             )
+            _register_initializers(model.graph)
             common_passes.ClearMetadataAndDocStringPass()(model)
             common_passes.TopologicalSortPass()(model)
         return ir.passes.PassResult(model, [node.op_type for node in model.graph] != before)
+
+
+def _register_initializers(graph: ir.Graph) -> None:
+    """The optimizer's rules lose a new constant whose name an earlier run has used up."""
+    taken = (value for node in graph for value in node.inputs if value is not None and value.const_value is not None)
+    for value in taken:
+        if value.producer() is None and graph.initializers.get(str(value.name)) is not value:
+            graph.register_initializer(value)
 
 
 def _should_fold(node: ir.Node) -> bool | None:

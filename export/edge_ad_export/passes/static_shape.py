@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
+from edge_ad_export.embedded import infer_embedded
 from edge_ad_export.quiet import quiet_logs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["StaticShapePass", "forget_shapes", "static_shape"]
+__all__ = ["StaticShapePass", "infer_shapes", "static_shape"]
 
 
 class StaticShapePass(ir.passes.InPlacePass):
@@ -29,17 +30,27 @@ class StaticShapePass(ir.passes.InPlacePass):
         frame = model.graph.inputs[0]
         modified = static_shape(frame) != self.shape
         frame.shape = ir.Shape(self.shape)
-        forget_shapes(model.graph)
-        with quiet_logs("onnx_ir"):
-            common_passes.ShapeInferencePass(strict_mode=False)(model)
+        infer_shapes(model)
         return ir.passes.PassResult(model, modified)
 
 
-def forget_shapes(graph: ir.Graph) -> None:
-    """Drops the shapes of all computed values: those that a file carries hold for its own batch size."""
-    for node in graph.all_nodes():
+def infer_shapes(model: ir.Model) -> None:
+    """Works out the shapes of all computed values anew: those that a file carries hold for its own batch size.
+
+    Raises:
+        ModelError: an embedded OpenVINO model cannot take an input of the shape that reaches it.
+    """
+    for node in model.graph.all_nodes():
         for value in node.outputs:
             value.shape = None
+    _infer(model)
+    if infer_embedded(model):
+        _infer(model)
+
+
+def _infer(model: ir.Model) -> None:
+    with quiet_logs("onnx_ir"):
+        common_passes.ShapeInferencePass(strict_mode=False)(model)
 
 
 def static_shape(value: ir.Value) -> tuple[int, ...] | None:

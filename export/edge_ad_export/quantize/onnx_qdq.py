@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge_ad_export.quantize.settings import Settings
+
 __all__ = ["quantize_onnx"]
 
 
@@ -33,11 +35,8 @@ class _Reader:
         return None if frame is None else {"frame": frame}
 
 
-def quantize_onnx(model: ir.Model, pixels: Sequence[NDArray[np.uint8]], target: Path) -> None:
-    """Writes an int8 version of a graph that follows the contract.
-
-    Weights are int8 per channel and symmetric, activations int8 per tensor: S8S8 does not saturate on x86 CPUs
-    without VNNI, where U8S8 does, and is what ARM kernels are made for.
+def quantize_onnx(model: ir.Model, pixels: Sequence[NDArray[np.uint8]], target: Path, settings: Settings) -> None:
+    """Writes an int8 version of a graph that follows the contract; only its backbone is quantized.
 
     Args:
         pixels: uint8 ``[1, h, w, c]`` each, normal images through the bundle's geometry.
@@ -60,10 +59,15 @@ def quantize_onnx(model: ir.Model, pixels: Sequence[NDArray[np.uint8]], target: 
                 _Reader(pixels),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
-                activation_type=QuantType.QInt8,
+                reduce_range=settings.seven_bits,
+                activation_type=QuantType.QInt8 if settings.signed else QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
+                calibrate_method=CalibrationMethod.Percentile
+                if settings.calibrator == "percentile"
+                else CalibrationMethod.MinMax,
                 nodes_to_quantize=nodes,
+                # Taken out, their results' names would go to what was not yet clipped; loading fuses them anyway.
+                extra_options={"QDQKeepRemovableActivations": True},
             )
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise ModelError(f"ONNX Runtime's quantizer failed: {error}") from error

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["openvino_ops"]
+__all__ = ["constant_of", "openvino_ops"]
 
 _GROUPED = {"GroupConvolution", "GroupConvolutionBackpropData"}
 _TRANSPOSED = {"ConvolutionBackpropData", "GroupConvolutionBackpropData"}
@@ -27,7 +27,7 @@ def openvino_ops(model: Any) -> tuple[Op, ...]:
 def _op(node: Any) -> Op:
     feeds = tuple(value.get_source_output().get_node().get_friendly_name() for value in node.inputs())
     kind = node.get_type_name()
-    weights = _constant(node.input(1)) if kind in _CONVOLUTIONS | {"MatMul"} else None
+    weights = constant_of(node.input(1)) if kind in _CONVOLUTIONS | {"MatMul"} else None
     kernel = weights if kind in _CONVOLUTIONS else None
     if kernel is not None and kind in _TRANSPOSED:
         kernel = kernel.swapaxes(-kernel.ndim + (kind in _GROUPED), 1 + (kind in _GROUPED))
@@ -36,7 +36,8 @@ def _op(node: Any) -> Op:
     return Op(node.get_friendly_name(), feeds, kernel, kind == "MatMul" and weights is not None)
 
 
-def _constant(port: Any) -> NDArray[np.floating] | None:
+def constant_of(port: Any) -> NDArray[np.floating] | None:
+    """What an input is fed with, in its shape, where that is a constant."""
     node = port.get_source_output().get_node()
     shape = list(port.get_partial_shape().to_shape())
     while node.get_type_name() in _WRAPPERS:

@@ -1,0 +1,173 @@
+"""From what was measured to the thresholds of each station."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import numpy as np
+
+from edge_ad.drift import frame_reference
+from edge_ad.errors import InputError, NotEnoughNormalsError
+from edge_ad_calibration.cautions import (
+    about_confirmed,
+    about_groups,
+    about_images,
+    about_leaks,
+    about_method,
+    excluded_sentence,
+)
+from edge_ad_calibration.groups import compare_groups
+from edge_ad_calibration.methods import calibration_by, check_number
+from edge_ad_calibration.parts import file_of, group_parts
+from edge_ad_calibration.request import check_station
+from edge_ad_calibration.tables import read_table
+from edge_ad_calibration.wording import image_guarantee, pixel_guarantee
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from edge_ad.bundle.records import AnyCalibration, EngineRecord
+    from edge_ad_calibration.collect import Normals
+    from edge_ad_calibration.groups import Difference
+    from edge_ad_calibration.parts import Observations
+    from edge_ad_calibration.request import CalibrationRequest, Selection
+    from edge_ad_calibration.sifting import Sifted
+
+__all__ = ["Decision", "Evidence", "check_numbers", "decide", "stations_of"]
+
+STATION = "station"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The thresholds of one station, and what they were taken from. ``difference``: between pooled groups."""
+
+    station: str
+    normals: Normals
+    seen: Observations
+    calibration: AnyCalibration
+    difference: Difference | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What thresholds are decided on. ``confirmed``: the scores of borderline frames that a person has confirmed."""
+
+    sifted: Sifted
+    engine: EngineRecord
+    confirmed: tuple[float, ...] = ()
+
+
+def stations_of(names: Sequence[str], request: CalibrationRequest) -> dict[str, list[int]]:
+    """Which images belong to which station, as places in ``names``.
+
+    Raises:
+        InputError: the CSV file of the groups does not say it of each, or names a station that cannot be one.
+    """
+    selection = request.selection
+    if selection.groups is None or selection.pooled:
+        return {request.station: list(range(len(names)))}
+    places: dict[str, list[int]] = {}
+    for place, station in enumerate(read_table(selection.groups).look_up(STATION, [file_of(name) for name in names])):
+        places.setdefault(station, []).append(place)
+    for station in places:
+        check_station(station)
+    return places
+
+
+def check_numbers(names: Sequence[str], request: CalibrationRequest) -> None:
+    """Says before any image is scored what would otherwise come out after hours.
+
+    Raises:
+        InputError: images without a part or a station.
+        NotEnoughNormalsError: a station has too few observations; says how many are needed.
+    """
+    part_by = request.selection.part_by
+    for station, places in stations_of(names, request).items():
+        mine = [names[place] for place in places]
+        n = len(mine) if part_by is None else len(set(part_by.parts(mine)))
+        with _named(station, request):
+            kind: Literal["frame", "part"] = "frame" if part_by is None else "part"
+            check_number(request.method, n, request.alpha, request.confidence, kind=kind)
+
+
+def decide(evidence: Evidence, request: CalibrationRequest) -> list[Decision]:
+    """The calibrations of all stations, or none.
+
+    Raises:
+        InputError: the scores of a station cannot be used.
+        NotEnoughNormalsError: a station has too few observations.
+    """
+    normals = evidence.sifted.normals
+    if request.min_area_px and normals.peaks is not None and np.isneginf(normals.peaks).any():
+        raise InputError(
+            f"a region of {request.min_area_px:,} px is larger than all that is inspected: ask for a smaller --min-area"
+        )
+    decisions = []
+    for station, places in stations_of(normals.names, request).items():
+        with _named(station, request):
+            decisions.append(_decide(station, normals.take(places), evidence, request))
+    return decisions
+
+
+def _decide(station: str, normals: Normals, evidence: Evidence, request: CalibrationRequest) -> Decision:
+    sifted, selection = evidence.sifted, request.selection
+    seen = group_parts(normals, selection.part_by)
+    made = calibration_by(request.method, seen, request.alpha, request.confidence, images_sha256=normals.images_sha256)
+    difference = _difference(normals, seen, made, selection)
+    first_frames = np.unique(seen.part, return_index=True)[1]
+    exclusions = sifted.exclusions
+    warnings = [
+        *about_method(made),
+        *about_images(normals, seen),
+        *about_leaks(sifted.leaks, sifted.twins, sifted.held_out, excluded=selection.exclude_leaks),
+        *about_groups(difference),
+        *about_confirmed(evidence.confirmed, made.image.threshold),
+    ]
+    made = msgspec.structs.replace(
+        made,
+        frames=len(normals),
+        part_by=selection.part_by.text if selection.part_by else None,
+        min_area_px=request.min_area_px,
+        warnings=tuple(warnings),
+        exclusions=exclusions,
+        engine=evidence.engine,
+        frame_reference=frame_reference([normals.statistics[place] for place in first_frames]),
+    )
+    pixel = pixel_guarantee(made)
+    words = (image_guarantee(made), *([pixel] if pixel else []), *excluded_sentence(made, exclusions))
+    made = msgspec.structs.replace(made, statements=words)
+    return Decision(station=station, normals=normals, seen=seen, calibration=made, difference=difference)
+
+
+def _difference(normals: Normals, seen: Observations, made: AnyCalibration, selection: Selection) -> Difference | None:
+    """Between the groups that are pooled; a part belongs to the group of its first frame."""
+    if selection.groups is None or not selection.pooled:
+        return None
+    group_of = read_table(selection.groups).look_up(STATION, [file_of(name) for name in normals.names])
+    first_frames = np.unique(seen.part, return_index=True)[1]
+    labels = np.array([group_of[place] for place in first_frames])
+    groups = {name: seen.scores[labels == name] for name in dict.fromkeys(labels.tolist())}
+    if sum(scores.size > 1 for scores in groups.values()) < 2:
+        raise InputError(
+            f"{selection.groups} has {len(groups)} groups: to pool them, two or more must have two or more normals"
+        )
+    return compare_groups(groups, made.image.threshold)
+
+
+@contextmanager
+def _named(station: str, request: CalibrationRequest) -> Iterator[None]:
+    """Says of which of several stations an error speaks."""
+    try:
+        yield
+    except NotEnoughNormalsError as error:
+        if station == request.station:
+            raise
+        raise NotEnoughNormalsError(error.needed, f"station {station}: {error}") from error
+    except InputError as error:
+        if station == request.station:
+            raise
+        raise InputError(f"station {station}: {error}") from error

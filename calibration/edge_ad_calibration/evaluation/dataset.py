@@ -1,0 +1,62 @@
+"""What is evaluated: images or clips, each with what a person says about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from edge_ad.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["GOOD", "LabelledClip", "LabelledImage", "LabelledSet", "check_both_classes"]
+
+GOOD: Final = "good"
+"""The type of what is normal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledImage:
+    """``type``: the kind of defect, :data:`GOOD` for a normal one. ``part``: which part it shows, where that is known.
+
+    ``mask``: a file of the image's size in which the defect is marked; ``None`` where nobody marked it.
+    """
+
+    path: Path
+    type: str
+    mask: Path | None = None
+    part: str | None = None
+
+    @property
+    def anomalous(self) -> bool:
+        return self.type != GOOD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledClip:
+    """A video file or a folder of frames, and the file that says which of its frames are anomalous."""
+
+    path: Path
+    labels: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledSet:
+    """``layout``: the name of the arrangement it was read from. Either ``images`` or ``clips`` is empty."""
+
+    layout: str
+    images: tuple[LabelledImage, ...] = ()
+    clips: tuple[LabelledClip, ...] = ()
+
+
+def check_both_classes(where: Path, labels: list[bool], things: str = "images") -> None:
+    """Raises ``InputError`` unless there are normal and anomalous ones."""
+    found = Counter(labels)
+    if not found[True] or not found[False]:
+        raise InputError(
+            f"{where}: expected normal and anomalous {things}, found {found[False]} normal and "
+            f"{found[True]} anomalous: nothing can be measured with one class; calibrate needs normals alone, "
+            "evaluate needs both"
+        )

@@ -1,0 +1,160 @@
+"""From a bundle and labelled data to the figures of the field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edge_ad.bundle.records import DEFAULT_STATION, RankCalibration
+from edge_ad.engines.base import EngineOptions
+from edge_ad.errors import CalibrationError, InputError
+from edge_ad_calibration.evaluation.dataset import check_both_classes
+from edge_ad_calibration.evaluation.layouts import read_dataset
+from edge_ad_calibration.evaluation.observe import Observed, Scoring, observe_images
+from edge_ad_calibration.evaluation.ranking import average_precision, best_threshold, operate, roc_auc
+from edge_ad_calibration.evaluation.records import Evaluation, ScoredImage
+from edge_ad_calibration.evaluation.summary import by_type, observations, pixel_metrics, scores_of
+from edge_ad_calibration.evaluation.video import observe_clips
+from edge_ad_calibration.scoring import ScoreJob, ScorePlan, untracked
+from edge_ad_calibration.wording import percent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_ad.bundle import Bundle, Variant
+    from edge_ad.bundle.records import Calibration
+    from edge_ad_calibration.evaluation.dataset import LabelledSet
+    from edge_ad_calibration.scoring import Track
+
+__all__ = ["Evaluated", "EvaluationRequest", "evaluate_bundle"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRequest:
+    """What is asked for. ``layout``: ``None`` finds out. ``variant``, ``station``: ``None`` is the default one.
+
+    ``pixels``: whether maps are measured too, where the model gives them and masks are there.
+    """
+
+    data: Path
+    layout: str | None = None
+    variant: str | None = None
+    station: str | None = None
+    pixels: bool = True
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    plan: ScorePlan = field(default_factory=ScorePlan)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """``data``: what was scored. ``summary``: the figures. ``rows``: each image or frame, in their order.
+
+    ``counted``: what the figures are over: the rows, or of each part the one that scores highest.
+    """
+
+    data: LabelledSet
+    summary: Evaluation
+    rows: tuple[ScoredImage, ...]
+    counted: tuple[ScoredImage, ...]
+
+
+def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, track: Track = untracked) -> Evaluated:
+    """Measures one variant of ``bundle`` on labelled data, through the artefact and geometry of the device.
+
+    Raises:
+        InputError: no such data, variant or station, labels of one class, images or masks that cannot be used.
+        BundleError: the bundle is damaged, or this machine gives other scores than it promises.
+        DeviceError: the engine or a clip failed.
+    """
+    variant = bundle.variant(request.variant)
+    calibration = _calibration(bundle, variant, request.station)
+    data = read_dataset(request.data, request.layout)
+    wants_maps = request.pixels and variant.map is not None and any(image.mask for image in data.images)
+    scoring = Scoring(
+        bundle=bundle,
+        variant=variant,
+        job=ScoreJob(bundle=bundle.path, variant=variant.id, engine=request.engine, maps=wants_maps),
+        plan=request.plan,
+        track=track,
+        threshold=calibration.image.threshold if calibration else None,
+    )
+    seen = observe_clips(request.data, data.clips, scoring) if data.clips else observe_images(data.images, scoring)
+    counted = observations(seen.rows)
+    check_both_classes(request.data, [row.label == 1 for row in counted], "parts")
+    return Evaluated(data, _summarise(request, data, scoring, calibration, seen), seen.rows, counted)
+
+
+def _summarise(
+    request: EvaluationRequest, data: LabelledSet, scoring: Scoring, calibration: Calibration | None, seen: Observed
+) -> Evaluation:
+    manifest, threshold = scoring.bundle.manifest, scoring.threshold
+    counted = observations(seen.rows)
+    scores = scores_of(counted)
+    return Evaluation(
+        bundle=f"{manifest.name}@{manifest.version}",
+        variant=scoring.variant.id,
+        station=(request.station or DEFAULT_STATION) if calibration else None,
+        data=str(request.data),
+        layout=data.layout,
+        observation=_observation(data),
+        normal=scores.normal.size,
+        anomalous=scores.anomalous.size,
+        roc_auc=roc_auc(scores),
+        average_precision=average_precision(scores),
+        best=operate(scores, best_threshold(scores)),
+        calibrated=None if threshold is None else operate(scores, threshold),
+        promise=_promise(calibration),
+        pixel=pixel_metrics(seen.areas.get(None)),
+        types=by_type(counted, seen.areas, threshold),
+        video=seen.video,
+        notes=(*_notes(request, data, scoring, calibration), *seen.notes),
+    )
+
+
+def _calibration(bundle: Bundle, variant: Variant, station: str | None) -> Calibration | None:
+    record = bundle.calibration(variant)
+    if record is None:
+        if station is not None:
+            raise InputError(f"{variant.id} of {bundle.path} is not calibrated, so there is no station {station!r}")
+        return None
+    name = station or DEFAULT_STATION
+    if name not in record.stations:
+        raise CalibrationError(f"no calibration for the station {name!r}: calibrated are {', '.join(record.stations)}")
+    return record.stations[name]
+
+
+def _observation(data: LabelledSet) -> str:
+    if data.clips:
+        return "frame"
+    return "part" if any(image.part is not None for image in data.images) else "image"
+
+
+def _promise(calibration: Calibration | None) -> str | None:
+    if not isinstance(calibration, RankCalibration):
+        return None
+    of = f"normal {calibration.observation}s"
+    return f"at most {percent(calibration.alpha)} of {of} rejected, with {percent(calibration.confidence)} confidence"
+
+
+def _notes(
+    request: EvaluationRequest, data: LabelledSet, scoring: Scoring, calibration: Calibration | None
+) -> list[str]:
+    notes = []
+    if calibration is None:
+        notes.append(
+            f"{scoring.variant.id} is not calibrated: there is no threshold to measure, "
+            "and the best one on these labels is a hindsight (edge-ad calibrate)"
+        )
+    elif calibration.observation == "part" and _observation(data) != "part":
+        notes.append("the calibration counts parts, these data single images: say the part of each in a CSV file")
+    if data.clips:
+        notes.append(
+            "frames of one clip resemble one another: the intervals take them for independent and are too narrow"
+        )
+    unmasked = sum(image.anomalous and image.mask is None for image in data.images)
+    if scoring.job.maps and unmasked:
+        notes.append(f"{unmasked} anomalous images have no mask: they are left out of the pixel metrics")
+    elif request.pixels and data.images and not scoring.job.maps:
+        lack = "there are no masks" if scoring.variant.map else f"{scoring.variant.id} gives no anomaly map"
+        notes.append(f"no pixel metrics: {lack}")
+    return notes

@@ -1,0 +1,120 @@
+"""Labelled data through a variant of a bundle: scored rows, and what only maps and clips can say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+
+from edge_ad.errors import InputError
+from edge_ad.geometry import plan
+from edge_ad_calibration.evaluation.maps import MapStore
+from edge_ad_calibration.evaluation.pixels import measure_pixels
+from edge_ad_calibration.evaluation.records import ScoredImage
+from edge_ad_calibration.scoring import ScoreJob, UnscoredImage, score_images
+from edge_ad_calibration.tables import named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edge_ad.bundle import Bundle, Variant
+    from edge_ad.geometry import Layout
+    from edge_ad_calibration.evaluation.dataset import LabelledImage
+    from edge_ad_calibration.evaluation.pixels import PixelAreas
+    from edge_ad_calibration.evaluation.records import VideoMetrics
+    from edge_ad_calibration.scoring import ScoredImage as Scored
+    from edge_ad_calibration.scoring import ScorePlan, Track
+
+    LayoutOf = Callable[[int, int], Layout]
+
+__all__ = ["Observed", "Scoring", "observe_images"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """With what is scored, where and how. ``threshold``: the calibrated one, if there is one.
+
+    ``maps``: whether pixels are measured too.
+    """
+
+    bundle: Bundle
+    variant: Variant
+    job: ScoreJob
+    plan: ScorePlan
+    track: Track
+    threshold: float | None
+
+    def row(self, image: LabelledImage, score: float) -> ScoredImage:
+        return ScoredImage(
+            path=str(image.path),
+            label=int(image.anomalous),
+            type=image.type,
+            part=image.part,
+            score=score,
+            rejected=None if self.threshold is None else score > self.threshold,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """``areas``: by type of defect, ``None`` for all; empty without maps or masks."""
+
+    rows: tuple[ScoredImage, ...]
+    areas: dict[str | None, PixelAreas] = field(default_factory=dict)
+    video: VideoMetrics | None = None
+    notes: tuple[str, ...] = ()
+
+
+def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observed:
+    """Every image is looked at before an error is raised, so that all that is wrong is said at once.
+
+    Raises:
+        InputError: images cannot be scored or masks do not fit them; names the first and says how many.
+    """
+    if not scoring.job.maps:
+        return Observed(_score(images, scoring, None))
+    with MapStore() as maps:
+        rows, notes = _score(images, scoring, maps), []
+        if maps.unmarked:
+            notes.append(f"{len(maps.unmarked)} masks mark no pixel: their images are left out of the pixel metrics")
+        if maps.normals in (0, len(maps)):
+            return Observed(rows, notes=tuple(notes))
+        areas = measure_pixels(lambda: maps, images=len(maps), normals=maps.normals)
+    if areas[None].aupimo is None:
+        notes.append(
+            "no AUPIMO: the normal images have too few pixels to tell false-positive rates of 1e-5 and 1e-4 apart"
+        )
+    return Observed(rows, areas, notes=tuple(notes))
+
+
+def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | None) -> tuple[ScoredImage, ...]:
+    manifest = scoring.bundle.manifest
+
+    @cache
+    def layout(height: int, width: int) -> Layout:
+        return plan(manifest.geometry, manifest.input, scoring.variant.map, height, width)
+
+    rows, problems = [], []
+    outcomes = score_images([image.path for image in images], scoring.job, scoring.plan, scoring.track)
+    for image, outcome in zip(images, outcomes, strict=True):
+        if isinstance(outcome, UnscoredImage):
+            problems.append(outcome.error)
+            continue
+        rows.append(scoring.row(image, outcome.score))
+        try:
+            _keep(image, outcome, maps, layout)
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError(
+            f"{len(problems)} of {len(images)} images cannot be evaluated: {named(problems)}. Repair them or take "
+            "them out: none is left out unasked"
+        )
+    return tuple(rows)
+
+
+def _keep(image: LabelledImage, outcome: Scored, maps: MapStore | None, layout: LayoutOf) -> None:
+    """Keeps the map where there is a mask for it, or the image is normal."""
+    if maps is None or outcome.map is None or (image.mask is None and image.anomalous):
+        return
+    maps.add(image, outcome.map, layout(outcome.size.height, outcome.size.width))

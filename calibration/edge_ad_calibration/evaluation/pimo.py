@@ -1,0 +1,88 @@
+"""AUPIMO: how much of each defect is found at false-positive rates that a factory can live with.
+
+The per-image overlap curve of an anomalous image is the share of its defect pixels at or above a threshold, over the
+mean share of the pixels of normal images at or above it; the area is taken between false-positive rates of 1e-5 and
+1e-4 on a logarithmic axis and divided by the width of that axis (Bertoldo, Ayache, Rebaud, Ameln, 2024,
+arXiv:2401.01984; anomalib's ``AUPIMO``). A 1 says that the whole
+defect lies above all but one normal pixel in 100,000.
+
+Only the highest values of the normal maps matter, and these are kept exactly. As in anomalib the bounds are the
+attained rates nearest to 1e-5 and 1e-4, so that both give the same figure; with N normal pixels that moves it by some
+1e5 / (4.6 N) at most.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from sklearn.metrics import auc
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FPR_BOUNDS", "PimoTail", "PimoThresholds"]
+
+FPR_BOUNDS: Final = (1e-5, 1e-4)
+_FEWEST_POINTS: Final = 30
+_MOST_POINTS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PimoThresholds:
+    """``values``: float32 ``(K,)``, thresholds, descending. ``rates``: float64 ``(K,)``, ascending: the shared
+    false-positive rates there, from the one bound to the other."""
+
+    values: NDArray[np.float32]
+    rates: NDArray[np.float64]
+
+    def area(self, defect: NDArray[np.float32]) -> float:
+        """AUPIMO of one image. ``defect``: its defect pixels' values, ascending, ``-inf`` if not inspected."""
+        # Between two normal values the overlap grows while the rate stands still: two points per value.
+        above, at = (np.searchsorted(defect, self.values, side) for side in ("right", "left"))
+        missed = np.stack([above, at], axis=-1).ravel()[1:]
+        rates = np.log(np.repeat(self.rates, 2)[:-1])
+        width = np.log(FPR_BOUNDS[1] / FPR_BOUNDS[0])
+        return float(np.clip(auc(rates, 1 - missed / defect.size) / width, 0, 1))
+
+
+class PimoTail:
+    """Gathers the highest values of normal maps, as many as the upper bound needs and no more."""
+
+    def __init__(self, normals: int) -> None:
+        self._share = 1 / max(normals, 1)
+        self._values = np.empty(0, np.float32)
+        self._weights = np.empty(0)
+
+    def add(self, ascending: NDArray[np.float32]) -> None:
+        """Takes in the inspected pixels of one normal image."""
+        # More of one image than this lies beyond the bound whatever the others hold.
+        most = int(np.ceil(FPR_BOUNDS[1] / self._share * ascending.size)) + 1
+        highest = ascending[-most:]
+        values = np.concatenate([self._values, highest])
+        weights = np.concatenate([self._weights, np.full(highest.size, self._share / ascending.size)])
+        order = np.argsort(-values, kind="stable")
+        rates = np.cumsum(weights[order])
+        last = int(np.searchsorted(rates, FPR_BOUNDS[1]))
+        keep = order[values[order] >= values[order[min(last, order.size - 1)]]]  # with all that are equal to the last
+        self._values, self._weights = values[keep], weights[keep]
+
+    def thresholds(self) -> PimoThresholds | None:
+        """``None`` if there are too few different rates between the bounds to speak of a curve."""
+        if not self._values.size:
+            return None
+        last = np.append(self._values[1:] != self._values[:-1], [True])
+        values, rates = self._values[last], np.cumsum(self._weights)[last]
+        first, end = (int(np.abs(rates - bound).argmin()) for bound in FPR_BOUNDS)
+        if rates[0] > FPR_BOUNDS[0] or rates[-1] < FPR_BOUNDS[1] * (1 - 1e-9) or end - first < _FEWEST_POINTS:
+            return None
+        return _thinned(values[first : end + 1], rates[first : end + 1])
+
+
+def _thinned(values: NDArray[np.float32], rates: NDArray[np.float64]) -> PimoThresholds:
+    if rates.size > _MOST_POINTS:
+        wanted = np.geomspace(rates[0], rates[-1], _MOST_POINTS)
+        keep = np.unique(np.searchsorted(rates, wanted).clip(max=rates.size - 1))
+        values, rates = values[keep], rates[keep]
+    return PimoThresholds(values, rates)

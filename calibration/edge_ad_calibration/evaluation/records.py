@@ -1,0 +1,140 @@
+"""What an evaluation says, as it stands in its JSON. Rates are fractions; ``None`` is what could not be had."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = [
+    "Confusion",
+    "Delay",
+    "Estimate",
+    "Evaluation",
+    "OperatingPoint",
+    "PixelMetrics",
+    "ScoredImage",
+    "TypeMetrics",
+    "VideoMetrics",
+]
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Frozen."""
+
+
+class Estimate(_Record, frozen=True, kw_only=True):
+    """A figure and its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Confusion(_Record, frozen=True, kw_only=True):
+    """How many were rejected and accepted; positive is anomalous."""
+
+    true_positives: int
+    false_positives: int
+    true_negatives: int
+    false_negatives: int
+
+
+class OperatingPoint(_Record, frozen=True, kw_only=True):
+    """What the rule ``score > threshold -> reject`` does.
+
+    ``recall`` is the true-positive rate, ``precision`` is ``None`` where nothing is rejected.
+    """
+
+    threshold: float
+    confusion: Confusion
+    recall: Estimate
+    false_positive_rate: Estimate
+    precision: Estimate | None
+    f1: Estimate
+
+
+class PixelMetrics(_Record, frozen=True, kw_only=True):
+    """Over ``images`` of which ``regions`` connected defects are marked.
+
+    ``aupro``: up to a false-positive rate of 0.3, scaled to 0..1. ``aupimo``: mean over the anomalous images;
+    ``None`` where the normal pixels cannot resolve false-positive rates of 1e-5.
+    """
+
+    images: int
+    regions: int
+    roc_auc: float
+    aupro: float
+    aupimo: Estimate | None
+
+
+class TypeMetrics(_Record, frozen=True, kw_only=True):
+    """One type of defect against all normals. ``recall``: at the calibrated threshold."""
+
+    type: str
+    count: int
+    roc_auc: Estimate
+    average_precision: Estimate
+    recall: Estimate | None
+    pixel: PixelMetrics | None
+
+
+class Delay(_Record, frozen=True, kw_only=True):
+    """From the first frame of an anomalous event to the first one that is rejected.
+
+    ``median_frames`` and ``longest_frames`` are over the ``detected`` of ``events``; ``median_s`` where the clips'
+    frame rates are known.
+    """
+
+    events: int
+    detected: int
+    median_frames: float | None
+    longest_frames: int | None
+    median_s: float | None
+
+
+class VideoMetrics(_Record, frozen=True, kw_only=True):
+    """``micro``: ROC-AUC over the frames of all clips together. ``macro``: mean over the ``clips_with_both`` clips
+    that have frames of both classes. ``delay``: at the calibrated threshold."""
+
+    clips: int
+    clips_with_both: int
+    roc_auc_micro: float
+    roc_auc_macro: float | None
+    delay: Delay | None
+
+
+class ScoredImage(_Record, frozen=True, kw_only=True):
+    """One image, or one frame of a clip, as it was scored; a row of the CSV file."""
+
+    path: str
+    label: int
+    type: str
+    part: str | None
+    score: float
+    rejected: bool | None
+
+
+class Evaluation(_Record, frozen=True, kw_only=True):
+    """The result. ``observation``: what was counted, image, part or frame.
+
+    ``calibrated``: at the calibrated threshold, ``None`` for an uncalibrated bundle.
+    ``best`` is the threshold with the highest F1 on these very labels: what no calibration can promise.
+    ``promise``: what the calibration says of the false-positive rate; ``None`` where it gives no guarantee.
+    """
+
+    bundle: str
+    variant: str
+    station: str | None
+    data: str
+    layout: str
+    observation: str
+    normal: int
+    anomalous: int
+    roc_auc: Estimate
+    average_precision: Estimate
+    best: OperatingPoint
+    calibrated: OperatingPoint | None
+    promise: str | None
+    pixel: PixelMetrics | None
+    types: tuple[TypeMetrics, ...]
+    video: VideoMetrics | None
+    notes: tuple[str, ...]

@@ -1,0 +1,122 @@
+"""Labelled clips: how well frames are told apart, and how long a detection takes."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from edge_ad.errors import FrameError, InputError
+from edge_ad.sources import open_source
+from edge_ad_calibration.evaluation.clips import read_frame_labels
+from edge_ad_calibration.evaluation.dataset import GOOD, LabelledImage, check_both_classes
+from edge_ad_calibration.evaluation.observe import Observed
+from edge_ad_calibration.evaluation.records import Delay, VideoMetrics
+from edge_ad_calibration.scoring.opened import open_job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edge_ad.scoring import Scorer
+    from edge_ad_calibration.evaluation.dataset import LabelledClip
+    from edge_ad_calibration.evaluation.observe import Scoring
+    from edge_ad_calibration.evaluation.records import ScoredImage
+
+__all__ = ["ClipScores", "measure_clips", "observe_clips"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipScores:
+    """One clip: ``scores`` float64 ``(frames,)``, ``labels`` bool ``(frames,)``, ``fps`` where it is known."""
+
+    path: Path
+    scores: NDArray[np.float64]
+    labels: NDArray[np.bool_]
+    fps: float | None
+
+
+def observe_clips(root: Path, clips: Sequence[LabelledClip], scoring: Scoring) -> Observed:
+    """Scores every frame of every clip, in order.
+
+    Raises:
+        InputError: a frame cannot be scored, the labels do not fit the clip, frames of one class.
+        SourceError: a clip cannot be read to its end.
+    """
+    scored = []
+    with closing(open_job(scoring.job)) as opened, scoring.track(len(clips)) as advance:
+        for clip in clips:
+            scored.append(_score(clip, opened.scorer))
+            advance(1)
+    check_both_classes(root, [bool(label) for clip in scored for label in clip.labels], "frames")
+    rows = tuple(row for clip in scored for row in _rows(clip, scoring))
+    return Observed(rows, video=measure_clips(scored, scoring.threshold))
+
+
+def measure_clips(clips: Sequence[ClipScores], threshold: float | None) -> VideoMetrics:
+    """Frame-level ROC-AUC, micro and macro (Georgescu et al. 2021), and the delay of detections.
+
+    Args:
+        clips: with frames of both classes among them.
+        threshold: the calibrated one; without it there is no delay to speak of.
+    """
+    both = [clip for clip in clips if clip.labels.any() and not clip.labels.all()]
+    areas = [float(roc_auc_score(clip.labels, clip.scores)) for clip in both]
+    labels, scores = np.concatenate([clip.labels for clip in clips]), np.concatenate([clip.scores for clip in clips])
+    return VideoMetrics(
+        clips=len(clips),
+        clips_with_both=len(both),
+        roc_auc_micro=float(roc_auc_score(labels, scores)),
+        roc_auc_macro=float(np.mean(areas)) if areas else None,
+        delay=None if threshold is None else _delay(clips, threshold),
+    )
+
+
+def _score(clip: LabelledClip, scorer: Scorer) -> ClipScores:
+    scores = []
+    with closing(open_source(clip.path)) as source:
+        for frame in source:
+            if frame.image is None:
+                raise InputError(f"{frame.source}: cannot be read: {frame.error}")
+            try:
+                scores.append(scorer.measure(frame.image).score)
+            except FrameError as error:
+                raise InputError(f"{frame.source}: cannot be scored: {error}") from error
+        fps = source.fps
+    return ClipScores(clip.path, np.array(scores), read_frame_labels(clip.labels, len(scores)), fps)
+
+
+def _rows(clip: ClipScores, scoring: Scoring) -> Iterator[ScoredImage]:
+    for index, (score, label) in enumerate(zip(clip.scores.tolist(), clip.labels.tolist(), strict=True)):
+        frame = LabelledImage(path=clip.path.with_name(f"{clip.path.name}#{index}"), type="anomaly" if label else GOOD)
+        yield scoring.row(frame, score)
+
+
+def _delay(clips: Sequence[ClipScores], threshold: float) -> Delay:
+    """Over the runs of anomalous frames: from the first frame of a run to the first that is rejected."""
+    events, frames, seconds = 0, [], []
+    for clip in clips:
+        for start, end in _events(clip.labels):
+            events += 1
+            rejected = np.flatnonzero(clip.scores[start:end] > threshold)
+            if rejected.size:
+                frames.append(int(rejected[0]))
+                seconds.append(frames[-1] / clip.fps if clip.fps else np.nan)
+    return Delay(
+        events=events,
+        detected=len(frames),
+        median_frames=float(np.median(frames)) if frames else None,
+        longest_frames=max(frames, default=None),
+        median_s=float(np.median(seconds)) if frames and not np.isnan(seconds).any() else None,
+    )
+
+
+def _events(labels: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Runs of anomalous frames, ``(events, 2)``: the first frame, and the one after the last."""
+    edges = np.flatnonzero(np.diff(labels.astype(np.int8), prepend=0, append=0))
+    return edges.reshape(-1, 2)

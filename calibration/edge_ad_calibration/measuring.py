@@ -1,0 +1,73 @@
+"""From the files that a user named to what they score."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_ad.bundle.records import EngineRecord
+from edge_ad.sources import open_source
+from edge_ad_calibration.scoring import score_frames, score_images
+from edge_ad_calibration.selection import is_video
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_ad.engines import EngineInfo
+    from edge_ad.sources import Frame
+    from edge_ad_calibration.scoring import Outcome, ScoreJob, ScorePlan, Track
+    from edge_ad_calibration.selection import Thinning
+
+__all__ = ["engine_record", "measure_normals", "read_frame"]
+
+
+def measure_normals(
+    paths: Sequence[Path], job: ScoreJob, plan: ScorePlan, thinning: Thinning, track: Track
+) -> Iterator[Outcome]:
+    """Scores images, and of videos the frames that thinning leaves; images come first.
+
+    Raises:
+        EdgeAdError: as ``score_images`` and ``score_frames``; :class:`InputError` also where a video's frame rate is
+            needed and unknown.
+    """
+    images = [path for path in paths if not is_video(path)]
+    videos = [path for path in paths if is_video(path)]
+    if images:
+        yield from score_images(images, job, plan, track)
+    if videos:
+        yield from score_frames(_frames(videos, thinning), job)
+
+
+def read_frame(name: str) -> NDArray[np.uint8]:
+    """The picture of an image file, or of a video's frame such as ``clip.avi#12``.
+
+    Raises:
+        FrameError: it cannot be read any more.
+    """
+    file, _, index = name.rpartition("#")
+    if index.isdecimal() and is_video(Path(file)):
+        with closing(open_source(Path(file))) as source:
+            frame = next(frame for frame in source if frame.index == int(index))
+    else:
+        frame = next(iter(open_source(Path(name))))
+    if frame.image is None:
+        raise frame.error or ValueError(f"{name} has no picture")
+    return frame.image
+
+
+def engine_record(info: EngineInfo) -> EngineRecord:
+    """What the calibration says of the engine."""
+    return EngineRecord(
+        name=info.name, version=info.version, device=info.device, precision=info.precision, threads=info.threads
+    )
+
+
+def _frames(videos: Sequence[Path], thinning: Thinning) -> Iterator[Frame]:
+    for video in videos:
+        with closing(open_source(video)) as source:
+            step = thinning.step(str(video), source.fps)
+            yield from (frame for frame in source if frame.index % step == 0 or frame.image is None)

@@ -1,0 +1,137 @@
+"""Scores that were measured before, in one SQLite file, so that an interrupted run goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_ad.bundle.records import FrameSize
+from edge_ad.errors import OutputError
+from edge_ad.files import output_error
+from edge_ad.verdict import FrameStatistics
+from edge_ad_calibration.scoring.job import Outcome, ScoredImage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["FILE", "ScoreCache", "default_folder"]
+
+FILE = "scores-1.sqlite"
+"""The number is the format's: another one is another file."""
+
+_WRITE_EVERY_S = 1.0
+_MOST_UNWRITTEN = 500
+_WAIT_FOR_OTHERS_S = 60.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS scores (
+    identity BLOB NOT NULL, file BLOB NOT NULL, record BLOB NOT NULL, PRIMARY KEY (identity, file)
+) WITHOUT ROWID
+"""
+_FIND = "SELECT record FROM scores WHERE identity = ? AND file = ?"
+_ADD = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?)"
+
+
+class _Record(msgspec.Struct, frozen=True, array_like=True):
+    """One row, as MessagePack: its doubles come back bit for bit. SQLite's own make 0.0 of -0.0."""
+
+    pixel_sha256: bytes
+    size: FrameSize
+    score: float
+    peak: float | None
+    statistics: FrameStatistics
+
+
+def default_folder() -> Path:
+    """``$XDG_CACHE_HOME/edge-ad``, else ``~/.cache/edge-ad`` (XDG Base Directory Specification 0.8)."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The specification says that a relative path is to be ignored.
+    return (base if base.is_absolute() else Path.home() / ".cache") / "edge-ad"
+
+
+class ScoreCache:
+    """Scores by the identity of what measured them and the SHA-256 of the image file's bytes.
+
+    Images that cannot be scored are not kept, nor are maps. Rows go to disk once a second or sooner: a killed
+    process loses no more than that, and SQLite undoes a write that was torn. Several runs may share the file.
+    :meth:`find` may be called from any thread.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Opens the cache in ``folder``, which is made where it is absent.
+
+        Raises:
+            OutputError: the folder cannot be made, the file cannot be opened or is damaged.
+        """
+        self.path = folder / FILE
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(folder, error) from error
+        self._lock = Lock()
+        self._rows: list[tuple[bytes, bytes, bytes]] = []
+        self._written = time.monotonic()
+        with self._explained(), ExitStack() as failing:
+            self._database = sqlite3.connect(self.path, _WAIT_FOR_OTHERS_S, check_same_thread=False)
+            failing.callback(self._database.close)
+            with self._database:
+                self._database.execute(_SCHEMA)
+            failing.pop_all()
+
+    def find(self, identity: bytes, path: Path, file_sha256: str) -> ScoredImage | None:
+        """What is known of the file ``path`` with these bytes."""
+        with self._lock, self._explained():
+            row = self._database.execute(_FIND, (identity, bytes.fromhex(file_sha256))).fetchone()
+            record = None if row is None else msgspec.msgpack.decode(row[0], type=_Record)
+        if record is None:
+            return None
+        return ScoredImage(
+            path=path,
+            file_sha256=file_sha256,
+            pixel_sha256=record.pixel_sha256.hex(),
+            size=record.size,
+            score=record.score,
+            peak=record.peak,
+            statistics=record.statistics,
+            cached=True,
+        )
+
+    def add(self, identity: bytes, outcome: Outcome) -> None:
+        """Keeps what was measured; passes over what came from the cache, from no file, or could not be scored."""
+        if not isinstance(outcome, ScoredImage) or outcome.cached or outcome.file_sha256 is None:
+            return
+        pixels = bytes.fromhex(outcome.pixel_sha256)
+        record = _Record(pixels, outcome.size, outcome.score, outcome.peak, outcome.statistics)
+        self._rows.append((identity, bytes.fromhex(outcome.file_sha256), msgspec.msgpack.encode(record)))
+        if len(self._rows) >= _MOST_UNWRITTEN or time.monotonic() - self._written > _WRITE_EVERY_S:
+            self._write()
+
+    def close(self) -> None:
+        """Writes what is left, after an error and Ctrl-C too."""
+        try:
+            self._write()
+        finally:
+            self._database.close()
+
+    def _write(self) -> None:
+        # All rows in one short transaction: another run waits for milliseconds at most.
+        with self._lock, self._explained(), self._database:
+            self._database.executemany(_ADD, self._rows)
+        self._rows.clear()
+        self._written = time.monotonic()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
+            raise OutputError(
+                f"{self.path}: the score cache cannot be used: {error}: free some space or, where it is damaged, "
+                "delete it; --no-cache does without"
+            ) from error

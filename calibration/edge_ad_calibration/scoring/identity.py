@@ -1,0 +1,63 @@
+"""What a score depends on beside the image: where all of it is equal, the score is equal to the last bit."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import cv2
+import msgspec
+
+import edge_ad
+from edge_ad.engines.base import EngineInfo
+from edge_ad_calibration.scoring.machine import core_count, cpu_model
+
+if TYPE_CHECKING:
+    from edge_ad.bundle import Bundle, Variant
+
+__all__ = ["Identity", "identify"]
+
+# A cluster of several CPU models is common, and what it may cost, the last digits of a score, the golden frames bound.
+_OF_THE_MACHINE = {"cpu", "cores"}
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """The artefact, the geometry, and what computes them.
+
+    The engine's kernels are chosen by the ``cpu`` and split over its ``cores``, which can change the last digits.
+    ``min_area_px`` changes the peak alone.
+    """
+
+    artefact_sha256: str
+    geometry_sha256: str
+    edge_ad: str
+    opencv: str
+    engine: EngineInfo
+    cpu: str
+    cores: int
+    min_area_px: int
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes that stand for all of it."""
+        return hashlib.sha256(msgspec.json.encode(self)).digest()
+
+    def difference(self, other: Identity) -> str | None:
+        """What sets the two apart, in words; ``None`` where they differ by the machine at most."""
+        mine, theirs = msgspec.to_builtins(self), msgspec.to_builtins(other)
+        unlike = [name for name in mine if name not in _OF_THE_MACHINE and mine[name] != theirs[name]]
+        return "; ".join(f"{name}: expected {mine[name]}, found {theirs[name]}" for name in unlike) or None
+
+
+def identify(bundle: Bundle, variant: Variant, engine: EngineInfo, *, min_area_px: int) -> Identity:
+    """The identity of an opened variant on this machine."""
+    return Identity(
+        artefact_sha256=bundle.artefact_sha256(variant),
+        geometry_sha256=bundle.geometry_sha256,
+        edge_ad=str(edge_ad.__version__),
+        opencv=cv2.__version__,
+        engine=engine,
+        cpu=cpu_model(),
+        cores=core_count(),
+        min_area_px=min_area_px,
+    )

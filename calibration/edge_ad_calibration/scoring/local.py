@@ -1,0 +1,74 @@
+"""Scoring in this process: threads read and decode ahead, the engine runs in the thread that asks."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edge_ad_calibration.scoring.ahead import in_order
+from edge_ad_calibration.scoring.cache import ScoreCache
+from edge_ad_calibration.scoring.machine import core_count
+from edge_ad_calibration.scoring.measure import LoadedImage, Want, load, measure, take
+from edge_ad_calibration.scoring.opened import open_job
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from edge_ad.scoring import Scorer
+    from edge_ad.sources import Frame
+    from edge_ad_calibration.scoring.job import Outcome, ScoreJob, ScorePlan
+    from edge_ad_calibration.scoring.measure import Find
+
+__all__ = ["score_here", "score_stream", "score_with"]
+
+# Images that wait, beside those that a thread is busy with: enough to bridge a slow file, few enough to hold.
+_WAITING = 2
+_SCORES = Want()
+
+
+def score_here(images: Iterable[Path], job: ScoreJob, plan: ScorePlan) -> Generator[Outcome]:
+    """As :func:`~edge_ad_calibration.scoring.service.score_images`, in this process."""
+    want = Want(map=job.maps, min_area_px=job.min_area_px)
+    with ExitStack() as stack:
+        opened = stack.enter_context(closing(open_job(job)))
+        if plan.cache is None:
+            yield from score_with(opened.scorer, images, want, workers=plan.workers)
+            return
+        cache = stack.enter_context(closing(ScoreCache(plan.cache)))
+        key = opened.identity.digest
+        find = None if job.maps else partial(cache.find, key)
+        for outcome in score_with(opened.scorer, images, want, workers=plan.workers, find=find):
+            cache.add(key, outcome)
+            yield outcome
+
+
+def score_stream(frames: Iterable[Frame], job: ScoreJob) -> Generator[Outcome]:
+    """As :func:`~edge_ad_calibration.scoring.service.score_frames`."""
+    want = Want(map=job.maps, min_area_px=job.min_area_px)
+    with closing(open_job(job)) as opened:
+        for frame in frames:
+            item = take(frame)
+            yield measure(item, opened.scorer, want) if isinstance(item, LoadedImage) else item
+
+
+def score_with(
+    scorer: Scorer,
+    images: Iterable[Path],
+    want: Want = _SCORES,
+    *,
+    workers: int | None = None,
+    find: Find | None = None,
+) -> Generator[Outcome]:
+    """Scores images with an engine that is open already. ``find`` is asked before an image is decoded."""
+    threads = workers or max(2, core_count())
+    with ThreadPoolExecutor(threads, "edge-ad reads") as pool:
+
+        def submit(path: Path) -> Future[LoadedImage | Outcome]:
+            return pool.submit(load, path, find)
+
+        for item in in_order(images, submit, ahead=threads + _WAITING):
+            yield measure(item, scorer, want) if isinstance(item, LoadedImage) else item

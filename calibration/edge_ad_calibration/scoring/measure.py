@@ -1,0 +1,107 @@
+"""One image: from its file to its pixels, and from its pixels to its score."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_ad.bundle.records import FrameSize
+from edge_ad.drift import frame_statistics
+from edge_ad.errors import FrameError
+from edge_ad.geometry.mapping import area_peak
+from edge_ad.sources.images import decode_image, read_file
+from edge_ad_calibration.scoring.job import Outcome, ScoredImage, UnscoredImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from edge_ad.scoring import Scorer
+    from edge_ad.sources import Frame
+
+    Find = Callable[[Path, str], ScoredImage | None]
+
+__all__ = ["LoadedImage", "Want", "load", "look_up", "measure", "take"]
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What is asked for beside the score; see ``ScoreJob``."""
+
+    map: bool = False
+    min_area_px: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedImage:
+    """An image that waits for the engine. ``pixels``: uint8 ``(H, W, 3)`` BGR or ``(H, W)`` gray."""
+
+    path: Path
+    file_sha256: str | None
+    pixel_sha256: str
+    pixels: NDArray[np.uint8]
+
+
+def load(path: Path, find: Find | None = None) -> LoadedImage | Outcome:
+    """Reads and decodes a file, unless ``find`` knows the score of such bytes. Made for threads."""
+    try:
+        data = read_file(path)
+        file_sha256 = hashlib.sha256(data).hexdigest()
+        if find is not None and (found := find(path, file_sha256)):
+            return found
+        pixels = decode_image(path, data)
+    except FrameError as error:
+        return UnscoredImage(path=path, error=str(error))
+    return LoadedImage(path, file_sha256, _hash_pixels(pixels), pixels)
+
+
+def take(frame: Frame) -> LoadedImage | UnscoredImage:
+    """A frame of a source, as :func:`load` gives an image."""
+    path = Path(frame.source)
+    if frame.image is None:
+        return UnscoredImage(path=path, error=str(frame.error))
+    return LoadedImage(path, None, _hash_pixels(frame.image), frame.image)
+
+
+def look_up(path: Path, find: Find) -> Path | ScoredImage:
+    """What ``find`` knows of the file's bytes, else the path; also where it cannot be read: scoring it says why."""
+    try:
+        return find(path, hashlib.sha256(read_file(path)).hexdigest()) or path
+    except FrameError:
+        return path
+
+
+def measure(image: LoadedImage, scorer: Scorer, want: Want) -> Outcome:
+    """Scores one image. Raises :class:`EngineError` where the engine fails; the image's own faults are an outcome."""
+    try:
+        measured = scorer.measure(image.pixels)
+    except FrameError as error:
+        return UnscoredImage(path=image.path, error=f"{image.path}: {error}")
+    height, width = image.pixels.shape[:2]
+    return ScoredImage(
+        path=image.path,
+        file_sha256=image.file_sha256,
+        pixel_sha256=image.pixel_sha256,
+        size=FrameSize(width=width, height=height),
+        score=measured.score,
+        peak=None if measured.map is None else _peak(measured.map, image.pixels, scorer, want.min_area_px),
+        statistics=frame_statistics(scorer.canvas),
+        map=measured.map.copy() if want.map and measured.map is not None else None,
+    )
+
+
+def _peak(heat: NDArray[np.float32], pixels: NDArray[np.uint8], scorer: Scorer, min_area_px: int) -> float:
+    if min_area_px == 0:
+        return float(heat.max())
+    return area_peak(heat, scorer.preprocessor.layout(pixels), min_area_px)
+
+
+def _hash_pixels(pixels: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()

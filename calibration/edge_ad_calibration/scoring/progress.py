@@ -1,0 +1,39 @@
+"""How far a batch is: count, rate and time left, on stderr, where somebody can watch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from edge_ad_calibration.scoring.job import Track, untracked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["progress"]
+
+
+def progress(label: str) -> Track:
+    """A progress bar where stderr is a terminal; nothing elsewhere, so that logs and pipes stay clean."""
+
+    @contextmanager
+    def track(total: int) -> Iterator[Callable[[int], object]]:
+        start, done = time.monotonic(), 0
+
+        def rate(_: object) -> str:
+            return f"{done / max(time.monotonic() - start, 1e-9):.1f} images/s"
+
+        with click.progressbar(length=total, label=label, file=sys.stderr, show_pos=True, item_show_func=rate) as bar:
+
+            def advance(count: int) -> None:
+                nonlocal done
+                done += count
+                bar.update(count)
+
+            yield advance
+
+    return track if sys.stderr.isatty() else untracked

@@ -1,0 +1,135 @@
+"""What a frame becomes as a sample of a clip."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.errors import FrameError
+from edge_ad.verdict import Reason
+
+if TYPE_CHECKING:
+    from edge_ad.bundle.clip import Clip
+    from edge_ad.geometry import Preprocessor
+
+__all__ = ["Sampler", "make_sampler"]
+
+
+class Sampler(Protocol):
+    """Writes samples. ``earlier``: how many frames before its own a sample needs to see. ``canvas``: the last frame's
+    picture, uint8 ``[h, w, c]``; ``None`` where the sample is the picture."""
+
+    earlier: int
+    canvas: NDArray[np.uint8] | None
+
+    def write(self, frame: NDArray[Any], out: NDArray[Any]) -> bool:
+        """Writes the frame's sample into ``out``; ``False`` where an earlier frame that it takes is not there.
+
+        Raises :class:`~edge_ad.errors.FrameError`; the frame then counts as missing.
+        """
+        ...
+
+    def miss(self) -> None:
+        """A frame did not come."""
+        ...
+
+    def clear(self) -> None:
+        """What came before belongs to another scene."""
+        ...
+
+
+class FrameSampler:
+    """The frame itself, resized once, straight into its place."""
+
+    earlier = 0
+    canvas = None
+
+    def __init__(self, preprocessor: Preprocessor) -> None:
+        self._preprocessor = preprocessor
+
+    def write(self, frame: NDArray[Any], out: NDArray[Any]) -> bool:
+        for _ in self._preprocessor.tiles(frame, out):
+            pass
+        return True
+
+    def miss(self) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
+
+
+class FlowSampler:
+    """Dense inverse search flow (Kroeger et al. 2016, OpenCV's DIS, preset ``fast``) from the frame ``stride`` earlier.
+
+    Flow is taken between pictures of the model's input size, gray, and given in its pixels.
+    """
+
+    def __init__(self, preprocessor: Preprocessor, stride: int) -> None:
+        size = preprocessor.model_input
+        self.earlier = stride
+        self._preprocessor = preprocessor
+        self.canvas = np.zeros((size.height, size.width, size.channels), np.uint8)
+        self._past: deque[NDArray[np.uint8] | None] = deque(maxlen=stride)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+
+    def write(self, frame: NDArray[Any], out: NDArray[Any]) -> bool:
+        for _ in self._preprocessor.tiles(frame, self.canvas):
+            pass
+        gray = self._gray()
+        past = self._past[0] if len(self._past) == self.earlier else None
+        if past is not None:
+            out.fill(0)  # DIS takes what stands there for a first guess
+            self._flow.calc(past, gray, out)
+        self._past.append(gray)
+        return past is not None
+
+    def miss(self) -> None:
+        self._past.append(None)
+
+    def clear(self) -> None:
+        self._past.clear()
+
+    def _gray(self) -> NDArray[np.uint8]:
+        if self.canvas.shape[2] == 1:
+            return self.canvas[:, :, 0].copy()
+        return np.asarray(cv2.cvtColor(self.canvas, cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+class VectorSampler:
+    """Vectors that the caller hands in: from another sensor, or from an extractor of his own."""
+
+    earlier = 0
+    canvas = None
+
+    def __init__(self, size: int) -> None:
+        self._shape = (size,)
+
+    def write(self, frame: NDArray[Any], out: NDArray[Any]) -> bool:
+        if frame.shape != self._shape or frame.dtype.kind != "f":
+            raise FrameError(
+                Reason.WRONG_SHAPE.value,
+                f"expected a vector of {self._shape[0]} floating-point features, found {frame.dtype} "
+                f"{list(frame.shape)}",
+            )
+        if not np.isfinite(frame).all():
+            raise FrameError(Reason.NOT_FINITE.value, "the features hold values that are no finite numbers")
+        np.copyto(out, frame)
+        return True
+
+    def miss(self) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
+
+
+def make_sampler(preprocessor: Preprocessor, clip: Clip) -> Sampler:
+    """What the clip's ``input`` asks for."""
+    if clip.input == "flow":
+        return FlowSampler(preprocessor, clip.stride)
+    return FrameSampler(preprocessor) if clip.input == "frame" else VectorSampler(preprocessor.model_input.width)

@@ -1,0 +1,21 @@
+"""Does the calibration still hold? A running test on the device, with a stated rate of false alarms."""
+
+from edge_ad.drift.keep import KeepLimits, KeepSink
+from edge_ad.drift.kept import CONFIRMED, KeptFrame, read_kept
+from edge_ad.drift.monitor import DriftMonitor
+from edge_ad.drift.settings import DriftSettings
+from edge_ad.drift.statistics import frame_reference, frame_statistics
+from edge_ad.drift.watch import DriftWatch
+
+__all__ = [
+    "CONFIRMED",
+    "DriftMonitor",
+    "DriftSettings",
+    "DriftWatch",
+    "KeepLimits",
+    "KeepSink",
+    "KeptFrame",
+    "frame_reference",
+    "frame_statistics",
+    "read_kept",
+]

@@ -1,0 +1,67 @@
+"""The watch's memory on disk, so that a restart forgets nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from edge_ad.bundle.seal import UNSEALED, broken_seal, sealed_json
+from edge_ad.drift.monitor import Memory
+from edge_ad.errors import InputError
+from edge_ad.files import atomic_write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MemoryFile", "SavedWatch"]
+
+FORMAT: Final = "edge-ad-drift/1"
+
+
+class SavedWatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file. ``watched``: what it is about; ``rejects``: how many of the frames were rejected."""
+
+    format: Literal["edge-ad-drift/1"]
+    seal: str
+    watched: str
+    rejects: int
+    memory: Memory
+
+
+class MemoryFile:
+    """One JSON file, replaced in one step.
+
+    Args:
+        path: it need not exist yet.
+        watched: identifies what the memory is about; a file about something else is not read.
+    """
+
+    def __init__(self, path: Path, watched: str) -> None:
+        self.path = path
+        self._watched = watched
+
+    def load(self) -> SavedWatch | None:
+        """What was saved; ``None`` where there is no file, or one of another calibration or other settings.
+
+        Raises:
+            InputError: the file is damaged or something else.
+        """
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from error
+        try:
+            record = msgspec.json.decode(data, type=SavedWatch)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.path} is no state of a drift watch ({error}): delete it to start anew") from error
+        if problem := broken_seal(data, record.seal):
+            raise InputError(f"{self.path} is damaged: {problem}: delete it to start anew")
+        return record if record.watched == self._watched else None
+
+    def save(self, memory: Memory, rejects: int) -> None:
+        """Raises ``OutputError`` when it cannot be written; what was there is untouched then."""
+        record = SavedWatch(format=FORMAT, seal=UNSEALED, watched=self._watched, rejects=rejects, memory=memory)
+        atomic_write(self.path, sealed_json(record))

@@ -1,0 +1,109 @@
+"""The running test beside a detector: verdicts in, verdicts with the state of drift out."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_ad.drift.channel import LEVELS, ODDS
+from edge_ad.drift.channels import STATISTICS, channels
+from edge_ad.drift.memory_file import MemoryFile
+from edge_ad.drift.monitor import DriftMonitor
+from edge_ad.drift.settings import DriftSettings
+from edge_ad.drift.statistics import frame_statistics
+from edge_ad.errors import InputError
+from edge_ad.verdict import Drift, FrameStatistics, State, Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_ad.detector import Detector
+
+__all__ = ["DriftWatch"]
+
+# What a power cut may cost; a write a minute wears out no flash.
+_SAVE_EVERY_S = 60.0
+
+
+class DriftWatch:
+    """Watches the frames that a calibrated detector inspects. Not thread-safe.
+
+    Frames without a score say nothing about drift and are not counted.
+
+    Args:
+        detector: whose calibration is held against its stream.
+        settings: what is promised about false alarms.
+        state_file: where the past is kept over restarts: read now, replaced at least once a minute, with each
+            change of state and when closed. A file about another calibration, artefact or setting is not
+            continued, but replaced: a new calibration begins a new watch.
+
+    Raises:
+        InputError: the detector is not calibrated, or the state file is damaged.
+    """
+
+    def __init__(
+        self, detector: Detector, settings: DriftSettings | None = None, state_file: Path | None = None
+    ) -> None:
+        if detector.calibration is None:
+            raise InputError("drift is watched against a calibration, and this bundle has none: run edge-ad calibrate")
+        settings = settings or DriftSettings()
+        self._detector = detector
+        self._has_statistics = detector.calibration.frame_reference is not None
+        self.monitor = DriftMonitor(channels(detector.calibration, settings), settings.run_length)
+        self._rejects = 0
+        self._file = MemoryFile(state_file, _watched(detector, settings)) if state_file is not None else None
+        self._saved_s = time.monotonic()
+        if self._file is not None and (saved := self._file.load()):
+            self.monitor.resume(saved.memory)
+            self._rejects = saved.rejects
+
+    def observe(self, verdict: Verdict) -> Verdict:
+        """The verdict with its ``drift``, to be called right after the detector has inspected the frame.
+
+        Raises:
+            OutputError: the state file cannot be written.
+        """
+        if verdict.score is None:
+            return msgspec.structs.replace(verdict, drift=self.drift())
+        statistics, values = None, [verdict.score]
+        if self._has_statistics:
+            statistics = frame_statistics(self._detector.scorer.canvas)
+            values += [getattr(statistics, name) for name in STATISTICS]
+        before = self.monitor.state
+        self._rejects += verdict.state is State.REJECT
+        state = self.monitor.observe(values)
+        if self._file is not None and (state is not before or time.monotonic() - self._saved_s > _SAVE_EVERY_S):
+            self._save()
+        return msgspec.structs.replace(verdict, drift=self.drift(statistics))
+
+    def drift(self, statistics: FrameStatistics | None = None) -> Drift:
+        """The state as it is now."""
+        monitor = self.monitor
+        return Drift(
+            state=monitor.state,
+            evidence=monitor.evidence,
+            causes=monitor.causes,
+            since=monitor.since,
+            frames=monitor.frames,
+            rejects=self._rejects,
+            statistics=statistics,
+        )
+
+    def close(self) -> None:
+        """Writes the state file for the last time. Raises ``OutputError`` when that cannot be done."""
+        self._save()
+
+    def _save(self) -> None:
+        self._saved_s = time.monotonic()
+        if self._file is not None:
+            self._file.save(self.monitor.memory, self._rejects)
+
+
+def _watched(detector: Detector, settings: DriftSettings) -> str:
+    """SHA-256 over everything that gives the numbers of the memory their meaning."""
+    artefact = detector.bundle.artefact_sha256(detector.variant)
+    meaning = (artefact, detector.calibration, settings.run_length, settings.defect_rate, LEVELS, ODDS)
+    return hashlib.sha256(msgspec.json.encode(meaning)).hexdigest()

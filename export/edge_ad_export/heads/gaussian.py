@@ -1,0 +1,97 @@
+"""The head of a Gaussian embedding model: the Mahalanobis distance of every place (PaDiM, Defard et al. 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from edge_ad_export.heads.base import Built, Read, Scored
+from edge_ad_export.heads.data import Gaussians, read_gaussians
+from edge_ad_export.heads.features import FeatureStack
+from edge_ad_export.heads.fitting import GaussianFit
+from edge_ad_export.heads.tail import MapTail
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+
+    from edge_ad_export.heads.builder import GraphBuilder
+    from edge_ad_export.heads.request import HeadRequest
+
+__all__ = ["GaussianHead"]
+
+# The blur of PaDiM and its followers, in pixels of the model's input.
+_BLUR_PX = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianHead:
+    """``sqrt((x - mean)' precision (x - mean))`` at every place.
+
+    The graph takes the whitened form ``|L' (x - mean)|`` with ``L L' = precision``: half the work of the quadratic
+    form, and never the root of a negative number.
+    """
+
+    OPTIONS: ClassVar = frozenset(
+        {"feature_output", "head_data", "feature_pool", "feature_resize", "blur", "map_score", "fit", "fit_channels"}
+        | {"fit_shared"}
+    )
+
+    features: FeatureStack
+    data: Gaussians
+    tail: MapTail
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        return self.features.taps
+
+    @property
+    def roles(self) -> tuple[Literal["score", "map"], ...]:
+        return ("score",) if self.features.is_vector else ("score", "map")
+
+    @classmethod
+    def make(cls, request: HeadRequest) -> GaussianHead | GaussianFit:
+        """Raises :class:`InputError` or :class:`ModelError` where features and data do not fit."""
+        features = request.features("nearest")
+        tail = request.tail(features.rows, features.columns, blur_px=0.0 if features.is_vector else _BLUR_PX)
+        path = request.head_data()
+        if path is None:
+            return request.fitting(GaussianFit(features, lambda data: cls(features, data, tail), request.fit_options()))
+        return cls(features, read_gaussians(path, features), tail)
+
+    def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
+        features, data = self.features, self.data
+        places, count = features.rows * features.columns, data.mean.shape[1]
+        stacked = graph.reshape(features.build(graph, read.values), features.channels, places)
+        if data.channels is not None:
+            stacked = graph.op("Gather", stacked, graph.constant("channels", data.channels), axis=0)
+        deviation = graph.op("Sub", stacked, graph.constant("mean", data.mean.T.astype(np.float32)))
+        factor = np.linalg.cholesky(data.precision).astype(np.float32)
+        # Row vectors times matrices: both engines run it twice as fast as matrices times column vectors.
+        rows = graph.op("Transpose", deviation, perm=[1, 0])
+        if len(factor) == 1:
+            white = graph.op("MatMul", rows, graph.constant("whitening", factor[0]))
+        else:
+            white = graph.op("MatMul", graph.reshape(rows, places, 1, count), graph.constant("whitening", factor))
+        squared = graph.reduce("ReduceSum", graph.square(graph.reshape(white, places, count)), [1])
+        heat = graph.op("Sqrt", graph.reshape(squared, 1, 1, features.rows, features.columns))
+        if features.is_vector:
+            return Built(heat, None)
+        return self.tail.build(graph, heat)
+
+    def reference(self, read: Read[NDArray[Any]]) -> Scored:
+        features, data = self.features, self.data
+        stacked = features.reference(read.values)
+        if data.channels is not None:
+            stacked = stacked[data.channels]
+        deviation = stacked.reshape(len(stacked), -1).T - data.mean
+        if len(data.precision) == 1:
+            squared = np.einsum("nc,cd,nd->n", deviation, data.precision[0], deviation, optimize=True)
+        else:
+            squared = np.einsum("nc,ncd,nd->n", deviation, data.precision, deviation, optimize=True)
+        heat = np.sqrt(squared).reshape(features.rows, features.columns)
+        if features.is_vector:
+            return Scored(float(heat[0, 0]), None)
+        return self.tail.reference(heat)

@@ -1,0 +1,88 @@
+"""Imports what anomalib 0.7 writes, as ONNX and as OpenVINO IR: no preprocessing is in the graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edge_ad.errors import ModelError
+from edge_ad_export.imported import ImportedModel, ImportOptions, Size
+from edge_ad_export.importers.albumentations import Preprocessing, from_metadata, from_model_info
+from edge_ad_export.importers.crop import Crop, crop_input, pad_map
+from edge_ad_export.importers.family import find_family
+from edge_ad_export.importers.inputs import only_input, resolve_input
+from edge_ad_export.importers.outputs import anomalib_outputs, static_outputs
+from edge_ad_export.importers.refusal import refuse_options
+
+if TYPE_CHECKING:
+    from edge_ad_export.imported import InputSpec
+    from edge_ad_export.importers.model_file import ModelFile
+
+__all__ = ["Anomalib0Importer"]
+
+_APPLICABLE = {"score_output", "map_output"}
+_REASON = "what lies beside an anomalib 0.7 export says it"
+
+
+class Anomalib0Importer:
+    """Input ``input``, ``[1, 3, H, W]``; outputs are raw, the first is named ``output``.
+
+    Resize, centre crop and normalisation are described beside the graph: as an albumentations pipeline in
+    ``metadata.json``, or in an IR's ``rt_info/model_info``. The crop goes into the graph, mean and standard deviation
+    into the front, the resampling kernel to the geometry.
+    """
+
+    def recognises(self, file: ModelFile) -> bool:
+        if "output" not in {value.name for value in file.onnx.graph.outputs}:
+            return False
+        return (file.metadata is not None and b'"transform"' in file.metadata) or "mean_values" in file.model_info
+
+    def load(self, file: ModelFile, options: ImportOptions) -> ImportedModel:
+        refuse_options(options, _APPLICABLE, _REASON)
+        found = _preprocessing(file)
+        said = ImportOptions(color=found.color, layout="nchw", scale=found.scale, mean=found.mean, std=found.std)
+        spec = resolve_input(only_input(file), said).spec
+        shape = spec.shape(spec.batch)
+        outputs = anomalib_outputs(file, options, shape)
+        imported = ImportedModel(
+            model=file.onnx,
+            input=spec,
+            score=outputs.score,
+            map=outputs.map,
+            family=find_family(file.onnx),
+            importer="anomalib0",
+            provenance=found.statistics,
+            kernel=found.kernel,
+        )
+        return imported if found.resize in (None, spec.size) else _cropped(imported, _crop(file, found.resize, spec))
+
+
+def _preprocessing(file: ModelFile) -> Preprocessing:
+    """Raises :class:`ModelError` where nothing beside the graph says what the pixels go through."""
+    if file.metadata is not None and b'"transform"' in file.metadata:
+        return from_metadata(file.metadata, file.path)
+    if "mean_values" in file.model_info:
+        return from_model_info(file.model_info, file.path)
+    raise ModelError(
+        f"an anomalib 0.7 export has its preprocessing in metadata.json, which is not beside {file.path}: copy it "
+        "there, or say --importer onnx with --mean, --std and --scale"
+    )
+
+
+def _crop(file: ModelFile, resize: Size | None, spec: InputSpec) -> Crop:
+    if resize is None or resize.width < spec.size.width or resize.height < spec.size.height:
+        raise ModelError(
+            f"{file.path} takes {spec.size} pixels, but what lies beside it describes pictures of {resize}: they do "
+            "not belong together; copy both again"
+        )
+    return Crop.centred(resize, spec.size)
+
+
+def _cropped(imported: ImportedModel, crop: Crop) -> ImportedModel:
+    """Takes the whole picture, and gives a map of the whole picture."""
+    model, heat = crop_input(imported.model, crop), imported.map
+    size = None if heat is None else static_outputs(imported.model, imported.input.shape(imported.input.batch))[heat]
+    if heat is not None and size is not None:
+        model, heat = pad_map(model, heat, crop, size), f"{heat}_padded"
+    spec = replace(imported.input, size=Size(crop.width, crop.height))
+    return replace(imported, model=model, map=heat, input=spec)

@@ -1,0 +1,142 @@
+"""A centre crop between the picture and the model: its place in the graph, and the map that shows only what it left.
+
+The runtime lays a map over the whole picture. A map of the crop alone would be stretched over it, with every region
+in the wrong place: it is padded to the whole picture with its smallest value, so that nothing is found where the
+model does not look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from edge_ad_export.passes import SelectOutputsPass, SimplifyPass, StaticShapePass
+from edge_ad_export.passes.constants import add_constant, read_array
+from edge_ad_export.passes.static_shape import static_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_ad_export.imported import Size
+
+__all__ = ["Crop", "crop_input", "find_crop", "pad_map"]
+
+# What may stand between the picture and a crop, or behind it, and moves no pixel to another place.
+_POINTWISE = {"Add", "Cast", "Div", "Identity", "Mul", "Reshape", "Resize", "Sub"}
+_ROWS, _COLUMNS = 2, 3
+_PAD_OPSET = 11
+
+
+@dataclass(frozen=True)
+class Crop:
+    """``[top:bottom, left:right]`` of a picture of ``height`` x ``width``."""
+
+    height: int
+    width: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @classmethod
+    def centred(cls, whole: Size, part: Size) -> Crop:
+        """The middle of the picture; of an odd remainder the larger half goes to the bottom and the right."""
+        top, left = (whole.height - part.height) // 2, (whole.width - part.width) // 2
+        return cls(whole.height, whole.width, top, top + part.height, left, left + part.width)
+
+
+def find_crop(model: ir.Model, shape: Sequence[int]) -> Crop | None:
+    """The crop that an NCHW graph begins with, ``None`` without one."""
+    copy = model.clone()
+    for step in (SelectOutputsPass([str(copy.graph.outputs[0].name)]), StaticShapePass(shape), SimplifyPass()):
+        step(copy)
+    value = copy.graph.inputs[0]
+    crop = None
+    while (node := _only_user(value)) is not None:
+        if node.op_type == "Slice":
+            crop = _cut(crop, value, node)
+            if crop is None:
+                return None
+        elif node.op_type not in _POINTWISE or (crop is not None and node.op_type in ("Resize", "Reshape")):
+            break
+        value = node.outputs[0]
+    return crop
+
+
+def _only_user(value: ir.Value) -> ir.Node | None:
+    uses = list(value.uses())
+    return uses[0].node if len(uses) == 1 else None
+
+
+def _cut(crop: Crop | None, value: ir.Value, node: ir.Node) -> Crop | None:
+    """The crop with one more slice; ``None`` for a slice that is no crop."""
+    shape = static_shape(value)
+    starts, ends, axes = (read_array(i) for i in [*node.inputs[1:4], None, None][:3])
+    if shape is None or len(shape) != 4 or starts is None or ends is None or axes is None or starts.size != 1:
+        return None
+    axis = int(axes.reshape(())) % 4
+    start, end, _ = slice(int(starts.reshape(())), int(ends.reshape(()))).indices(shape[axis])
+    crop = crop or Crop(shape[_ROWS], shape[_COLUMNS], 0, shape[_ROWS], 0, shape[_COLUMNS])
+    if axis == _ROWS:
+        return Crop(crop.height, crop.width, crop.top + start, crop.top + end, crop.left, crop.right)
+    if axis == _COLUMNS:
+        return Crop(crop.height, crop.width, crop.top, crop.bottom, crop.left + start, crop.left + end)
+    return None
+
+
+def crop_input(model: ir.Model, crop: Crop) -> ir.Model:
+    """A copy of an NCHW graph that takes the whole picture and crops it first."""
+    cropped = model.clone()
+    graph = cropped.graph
+    old = graph.inputs[0]
+    name = str(old.name)
+    old.name = f"{name}_cropped"
+    dims = list(old.shape or ())
+    whole = ir.val(name, old.dtype, ir.Shape([*dims[:2], crop.height, crop.width]))
+    starts, ends, axes = (
+        add_constant(graph, f"crop_{what}", np.array(numbers))
+        for what, numbers in (
+            ("start", [crop.top, crop.left]),
+            ("end", [crop.bottom, crop.right]),
+            ("axes", [_ROWS, _COLUMNS]),
+        )
+    )
+    node = ir.node("Slice", [whole, starts, ends, axes])
+    node.outputs[0].type, node.outputs[0].shape = old.type, old.shape
+    old.replace_all_uses_with(node.outputs[0])
+    graph.inputs[0] = whole
+    graph.insert_before(graph[0], node)
+    return cropped
+
+
+def pad_map(model: ir.Model, name: str, crop: Crop, shape: Sequence[int]) -> ir.Model:
+    """A copy of the graph whose output ``name``, a map of the crop of ``shape``, becomes ``<name>_padded``.
+
+    The margins are rounded to whole cells of the map.
+    """
+    padded = model.clone()
+    graph = padded.graph
+    if graph.opset_imports.get("", 0) < _PAD_OPSET:
+        raise AssertionError("every exporter that crops writes opset 11 or later")
+    heat = ir.convenience.create_value_mapping(graph)[name]
+    rows = shape[-2] / (crop.bottom - crop.top)
+    columns = shape[-1] / (crop.right - crop.left)
+    margins = (
+        crop.top * rows,
+        crop.left * columns,
+        (crop.height - crop.bottom) * rows,
+        (crop.width - crop.right) * columns,
+    )
+    top, left, bottom, right = (round(margin) for margin in margins)
+    outer = [0] * (len(shape) - 2)
+    pads = add_constant(graph, "crop_margins", np.array([*outer, top, left, *outer, bottom, right]))
+    smallest = ir.node("ReduceMin", [heat], {"keepdims": 0})
+    smallest.outputs[0].type = heat.type
+    node = ir.node("Pad", [heat, pads, smallest.outputs[0]], {"mode": "constant"}, outputs=[ir.val(f"{name}_padded")])
+    node.outputs[0].type = heat.type
+    graph.extend([smallest, node])
+    graph.outputs.append(node.outputs[0])
+    return padded

@@ -1,0 +1,56 @@
+"""Runs a converter in a process of its own: one that runs out of memory or crashes takes nothing along."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import signal
+import subprocess
+import sys
+
+from edge_ad.errors import ModelError
+
+__all__ = ["run_isolated"]
+
+
+def run_isolated(step: str, function: str, **arguments: object) -> None:
+    """Calls ``package.module:function`` with keyword arguments that JSON can carry, in a child process.
+
+    ``step`` completes "... failed" for the user.
+
+    Raises:
+        ModelError: the function raised, or the process died.
+    """
+    command = [sys.executable, "-m", __name__, function, json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        why = "most likely out of memory" if name == "SIGKILL" else "a crash inside the converter"
+        raise ModelError(f"{step} died of {name} ({why}): nothing was written")
+    if done.returncode:
+        lines = (done.stdout.strip() or done.stderr.strip()).splitlines() or [f"exit code {done.returncode}"]
+        raise ModelError(f"{step} failed: {lines[-1]}")
+
+
+def _main() -> int:
+    """In the child: standard output is for the one line that says what went wrong."""
+    function, arguments = sys.argv[1:]
+    module, _, name = function.partition(":")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            getattr(importlib.import_module(module), name)(**json.loads(arguments))
+    except Exception as error:  # noqa: BLE001 - whatever a converter raises is told in one line
+        print(_one_line(error))  # noqa: T201
+        return 1
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines)
+    return f"{type(error).__name__}: {text}" if len(text) < 400 else f"{type(error).__name__}: {text[:400]} ..."
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -1,0 +1,88 @@
+"""Reads ONNX files and the files beside them, their faults named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common_passes
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from edge_ad.errors import ModelError
+
+__all__ = ["external_files", "load_weights", "parse_onnx"]
+
+# A protobuf message holds less than this; larger graphs cannot be written as one file.
+_PROTOBUF_LIMIT_BYTES = 2**31
+
+
+def parse_onnx(path: Path) -> ir.Model:
+    """The graph; weights kept outside of the file stay there. Raises :class:`ModelError`."""
+    try:
+        model = ir.load(path)
+    except (DecodeError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{path} is no readable ONNX file ({_first_line(error)}): it is truncated or of another kind; "
+            "copy or export it again"
+        ) from None
+    except OSError as error:
+        raise ModelError(f"the model {path} cannot be read: {error.strerror}") from None
+    # Files of old IR versions list their weights among the inputs.
+    return common_passes.RemoveInitializersFromInputsPass()(model).model
+
+
+def external_files(model: ir.Model) -> tuple[Path, ...]:
+    """The files that hold weights of the graph, in the order of their names."""
+    return tuple(sorted({_external_path(tensor) for tensor in _external_tensors(model)}))
+
+
+def load_weights(path: Path, model: ir.Model) -> ir.Model:
+    """The graph with all its weights in memory.
+
+    Raises:
+        ModelError: there is no graph, weights are missing or cut off, or there are too many of them.
+    """
+    if not model.graph.outputs or not model.graph.inputs:
+        raise ModelError(f"{path} has no inputs or no outputs: the file is truncated or no model; copy it again")
+    external = _external_tensors(model)
+    for tensor in external:
+        _check_external(path, tensor)
+    size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+    if size >= _PROTOBUF_LIMIT_BYTES:
+        raise ModelError(
+            f"{path} holds {size / 2**30:.1f} GiB of weights, an ONNX file of a bundle less than 2 GiB: "
+            "train a smaller model (fewer features or a smaller memory bank)"
+        )
+    try:
+        return ir.external_data.load_to_model(model) if external else model
+    except (ValueError, OSError) as error:  # links that lead elsewhere are refused too
+        raise ModelError(f"the weights beside {path} cannot be read: {_first_line(error)}") from None
+
+
+def _check_external(model: Path, tensor: ir.ExternalTensor) -> None:
+    path = _external_path(tensor)
+    if not path.is_file():
+        raise ModelError(
+            f"{model} keeps its weights in {path.name}, which is not beside it: copy that file into {path.parent} too"
+        )
+    expected = (tensor.offset or 0) + (tensor.length or tensor.nbytes)
+    found = path.stat().st_size
+    if found < expected:
+        raise ModelError(
+            f"the weights {path} of {model.name} are truncated: expected at least {expected} bytes, "
+            f"found {found}; copy the file again"
+        )
+
+
+def _external_tensors(model: ir.Model) -> list[ir.ExternalTensor]:
+    constants = (value.const_value for value in model.graph.initializers.values())
+    return [tensor for tensor in constants if isinstance(tensor, ir.ExternalTensor)]
+
+
+def _external_path(tensor: ir.ExternalTensor) -> Path:
+    return Path(tensor.path)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,92 @@
+"""The outputs of a graph by their shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from edge_ad.errors import ModelError
+from edge_ad_export.importers.inputs import describe
+from edge_ad_export.passes import SelectOutputsPass, SimplifyPass, StaticShapePass
+from edge_ad_export.passes.static_shape import static_shape
+
+if TYPE_CHECKING:
+    from edge_ad_export.imported import ImportOptions
+    from edge_ad_export.importers.model_file import ModelFile
+
+__all__ = ["Outputs", "anomalib_outputs", "check_named", "is_plane", "is_score", "listing", "static_outputs"]
+
+Shapes = Mapping[str, tuple[int, ...] | None]
+_FLOATS = {ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE}
+# What anomalib before 2.0 calls its first output; the others get a number.
+_FIRST = "output"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The names of the values that are score and map."""
+
+    score: str | None
+    map: str | None
+
+
+def static_outputs(model: ir.Model, shape: tuple[int, ...]) -> dict[str, tuple[int, ...] | None]:
+    """Float outputs and their shapes for an input of ``shape``, as far as they can be told."""
+    names = [str(value.name) for value in model.graph.outputs if value.dtype in _FLOATS]
+    copy = model.clone()
+    for step in (SelectOutputsPass(names), StaticShapePass(shape), SimplifyPass()):
+        step(copy)
+    return {name: static_shape(value) for name, value in zip(names, copy.graph.outputs, strict=True)}
+
+
+def is_plane(dims: tuple[int, ...]) -> bool:
+    """``[batch, 1, h, w]`` or ``[batch, h, w]``."""
+    return len(dims) in (3, 4) and set(dims[1:-2]) <= {1} and dims[-1] > 1 and dims[-2] > 1
+
+
+def is_score(dims: tuple[int, ...], batch: int) -> bool:
+    """One number an image."""
+    return prod(dims) == batch
+
+
+def anomalib_outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, ...]) -> Outputs:
+    """Which is which in an export of anomalib before 2.0: by shape, and of several maps the one named ``output``.
+
+    The score comes first in some models (DFM, FRE) and second in others (PatchCore); most have a map alone, whose
+    largest value is the score then. EfficientAD has three maps, of which the first is the combined one.
+
+    Raises:
+        ModelError: no output is a score or a map, or several are.
+    """
+    check_named(file, options)
+    if options.score_output or options.map_output:
+        return Outputs(options.score_output, options.map_output)
+    shapes = {name: dims for name, dims in static_outputs(file.onnx, shape).items() if dims is not None}
+    scores = [name for name, dims in shapes.items() if is_score(dims, shape[0])]
+    maps = [name for name, dims in shapes.items() if is_plane(dims)]
+    if _FIRST in maps:
+        maps = [_FIRST]
+    if len(scores) > 1 or len(maps) > 1 or not scores + maps:
+        raise ModelError(
+            f"{file.path} has no one score and map as anomalib's exports have: name them with --score-output and "
+            f"--map-output; {listing(file)}"
+        )
+    return Outputs(*(found[0] if found else None for found in (scores, maps)))
+
+
+def check_named(file: ModelFile, options: ImportOptions) -> None:
+    """Raises :class:`ModelError` where an option names a value that the model does not have."""
+    known = ir.convenience.create_value_mapping(file.onnx.graph)
+    for option, name in (("--score-output", options.score_output), ("--map-output", options.map_output)):
+        if name is not None and name not in known:
+            raise ModelError(f"{option} {name}: the model has no such value; {listing(file)}")
+
+
+def listing(file: ModelFile) -> str:
+    """What the model takes and gives, for a message."""
+    graph = file.onnx.graph
+    return f"inputs: {describe(graph.inputs)}; outputs: {describe(graph.outputs)}"

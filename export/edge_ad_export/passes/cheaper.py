@@ -1,0 +1,39 @@
+"""The passes that make a graph cheaper, and their order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_ad_export.passes.coreset import CoresetPass
+from edge_ad_export.passes.fold_front import FoldFrontPass
+from edge_ad_export.passes.gaussian import GaussianPass
+from edge_ad_export.passes.linear_map import LinearMapPass
+from edge_ad_export.passes.nearest import NearestPass
+from edge_ad_export.passes.neighbour_table import NeighbourTablePass
+from edge_ad_export.passes.neutral import NeutralPass
+from edge_ad_export.passes.normalized_distance import NormalizedDistancePass
+from edge_ad_export.passes.project import ProjectPass
+from edge_ad_export.passes.separable_blur import SeparableBlurPass
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edge_ad_export.shrink import Shrink
+
+__all__ = ["cheaper_passes"]
+
+
+def cheaper_passes(shrink: Shrink) -> list[ir.passes.PassBase]:
+    """For a graph that follows the contract, simplified. What changes scores comes only if it is asked for."""
+    return [
+        FoldFrontPass(),
+        NeutralPass(),
+        *([] if shrink.coreset is None else [CoresetPass(shrink.coreset)]),
+        NeighbourTablePass(),
+        NearestPass(),
+        *([] if shrink.project is None else [ProjectPass(shrink.project)]),
+        GaussianPass(shrink.energy),
+        NormalizedDistancePass(),
+        SeparableBlurPass(),
+        LinearMapPass(),
+    ]

@@ -1,0 +1,91 @@
+"""Keeps a few vectors of a memory bank that stand for all of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from edge_ad.errors import ModelError
+from edge_ad_export.passes.constants import read_array
+from edge_ad_export.passes.rising import rising_chain
+from edge_ad_export.passes.squared_distance import are_norms, match_squared_distance
+from edge_ad_export.passes.static_shape import infer_shapes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["CoresetPass", "spread_rows"]
+
+
+class CoresetPass(ir.passes.InPlacePass):
+    """Requires: static shapes, folded constants, distances as the exporter wrote them (before
+    :class:`~edge_ad_export.passes.NearestPass`).
+
+    Does: of a memory bank whose smallest distance is taken, ``count`` vectors stay: those that leave no vector far
+    from one that stays, found greedily (Sener and Savarese 2018, algorithm 1, as PatchCore thins its bank).
+
+    Ensures: size and work of the search in proportion to ``count``. Scores rise where a vector is missed.
+
+    Raises:
+        ModelError: there is no bank, or it is no larger.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        banks = [bank for bank in map(_bank, model.graph) if bank is not None]
+        if not banks:
+            raise ModelError("there is no memory bank in this model to thin: leave --coreset out")
+        for bank in banks:
+            if len(bank) <= self.count:
+                raise ModelError(f"--coreset {self.count}: the memory bank holds {len(bank)} vectors, ask for fewer")
+            _keep(model.graph, bank, spread_rows(bank, self.count))
+        infer_shapes(model)
+        return ir.passes.PassResult(model, True)
+
+
+def spread_rows(points: NDArray[np.floating], count: int) -> NDArray[np.intp]:
+    """The indices of ``count`` rows of ``(n, d)``, each the farthest from those before it.
+
+    The first is the one nearest to the mean.
+    """
+    rows = points.astype(np.float64)
+    norms = np.square(rows).sum(axis=1)
+    mean = rows.mean(axis=0)
+    chosen = [int(np.argmin(norms - 2 * rows @ mean))]
+    nearest = np.full(len(rows), np.inf)
+    for _ in range(count - 1):
+        last = rows[chosen[-1]]
+        nearest = np.minimum(nearest, norms - 2 * rows @ last + last @ last)
+        nearest[chosen[-1]] = -np.inf
+        chosen.append(int(np.argmax(nearest)))
+    return np.sort(np.array(chosen))
+
+
+def _bank(node: ir.Node) -> NDArray[np.floating] | None:
+    if node.op_type != "ReduceMin" or node.inputs[0] is None:
+        return None
+    distance = match_squared_distance(rising_chain(node.inputs[0]).start)
+    return None if distance is None else distance.right.array
+
+
+def _keep(graph: ir.Graph, bank: NDArray[np.floating], rows: NDArray[np.intp]) -> None:
+    """Every constant that is the bank, its transpose or its squared norms."""
+    for value in list(graph.initializers.values()):
+        array = read_array(value)
+        if array is None:
+            continue
+        if np.array_equal(array, bank):
+            kept = array[rows]
+        elif np.array_equal(array, bank.T):
+            kept = array[:, rows]
+        elif are_norms(array, bank):
+            kept = array.reshape(-1)[rows].reshape([len(rows) if d == len(bank) else d for d in array.shape])
+        else:
+            continue
+        value.const_value = ir.tensor(np.ascontiguousarray(kept), name=value.name)
+        value.shape = ir.Shape(kept.shape)

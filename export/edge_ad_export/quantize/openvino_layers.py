@@ -1,0 +1,68 @@
+"""Puts layers of a quantized OpenVINO graph back to float."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from edge_ad_export.backbone import find_backbone
+from edge_ad_export.quantize.openvino_ops import constant_of, openvino_ops
+from edge_ad_export.quantize.priority import in_priority
+from edge_ad_export.runtime import load_openvino
+
+__all__ = ["OpenVinoInt8"]
+
+
+class OpenVinoInt8:
+    """A :class:`~edge_ad_export.quantize.quantized.Quantized` ``openvino.Model``.
+
+    Args:
+        original: the float graph that ``quantized`` was made of; both have the same names but for what was added.
+    """
+
+    def __init__(self, original: Any, quantized: Any) -> None:
+        self._original = {node.get_friendly_name(): node for node in original.get_ops()}
+        self._quantized = quantized
+        ops = openvino_ops(original)
+        backbone = find_backbone(ops)
+        quantized_now = {node.get_friendly_name() for node in quantized.get_ops() if _is_quantized(node)}
+        self.layers = in_priority([op for op in ops if op.name in backbone & quantized_now])
+
+    def save(self, path: Path, floats: Collection[str] = ()) -> None:
+        """Writes the model and its weights, the layers ``floats`` in float."""
+        model = self._quantized.clone()
+        nodes = {node.get_friendly_name(): node for node in model.get_ops()}
+        for name in floats:
+            self._restore(nodes[name], nodes)
+        load_openvino().save_model(model, path, compress_to_fp16=False)
+
+    def _restore(self, node: Any, nodes: dict[str, Any]) -> None:
+        """A float layer reads what it reads in the original: the tensors before they were quantized."""
+        original = self._original[node.get_friendly_name()]
+        for port in original.inputs():
+            source = port.get_source_output()
+            if not _restore_constant(port, node):
+                value = nodes[source.get_node().get_friendly_name()].output(source.get_index())
+                node.input(port.get_index()).replace_source_output(value)
+        # A bias is a node of its own, which the quantizer may have corrected.
+        for port in original.output(0).get_target_inputs():
+            user = nodes.get(port.get_node().get_friendly_name())
+            if user is not None and user.get_type_name() == "Add":
+                _restore_constant(port.get_node().input(1 - port.get_index()), user)
+
+
+def _restore_constant(port: Any, node: Any) -> bool:
+    """Feeds the node with the constant of the original's ``port``, if it is one."""
+    from openvino import opset13
+
+    data = constant_of(port)
+    if data is None:
+        return False
+    node.input(port.get_index()).replace_source_output(opset13.constant(data).output(0))
+    return True
+
+
+def _is_quantized(node: Any) -> bool:
+    sources = (port.get_source_output().get_node().get_type_name() for port in node.inputs())
+    return "FakeQuantize" in sources

@@ -1,0 +1,117 @@
+"""The figures a variant is judged by, and the judgement."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from edge_ad.bundle.records import Fidelity, Trial
+from edge_ad_export.fidelity import Agreement, relative_error
+from edge_ad_export.gate import Gate, golden_tolerance
+from edge_ad_export.table import format_table
+
+REFERENCE = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+SCORES = arrays(np.float64, 6, elements=st.floats(-1e6, 1e6, width=32))
+
+
+def agreement(scores: list[float], heat: float | None = 1.0) -> Agreement:
+    return Agreement(REFERENCE, np.array(scores), heat, latency_ms=1.0)
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        pytest.param([1, 2, 3, 4, 5], 1.0, id="equal"),
+        pytest.param([10, 20, 21, 40, 99], 1.0, id="same-order"),
+        pytest.param([5, 4, 3, 2, 1], -1.0, id="reversed"),
+        pytest.param([1, 2, 2, 4, 5], 0.9747, id="a-tie"),
+        pytest.param([7, 7, 7, 7, 7], 0.0, id="all-the-same"),
+    ],
+)
+def test_spearman(scores: list[float], expected: float) -> None:
+    assert agreement(scores).spearman == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("scores", "reference", "expected"),
+    [
+        pytest.param([1.0, 2.02], [1.0, 2.0], 0.01, id="relative-to-the-reference"),
+        pytest.param([0.001, 10.0], [0.0, 10.0], 0.01, id="near-zero-relative-to-the-spread"),
+        pytest.param([-2.0, -1.0], [-2.0, -1.0], 0.0, id="negative-and-equal"),
+    ],
+)
+def test_relative_error(scores: list[float], reference: list[float], expected: float) -> None:
+    assert relative_error(np.array(scores), np.array(reference)) == pytest.approx(expected)
+
+
+@given(SCORES)
+def test_relative_error_of_equal_scores_is_zero(scores: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+    assert relative_error(scores, scores) == 0.0
+
+
+@given(SCORES, st.floats(1e-3, 1e3))
+def test_relative_error_does_not_depend_on_the_unit(
+    scores: np.ndarray[tuple[int], np.dtype[np.float64]], unit: float
+) -> None:
+    reference = np.linspace(1, 2, 6)
+
+    assert relative_error(scores * unit, reference * unit) == pytest.approx(relative_error(scores, reference))
+
+
+@pytest.mark.parametrize(
+    ("scores", "heat", "precision", "expected"),
+    [
+        pytest.param([1, 2, 3, 4, 5], 1.0, "fp32", None, id="equal"),
+        pytest.param([1, 2, 3, 4, 5.01], 1.0, "fp32", "relative score error 0.002 above 0.001", id="fp32-parity"),
+        pytest.param([1, 2, 3, 4, 5.01], 1.0, "fp16", None, id="fp16-has-no-parity-to-keep"),
+        pytest.param([2, 1, 3, 4, 5], 1.0, "int8", "rank correlation 0.8999 below 0.99", id="order"),
+        pytest.param([1, 2, 3, 4, 5], 0.98, "int8", "map correlation 0.9800 below 0.99", id="map"),
+        pytest.param([1, 2, 3, 4, 5], None, "int8", None, id="no-map"),
+        pytest.param([float("nan")] * 5, 1.0, "fp32", "relative score error nan above 0.001", id="nan"),
+    ],
+)
+def test_gate(scores: list[float], heat: float | None, precision: str, expected: str | None) -> None:
+    assert Gate().refuses(agreement(scores, heat), precision) == expected
+
+
+def test_gate_is_as_strict_as_asked() -> None:
+    assert Gate(min_spearman=0.85, min_map_correlation=0.5).refuses(agreement([2, 1, 3, 4, 5], 0.6), "int8") is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [
+        pytest.param("fp32", 0.045, id="fp32"),
+        pytest.param("fp16", 0.045, id="fp16"),
+        pytest.param("int8", 0.205, id="int8"),
+    ],
+)
+def test_golden_tolerance(precision: str, expected: float) -> None:
+    assert golden_tolerance(agreement([1, 2, 3, 4, 5]), precision) == pytest.approx(expected)
+
+
+def test_table() -> None:
+    fast = Fidelity(
+        images=5,
+        score_max_abs=0.1,
+        score_max_rel=0.02,
+        spearman=0.995,
+        map_correlation_min=None,
+        latency_ms=1.234,
+        size_bytes=2_500_000,
+    )
+    trials = (
+        Trial(id="onnx-fp32", fidelity=fast),
+        Trial(id="onnx-int8", fidelity=fast, rejected="order lost"),
+        Trial(id="openvino-int8", fidelity=None, rejected="NNCF failed"),
+    )
+
+    assert format_table(trials, "onnx-fp32").splitlines() == [
+        "variant        latency    size  score error  rank corr.  worst map",
+        "onnx-fp32      1.23 ms  2.5 MB      2.0e-02      0.9950     no map  default",
+        "onnx-int8      1.23 ms  2.5 MB      2.0e-02      0.9950     no map  rejected: order lost",
+        "openvino-int8        -       -            -           -          -  rejected: NNCF failed",
+    ]
