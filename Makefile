@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint format bench families clean
+.PHONY: demo test test-slow lint format bench bench-peers families clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -32,6 +32,9 @@ format: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks
+
+bench-peers: .venv/.installed  ## beside anomalib's inferencer; PEER=DIR is an environment that holds it
+	$(BIN)/python -m benchmarks.peers $(if $(PEER),--peer $(PEER))
 
 families: .venv/.installed  ## a real model of every family through export, into docs/families.md; PEER=a python with torch
 	$(BIN)/python -m benchmarks.families $(if $(PEER),--peer $(PEER))

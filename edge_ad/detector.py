@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -128,8 +129,9 @@ class Detector:
 
     def score(
         self,
-        frame: NDArray[np.uint8],
+        frame: NDArray[np.uint8] | None = None,
         *,
+        features: NDArray[np.float32] | None = None,
         frame_id: int = 0,
         part_id: str | None = None,
         captured_at: float | None = None,
@@ -137,13 +139,17 @@ class Detector:
         """The verdict on a frame, uint8 ``(H, W, 3)`` BGR or ``(H, W)`` gray, as the camera gave it.
 
         Never raises on account of the frame: what cannot be scored is ``INVALID`` with its reason.
+        ``features``: instead of a frame, where the bundle scores vectors: float32 ``(n,)``.
         ``captured_at``: seconds since the epoch; ``None``: now.
         """
-        return self.inspect(frame, frame_id=frame_id, part_id=part_id, captured_at=captured_at).verdict
+        given = frame if features is None else features
+        if given is None or (frame is not None and features is not None):
+            raise InputError("expected a frame or features to score: give one of them")
+        return self.inspect(given, frame_id=frame_id, part_id=part_id, captured_at=captured_at).verdict
 
     def inspect(
         self,
-        frame: NDArray[np.uint8],
+        frame: NDArray[Any],
         *,
         frame_id: int = 0,
         part_id: str | None = None,

@@ -81,8 +81,14 @@ def golden_cases(bundle: Bundle) -> Iterator[tuple[NDArray[np.uint8], ...]]:
 
 
 def golden_frames(bundle: Bundle) -> Iterator[NDArray[np.uint8]]:
-    """The bundle's golden frames, as the camera gave them: uint8 ``(H, W)`` or ``(H, W, 3)`` BGR."""
+    """The bundle's golden frames, as the camera gave them: uint8 ``(H, W)`` or ``(H, W, 3)`` BGR.
+
+    Of a bundle that takes vectors from the caller: float32 ``(n,)``.
+    """
     for name in bundle.manifest.golden.frames:
+        if name.endswith(".npy"):
+            yield np.load(io.BytesIO(bundle.read(name)), allow_pickle=False)
+            continue
         image = cv2.imdecode(np.frombuffer(bundle.read(name), np.uint8), cv2.IMREAD_UNCHANGED)
         if image is None:
             raise BundleFormatError(f"{name} of {bundle.path} is no image")

@@ -36,15 +36,14 @@ class Scorer:
 
     A tiled frame scores the largest of its tiles, and where tiles overlap the map keeps the larger value. With an
     ignore mask the score is the largest value of the map outside the mask, since the graph's own score has seen
-    what is under it.
+    what is under it. ``frames_until_score``: how many frames in a row it takes after :meth:`reset` to have a score.
     """
-
-    frames_until_score = 1
 
     def __init__(self, preprocessor: Preprocessor, engine: Engine) -> None:
         self.preprocessor = preprocessor
         self.engine = engine
         self._joined: NDArray[np.float32] | None = None
+        self.frames_until_score = 1
 
     @property
     def canvas(self) -> NDArray[np.uint8]:

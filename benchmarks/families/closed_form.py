@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnx import helper
 from sklearn.linear_model import LogisticRegression
@@ -12,36 +16,56 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks.families.backbones import MOBILENET_V1, Backbone, Extension, extend, features
 from benchmarks.families.datasets import Dataset
 
-__all__ = ["train_classifier", "train_student"]
+__all__ = ["STUDENT_LEVELS", "train_classifier", "train_student"]
 
-# The student sees the teacher's early layer and predicts the later one, which is half its size.
-_SEEN, _PREDICTED = "pw3", "pw5"
+# On each level the student sees the teacher's earlier layer and predicts the later one, which is half its size.
+_LEVELS = {"pw5": "pw3", "pw11": "pw5"}
+STUDENT_LEVELS = tuple(_LEVELS)
 _KERNEL = 3
-_RIDGE = 1e-2
+_RIDGE = 1e-3
 
 
 def train_student(shared: Path, data: Dataset, target: Path, limit: int = 100) -> Path:
-    """A student of one 3x3 convolution by ridge regression on normal images: outputs ``pw5`` and ``student``."""
-    gram: NDArray[np.float64] | None = None
-    for seen, taught in features(shared, MOBILENET_V1, (_SEEN, _PREDICTED), data.train[:limit]):
+    """A student of one 3x3 convolution a level, by ridge regression on normal images.
+
+    Outputs, for every level of :data:`STUDENT_LEVELS`: the teacher's under its name, the student's ``student_<level>``.
+    """
+    nodes: list[onnx.NodeProto] = []
+    constants: dict[str, NDArray[Any]] = {}
+    outputs: dict[str, Sequence[int | str]] = {}
+    for level, seen in _LEVELS.items():
+        fit = _ridge(features(shared, MOBILENET_V1, (seen, level), data.train[:limit]))
+        student = f"student_{level}"
+        weight, bias = f"{student}.weight", f"{student}.bias"
+        nodes.append(helper.make_node("Conv", [seen, weight, bias], [f"{student}.raw"], pads=[1] * 4, strides=[2, 2]))
+        nodes.append(helper.make_node("Relu", [f"{student}.raw"], [student]))
+        constants |= {weight: fit.kernel, bias: fit.bias}
+        outputs[student] = ["batch", *fit.shape]
+    return extend(shared, MOBILENET_V1, Extension(nodes, constants, outputs), STUDENT_LEVELS, target)
+
+
+@dataclass(frozen=True)
+class _Student:
+    """``shape``: of what it predicts, without the batch."""
+
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    shape: tuple[int, ...]
+
+
+def _ridge(pairs: Iterable[Sequence[NDArray[np.float32]]]) -> _Student:
+    """Solves the normal equations, summed image by image; ``pairs``: what is seen and what is predicted."""
+    gram: NDArray[np.float64] | float = 0.0
+    inputs, channels, shape = 0, 0, ()
+    for seen, taught in pairs:
         rows = _patches(seen[0])
         columns = np.concatenate([rows, np.ones((len(rows), 1)), taught[0].reshape(taught.shape[1], -1).T], axis=1)
-        gram = columns.T @ columns if gram is None else gram + columns.T @ columns
-        inputs, outputs = rows.shape[1] + 1, taught.shape[1]
-    if gram is None:
-        raise ValueError(f"{data.name} has no normals to train with")
-    penalty = _RIDGE * np.trace(gram[:inputs, :inputs]) / inputs * np.eye(inputs)
-    weights = np.linalg.solve(gram[:inputs, :inputs] + penalty, gram[:inputs, inputs:])
-    kernel = weights[:-1].T.reshape(outputs, -1, _KERNEL, _KERNEL)
-    node = helper.make_node(
-        "Conv", [_SEEN, "student.weight", "student.bias"], ["student.linear"], pads=[1] * 4, strides=[2, 2]
-    )
-    extension = Extension(
-        [node, helper.make_node("Relu", ["student.linear"], ["student"])],
-        {"student.weight": kernel.astype(np.float32), "student.bias": weights[-1].astype(np.float32)},
-        {"student": ["batch", outputs, 28, 28]},
-    )
-    return extend(shared, MOBILENET_V1, extension, (_PREDICTED,), target)
+        gram = gram + columns.T @ columns
+        inputs, channels, shape = rows.shape[1] + 1, seen.shape[1], taught.shape[1:]
+    sums = np.asarray(gram)
+    penalty = _RIDGE * np.trace(sums[:inputs, :inputs]) / inputs * np.eye(inputs)
+    weights = np.linalg.solve(sums[:inputs, :inputs] + penalty, sums[:inputs, inputs:]).astype(np.float32)
+    return _Student(weights[:-1].T.reshape(-1, channels, _KERNEL, _KERNEL), weights[-1], shape)
 
 
 def _patches(planes: NDArray[np.float32]) -> NDArray[np.float64]:

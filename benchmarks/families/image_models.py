@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.families.backbones import MOBILENET_V1, MOBILENET_V2, SQUEEZENET, Backbone
-from benchmarks.families.closed_form import train_classifier, train_student
+from benchmarks.families.closed_form import STUDENT_LEVELS, train_classifier, train_student
 from benchmarks.families.datasets import Dataset, cookies, magnetic_tile
 from benchmarks.families.measure import Trained, linked, measure
 from benchmarks.families.rows import Row, Workplace
@@ -73,10 +73,11 @@ def _fitted(work: Workplace, data: Dataset) -> Iterator[Trained]:
 def _trained(work: Workplace, data: Dataset) -> Iterator[Trained]:
     """Models with parts trained here."""
     student = train_student(work.shared, data, work.scratch / f"student-{data.name}.onnx")
-    levels = HeadOptions(family="student-teacher", feature_output=("pw5",), predicted_output=("student",))
+    predicted = tuple(f"student_{level}" for level in STUDENT_LEVELS)
+    levels = HeadOptions(family="student-teacher", feature_output=STUDENT_LEVELS, predicted_output=predicted)
     yield Trained(
         "student-teacher",
-        "one level, cosine",
+        f"{len(STUDENT_LEVELS)} levels, cosine, product",
         f"{MOBILENET_V1.name}; ridge-regressed student on {data.name}",
         data,
         student,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -22,7 +22,7 @@ from edge_ad_export.sessions import Session, open_session
 
 __all__ = ["Trained", "linked", "measure"]
 
-_WARM_UP, _ROUNDS = 3, 15
+_ROUNDS, _RUNS = 12, 3
 
 
 @dataclass(frozen=True)
@@ -92,16 +92,20 @@ class _Latencies:
 
 
 def _latencies(untouched: Session, shape: tuple[int, ...], engine: Engine) -> _Latencies:
-    """Medians in ms, the two taken in turn: a busy machine slows both."""
+    """Medians over rounds in ms, the two taken in turn: a busy machine slows both."""
     image = np.random.default_rng(0).random(shape, np.float32)
     engine.input[:] = np.random.default_rng(0).integers(0, 255, engine.input.shape, np.uint8)
-    before, after = [], []
-    for turn in range(_WARM_UP + _ROUNDS):
+    sides: tuple[Callable[[], object], ...] = (lambda: untouched.run(image), engine.run)
+    rounds = [[_fastest(side) for side in sides] for _ in range(_ROUNDS)]
+    before, after = (statistics.median(side) * 1e3 for side in zip(*rounds, strict=True))
+    return _Latencies(before, after)
+
+
+def _fastest(run: Callable[[], object]) -> float:
+    """Of some runs in a row, in s. The first one is slowed by the other side's threads, which spin for a while."""
+    times = []
+    for _ in range(1 + _RUNS):
         start = perf_counter()
-        untouched.run(image)
-        middle = perf_counter()
-        engine.run()
-        if turn >= _WARM_UP:
-            before.append((middle - start) * 1e3)
-            after.append((perf_counter() - middle) * 1e3)
-    return _Latencies(statistics.median(before), statistics.median(after))
+        run()
+        times.append(perf_counter() - start)
+    return min(times[1:])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import genpareto, goodness_of_fit, norm
+from scipy.stats import FitError, genpareto, goodness_of_fit, norm
 
 from edge_ad.bundle.records import TailThreshold
 from edge_ad.errors import InputError, NotEnoughNormalsError
@@ -82,14 +82,18 @@ def tail_threshold(scores: ArrayLike, alpha: float, confidence: float, *, what: 
     if (k := int(n * _SHARE)) < _FEWEST:
         needed = math.ceil(_FEWEST / _SHARE)
         raise NotEnoughNormalsError(needed, f"{n} normals were given; a fitted tail needs {needed}: give more normals")
-    if alpha >= k / n:
+    start = float(ascending[n - k - 1])
+    excess = ascending[ascending > start] - start
+    if excess.size < _FEWEST // 2:
+        raise InputError(
+            f"{k - excess.size:,} of the {k:,} largest {what}s are {start:g}: so many ties are no tail to fit"
+        )
+    if alpha * n >= excess.size:
         raise InputError(
             f"--method gpd is for rates far below {percent(_SHARE)}, found {percent(alpha)}: {n:,} normals promise "
             "that without a model"
         )
-    tail = _Tail(float(ascending[n - k - 1]), ascending[n - k :] - ascending[n - k - 1], alpha * n / k)
-    if tail.excess[0] <= 0:
-        tail = _Tail(tail.start, tail.excess[tail.excess > 0], alpha * n / max(int(np.sum(tail.excess > 0)), 1))
+    tail = _Tail(start, excess, alpha * n / excess.size)
     fitted, fit = _fit(tail.excess, what)
     estimate = tail.start + float(genpareto.isf(tail.ratio, *fitted))
     return TailThreshold(
@@ -108,14 +112,17 @@ def _fit(excess: NDArray[np.float64], what: str) -> tuple[tuple[float, float, fl
     """Shape, location 0 and scale by maximum likelihood, and the p-value of the Anderson-Darling test by simulation."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of shapes that the search tries and drops
-        result = goodness_of_fit(
-            genpareto,
-            excess,
-            known_params={"loc": 0},
-            statistic="ad",
-            n_mc_samples=_SAMPLES,
-            rng=np.random.default_rng(0),
-        )
+        try:
+            result = goodness_of_fit(
+                genpareto,
+                excess,
+                known_params={"loc": 0},
+                statistic="ad",
+                n_mc_samples=_SAMPLES,
+                rng=np.random.default_rng(0),
+            )
+        except FitError as error:
+            raise InputError(f"no generalized Pareto law fits the tail of the {what}s: {error}") from error
     shape, loc, scale = (float(value) for value in result.fit_result.params)
     if result.pvalue < _MIN_FIT:
         raise InputError(

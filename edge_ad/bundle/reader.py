@@ -102,7 +102,7 @@ class Bundle:
 
     @property
     def geometry_sha256(self) -> str:
-        """The other thing that a calibration is bound to: the geometry record, the ignore mask and what makes a clip."""
+        """The other thing that a calibration is bound to: the geometry record, the ignore mask and the clip record."""
         ignore = self.manifest.geometry.ignore
         mask = None if ignore is None else self._entry(ignore)
         return hash_geometry(self.manifest.geometry, mask, self.manifest.clip)
@@ -218,5 +218,7 @@ def _check_manifest(manifest: Manifest) -> None:
             )
         if variant.id not in manifest.golden.expected:
             raise BundleFormatError(f"the manifest has no golden scores for variant {variant.id}")
+    if manifest.clip is not None and manifest.geometry.tiles is not None:
+        raise BundleFormatError("the manifest has both clips and tiles: a model of clips takes whole pictures")
     if manifest.default_variant not in ids:
         raise BundleFormatError(f"the default variant {manifest.default_variant!r} is none of {', '.join(ids)}")

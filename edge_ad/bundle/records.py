@@ -47,6 +47,7 @@ __all__ = [
     "Geometry",
     "Golden",
     "Identifier",
+    "LabelledFidelity",
     "MadCalibration",
     "MadThreshold",
     "Manifest",
@@ -135,10 +136,32 @@ class MapSize(Record, frozen=True, kw_only=True):
     height: Pixels
 
 
-class Fidelity(Record, frozen=True, kw_only=True):
-    """How a variant scored the images given to export, against the imported model."""
+class LabelledFidelity(Record, frozen=True, kw_only=True):
+    """What labelled images say of a variant. ``roc_auc_lost``: against the imported model; negative: better.
+
+    ``pixel_roc_auc``: ``None`` without maps or masks.
+    """
 
     images: int
+    roc_auc: float
+    roc_auc_lost: float
+    average_precision: float
+    pixel_roc_auc: float | None
+
+
+class Fidelity(Record, frozen=True, kw_only=True):
+    """How a variant scored the images given to export, against the imported model.
+
+    ``defects``: copies of images with a synthetic defect, which ``score_max_*``, ``spearman`` and
+    ``map_correlation_min`` are over too. ``more_false_rejects``: of the ``images``, after each was calibrated anew.
+    """
+
+    images: int
+    defects: int = 0
+    spearman_normals: float | None = None
+    roc_auc_lost: float | None = None
+    more_false_rejects: int | None = None
+    labelled: LabelledFidelity | None = None
     score_max_abs: float
     score_max_rel: float
     spearman: float
@@ -160,11 +183,12 @@ class Variant(Record, frozen=True, kw_only=True):
 
 
 class Trial(Record, frozen=True, kw_only=True):
-    """A variant that export tried, shipped or not. ``rejected`` says why it was not."""
+    """A variant that export tried, shipped or not. ``rejected`` says why it was not, ``made`` by what it was quantized."""
 
     id: Identifier
     fidelity: Fidelity | None
     rejected: str | None = None
+    made: str | None = None
 
 
 class Golden(Record, frozen=True, kw_only=True):

@@ -23,8 +23,11 @@ class Sampler(Protocol):
     """Writes samples. ``earlier``: how many frames before its own a sample needs to see. ``canvas``: the last frame's
     picture, uint8 ``[h, w, c]``; ``None`` where the sample is the picture."""
 
-    earlier: int
-    canvas: NDArray[np.uint8] | None
+    @property
+    def earlier(self) -> int: ...
+
+    @property
+    def canvas(self) -> NDArray[np.uint8] | None: ...
 
     def write(self, frame: NDArray[Any], out: NDArray[Any]) -> bool:
         """Writes the frame's sample into ``out``; ``False`` where an earlier frame that it takes is not there.
@@ -46,7 +49,7 @@ class FrameSampler:
     """The frame itself, resized once, straight into its place."""
 
     earlier = 0
-    canvas = None
+    canvas: NDArray[np.uint8] | None = None
 
     def __init__(self, preprocessor: Preprocessor) -> None:
         self._preprocessor = preprocessor
@@ -73,7 +76,7 @@ class FlowSampler:
         size = preprocessor.model_input
         self.earlier = stride
         self._preprocessor = preprocessor
-        self.canvas = np.zeros((size.height, size.width, size.channels), np.uint8)
+        self.canvas: NDArray[np.uint8] = np.zeros((size.height, size.width, size.channels), np.uint8)
         self._past: deque[NDArray[np.uint8] | None] = deque(maxlen=stride)
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
@@ -96,7 +99,7 @@ class FlowSampler:
 
     def _gray(self) -> NDArray[np.uint8]:
         if self.canvas.shape[2] == 1:
-            return self.canvas[:, :, 0].copy()
+            return np.array(self.canvas[:, :, 0])
         return np.asarray(cv2.cvtColor(self.canvas, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
@@ -104,7 +107,7 @@ class VectorSampler:
     """Vectors that the caller hands in: from another sensor, or from an extractor of his own."""
 
     earlier = 0
-    canvas = None
+    canvas: NDArray[np.uint8] | None = None
 
     def __init__(self, size: int) -> None:
         self._shape = (size,)

@@ -41,16 +41,12 @@ class ClipScorer(Scorer):
         self._ring = ClipRing(clip.length, clip.stride, engine.input.shape[2:], engine.input.dtype)
         self._smoother = Smoother(clip.smoothing)
         self._alone: ClipScorer | None = None
+        self.frames_until_score = self._sampler.earlier + clip.reach + 1 + (self._smoother.window - 1) * clip.hop
 
     @property
     def canvas(self) -> NDArray[np.uint8]:
         """What the last frame became for the model, uint8 ``[h, w, c]``."""
         return self._ring.newest if self._sampler.canvas is None else self._sampler.canvas
-
-    @property
-    def frames_until_score(self) -> int:
-        """How many frames in a row it takes after :meth:`reset` until the first score."""
-        return self._sampler.earlier + self.clip.reach + 1 + (self._smoother.window - 1) * self.clip.hop
 
     def reset(self) -> None:
         """The coming frame is the first of another scene."""
@@ -83,7 +79,9 @@ class ClipScorer(Scorer):
             self._smoother.clear()
             raise
         engine_s = perf_counter() - begin
-        raw, heat = self._masked(frame, output.score, output.map)
+        raw, heat = output.score, output.map
+        if heat is not None:
+            raw, heat = self._masked(frame, raw, heat)
         if not math.isfinite(raw) or (heat is not None and not math.isfinite(heat.max())):
             self._smoother.clear()
             raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is no finite number")
@@ -118,7 +116,7 @@ class ClipScorer(Scorer):
             missing = clip.reach + 1 - self._ring.pushed
             raise FrameError(
                 Reason.WARMING_UP.value,
-                f"a clip takes {clip.length} samples {clip.stride} frames apart: {missing} more frames to the first one",
+                f"a clip takes {clip.length} samples {clip.stride} frames apart: {missing} more frames to the first",
             )
         due = (self._ring.pushed - 1 - clip.reach) % clip.hop
         if due:

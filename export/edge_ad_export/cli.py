@@ -9,6 +9,7 @@ import click
 
 from edge_ad.cli.options import as_json, echo_json
 from edge_ad_export.heads.arguments import head_options, read_head_options
+from edge_ad_export.ladder.options import gate_options, ladder_options
 from edge_ad_export.options import geometry_options, import_options, model_argument, shrink_options
 
 if TYPE_CHECKING:
@@ -32,20 +33,8 @@ __all__ = ["export"]
 @click.option("--name", metavar="ID", help="Name of the bundle; that of the output folder otherwise.")
 @click.option("--version-label", default="1", show_default=True, metavar="TEXT", help="Version of the bundle.")
 @click.option("--variants", metavar="ID,ID", help="Variants to try, such as onnx-fp32,openvino-int8; all otherwise.")
-@click.option(
-    "--min-spearman",
-    type=click.FloatRange(-1, 1),
-    default=0.99,
-    show_default=True,
-    help="Rank correlation with the imported model's scores that a variant must reach.",
-)
-@click.option(
-    "--min-map-correlation",
-    type=click.FloatRange(-1, 1),
-    default=0.99,
-    show_default=True,
-    help="Correlation with the imported model's map that a variant must reach on every image.",
-)
+@gate_options
+@ladder_options
 @click.option(
     "--max-images",
     type=click.IntRange(min=3),
@@ -108,13 +97,16 @@ def _request(given: dict[str, Any]) -> ExportRequest:
         ),
         geometry=GeometryOptions(**{name: given[name] for name in GeometryOptions.__dataclass_fields__}),
         shrink=Shrink(**{name: given[name] for name in Shrink.__dataclass_fields__}),
-        gate=Gate(given["min_spearman"], given["min_map_correlation"]),
+        gate=Gate(**{name: given[name] for name in Gate.__dataclass_fields__ if name != "parity"}),
         variants=tuple(filter(None, (given["variants"] or "").split(","))),
         name=given["name"],
         version=given["version_label"],
         max_images=given["max_images"],
         threads=given["engine_threads"],
         replace=given["force"],
+        effort=given["effort"],
+        target_cpu=given["target_cpu"],
+        labelled=given["labelled"],
         state_dict=given["state_dict"],
         trust_pickle=given["trust_pickle"],
     )

@@ -21,11 +21,13 @@ from edge_ad_export.golden import GoldenFrame, expectation, expected_name, golde
 from edge_ad_export.heads.learn import learn_head
 from edge_ad_export.images import ImageSet, select_images
 from edge_ad_export.importers import ModelFile, import_model
+from edge_ad_export.labelled import find_labelled
 from edge_ad_export.provenance import collect_provenance, producer
 from edge_ad_export.recipes import Recipe, baseline_for, chosen_recipes, usable_recipes
 from edge_ad_export.request import ExportRequest
 from edge_ad_export.setup import Notify, Setup, prepare
-from edge_ad_export.trials import Tried, run_trials
+from edge_ad_export.trials import Trials, run_trials
+from edge_ad_export.tried import Tried, pick_default
 
 __all__ = ["ExportResult", "export_bundle"]
 
@@ -56,20 +58,22 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
     _identifier(request)  # a bad name is told before any work
     file = ModelFile(request.model, request.torch)
     images = select_images(request.images, request.max_images)
+    labelled = () if request.labelled is None else find_labelled(request.labelled)
     imported = learn_head(import_model(file, request.importing), request)
     baseline, recipes = baseline_for(imported.model), usable_recipes(recipes, imported.model)
-    for line in (*imported.assumptions, *_remarks(images)):
+    for line in (*imported.assumptions, *_remarks(images), *_remarks_on_target(request)):
         notify(line)
     with BundleWriter(request.target, replace=request.replace) as writer:
         setup = prepare(request, imported, images, notify)
         gate = replace(request.gate, parity=None) if request.shrink.is_asked else request.gate
-        tried = run_trials(setup, list(dict.fromkeys((baseline, *recipes))), gate, writer.root, notify)
+        trials = Trials(tuple(dict.fromkeys((baseline, *recipes))), gate, request.plan, labelled)
+        tried = run_trials(setup, trials, writer.root, notify)
         for line in _cost_of_shrinking(request, tried, baseline):
             notify(line)
         _check_parity(tried, baseline)
         if baseline not in recipes:
             shutil.rmtree((writer.root / baseline.model).parent)
-        kept = [one for one in tried if one.recipe in recipes]
+        kept = [one for one in tried if one.recipe is not baseline or baseline in recipes]
         manifest = _write(request, setup, kept, writer.root, file)
         return ExportResult(writer.commit(manifest))
 
@@ -80,6 +84,14 @@ def _remarks(images: ImageSet) -> Iterator[str]:
         yield f"{used} of the {images.total} images are used, evenly spaced (--max-images)"
     if used < _FEW_IMAGES:
         yield f"only {used} images: correlations over so few say little; give 30 or more"
+
+
+def _remarks_on_target(request: ExportRequest) -> Iterator[str]:
+    if not request.plan.target.measured:
+        yield (
+            f"made for {request.target_cpu}: latencies are this machine's and were not measured there, so no variant "
+            "is left out for them and the default is chosen by what such CPUs are known for; run edge-ad bench there"
+        )
 
 
 def _cost_of_shrinking(request: ExportRequest, tried: Sequence[Tried], baseline: Recipe) -> Iterator[str]:
@@ -123,7 +135,7 @@ def _write(request: ExportRequest, setup: Setup, tried: Sequence[Tried], root: P
         input=setup.lowered.input,
         geometry=setup.geometry,
         variants=variants,
-        default_variant=min(variants, key=lambda variant: variant.fidelity.latency_ms).id,
+        default_variant=pick_default(variants, request.plan.target),
         trials=tuple(one.trial() for one in tried),
         golden=golden_record(frames, [variant.id for variant in variants]),
         files={},

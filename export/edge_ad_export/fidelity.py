@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,6 @@ _NEAR_ZERO = 0.01
 _ROUNDS = 12
 _WARM_UP_RUNS = 1
 _TIMED_RUNS = 3
-_NONE = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Agreement:
     scores: NDArray[np.float64]
     map_correlation_min: float | None
     latency_ms: float
-    defect_reference: NDArray[np.float64] = _NONE
-    defect_scores: NDArray[np.float64] = _NONE
+    defect_reference: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    defect_scores: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     labelled_reference: LabelledFigures | None = None
     labelled: LabelledFigures | None = None
 
@@ -120,7 +120,7 @@ def agree(contender: Contender, expected: Seen, labelled: Sequence[LabelledImage
         reference=np.array(expected.normals),
         scores=np.array(seen.normals),
         map_correlation_min=min(contender.correlations, default=None),
-        latency_ms=statistics.median(contender.latencies_ms),
+        latency_ms=statistics.median(contender.latencies_ms or [math.inf]),
         defect_reference=np.array(expected.defects),
         defect_scores=np.array(seen.defects),
         labelled_reference=labelled_figures(expected, labelled),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 
     from edge_ad.geometry import Preprocessor
 
-__all__ = ["IMAGES_MIN", "ImageSet", "collect_pixels", "select_images"]
+__all__ = ["IMAGES_MIN", "ImageSet", "Images", "collect_pixels", "select_images"]
 
 IMAGES_MIN = 3
 """Three frames become golden ones, and two scores have no order worth comparing."""
+
+
+class Images(Protocol):
+    """A known number of images, read or made one at a time: uint8 ``(H, W, 3)`` BGR or ``(H, W)`` gray."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]: ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,9 @@ class ImageSet:
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """uint8 ``(H, W, 3)`` BGR or ``(H, W)`` gray. Raises :class:`FrameError` that names the image."""
         return map(read_image, self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
     def sizes(self) -> frozenset[Size]:
         """The sizes that occur. Reads every image once, so that a damaged one is found before any work is done."""
@@ -53,11 +63,11 @@ def select_images(images: str | Path, limit: int) -> ImageSet:
     return ImageSet(tuple(paths[i * len(paths) // count] for i in range(count)), len(paths))
 
 
-def collect_pixels(preprocessor: Preprocessor, images: ImageSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
+def collect_pixels(preprocessor: Preprocessor, images: Images, limit: int) -> tuple[NDArray[np.uint8], ...]:
     """What the model sees of the images: at most ``limit`` tiles, uint8 ``[1, h, w, c]``, evenly spaced."""
     size = preprocessor.model_input
     buffer = np.zeros((size.height, size.width, size.channels), np.uint8)
-    share = max(limit // len(images.paths), 1)
+    share = max(limit // len(images), 1)
     pixels: list[NDArray[np.uint8]] = []
     for image in images:
         tiles = [buffer[None].copy() for _ in preprocessor.tiles(image, buffer)]

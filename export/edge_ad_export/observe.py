@@ -102,8 +102,8 @@ def observe(reference: Scorer, contenders: Sequence[Contender], evidence: Eviden
 def _shots(evidence: Evidence) -> Iterator[_Shot]:
     for path, image in zip(evidence.images.paths, evidence.images, strict=True):
         yield _Shot("normals", path, image)
-    for sample, defect in zip(evidence.defects.samples, evidence.defects, strict=True):
-        yield _Shot("defects", sample.path, defect.image)
+    for sample, spoilt in zip(evidence.defects.samples, evidence.defects, strict=True):
+        yield _Shot("defects", sample.path, spoilt)
     for one in evidence.labelled:
         frame = read_image(one.path)
         yield _Shot("labelled", one.path, frame, read_truth(one, frame.shape))

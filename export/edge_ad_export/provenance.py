@@ -44,6 +44,8 @@ def collect_provenance(
         "images_given": setup.images.total,
         "min_spearman": request.gate.min_spearman,
         "min_map_correlation": request.gate.min_map_correlation,
+        "effort": request.effort,
+        "target_cpu": request.target_cpu,
         "engine_threads": request.threads,
         "cpu": cpu.model,
         "cpu_instructions": " ".join(cpu.instructions),

@@ -13,28 +13,32 @@ import onnx_ir as ir
 
 from edge_ad.errors import InputError
 from edge_ad_export.embedded import find_embedded, to_openvino
-from edge_ad_export.quantize.onnx_qdq import quantize_onnx
-from edge_ad_export.quantize.openvino_int8 import quantize_openvino
 from edge_ad_export.runtime import load_openvino
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from edge_ad_export.ladder.lab import Int8, Lab
 
 __all__ = ["BASELINE", "RECIPES", "Material", "Recipe", "baseline_for", "chosen_recipes", "usable_recipes"]
 
 
 class Material:
-    """What the recipes work from: the lowered graph, and ``pixels``, uint8 ``[1, h, w, c]`` each, to quantize with."""
+    """What the recipes work from: the lowered graph, and the lab where it is quantized, ``None`` where that is not
+    asked for."""
 
-    def __init__(self, model: ir.Model, pixels: Sequence[NDArray[np.uint8]]) -> None:
+    def __init__(self, model: ir.Model, lab: Lab | None = None) -> None:
         self.model = model
-        self.pixels = tuple(pixels)
+        self.lab = lab
 
     @cached_property
     def openvino(self) -> Any:
         """The same graph as an ``openvino.Model``, made once. Not to be changed."""
         return to_openvino(self.model)
+
+    def int8(self, engine: Literal["onnxruntime", "openvino"]) -> Int8:
+        """The quantized graph. Raises :class:`ModelError` where there is none."""
+        if self.lab is None:
+            raise AssertionError("int8 variants are made with a lab")
+        return self.lab.int8(engine)
 
     def save_openvino(self, model: Any, path: Path, *, half: bool) -> None:
         """Writes ``path`` and the ``.bin`` beside it; ``half`` stores float weights in 16 bits."""
@@ -64,7 +68,7 @@ def _onnx_fp32(material: Material, path: Path) -> None:
 
 
 def _onnx_int8(material: Material, path: Path) -> None:
-    quantize_onnx(material.model, material.pixels, path)
+    material.int8("onnxruntime").quantized.save(path)
 
 
 def _openvino_fp32(material: Material, path: Path) -> None:
@@ -76,8 +80,7 @@ def _openvino_fp16(material: Material, path: Path) -> None:
 
 
 def _openvino_int8(material: Material, path: Path) -> None:
-    quantized = quantize_openvino(material.openvino, material.pixels)
-    material.save_openvino(quantized, path, half=False)
+    material.int8("openvino").quantized.save(path)
 
 
 BASELINE = Recipe("onnx-fp32", "onnxruntime", "fp32", _onnx_fp32)

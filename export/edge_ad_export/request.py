@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from edge_ad_export.gate import Gate
 from edge_ad_export.geometry import GeometryOptions
 from edge_ad_export.imported import ImportOptions
 from edge_ad_export.importers.torch_file import TorchOptions
+from edge_ad_export.ladder.plan import Plan
+from edge_ad_export.ladder.targets import TargetName, choose_target
+from edge_ad_export.machine import describe_cpu
+from edge_ad_export.quantize.settings import Effort
 from edge_ad_export.shrink import Shrink
 
 __all__ = ["ExportRequest"]
@@ -20,7 +25,9 @@ class ExportRequest:
 
     ``images``: a folder, a file or a glob. ``variants``: ids of the recipes to try, all when empty. ``name``:
     ``None`` takes the target's. ``threads``: of the engines, ``None`` leaves the choice to them. ``replace``: an
-    existing bundle at ``target`` gives way. ``state_dict`` and ``trust_pickle``: for PyTorch models, see
+    existing bundle at ``target`` gives way. ``effort``: how hard to look for a good int8 variant. ``target_cpu``: the
+    kind of CPU the bundle is made for. ``labelled``: a folder as :func:`~edge_ad_export.labelled.find_labelled`
+    reads it. ``report``: a page to write. ``state_dict`` and ``trust_pickle``: for PyTorch models, see
     :class:`~edge_ad_export.importers.torch_file.TorchOptions`.
     """
 
@@ -37,8 +44,17 @@ class ExportRequest:
     max_images: int = 100
     threads: int | None = None
     replace: bool = False
+    effort: Effort = "normal"
+    target_cpu: TargetName = "this"
+    labelled: Path | None = None
+    report: Path | None = None
     state_dict: Path | None = None
     trust_pickle: bool = False
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How variants are looked for, and for which CPU."""
+        return Plan(self.effort, choose_target(self.target_cpu, describe_cpu()), self.threads)
 
     @property
     def torch(self) -> TorchOptions:

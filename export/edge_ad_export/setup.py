@@ -105,7 +105,7 @@ def _agrees(setup: Setup) -> bool:
     recipe = baseline_for(setup.imported.model)
     with TemporaryDirectory() as folder, closing(ReferenceEngine(setup.imported, setup.threads)) as reference:
         path = Path(folder) / Path(recipe.model).name
-        recipe.write(Material(setup.lowered.model, ()), path)
+        recipe.write(Material(setup.lowered.model), path)
         try:
             rewritten = open_engine(recipe.engine, Artefact(path), EngineOptions(threads=setup.threads))
         except EngineError:

@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 
 __all__ = ["format_table"]
 
-_HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "")
+_HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "AUC lost", "")
 
 
 def format_table(trials: Sequence[Trial], default: str) -> str:
     """One line a variant: the default is marked, a rejected one says why.
 
     ``score error``: the largest relative error against the imported model; ``rank corr.``: Spearman's;
-    ``worst map``: Pearson's correlation of the worst image's map.
+    ``worst map``: Pearson's correlation of the worst image's map; ``AUC lost``: of the area under the ROC curve, on
+    labelled images where there are any, else on synthetic defects.
     """
     rows = [_HEADER, *((trial.id, *_figures(trial.fidelity), _note(trial, default)) for trial in trials)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
@@ -31,16 +32,18 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join([*cells, note]).rstrip()
 
 
-def _figures(fidelity: Fidelity | None) -> tuple[str, str, str, str, str]:
+def _figures(fidelity: Fidelity | None) -> tuple[str, ...]:
     if fidelity is None:
-        return ("-",) * 5
+        return ("-",) * (len(_HEADER) - 2)
     heat = fidelity.map_correlation_min
+    lost = fidelity.labelled.roc_auc_lost if fidelity.labelled else fidelity.roc_auc_lost
     return (
         f"{fidelity.latency_ms:.2f} ms",
         f"{fidelity.size_bytes / 1e6:.1f} MB",
         f"{fidelity.score_max_rel:.1e}",
         f"{fidelity.spearman:.4f}",
         "no map" if heat is None else f"{heat:.4f}",
+        "-" if lost is None else f"{lost:.4f}",
     )
 
 

@@ -3,114 +3,176 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from edge_ad.bundle.records import Fidelity, Trial, Variant
 from edge_ad.errors import EngineError, ModelError
-from edge_ad_export.fidelity import Agreement, Contender, compare
-from edge_ad_export.gate import golden_tolerance
+from edge_ad_export.defects import defects_for
+from edge_ad_export.fidelity import agree, measure_latency
 from edge_ad_export.images import collect_pixels
+from edge_ad_export.ladder.lab import Mixed, open_lab
+from edge_ad_export.observe import Contender, Evidence, Seen, observe
 from edge_ad_export.recipes import Material, Recipe
+from edge_ad_export.speed import slower_than
+from edge_ad_export.tried import Tried
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edge_ad.bundle.records import MapSize
     from edge_ad_export.gate import Gate
+    from edge_ad_export.labelled import LabelledImage
+    from edge_ad_export.ladder.lab import Lab
+    from edge_ad_export.ladder.plan import Plan
     from edge_ad_export.setup import Notify, Setup
 
-__all__ = ["Tried", "run_trials"]
+__all__ = ["Trials", "run_trials"]
 
 # NNCF's own default; more images hardly move the ranges.
 _QUANTIZATION_SAMPLES = 300
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A recipe, what came of it and why it is not shipped, ``None`` when it is."""
+class Trials:
+    """What is to be tried, and how. ``labelled``: the user's labelled images, if any."""
+
+    recipes: Sequence[Recipe]
+    gate: Gate
+    plan: Plan
+    labelled: tuple[LabelledImage, ...] = ()
+
+
+@dataclass
+class _Attempt:
+    """A recipe at work: ``contender`` is opened, or ``failed`` says why it could not be made."""
 
     recipe: Recipe
-    agreement: Agreement | None
-    size_bytes: int
-    rejected: str | None
+    contender: Contender | None
+    failed: str | None = None
+    made: str | None = None
+    latencies_ms: list[float] = field(default_factory=list)
 
-    @property
-    def fidelity(self) -> Fidelity | None:
-        """The bundle's record of the measurement."""
-        found = self.agreement
-        if found is None:
-            return None
-        return Fidelity(
-            images=len(found.scores),
-            score_max_abs=found.max_abs,
-            score_max_rel=found.max_rel,
-            spearman=found.spearman,
-            map_correlation_min=found.map_correlation_min,
-            latency_ms=found.latency_ms,
-            size_bytes=self.size_bytes,
-        )
-
-    def trial(self) -> Trial:
-        """The bundle's record of the attempt."""
-        return Trial(id=self.recipe.id, fidelity=self.fidelity, rejected=self.rejected)
-
-    def variant(self, map_size: MapSize | None) -> Variant:
-        """The bundle's record of a variant that is shipped."""
-        if self.agreement is None or self.fidelity is None:
-            raise AssertionError("a variant that was not measured is never shipped")
-        return Variant(
-            id=self.recipe.id,
-            engine=self.recipe.engine,
-            precision=self.recipe.precision,
-            model=self.recipe.model,
-            map=map_size,
-            fidelity=self.fidelity,
-            golden_tolerance=golden_tolerance(self.agreement, self.recipe.precision),
-        )
+    def alive(self) -> Contender | None:
+        """The contender, where it has not failed."""
+        return None if self.contender is None or self.contender.failed else self.contender
 
 
-def run_trials(setup: Setup, recipes: Sequence[Recipe], gate: Gate, root: Path, notify: Notify) -> tuple[Tried, ...]:
+class _Court:
+    """Makes the variants below ``root`` and hears the evidence."""
+
+    def __init__(self, setup: Setup, trials: Trials, root: Path, stack: ExitStack) -> None:
+        self.setup, self.trials, self.root, self.stack = setup, trials, root, stack
+        defects = defects_for(setup.images.paths, setup.preprocessor())
+        self.evidence = Evidence(setup.images, defects, trials.labelled)
+        self.reference = stack.enter_context(closing(setup.reference()))
+
+    def attempt(self, recipe: Recipe, material: Material, made: str | None = None) -> _Attempt:
+        """The variant, made and opened, or why it could not be."""
+        path = self.root / recipe.model
+        path.parent.mkdir(parents=True)
+        try:
+            recipe.write(material, path)
+            scorer = self.stack.enter_context(closing(self.setup.scorer(recipe, self.root)))
+        except (ModelError, EngineError) as error:
+            return _Attempt(recipe, None, str(error))
+        if made is None and recipe.precision == "int8":
+            made = material.int8(recipe.engine).settings.label
+        return _Attempt(recipe, Contender(recipe.id, scorer), made=made)
+
+    def hear(self, attempts: Sequence[_Attempt]) -> Seen:
+        """Lets them score all of the evidence beside the imported model."""
+        return observe(self.reference, [one.contender for one in attempts if one.contender], self.evidence)
+
+    def refusal(self, attempt: _Attempt, expected: Seen) -> str | None:
+        """Why the gate refuses the variant, whatever its speed; ``None``: it does not."""
+        contender = attempt.alive()
+        agreement = agree(contender, expected, self.evidence.labelled) if contender else None
+        if agreement is None:
+            return attempt.failed or (attempt.contender.failed if attempt.contender else None)
+        return self.trials.gate.refuses(agreement, attempt.recipe.precision)
+
+
+def run_trials(setup: Setup, trials: Trials, root: Path, notify: Notify) -> tuple[Tried, ...]:
     """Makes the recipes' files below ``root`` and measures them all in one process, in turn.
 
-    The files of a variant that is rejected are removed again. Raises :class:`ModelError` and :class:`InputError` on
-    account of the imported model and the images, never of a variant.
+    An int8 variant that the gate refuses is followed by a mixed one: the layers that do most harm in float. The files
+    of a variant that is rejected are removed again. Raises :class:`ModelError` and :class:`InputError` on account of
+    the imported model and the images, never of a variant.
     """
-    pixels = collect_pixels(setup.preprocessor(), setup.images, _QUANTIZATION_SAMPLES)
-    material = Material(setup.lowered.model, pixels)
     with ExitStack() as stack:
-        contenders = []
-        for recipe in recipes:
+        court = _Court(setup, trials, root, stack)
+        lab = stack.enter_context(open_lab(setup.lowered.model, lambda: material.openvino, trials.plan))
+        material = Material(setup.lowered.model, lab)
+        _fill(lab, setup, court.evidence)
+        attempts = []
+        for recipe in trials.recipes:
             notify(f"making {recipe.id}")
-            contenders.append(_contender(setup, recipe, material, root, stack))
+            attempts.append(court.attempt(recipe, material))
         notify(f"measuring on {len(setup.images.paths)} images")
-        ready = [contender for contender in contenders if isinstance(contender, Contender)]
-        reference = stack.enter_context(closing(setup.reference()))
-        agreements = dict(zip([c.id for c in ready], compare(reference, ready, setup.images), strict=True))
-    tried = []
-    for recipe, contender in zip(recipes, contenders, strict=True):
-        agreement = agreements.get(recipe.id)
-        failed = contender.failed if isinstance(contender, Contender) else contender
-        rejected = gate.refuses(agreement, recipe.precision) if agreement else failed
-        folder = (root / recipe.model).parent
-        tried.append(Tried(recipe, agreement, _size(folder), rejected))
-        if rejected:
-            shutil.rmtree(folder)
+        expected = court.hear(attempts)
+        attempts = list(_with_mixed(court, attempts, expected, lab, notify))
+        _time(attempts)
+        tried = [_judged(court, attempt, expected) for attempt in attempts]
+    tried = _without_slow(tried, attempts) if trials.plan.target.measured else tried
+    for one in tried:
+        if one.rejected:
+            shutil.rmtree((root / one.recipe.model).parent)
     return tuple(tried)
 
 
-def _contender(setup: Setup, recipe: Recipe, material: Material, root: Path, stack: ExitStack) -> Contender | str:
-    """The variant, opened; or why it could not be made."""
-    path = root / recipe.model
-    path.parent.mkdir(parents=True)
-    try:
-        recipe.write(material, path)
-        return Contender(recipe.id, stack.enter_context(closing(setup.scorer(recipe, root))))
-    except (ModelError, EngineError) as error:
-        return str(error)
+def _fill(lab: Lab, setup: Setup, evidence: Evidence) -> None:
+    """Shows the lab what the model sees of normals and of defects."""
+    preprocessor = setup.preprocessor()
+    lab.take(
+        collect_pixels(preprocessor, setup.images, _QUANTIZATION_SAMPLES),
+        collect_pixels(preprocessor, evidence.defects, _QUANTIZATION_SAMPLES),
+    )
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())
+def _with_mixed(
+    court: _Court, attempts: Sequence[_Attempt], expected: Seen, lab: Lab, notify: Notify
+) -> Iterator[_Attempt]:
+    for attempt in attempts:
+        yield attempt
+        recipe = attempt.recipe
+        if recipe.precision != "int8" or not attempt.alive() or not court.refusal(attempt, expected):
+            continue
+        notify(f"{recipe.id} fails the gate: looking for the layers that do most harm")
+        mixed = lab.mixed(recipe.engine, court.trials.gate)
+        if mixed is None:
+            continue
+        rung = _mixed_recipe(recipe, mixed)
+        notify(f"making {rung.id}: {mixed.label}")
+        further = court.attempt(rung, Material(court.setup.lowered.model, lab), mixed.label)
+        court.hear([further])
+        yield further
+
+
+def _mixed_recipe(recipe: Recipe, mixed: Mixed) -> Recipe:
+    return Recipe(recipe.id.replace("int8", "mixed"), recipe.engine, "int8", lambda _material, path: mixed.write(path))
+
+
+def _time(attempts: Sequence[_Attempt]) -> None:
+    alive = [attempt for attempt in attempts if attempt.alive()]
+    scorers = [attempt.contender.scorer for attempt in alive if attempt.contender]
+    for attempt, latencies in zip(alive, measure_latency(scorers), strict=True):
+        attempt.latencies_ms = latencies
+        if attempt.contender:
+            attempt.contender.latencies_ms = latencies
+
+
+def _judged(court: _Court, attempt: _Attempt, expected: Seen) -> Tried:
+    contender = attempt.alive()
+    folder = (court.root / attempt.recipe.model).parent
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    labelled = court.evidence.labelled
+    agreement = agree(contender, expected, labelled) if contender else None
+    return Tried(attempt.recipe, agreement, size, court.refusal(attempt, expected), attempt.made, len(labelled))
+
+
+def _without_slow(tried: Sequence[Tried], attempts: Sequence[_Attempt]) -> list[Tried]:
+    passed = {one.recipe.id: attempt.latencies_ms for one, attempt in zip(tried, attempts, strict=True)}
+    recipes = [one.recipe for one in tried if not one.rejected]
+    return [one if one.rejected else one.rejected_for(slower_than(one.recipe, recipes, passed)) for one in tried]

@@ -26,7 +26,7 @@ from edge_ad_calibration.plain import fixed_threshold, mad_threshold
 from edge_ad_calibration.tail import tail_threshold
 from edge_ad_calibration.wording import describe_threshold, image_guarantee, pixel_guarantee
 
-EXPONENTIAL = expon.rvs(size=2_000, random_state=7)
+EXPONENTIAL: NDArray[np.float64] = np.random.default_rng(7).exponential(size=2_000)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,9 @@ def test_ties_at_the_start_of_the_tail_are_no_excess() -> None:
         pytest.param(np.arange(300.0), 1e-3, NotEnoughNormalsError, "a fitted tail needs 400", id="few"),
         pytest.param(EXPONENTIAL, 0.1, InputError, "promise that without a model", id="no extrapolation"),
         pytest.param(np.append(EXPONENTIAL, [50.0] * 60), 1e-3, InputError, "does not follow a gen", id="second mode"),
+        pytest.param(
+            np.append(EXPONENTIAL[:400] / 99, [7.0] * 100), 1e-3, InputError, "so many ties are no tail", id="ties"
+        ),
         pytest.param(np.ones(500), 1e-3, InputError, "the score of all 500 normals is 1", id="constant"),
         pytest.param(EXPONENTIAL, 0.0, InputError, "false-reject rate must be a fraction", id="no rate"),
     ],

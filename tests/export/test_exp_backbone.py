@@ -74,7 +74,7 @@ def lowered(folder: Path) -> ir.Model:
 def test_both_engines_graphs_have_the_same_feature_convolutions(tmp_path: Path) -> None:
     model = lowered(tmp_path)
     onnx = onnx_ops(model.graph)
-    openvino = openvino_ops(Material(model, ()).openvino)
+    openvino = openvino_ops(Material(model).openvino)
 
     for ops in (onnx, openvino):
         kernels = {op.name: op.kernel for op in ops if op.kernel is not None}
@@ -101,5 +101,5 @@ def test_kernels_have_their_filters_first(node: str, weights: tuple[int, ...], f
     model.graph.node(0).replace_input_with(1, value)
     model.graph.register_initializer(value)
 
-    for ops in (onnx_ops(model.graph), openvino_ops(Material(model, ()).openvino)):
+    for ops in (onnx_ops(model.graph), openvino_ops(Material(model).openvino)):
         assert [op.kernel.shape for op in ops if op.kernel is not None] == [filters]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import signal
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from support import exp_models
 from support.exp_imports import graph, run_exported, write_ir, write_onnx
 
@@ -19,6 +22,9 @@ from edge_ad_export.heads.options import HeadOptions
 from edge_ad_export.importers.formats import Format, find_source
 from edge_ad_export.importers.isolated import run_isolated
 from edge_ad_export.importers.torch_file import TorchOptions
+from edge_ad_export.sessions import open_session
+
+FRAMEWORKS = Path(__file__).parents[1] / "data" / "frameworks"
 
 
 def archive(path: Path, *names: str) -> Path:
@@ -147,6 +153,37 @@ def test_a_damaged_model_of_another_framework_is_named(tmp_path: Path, name: str
 
     with pytest.raises(ModelError, match=rf"^converting the {what} .*{name} with OpenVINO (failed|died)"):
         import_model(ModelFile(path))
+
+
+@pytest.mark.parametrize(
+    ("model", "framework", "kind"),
+    [
+        pytest.param("saved_model", "tensorflow", "tensorflow", id="saved-model"),
+        pytest.param("frozen.pb", "tensorflow", "tensorflow", id="frozen-graph"),
+        pytest.param("net.tflite", "tensorflow", "tflite", id="tflite"),
+        pytest.param("net.pdmodel", "paddle", "paddle", id="paddle"),
+    ],
+)
+def test_models_of_other_frameworks_score_as_there(model: str, framework: str, kind: Format) -> None:
+    file = ModelFile(FRAMEWORKS / model)
+    known = np.load(FRAMEWORKS / f"{framework}.npz")
+
+    imported = import_model(file)
+    score, heat = open_session(imported.model, imported.taps).run(known["x"])
+
+    assert (file.format, imported.input.size) == (kind, Size(16, 16))
+    assert_allclose(score.ravel(), known["score"].ravel(), rtol=1e-5)
+    assert_allclose(np.squeeze(heat), np.squeeze(known["map"]), rtol=1e-5, atol=1e-6)
+
+
+def test_the_hash_covers_a_whole_saved_model(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(FRAMEWORKS / "saved_model", tmp_path / "copy"))
+    before = ModelFile(copy).sha256
+    weights = copy / "variables/variables.data-00000-of-00001"
+    weights.write_bytes(weights.read_bytes() + b"\0")
+
+    assert before == ModelFile(FRAMEWORKS / "saved_model").sha256
+    assert ModelFile(copy).sha256 != before
 
 
 @pytest.mark.shared

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
 from support.exp_onnx import graph, operators, run
 
 from edge_ad_export.passes import NeutralPass, SimplifyPass
 
-CONSTANTS = {
+CONSTANTS: dict[str, NDArray[np.generic]] = {
     "one": np.array(1, np.float32),
     "two": np.array(2, np.float32),
     "zeros": np.zeros((2, 3), np.float32),
@@ -28,7 +29,7 @@ CONSTANTS = {
     ],
 )
 def test_what_changes_nothing_goes(nodes: str) -> None:
-    model = graph("float[2, 3] x", "float[2, 3] y", f"{nodes} y = Relu(m)", **CONSTANTS)
+    model = graph("float[2, 3] x", "float[2, 3] y", f"{nodes} y = Relu(m)", 18, **CONSTANTS)
     x = np.random.default_rng(0).normal(0, 1, (2, 3)).astype(np.float32)
     expected = run(model, x=x)
 
@@ -50,6 +51,6 @@ def test_what_changes_nothing_goes(nodes: str) -> None:
     ],
 )
 def test_what_changes_something_stays(nodes: str) -> None:
-    model = graph("float[2, 3] x", "float y", f"{nodes} y = Relu(m)", **CONSTANTS)
+    model = graph("float[2, 3] x", "float y", f"{nodes} y = Relu(m)", 18, **CONSTANTS)
 
     assert not NeutralPass()(model).modified

@@ -72,10 +72,10 @@ def test_a_batch_of_two_becomes_the_very_graph_of_one(shared: Path, name: str, b
 
 
 @pytest.mark.parametrize("name", ["patchcore_v120/model.onnx"])
-def test_an_export_of_anomalib_1_is_plain_onnx(shared: Path, name: str) -> None:
+def test_an_export_of_anomalib_1_is_known(shared: Path, name: str) -> None:
     imported = import_model(ModelFile(shared / "models" / "cookies" / name))
 
-    assert (imported.importer, imported.score, imported.map) == ("onnx", "494", "output")
+    assert (imported.importer, imported.score, imported.map) == ("anomalib1", "494", "output")
 
 
 @pytest.mark.slow

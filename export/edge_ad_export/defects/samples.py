@@ -43,11 +43,15 @@ class DefectSet:
     samples: tuple[Sample, ...]
     preprocessor: Preprocessor
 
-    def __iter__(self) -> Iterator[Defect]:
-        """One at a time; the same ones every time. Raises :class:`FrameError` that names the image."""
-        return map(self._draw, self.samples)
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """The images, the same ones every time. Raises :class:`FrameError` that names the one underneath."""
+        return (self.draw(sample).image for sample in self.samples)
 
-    def _draw(self, sample: Sample) -> Defect:
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def draw(self, sample: Sample) -> Defect:
+        """One of the samples."""
         image, donor = read_image(sample.path), read_image(sample.donor)
         if donor.ndim != image.ndim:
             donor = image

@@ -37,4 +37,4 @@ def scratch(image: NDArray[np.uint8], random: np.random.Generator) -> tuple[NDAr
     cv2.polylines(mask, [np.round(path).astype(np.int32)], False, 255, thickness, cv2.LINE_AA)
     contrast = random.choice((-1.0, 1.0)) * random.uniform(*_CONTRAST)
     line = np.clip(image + np.float32(contrast), 0, 255)
-    return line.astype(np.uint8), mask.astype(np.float32) / 255
+    return line.astype(np.uint8), (mask / np.float32(255)).astype(np.float32)

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
     from edge_ad_export.machine import Cpu
 
-__all__ = ["TARGETS", "Target", "choose_target"]
+__all__ = ["TARGETS", "Target", "TargetName", "choose_target"]
+
+TargetName = Literal["this", "x86-avx2", "x86-vnni", "arm64"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
 _VNNI = {"avx_vnni", "avx512_vnni"}
 
 
-def choose_target(name: Literal["this", "x86-avx2", "x86-vnni", "arm64"], cpu: Cpu) -> Target:
+def choose_target(name: TargetName, cpu: Cpu) -> Target:
     """The profile of that name; ``this`` is the one of the CPU at work, whose latencies are measured."""
     if name != "this":
         return TARGETS[name]

@@ -33,15 +33,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def label(self) -> str:
         """For people."""
         tool = "ONNX Runtime's quantizer" if self.tool == "onnxruntime" else "NNCF"
-        extras = [self.calibrator, f"{self.preset} preset"] if self.tool == "nncf" else [self.calibrator]
+        extras: list[str] = [self.calibrator, f"{self.preset} preset"] if self.tool == "nncf" else [self.calibrator]
         if self.accurate_bias:
             extras.append("accurate bias correction")
         return f"{tool}, {', '.join(extras)}"
 
 
-def settings_for(
-    engine: Literal["onnxruntime", "openvino"], effort: Effort, target: Target
-) -> tuple[Settings, ...]:
+def settings_for(engine: Literal["onnxruntime", "openvino"], effort: Effort, target: Target) -> tuple[Settings, ...]:
     """What is tried, the likeliest first. ``low``: one; ``normal``: one of each tool that fits; ``high``: all."""
 
     def one(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import onnx_ir as ir
 
 from edge_ad_export.passes.constants import read_array
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["StoredWeightsPass"]
 
@@ -32,7 +37,7 @@ class StoredWeightsPass(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified)
 
 
-def _stored(node: ir.Node) -> np.ndarray | None:
+def _stored(node: ir.Node) -> NDArray[Any] | None:
     """round(x / scale) + zero point, saturated; as the standard says, halves to even."""
     arrays = [None if value is None else read_array(value) for value in node.inputs]
     if len(arrays) != 3 or any(array is None for array in arrays):
@@ -48,4 +53,4 @@ def _stored(node: ir.Node) -> np.ndarray | None:
     steps = np.rint(weights / scale.reshape(shape if scale.size > 1 else ())) + zero.reshape(
         shape if zero.size > 1 else ()
     )
-    return np.clip(steps, limits.min, limits.max).astype(zero.dtype)
+    return np.asarray(np.clip(steps, limits.min, limits.max), zero.dtype)

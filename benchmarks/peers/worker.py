@@ -1,0 +1,149 @@
+"""One contestant in a process of its own, driven over pipes: ``python worker.py KIND MODEL``.
+
+Runs in the peer's environment too: it imports NumPy and OpenCV, and then what ``KIND`` needs. A line on standard
+input is the path of an image and, behind a tab, where to store the map, or nothing; a line on standard output answers.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+SIZE = (256, 256)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``total_ms``: from a frame in memory to the score. ``engine_ms``: of the inference engine alone, ``None`` where
+    it cannot be told apart."""
+
+    score: float
+    map: Any
+    total_ms: float
+    engine_ms: float | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An outcome without its map. ``peak_mib``: of the process so far."""
+
+    score: float
+    total_ms: float
+    engine_ms: float | None
+    peak_mib: float
+
+
+Contestant = Callable[[Any], Outcome]
+
+
+def peer(path: str) -> Contestant:
+    """anomalib's own inferencer, with its defaults but for the device."""
+    from anomalib.deploy import OpenVINOInferencer  # type: ignore[import-not-found,unused-ignore]
+
+    inferencer = OpenVINOInferencer(path, device="CPU")
+
+    def score(frame: Any) -> Outcome:
+        start = time.perf_counter()
+        found = inferencer.predict(_resized(frame)[..., ::-1])
+        total = _since(start)
+        return Outcome(float(np.ravel(found.pred_score)[0]), found.anomaly_map, total, None)
+
+    return score
+
+
+def openvino(path: str) -> Contestant:
+    """The untouched export in OpenVINO, float32, and what any user would write around it."""
+    import openvino as ov
+
+    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = ov.Core().compile_model(path, "CPU", config)
+    request = compiled.create_infer_request()
+    names = {next(iter(output.names)): index for index, output in enumerate(compiled.outputs)}
+
+    def run(image: Any) -> tuple[Any, Any]:
+        request.infer([image])
+        outputs = [request.get_output_tensor(names[name]).data for name in ("pred_score", "anomaly_map")]
+        return outputs[0], outputs[1]
+
+    return _around(run)
+
+
+def onnxruntime(path: str) -> Contestant:
+    """The untouched export in ONNX Runtime, and what any user would write around it."""
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def run(image: Any) -> tuple[Any, Any]:
+        score, heat = session.run(["pred_score", "anomaly_map"], {"input": image})
+        return score, heat
+
+    return _around(run)
+
+
+def edge_ad(path: str) -> Contestant:
+    """A bundle's default variant as the device runs it, the check of its golden frames at the start included."""
+    from edge_ad import Detector
+
+    detector = Detector.open(path)
+    engine = detector.scorer.engine
+
+    def score(frame: Any) -> Outcome:
+        start = time.perf_counter()
+        found = detector.scorer.measure(frame)
+        total = _since(start)
+        start = time.perf_counter()
+        engine.run()
+        return Outcome(found.score, found.map, total, _since(start))
+
+    return score
+
+
+def _around(run: Callable[[Any], tuple[Any, Any]]) -> Contestant:
+    def score(frame: Any) -> Outcome:
+        start = time.perf_counter()
+        rgb = _resized(frame)[..., ::-1].astype(np.float32) / 255
+        image = np.ascontiguousarray(rgb.transpose(2, 0, 1)[None])
+        middle = time.perf_counter()
+        value, heat = run(image)
+        engine = _since(middle)
+        return Outcome(float(np.ravel(value)[0]), heat, _since(start), engine)
+
+    return score
+
+
+def _resized(frame: Any) -> Any:
+    return cv2.resize(frame, SIZE, interpolation=cv2.INTER_AREA)
+
+
+def _since(start: float) -> float:
+    return (time.perf_counter() - start) * 1e3
+
+
+KINDS = {"peer": peer, "openvino": openvino, "onnxruntime": onnxruntime, "edge-ad": edge_ad}
+
+
+def main() -> None:
+    """Answers until standard input ends."""
+    contestant = KINDS[sys.argv[1]](sys.argv[2])
+    for line in sys.stdin:
+        path, _, target = line.rstrip("\n").partition("\t")
+        frame = cv2.imread(path)
+        outcome = contestant(frame)
+        if target and outcome.map is not None:
+            heat = np.asarray(outcome.map, np.float32)
+            np.save(target, heat.reshape(heat.shape[-2:]))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps(asdict(Answer(outcome.score, outcome.total_ms, outcome.engine_ms, peak))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

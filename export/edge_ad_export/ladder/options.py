@@ -1,0 +1,85 @@
+"""The options of ``edge-ad export`` that concern variants and what they must reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["gate_options", "ladder_options"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_GATE_OPTIONS = (
+    click.option(
+        "--min-spearman",
+        type=click.FloatRange(-1, 1),
+        default=0.99,
+        show_default=True,
+        help="Rank correlation with the imported model's scores that a variant must reach, over the given images and "
+        "copies of them with a synthetic defect.",
+    ),
+    click.option(
+        "--min-map-correlation",
+        type=click.FloatRange(-1, 1),
+        default=0.99,
+        show_default=True,
+        help="Correlation with the imported model's map that a variant must reach on every one of these images.",
+    ),
+    click.option(
+        "--max-auc-loss",
+        "max_roc_auc_lost",
+        type=click.FloatRange(0, 1),
+        default=0.005,
+        show_default=True,
+        help="ROC-AUC that a variant may lose on the synthetic defects, and on the labelled images.",
+    ),
+    click.option(
+        "--max-more-false-rejects",
+        type=click.FloatRange(0, 1),
+        default=0.05,
+        show_default=True,
+        help="Part of the normals that a variant may reject more than the imported model, both calibrated anew.",
+    ),
+    click.option(
+        "--labelled",
+        type=click.Path(path_type=Path),
+        help="Folder of labelled images, good/ and one a type of defect: judges variants by real anomalies too.",
+    ),
+)
+
+_LADDER_OPTIONS = (
+    click.option(
+        "--effort",
+        type=click.Choice(["low", "normal", "high"]),
+        default="normal",
+        show_default=True,
+        help="How hard to look for an int8 variant: low tries one way only, high all calibrators and presets.",
+    ),
+    click.option(
+        "--target",
+        "target_cpu",
+        type=click.Choice(["this", "x86-avx2", "x86-vnni", "arm64"]),
+        default="this",
+        show_default=True,
+        help="The kind of CPU that int8 variants are made for. Latency is measured on this machine only.",
+    ),
+)
+
+
+def gate_options(function: _F) -> _F:
+    """Adds what a variant must reach, and on which images."""
+    return _add(function, _GATE_OPTIONS)
+
+
+def ladder_options(function: _F) -> _F:
+    """Adds how variants are looked for."""
+    return _add(function, _LADDER_OPTIONS)
+
+
+def _add(function: _F, options: tuple[Callable[[_F], _F], ...]) -> _F:
+    for option in reversed(options):
+        function = option(function)
+    return function
