@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from benchmarks import drift, machine, memory, startup
+from benchmarks import drift, machine, memory, rates, startup
 from edge_ad.benchmark import bench_bundle
 from edge_ad.bundle import Bundle
 from edge_ad.cli import main as edge_ad
+from edge_ad.sources import list_images
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SHARED_MODELS = {
@@ -23,37 +25,54 @@ SHARED_MODELS = {
 FRAME = (1920, 1080)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """A bundle, and image files to score with it."""
+
+    bundle: Path
+    images: tuple[Path, ...]
+
+
 @click.command()
 @click.argument("bundles", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.option("--images", type=click.Path(path_type=Path, exists=True), help="Image files for the rate of scoring.")
 @click.option("--runs", default=200, show_default=True)
 @click.option("--long/--short", default=True, help="Whether to run 10,000 frames for the memory's sake.")
-def main(bundles: tuple[Path, ...], runs: int, long: bool) -> None:
+def main(bundles: tuple[Path, ...], images: Path | None, runs: int, long: bool) -> None:
     """Measure BUNDLES; without any, the demo's and those of the shared models where they are present."""
     print(machine.describe())
     print(f"import edge_ad: {startup.import_seconds() * 1e3:.0f} ms\n")
     with tempfile.TemporaryDirectory() as folder:
-        chosen = list(bundles) or _make(Path(folder))
-        for bundle in chosen:
-            _latency(bundle, runs)
-        for bundle in chosen:
-            _start(bundle)
+        files = tuple(list_images(images)) if images else ()
+        samples = [Sample(bundle, files) for bundle in bundles] or _make(Path(folder))
+        for sample in samples:
+            _latency(sample.bundle, runs)
+        for sample in samples:
+            _start(sample.bundle)
+        for sample in samples:
+            if sample.images:
+                variants = [variant.id for variant in Bundle.open(sample.bundle).manifest.variants]
+                rates.print_rates(sample.bundle, sample.images, variants)
         drift.report()
         if long:
-            variant = Bundle.open(chosen[0]).manifest.default_variant
-            grown = memory.growth_kib(chosen[0], variant)
-            print(f"memory grown over 10,000 frames ({chosen[0].name}, {variant}): {grown} KiB")
+            first = samples[0].bundle
+            variant = Bundle.open(first).manifest.default_variant
+            grown = memory.growth_kib(first, variant)
+            print(f"memory grown over 10,000 frames ({first.name}, {variant}): {grown} KiB")
 
 
-def _make(folder: Path) -> list[Path]:
-    edge_ad(["demo", "-o", str(folder / "demo")], standalone_mode=False)
-    made = [next(path.parent for path in (folder / "demo").rglob("manifest.json"))]
+def _make(folder: Path) -> list[Sample]:
+    demo = folder / "demo"
+    edge_ad(["demo", "-o", str(demo)], standalone_mode=False)
+    made = [Sample(demo / "bundle", tuple(list_images(demo / "images/test/good")))]
     if not SHARED.is_dir():
         print("the shared models are not on this machine: the demo's bundle alone", file=sys.stderr)
         return made
-    for model, images in SHARED_MODELS.items():
-        made.append(folder / model.replace("/", "-"))
-        arguments = [str(SHARED / "models" / f"{model}.onnx"), "--images", str(SHARED / "data" / images)]
-        edge_ad(["export", *arguments, "-o", str(made[-1])], standalone_mode=False)
+    for model, normals in SHARED_MODELS.items():
+        images = SHARED / "data" / normals
+        made.append(Sample(folder / model.replace("/", "-"), tuple(list_images(images))))
+        arguments = [str(SHARED / "models" / f"{model}.onnx"), "--images", str(images)]
+        edge_ad(["export", *arguments, "-o", str(made[-1].bundle)], standalone_mode=False)
     return made
 
 

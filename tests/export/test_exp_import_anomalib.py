@@ -142,8 +142,10 @@ def test_thresholds_of_anomalib1_go_to_the_provenance(tmp_path: Path) -> None:
     }
 
 
-def test_map_of_a_centre_crop_lies_where_the_crop_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_map_of_a_centre_crop_lies_where_the_crop_was(tmp_path: Path, form: str) -> None:
     path = write_onnx(tmp_path, cropped1(), METADATA_1)
+    path = path if form == "onnx" else write_ir(tmp_path, path)
     pixels = np.zeros((64, 64, 3), np.uint8)
     pixels[16:20, 40:44] = 255  # cells 8 and 9 down, 20 and 21 across, of 32 over the whole picture
 

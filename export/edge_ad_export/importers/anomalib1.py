@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_ad.errors import ModelError
+from edge_ad_export.embedded import find_embedded
 from edge_ad_export.imported import ImportedModel, ImportOptions, Provenance
 from edge_ad_export.importers.crop import find_crop, pad_map
+from edge_ad_export.importers.crop_openvino import find_crop_openvino
 from edge_ad_export.importers.family import find_family
 from edge_ad_export.importers.inputs import only_input, resolve_input
 from edge_ad_export.importers.outputs import anomalib_outputs, static_outputs
@@ -57,7 +59,8 @@ class Anomalib1Importer:
         shape = spec.shape(spec.batch)
         outputs = anomalib_outputs(file, options, shape)
         model, heat = file.onnx, outputs.map
-        crop = None if heat is None else find_crop(model, shape)
+        find = find_crop_openvino if find_embedded(model) else find_crop
+        crop = None if heat is None else find(model, shape)
         if crop is not None and heat is not None:
             size = static_outputs(model, shape).get(heat)
             model, heat = (model, heat) if size is None else (pad_map(model, heat, crop, size), f"{heat}_padded")
