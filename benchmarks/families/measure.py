@@ -41,7 +41,9 @@ def measure(work: Workplace, trained: Trained) -> Row:
     """Exports the model, times both sides in turn and scores the labelled images."""
     target = work.scratch / f"{trained.family}-{trained.name}-{trained.data.name}".replace(" ", "-")
     held_out = linked(work, f"{trained.data.name}-held-out", trained.data.held_out)
-    request = ExportRequest(trained.path, held_out, target, trained.importing, max_images=work.images, replace=True)
+    request = ExportRequest(
+        trained.path, held_out, target, trained.importing, max_images=work.images, replace=True, effort="low"
+    )
     manifest = export_bundle(request).bundle.manifest
     model = import_model(ModelFile(trained.path), trained.importing)
     untouched = open_session(model.model, model.taps)

@@ -1,7 +1,8 @@
 """Which part of a graph extracts features, and may be quantized; the front and the head stay in float.
 
-A memory bank's distances, a Mahalanobis form or a blur lose the order of the scores when they are quantized, while
-the convolutions before them bear it and take nearly all of the time that int8 can save.
+A Mahalanobis form, a blur or what follows the distances to a memory bank lose the order of the scores when they are
+quantized, while the convolutions before them bear it. So does the product of patches and bank, which takes most of the
+time where there is one: summed in 32 bits and turned back to float at once, it shifts distances by a few thousandths.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Op", "find_backbone", "is_smoothing"]
+__all__ = ["Op", "find_backbone", "is_heavy", "is_smoothing"]
 
 # A kernel of weights that are stored in float32 sums to 1 within this.
 _UNIT_SUM_TOLERANCE = 1e-3
+# Products with fewer constants, such as the two that upsample a map, take no time worth saving.
+_HEAVY_ELEMENTS = 300_000
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,15 @@ class Op:
     """One operation of a graph, whatever the engine that it is written for.
 
     ``feeds``: the names of the operations it takes its inputs from. ``kernel``: the constant weights of a
-    convolution, output channels first. ``linear``: a product with constant weights.
+    convolution, output channels first. ``linear``: a product with constant weights; ``heavy``: with so many that it
+    is a good part of the work.
     """
 
     name: str
     feeds: tuple[str, ...]
     kernel: NDArray[np.floating] | None = None
     linear: bool = False
+    heavy: bool = False
 
 
 def is_smoothing(kernel: NDArray[np.floating]) -> bool:
@@ -43,11 +48,17 @@ def is_smoothing(kernel: NDArray[np.floating]) -> bool:
     return bool(np.all(np.abs(sums - 1) < _UNIT_SUM_TOLERANCE))
 
 
+def is_heavy(weights: NDArray[np.floating]) -> bool:
+    """Whether a product with these weights is a good part of the work, as the search of a memory bank is."""
+    return weights.ndim == 2 and weights.size >= _HEAVY_ELEMENTS
+
+
 def find_backbone(ops: Sequence[Op]) -> frozenset[str]:
     """The names of the operations that may be quantized. ``ops`` are in the order of execution.
 
     These are the feature convolutions (all but smoothing ones), what lies between two of them, and products with
-    constant weights before one of them. Not among them: the front, before the first, and the head, after the last.
+    constant weights before one of them or heavy ones after them. Not among them: the front, before the first, and
+    the rest of the head, after the last.
     """
     features = [op.name for op in ops if op.kernel is not None and not is_smoothing(op.kernel)]
     feeds = {op.name: op.feeds for op in ops}
@@ -57,7 +68,8 @@ def find_backbone(ops: Sequence[Op]) -> frozenset[str]:
             users.setdefault(source, []).append(op.name)
     before, after = _reachable(features, feeds), _reachable(features, users)
     linear = {op.name for op in ops if op.linear}
-    return frozenset(features) | (before & after) | (before & linear)
+    heavy = {op.name for op in ops if op.heavy}
+    return frozenset(features) | (before & after) | (before & linear) | (after & heavy)
 
 
 def _reachable(starts: Iterable[str], edges: Mapping[str, Iterable[str]]) -> frozenset[str]:

@@ -11,6 +11,7 @@ from edge_ad.cli.options import as_json, echo_json
 from edge_ad_export.heads.arguments import head_options, read_head_options
 from edge_ad_export.ladder.options import gate_options, ladder_options
 from edge_ad_export.options import geometry_options, import_options, model_argument, shrink_options
+from edge_ad_export.video.options import clip_options, read_clip_options
 
 if TYPE_CHECKING:
     from edge_ad_export.request import ExportRequest
@@ -20,7 +21,12 @@ __all__ = ["export"]
 
 @click.command()
 @model_argument
-@click.option("--images", required=True, metavar="PATH", help="Normal images: a folder, a file or a glob. 30 or more.")
+@click.option(
+    "--images",
+    required=True,
+    metavar="PATH",
+    help="Normal images: a folder, a file or a glob. 30 or more. For a model of clips: a video, or a folder of frames.",
+)
 @click.option(
     "-o",
     "--output",
@@ -47,6 +53,7 @@ __all__ = ["export"]
 )
 @import_options
 @head_options
+@clip_options
 @geometry_options
 @shrink_options
 @as_json
@@ -92,8 +99,9 @@ def _request(given: dict[str, Any]) -> ExportRequest:
         images=given["images"],
         target=given["target"],
         importing=ImportOptions(
-            **{name: given[name] for name in ImportOptions.__dataclass_fields__ if name != "head"},
+            **{name: given[name] for name in ImportOptions.__dataclass_fields__ if name not in ("head", "clip")},
             head=read_head_options(given),
+            clip=read_clip_options(given),
         ),
         geometry=GeometryOptions(**{name: given[name] for name in GeometryOptions.__dataclass_fields__}),
         shrink=Shrink(**{name: given[name] for name in Shrink.__dataclass_fields__}),
@@ -107,6 +115,7 @@ def _request(given: dict[str, Any]) -> ExportRequest:
         effort=given["effort"],
         target_cpu=given["target_cpu"],
         labelled=given["labelled"],
+        report=given["report"],
         state_dict=given["state_dict"],
         trust_pickle=given["trust_pickle"],
     )

@@ -14,12 +14,14 @@ import cv2
 import msgspec
 
 from edge_ad.bundle import FORMAT, UNSEALED, Bundle, BundleWriter, Manifest
-from edge_ad.bundle.records import Identifier
+from edge_ad.bundle.records import Golden, Identifier
 from edge_ad.errors import GateError, InputError
+from edge_ad_export.gate import Gate
 from edge_ad_export.geometry import MASK_NAME
-from edge_ad_export.golden import GoldenFrame, expectation, expected_name, golden_record, pick_golden, write_golden
+from edge_ad_export.golden import expectation, expected_name, golden_record, pick_golden, write_golden
 from edge_ad_export.heads.learn import learn_head
 from edge_ad_export.images import ImageSet, select_images
+from edge_ad_export.imported import ImportedModel
 from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.labelled import find_labelled
 from edge_ad_export.provenance import collect_provenance, producer
@@ -28,6 +30,8 @@ from edge_ad_export.request import ExportRequest
 from edge_ad_export.setup import Notify, Setup, prepare
 from edge_ad_export.trials import Trials, run_trials
 from edge_ad_export.tried import Tried, pick_default
+from edge_ad_export.video.clips import select_clips
+from edge_ad_export.video.golden import write_golden_clips
 
 __all__ = ["ExportResult", "export_bundle"]
 
@@ -57,9 +61,10 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
     recipes = chosen_recipes(request.variants)
     _identifier(request)  # a bad name is told before any work
     file = ModelFile(request.model, request.torch)
-    images = select_images(request.images, request.max_images)
     labelled = () if request.labelled is None else find_labelled(request.labelled)
-    imported = learn_head(import_model(file, request.importing), request)
+    imported = import_model(file, request.importing)
+    images = _select(request, imported)
+    imported = learn_head(imported, request)
     baseline, recipes = baseline_for(imported.model), usable_recipes(recipes, imported.model)
     for line in (*imported.assumptions, *_remarks(images), *_remarks_on_target(request)):
         notify(line)
@@ -75,7 +80,24 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
             shutil.rmtree((writer.root / baseline.model).parent)
         kept = [one for one in tried if one.recipe is not baseline or baseline in recipes]
         manifest = _write(request, setup, kept, writer.root, file)
+        if request.report is not None:
+            _write_report(request.report, setup, kept, manifest, gate, writer.root)
         return ExportResult(writer.commit(manifest))
+
+
+def _select(request: ExportRequest, imported: ImportedModel) -> ImageSet:
+    if imported.input.clip is None:
+        return select_images(request.images, request.max_images)
+    if request.labelled is not None:
+        raise InputError("--labelled takes images, and this model scores clips: use edge-ad evaluate on the bundle")
+    return select_clips(request, imported.input)
+
+
+def _write_report(path: Path, setup: Setup, tried: Sequence[Tried], manifest: Manifest, gate: Gate, root: Path) -> None:
+    from edge_ad_export.pages.ladder_page import ladder_page
+    from edge_ad_report import write_page
+
+    write_page(path, ladder_page(setup, tried, manifest, gate, root))
 
 
 def _remarks(images: ImageSet) -> Iterator[str]:
@@ -119,7 +141,7 @@ def _write(request: ExportRequest, setup: Setup, tried: Sequence[Tried], root: P
     if not shipped:
         reasons = "; ".join(f"{one.recipe.id}: {one.rejected}" for one in tried)
         raise GateError(f"no variant passes the gate, no bundle was written ({reasons})")
-    frames = _write_golden(setup, shipped, root)
+    golden = _write_golden(setup, shipped, root)
     if setup.mask is not None:
         (root / MASK_NAME).parent.mkdir()
         (root / MASK_NAME).write_bytes(cv2.imencode(".png", setup.mask)[1].tobytes())
@@ -134,25 +156,28 @@ def _write(request: ExportRequest, setup: Setup, tried: Sequence[Tried], root: P
         family=setup.imported.family,
         input=setup.lowered.input,
         geometry=setup.geometry,
+        clip=setup.clip,
         variants=variants,
         default_variant=pick_default(variants, request.plan.target),
         trials=tuple(one.trial() for one in tried),
-        golden=golden_record(frames, [variant.id for variant in variants]),
+        golden=golden,
         files={},
         provenance=collect_provenance(request, file, setup),
     )
 
 
-def _write_golden(setup: Setup, shipped: Sequence[Tried], root: Path) -> tuple[GoldenFrame, ...]:
+def _write_golden(setup: Setup, shipped: Sequence[Tried], root: Path) -> Golden:
     agreement = shipped[0].agreement
     if agreement is None:
         raise AssertionError("a variant that was not measured is never shipped")
+    if setup.clip is not None:
+        return write_golden_clips(setup, shipped, agreement.reference, root)
     frames = pick_golden(setup.images, agreement.reference)
     write_golden(frames, root)
     for one in shipped:
         with closing(setup.scorer(one.recipe, root)) as scorer:
             (root / expected_name(one.recipe.id)).write_bytes(expectation(frames, scorer).dump())
-    return frames
+    return golden_record(frames, [one.recipe.id for one in shipped])
 
 
 def _identifier(request: ExportRequest) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +44,10 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def first(self, count: int) -> ImageSet:
+        """At most so many of them, from the beginning."""
+        return replace(self, paths=self.paths[:count])
 
     def sizes(self) -> frozenset[Size]:
         """The sizes that occur. Reads every image once, so that a damaged one is found before any work is done."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from edge_ad_export.heads.base import Head, Unfitted
     from edge_ad_export.heads.options import HeadOptions
+    from edge_ad_export.video.spec import ClipOptions, ClipSpec
 
 __all__ = ["Color", "ImportOptions", "ImportedModel", "InputSpec", "Kernel", "Layout", "Provenance", "Size"]
 
@@ -49,6 +50,7 @@ class ImportOptions:
     std: tuple[float, ...] | None = None
     layout: Layout | None = None
     head: HeadOptions | None = None
+    clip: ClipOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class InputSpec:
     """The model's own input and the arithmetic that leads to it from uint8 pixels.
 
     ``value = (pixel / scale - mean) / std``, one mean and std a channel in the order of ``color``. ``batch`` is
-    the number of images that the file insists on, 1 where it takes any number.
+    the number of images that the file insists on, 1 where it takes any number. ``clip``: of a model that takes clips.
     """
 
     name: str
@@ -67,13 +69,16 @@ class InputSpec:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     batch: int = 1
+    clip: ClipSpec | None = None
 
     @property
     def channels(self) -> Literal[1, 3]:
         return 1 if self.color == "gray" else 3
 
-    def shape(self, batch: int) -> tuple[int, int, int, int]:
+    def shape(self, batch: int) -> tuple[int, ...]:
         """The input's static shape for so many images."""
+        if self.clip is not None:
+            return self.clip.model_shape(batch, self.size.height, self.size.width)
         if self.layout == "nchw":
             return batch, self.channels, self.size.height, self.size.width
         return batch, self.size.height, self.size.width, self.channels

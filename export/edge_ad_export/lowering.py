@@ -25,6 +25,7 @@ from edge_ad_export.passes import (
 from edge_ad_export.passes.cheaper import cheaper_passes
 from edge_ad_export.passes.require_static import RequireStaticPass
 from edge_ad_export.passes.static_shape import static_shape
+from edge_ad_export.passes.video_front import VideoFrontPass, VideoInputPass
 from edge_ad_export.shrink import Shrink
 
 __all__ = ["Batch", "Lowered", "lower"]
@@ -129,8 +130,9 @@ def _passes(imported: ImportedModel, batch: Batch) -> list[ir.passes.PassBase]:
         SimplifyPass(),
         RequireStaticPass(),
         *one_image[batch],
+        *([] if spec.clip is None else [VideoInputPass(spec, spec.clip)]),
         *([] if imported.head is None else [HeadPass(imported.head)]),
-        FrontPass(spec),
+        FrontPass(spec) if spec.clip is None else VideoFrontPass(spec, spec.clip),
         ContractPass(imported.roles),
         SimplifyPass(),
     ]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edge_ad.scoring import Measurement, Scorer
     from edge_ad_export.defects import DefectSet
     from edge_ad_export.images import ImageSet
+    from edge_ad_export.video.clips import ClipDefects
 
 __all__ = ["Contender", "Evidence", "Seen", "observe"]
 
@@ -33,7 +34,7 @@ class Evidence:
     """What variants are judged by. ``labelled`` is empty without ``--labelled``."""
 
     images: ImageSet
-    defects: DefectSet
+    defects: DefectSet | ClipDefects
     labelled: tuple[LabelledImage, ...] = ()
 
 
@@ -102,8 +103,9 @@ def observe(reference: Scorer, contenders: Sequence[Contender], evidence: Eviden
 def _shots(evidence: Evidence) -> Iterator[_Shot]:
     for path, image in zip(evidence.images.paths, evidence.images, strict=True):
         yield _Shot("normals", path, image)
-    for sample, spoilt in zip(evidence.defects.samples, evidence.defects, strict=True):
-        yield _Shot("defects", sample.path, spoilt)
+    paths = [sample.path for sample in evidence.defects.samples]
+    for path, spoilt in zip(paths, evidence.defects, strict=True):
+        yield _Shot("defects", path, spoilt)
     for one in evidence.labelled:
         frame = read_image(one.path)
         yield _Shot("labelled", one.path, frame, read_truth(one, frame.shape))

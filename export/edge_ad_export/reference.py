@@ -35,7 +35,10 @@ class ReferenceEngine:
         self._has_map = imported.map is not None
         self._dtype = (imported.model.graph.inputs[0].dtype or ir.DataType.FLOAT).numpy()
         size = imported.input.size
-        self.input = np.zeros((1, size.height, size.width, imported.input.channels), np.uint8)
+        clip = imported.input.clip
+        shape: tuple[int, ...] = (1, size.height, size.width, imported.input.channels)
+        shape = shape if clip is None else clip.entry_shape(size.height, size.width)
+        self.input: NDArray[Any] = np.zeros(shape, np.uint8 if clip is None or clip.input == "frame" else np.float32)
         self.info = self._session.info
 
     def run(self) -> EngineOutput:
@@ -55,16 +58,25 @@ class ReferenceEngine:
 
     def values(self) -> Sequence[NDArray[Any]]:
         """What the taps hold for what is in :attr:`input`. Raises :class:`ModelError`."""
-        feed = np.repeat(model_input(self.input, self._spec), self._spec.batch, axis=0).astype(self._dtype)
-        return self._session.run(feed)
+        image, clip = model_input(self.input, self._spec), self._spec.clip
+        feed = np.repeat(image if clip is None else clip.arrange(image), self._spec.batch, axis=0)
+        return self._session.run(feed.astype(self._dtype))
 
     def close(self) -> None:
         del self._session
 
 
-def model_input(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
-    """What the model takes for uint8 pixels ``[1, h, w, c]``, BGR or gray: float32 in the model's layout."""
+def model_input(pixels: NDArray[Any], spec: InputSpec) -> NDArray[np.float32]:
+    """What the model takes for uint8 pixels ``[1, h, w, c]``, BGR or gray: float32 in the model's layout.
+
+    Of a clip ``[1, t, h, w, c]`` all samples, float32 ``[1, t, c, h, w]``; vectors as they are.
+    """
+    if pixels.ndim == 3:
+        vectors: NDArray[np.float32] = pixels
+        return vectors
     ordered = pixels[..., ::-1] if spec.color == "rgb" else pixels
     mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
     values: NDArray[np.float32] = (ordered / np.float32(spec.scale) - mean) / std
+    if values.ndim == 5:
+        return values.transpose(0, 1, 4, 2, 3)
     return values.transpose(0, 3, 1, 2) if spec.layout == "nchw" else values

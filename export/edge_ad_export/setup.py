@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.engines import Artefact, Engine, EngineOptions, open_engine
-from edge_ad.errors import EngineError
+from edge_ad.errors import EngineError, InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring import Scorer
+from edge_ad_export.defects import defects_for
 from edge_ad_export.fidelity import relative_error
 from edge_ad_export.gate import PARITY
 from edge_ad_export.geometry import build_geometry, frame_size, read_mask
@@ -22,11 +23,14 @@ from edge_ad_export.images import ImageSet, collect_pixels
 from edge_ad_export.lowering import Lowered, lower
 from edge_ad_export.recipes import Material, baseline_for
 from edge_ad_export.reference import ReferenceEngine
+from edge_ad_export.video.clips import ClipDefects, ClipSet, clip_record, collect_clips
+from edge_ad_export.video.scorer import WholeClipScorer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge_ad.bundle.records import Geometry
+    from edge_ad.bundle.records import Clip, Geometry
+    from edge_ad_export.defects import DefectSet
     from edge_ad_export.imported import ImportedModel
     from edge_ad_export.recipes import Recipe
     from edge_ad_export.request import ExportRequest
@@ -42,7 +46,8 @@ _PROBES = 4
 
 @dataclass(frozen=True)
 class Setup:
-    """``mask``: uint8 ``(H, W)``, above 127 = not inspected, or ``None``. ``threads``: of the engines."""
+    """``mask``: uint8 ``(H, W)``, above 127 = not inspected, or ``None``. ``threads``: of the engines. ``clip``: of a
+    model that takes clips, whose ``images`` are clips too."""
 
     imported: ImportedModel
     lowered: Lowered
@@ -50,6 +55,7 @@ class Setup:
     mask: NDArray[np.uint8] | None
     images: ImageSet
     threads: int | None
+    clip: Clip | None = None
 
     def preprocessor(self) -> Preprocessor:
         """The bundle's geometry at work."""
@@ -57,13 +63,32 @@ class Setup:
 
     def reference(self) -> Scorer:
         """The imported model behind the bundle's geometry."""
-        return Scorer(self.preprocessor(), ReferenceEngine(self.imported, self.threads))
+        return self._scorer(ReferenceEngine(self.imported, self.threads))
 
     def scorer(self, recipe: Recipe, root: Path) -> Scorer:
         """A variant as the device will run it. Raises :class:`EngineError`."""
         options = EngineOptions(threads=self.threads)
         engine = open_engine(recipe.engine, Artefact(root / recipe.model), options, precision=recipe.precision)
-        return Scorer(self.preprocessor(), engine)
+        return self._scorer(engine)
+
+    def pixels(self, images: ImageSet | DefectSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
+        """What the model is given for some of the images: at most ``limit`` of its inputs, evenly spaced."""
+        if isinstance(images, ClipSet):
+            with closing(self.reference()) as scorer:
+                return collect_clips(scorer, images, limit)
+        return collect_pixels(self.preprocessor(), images, limit)
+
+    def defects(self) -> DefectSet | ClipDefects:
+        """The synthetic defects that variants are tried with."""
+        images = self.images
+        if isinstance(images, ClipSet):
+            return ClipDefects(**{f.name: getattr(images, f.name) for f in fields(images)})
+        return defects_for(images.paths, self.preprocessor())
+
+    def _scorer(self, engine: Engine) -> Scorer:
+        if self.clip is None:
+            return Scorer(self.preprocessor(), engine)
+        return WholeClipScorer(self.preprocessor(), engine, self.clip)
 
 
 def prepare(request: ExportRequest, imported: ImportedModel, images: ImageSet, notify: Notify) -> Setup:
@@ -79,11 +104,14 @@ def prepare(request: ExportRequest, imported: ImportedModel, images: ImageSet, n
     mask_path = request.geometry.ignore_mask
     mask = None if mask_path is None else read_mask(mask_path, frame)
 
+    clip = clip_record(imported, request.importing.clip)
+    if clip is not None and request.geometry.tiles:
+        raise InputError("--tiles: a model of clips takes whole pictures; leave it out")
     options = replace(request.geometry, kernel=request.geometry.kernel or imported.kernel)
 
     def setup(lowered: Lowered) -> Setup:
         geometry = build_geometry(options, lowered.input, frame)
-        return Setup(imported, lowered, geometry, mask, images, request.threads)
+        return Setup(imported, lowered, geometry, mask, images, request.threads, clip)
 
     lowered = lower(imported, lambda candidate: _agrees(setup(candidate)), request.shrink)
     if not lowered.cheaper:
@@ -100,8 +128,7 @@ def prepare(request: ExportRequest, imported: ImportedModel, images: ImageSet, n
 
 def _agrees(setup: Setup) -> bool:
     """Whether the rewritten graph scores and maps some real images as the imported one does."""
-    images = ImageSet(setup.images.paths[:_PROBES], _PROBES)
-    pixels = collect_pixels(setup.preprocessor(), images, _PROBES)
+    pixels = setup.pixels(setup.images.first(_PROBES), _PROBES)
     recipe = baseline_for(setup.imported.model)
     with TemporaryDirectory() as folder, closing(ReferenceEngine(setup.imported, setup.threads)) as reference:
         path = Path(folder) / Path(recipe.model).name

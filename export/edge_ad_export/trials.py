@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import EngineError, ModelError
-from edge_ad_export.defects import defects_for
 from edge_ad_export.fidelity import agree, measure_latency
-from edge_ad_export.images import collect_pixels
 from edge_ad_export.ladder.lab import Mixed, open_lab
 from edge_ad_export.observe import Contender, Evidence, Seen, observe
 from edge_ad_export.recipes import Material, Recipe
@@ -32,6 +30,7 @@ __all__ = ["Trials", "run_trials"]
 
 # NNCF's own default; more images hardly move the ranges.
 _QUANTIZATION_SAMPLES = 300
+_MIXED_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ class _Court:
 
     def __init__(self, setup: Setup, trials: Trials, root: Path, stack: ExitStack) -> None:
         self.setup, self.trials, self.root, self.stack = setup, trials, root, stack
-        defects = defects_for(setup.images.paths, setup.preprocessor())
-        self.evidence = Evidence(setup.images, defects, trials.labelled)
+        self.evidence = Evidence(setup.images, setup.defects(), trials.labelled)
         self.reference = stack.enter_context(closing(setup.reference()))
 
     def attempt(self, recipe: Recipe, material: Material, made: str | None = None) -> _Attempt:
@@ -124,10 +122,9 @@ def run_trials(setup: Setup, trials: Trials, root: Path, notify: Notify) -> tupl
 
 def _fill(lab: Lab, setup: Setup, evidence: Evidence) -> None:
     """Shows the lab what the model sees of normals and of defects."""
-    preprocessor = setup.preprocessor()
     lab.take(
-        collect_pixels(preprocessor, setup.images, _QUANTIZATION_SAMPLES),
-        collect_pixels(preprocessor, evidence.defects, _QUANTIZATION_SAMPLES),
+        setup.pixels(setup.images, _QUANTIZATION_SAMPLES),
+        setup.pixels(evidence.defects, _QUANTIZATION_SAMPLES),
     )
 
 
@@ -139,15 +136,25 @@ def _with_mixed(
         recipe = attempt.recipe
         if recipe.precision != "int8" or not attempt.alive() or not court.refusal(attempt, expected):
             continue
-        notify(f"{recipe.id} fails the gate: looking for the layers that do most harm")
+        notify(f"{recipe.id} fails the gate: looking for the operations that do most harm")
         mixed = lab.mixed(recipe.engine, court.trials.gate)
-        if mixed is None:
-            continue
+        if mixed is not None:
+            yield _mixed_attempt(court, recipe, mixed, expected, notify)
+
+
+def _mixed_attempt(court: _Court, recipe: Recipe, mixed: Mixed, expected: Seen, notify: Notify) -> _Attempt:
+    """The mixed variant; where it holds on the few frames of the search only, with more in float."""
+    for _ in range(_MIXED_TRIES):
         rung = _mixed_recipe(recipe, mixed)
+        shutil.rmtree((court.root / rung.model).parent, ignore_errors=True)
         notify(f"making {rung.id}: {mixed.label}")
-        further = court.attempt(rung, Material(court.setup.lowered.model, lab), mixed.label)
-        court.hear([further])
-        yield further
+        attempt = court.attempt(rung, Material(court.setup.lowered.model), mixed.label)
+        court.hear([attempt])
+        further = mixed.with_more()
+        if further is None or not court.refusal(attempt, expected):
+            break
+        mixed = further
+    return attempt
 
 
 def _mixed_recipe(recipe: Recipe, mixed: Mixed) -> Recipe:

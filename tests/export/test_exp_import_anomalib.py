@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from numpy.testing import assert_allclose
@@ -154,6 +155,55 @@ def test_map_of_a_centre_crop_lies_where_the_crop_was(tmp_path: Path, form: str)
     assert found.map.shape == (32, 32)
     assert np.argwhere(found.map > 0.9).tolist() == [[8, 20], [8, 21], [9, 20], [9, 21]]
     assert found.score == pytest.approx(1)
+
+
+def cropped2() -> ir.Model:
+    """As anomalib 2.x with a centre crop: normalised and clamped as well."""
+    model = cropped1()
+    tail = graph(
+        "top = ReduceMax<axes=[1, 2, 3], keepdims=0>(output) a = Sub(top, t) b = Div(a, r) c = Add(b, half) "
+        "pred_score = Clip(c, zero, end) d = Sub(output, t) e = Div(d, r) f = Add(e, half) "
+        "anomaly_map = Clip(f, zero, end)",
+        inputs="float[batch_size, 1, 28, 28] output",
+        outputs="float[batch_size] pred_score, float[batch_size, 1, 28, 28] anomaly_map",
+        constants="float t = {0.3}, float r = {0.9}, float half = {0.5}, float zero = {0}, float end = {1}",
+    )
+    merged = onnx.compose.merge_models(ir.to_proto(model), ir.to_proto(tail), io_map=[("output", "output")])
+    return ir.from_proto(merged)
+
+
+def test_anomalib2_has_the_same_trap(tmp_path: Path) -> None:
+    path = write_onnx(tmp_path, cropped2())
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[16:20, 40:44] = 255
+
+    imported = import_model(ModelFile(path))
+    found = run_exported(imported, pixels, tmp_path / "exported")
+
+    assert imported.importer == "anomalib2"
+    assert np.argwhere(found.map > 0.9).tolist() == [[8, 20], [8, 21], [9, 20], [9, 21]]
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        pytest.param("part = Slice(input, zero, end, axis2, one)", id="nothing-cut-off"),
+        pytest.param("part = Slice(input, zero, end, axis2, two)", id="every-second-row"),
+        pytest.param("part = Slice(input, zero, two, axis1, one)", id="channels"),
+    ],
+)
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_other_slices_are_no_crop(tmp_path: Path, cut: str, form: str) -> None:
+    model = graph(
+        f"{cut} output = ReduceMean<axes=[1], keepdims=1>(part)",
+        inputs="float[1, 3, 8, 8] input",
+        outputs="float[1, 1, h, 8] output",
+        constants="int64[1] zero = {0}, int64[1] one = {1}, int64[1] two = {2}, int64[1] end = {8}, "
+        "int64[1] axis1 = {1}, int64[1] axis2 = {2}",
+    )
+    path = write_onnx(tmp_path, model, METADATA_1)
+
+    assert import_model(ModelFile(path if form == "onnx" else write_ir(tmp_path, path))).map == "output"
 
 
 def test_nothing_is_found_outside_of_the_crop(tmp_path: Path) -> None:

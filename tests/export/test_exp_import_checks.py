@@ -170,7 +170,7 @@ def test_a_constant_score_is_named_and_leaves_no_bundle(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "shape",
     [
-        pytest.param("1, 8, 3, 8, 8", id="clip"),
+        pytest.param("1, 2, 8, 3, 8, 8", id="six-dimensions"),
         pytest.param("1, 512", id="vector"),
         pytest.param("3, 8, 8", id="no-batch"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +89,36 @@ def test_a_network_that_cannot_be_traced_is_named(tmp_path: Path, net: Any) -> N
         import_model(ModelFile(Path("support.exp_torch_net:make_hidden"), options))
 
 
+class Evil:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
 def test_a_state_dict_that_runs_code_is_refused(tmp_path: Path) -> None:
     """Weights are loaded as data only: a pickle in their place is not executed."""
-
-    class Evil:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return Path.touch, (tmp_path / "executed",)
-
-    torch.save({"first.weight": Evil()}, tmp_path / "net.pth")
+    torch.save({"first.weight": Evil(tmp_path / "executed")}, tmp_path / "net.pth")
     options = TorchOptions(size=Size(SIDE, SIDE), state_dict=tmp_path / "net.pth")
 
     with pytest.raises(ModelError, match="failed: UnpicklingError"):
         import_model(ModelFile(Path("support.exp_torch_net:make"), options))
+
+    assert not (tmp_path / "executed").exists()
+
+
+def test_an_exported_program_that_runs_code_is_refused(tmp_path: Path, net: Any) -> None:
+    """PyTorch itself would load the parts of a .pt2 as pickles."""
+    whole, evil = exported(net, tmp_path).path, tmp_path / "evil.pt2"
+    torch.save(Evil(tmp_path / "executed"), tmp_path / "part")
+    with zipfile.ZipFile(whole) as before, zipfile.ZipFile(evil, "w") as after:
+        for name in before.namelist():
+            after.writestr(name, (tmp_path / "part").read_bytes() if "sample_inputs" in name else before.read(name))
+
+    with pytest.raises(ModelError, match="there is more than data in it.*--trust-pickle"):
+        import_model(ModelFile(evil))
 
     assert not (tmp_path / "executed").exists()

@@ -122,7 +122,7 @@ def test_a_size_is_taken_where_the_model_takes_any(tmp_path: Path) -> None:
     ("tiny", "options", "error", "message"),
     [
         pytest.param(
-            Tiny(), ImportOptions(importer="torch"), InputError, "choose one of anomalib2, onnx", id="importer"
+            Tiny(), ImportOptions(importer="torch"), InputError, r"choose one of anomalib2, .*onnx", id="importer"
         ),
         pytest.param(
             Tiny(), ImportOptions(color="bgr"), ModelError, "--color does not apply", id="contradicts-anomalib"

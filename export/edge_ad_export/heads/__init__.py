@@ -27,7 +27,14 @@ FAMILIES = {
     "gaussian": "edge_ad_export.heads.gaussian:GaussianHead",
     "memory-bank": "edge_ad_export.heads.memory_bank:MemoryBankHead",
     "one-class": "edge_ad_export.heads.one_class:OneClassHead",
+    "next-frame": "edge_ad_export.heads.video_next_frame:NextFrameHead",
+    "clip-reconstruction": "edge_ad_export.heads.video_reconstruction:ClipReconstructionHead",
+    "mil": "edge_ad_export.heads.video_segments:SegmentHead",
 }
+
+
+_OF_CLIPS = {"next-frame", "clip-reconstruction", "mil"}
+_OF_BOTH = {"score", "map"}
 
 
 class _HeadClass(Protocol):
@@ -45,6 +52,13 @@ def make_head(request: HeadRequest) -> Head | Unfitted:
     """
     if request.family not in FAMILIES:
         raise InputError(f"no family {request.family!r}: choose from {', '.join(FAMILIES)}")
+    clips = request.spec.clip is not None
+    if clips != (request.family in _OF_CLIPS) and request.family not in _OF_BOTH:
+        takes = _OF_CLIPS | _OF_BOTH if clips else FAMILIES.keys() - _OF_CLIPS
+        raise InputError(
+            f"--family {request.family} does not fit a model that takes {'clips' if clips else 'single images'}: "
+            f"choose from {', '.join(sorted(takes))}"
+        )
     kind = _load(request.family)
     _refuse_options(request, kind)
     made = kind.make(request)
@@ -61,7 +75,7 @@ def _load(family: str) -> _HeadClass:
 
 
 def _refuse_options(request: HeadRequest, kind: _HeadClass) -> None:
-    taken = {"score": {"score_output"}, "map": {"map_output"}}.get(request.family, set())
+    taken = {"score": {"score_output"}, "mil": {"score_output"}, "map": {"map_output"}}.get(request.family, set())
     outputs = [name for name in ("score_output", "map_output") if getattr(request.importing, name) is not None]
     wrong = [name for name in request.options.given() if name not in kind.OPTIONS]
     wrong += [name for name in outputs if name not in taken]

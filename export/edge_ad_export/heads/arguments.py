@@ -51,8 +51,9 @@ _HEAD_OPTIONS = (
     click.option("--normal-class", type=click.IntRange(min=0), metavar="I", help="score: the good part's number."),
     click.option(
         "--error",
-        type=click.Choice(["squared", "absolute", "ssim"]),
-        help="reconstruction: error of a pixel. [default: squared]",
+        type=click.Choice(["squared", "absolute", "ssim", "psnr"]),
+        help="reconstruction, next-frame and clip-reconstruction: error of a pixel; psnr, of next-frame, scores the "
+        "whole frame. [default: squared]",
     ),
     click.option(
         "--distance", type=click.Choice(["cosine", "l2"]), help="student-teacher: of two features. [default: cosine]"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelError", "ReconstructionHead"]
 
-PixelError = Literal["squared", "absolute", "ssim"]
+PixelError = Literal["squared", "absolute", "ssim", "psnr"]
 
 # The blur that the field gives its maps by default, in pixels of the model's input.
 _BLUR_PX = 4.0
@@ -70,6 +70,8 @@ class ReconstructionHead:
         if not options.feature_output:
             request.assume(f"{predicted.name} has the range of the model's input")
         error = options.error or "squared"
+        if error == "psnr":
+            raise InputError("--error psnr: --family reconstruction takes squared, absolute or ssim")
         return cls(
             target,
             predicted,

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_ad.errors import ModelError
-from edge_ad_export.embedded import find_embedded
 from edge_ad_export.imported import ImportedModel, ImportOptions, Provenance
-from edge_ad_export.importers.crop import find_crop, pad_map
-from edge_ad_export.importers.crop_openvino import find_crop_openvino
 from edge_ad_export.importers.family import find_family
 from edge_ad_export.importers.inputs import only_input, resolve_input
-from edge_ad_export.importers.outputs import anomalib_outputs, static_outputs
+from edge_ad_export.importers.outputs import anomalib_outputs
 from edge_ad_export.importers.refusal import refuse_options
+from edge_ad_export.importers.whole_map import WholeMap, lay_over_picture
 
 if TYPE_CHECKING:
     from edge_ad_export.importers.model_file import ModelFile
@@ -58,17 +56,14 @@ class Anomalib1Importer:
         spec = resolve_input(frame, ImportOptions(size=options.size, color="rgb", layout="nchw", scale=255.0)).spec
         shape = spec.shape(spec.batch)
         outputs = anomalib_outputs(file, options, shape)
-        model, heat = file.onnx, outputs.map
-        find = find_crop_openvino if find_embedded(model) else find_crop
-        crop = None if heat is None else find(model, shape)
-        if crop is not None and heat is not None:
-            size = static_outputs(model, shape).get(heat)
-            model, heat = (model, heat) if size is None else (pad_map(model, heat, crop, size), f"{heat}_padded")
+        whole = WholeMap(file.onnx, None)
+        if outputs.map is not None:
+            whole = lay_over_picture(file.onnx, outputs.map, outputs.map, shape)
         return ImportedModel(
-            model=model,
+            model=whole.model,
             input=spec,
             score=outputs.score,
-            map=heat,
+            map=whole.name,
             family=find_family(file.onnx),
             importer="anomalib1",
             provenance=_statistics(file),

@@ -12,6 +12,7 @@ from edge_ad_export.importers.inputs import only_input, resolve_input
 from edge_ad_export.importers.openvino_tail import expose_openvino
 from edge_ad_export.importers.refusal import refuse_options
 from edge_ad_export.importers.tail import Exposed, RawOutput, expose_onnx
+from edge_ad_export.importers.whole_map import WholeMap, lay_over_picture
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -49,11 +50,15 @@ class Anomalib2Importer:
         spec = resolve_input(frame, ImportOptions(size=options.size, color="rgb", layout="nchw", scale=255.0)).spec
         exposed = _expose(file.onnx, [name for name in ("pred_score", "anomaly_map") if name in outputs])
         heat = exposed.raw.get("anomaly_map")
+        shape = spec.shape(spec.batch)
+        whole = WholeMap(exposed.model, None)
+        if heat is not None:
+            whole = lay_over_picture(exposed.model, heat.name, "anomaly_map", shape)
         return ImportedModel(
-            model=exposed.model,
+            model=whole.model,
             input=spec,
             score=exposed.raw["pred_score"].name,
-            map=heat.name if heat else None,
+            map=whole.name,
             family=find_family(file.onnx),
             importer="anomalib2",
             provenance=_removed(exposed.raw["pred_score"], heat),

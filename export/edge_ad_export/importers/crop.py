@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad_export.passes import SelectOutputsPass, SimplifyPass, StaticShapePass
-from edge_ad_export.passes.constants import add_constant, read_array
+from edge_ad_export.passes.constants import add_constant, read_scalar
 from edge_ad_export.passes.static_shape import static_shape
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class Crop:
     left: int
     right: int
 
+    @property
+    def is_whole(self) -> bool:
+        return (self.top, self.left, self.bottom, self.right) == (0, 0, self.height, self.width)
+
     @classmethod
     def centred(cls, whole: Size, part: Size) -> Crop:
         """The middle of the picture; of an odd remainder the larger half goes to the bottom and the right."""
@@ -51,7 +55,10 @@ class Crop:
 def find_crop(model: ir.Model, shape: Sequence[int]) -> Crop | None:
     """The crop that an NCHW graph begins with, ``None`` without one."""
     copy = model.clone()
-    for step in (SelectOutputsPass([str(copy.graph.outputs[0].name)]), StaticShapePass(shape), SimplifyPass()):
+    # No crop comes after the first convolution: what lies behind it need not be folded.
+    convolution = next((node for node in copy.graph if node.op_type == "Conv"), None)
+    last = copy.graph.outputs[0] if convolution is None else convolution.inputs[0] or copy.graph.outputs[0]
+    for step in (SelectOutputsPass([str(last.name)]), StaticShapePass(shape), SimplifyPass()):
         step(copy)
     value = copy.graph.inputs[0]
     crop = None
@@ -63,7 +70,7 @@ def find_crop(model: ir.Model, shape: Sequence[int]) -> Crop | None:
         elif node.op_type not in _POINTWISE or (crop is not None and node.op_type in ("Resize", "Reshape")):
             break
         value = node.outputs[0]
-    return crop
+    return None if crop is None or crop.is_whole else crop
 
 
 def _only_user(value: ir.Value) -> ir.Node | None:
@@ -74,11 +81,12 @@ def _only_user(value: ir.Value) -> ir.Node | None:
 def _cut(crop: Crop | None, value: ir.Value, node: ir.Node) -> Crop | None:
     """The crop with one more slice; ``None`` for a slice that is no crop."""
     shape = static_shape(value)
-    starts, ends, axes = (read_array(i) for i in [*node.inputs[1:4], None, None][:3])
-    if shape is None or len(shape) != 4 or starts is None or ends is None or axes is None or starts.size != 1:
+    bounds = [read_scalar(value) for value in node.inputs[1:]]
+    if shape is None or len(shape) != 4 or len(bounds) < 3 or None in bounds or bounds[3:] not in ([], [1]):
         return None
-    axis = int(axes.reshape(())) % 4
-    start, end, _ = slice(int(starts.reshape(())), int(ends.reshape(()))).indices(shape[axis])
+    first, last, along = (int(bound) for bound in bounds[:3] if bound is not None)
+    axis = along % 4
+    start, end, _ = slice(first, last).indices(shape[axis])
     crop = crop or Crop(shape[_ROWS], shape[_COLUMNS], 0, shape[_ROWS], 0, shape[_COLUMNS])
     if axis == _ROWS:
         return Crop(crop.height, crop.width, crop.top + start, crop.top + end, crop.left, crop.right)

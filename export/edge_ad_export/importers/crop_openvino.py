@@ -33,10 +33,12 @@ def find_crop_openvino(model: ir.Model, shape: Sequence[int]) -> Crop | None:
     while port is not None and (user := _only_user(port)) is not None:
         if user.get_type_name() in ("Slice", "StridedSlice"):
             crop = _cut(crop, user)
+            if crop is None:
+                return None
         elif user.get_type_name() not in (_BEFORE if crop is None else _AFTER):
             break
         port = user.output(0)
-    return crop
+    return None if crop is None or crop.is_whole else crop
 
 
 def _only_user(port: Any) -> Any | None:
@@ -62,7 +64,7 @@ def _bounds(node: Any) -> list[slice] | None:
     """What is kept of each of four axes, ``None`` where it is not constant."""
     found = [_constant(node.input_value(index)) for index in range(1, node.get_input_size())]
     constants = [constant for constant in found if constant is not None]
-    if len(constants) != len(found):
+    if len(constants) != len(found) or any((step != 1).any() for step in constants[2:3]):
         return None
     starts, ends, *_ = constants
     if node.get_type_name() == "Slice":

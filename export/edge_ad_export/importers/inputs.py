@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from edge_ad_export.importers.model_file import ModelFile
 
-__all__ = ["ResolvedInput", "describe", "only_input", "resolve_input"]
+__all__ = ["ResolvedInput", "describe", "fill_in", "only_input", "resolve_input"]
 
 _NUMBERS = {ir.DataType.UINT8, ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE}
 
@@ -53,19 +53,20 @@ def resolve_input(frame: ir.Value, options: ImportOptions) -> ResolvedInput:
     layout = options.layout or _layout(frame, dims)
     batch, channels, height, width = dims if layout == "nchw" else (dims[0], dims[3], dims[1], dims[2])
     color = _color(frame, channels, options.color)
-    default_scale = 1.0 if frame.dtype == ir.DataType.UINT8 else 255.0
-    count = 1 if color == "gray" else 3
-    spec = InputSpec(
-        name=str(frame.name),
-        size=_size(frame, width, height, options.size),
-        color=color,
-        layout=layout,
+    size = _size(frame, width, height, options.size)
+    return fill_in(InputSpec(str(frame.name), size, color, layout, batch=batch or 1), frame, options)
+
+
+def fill_in(spec: InputSpec, entry: ir.Value, options: ImportOptions) -> ResolvedInput:
+    """Scale, mean and standard deviation from the options or the defaults. Raises :class:`InputError`."""
+    default_scale = 1.0 if entry.dtype == ir.DataType.UINT8 else 255.0
+    filled = replace(
+        spec,
         scale=_positive("--scale", (default_scale if options.scale is None else options.scale,))[0],
-        mean=_numbers("--mean", options.mean or (0.0,), count),
-        std=_positive("--std", _numbers("--std", options.std or (1.0,), count)),
-        batch=batch or 1,
+        mean=_numbers("--mean", options.mean or (0.0,), spec.channels),
+        std=_positive("--std", _numbers("--std", options.std or (1.0,), spec.channels)),
     )
-    return ResolvedInput(spec, _assumed(spec, options))
+    return ResolvedInput(filled, _assumed(filled, options))
 
 
 def describe(values: Sequence[ir.Value]) -> str:

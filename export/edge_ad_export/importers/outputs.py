@@ -70,10 +70,10 @@ def anomalib_outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, 
     maps = [name for name, dims in shapes.items() if is_plane(dims)]
     if _FIRST in maps:
         maps = [_FIRST]
-    if len(scores) > 1 or len(maps) > 1 or not scores + maps:
+    if _FIRST not in shapes or len(scores) > 1 or len(maps) > 1 or not scores + maps:
         raise ModelError(
-            f"{file.path} has no one score and map as anomalib's exports have: name them with --score-output and "
-            f"--map-output; {listing(file)}"
+            f"{file.path} has no output named {_FIRST} with one score or map, as exports of anomalib before 2.0 have: "
+            f"name them with --score-output and --map-output; {listing(file)}"
         )
     return Outputs(*(found[0] if found else None for found in (scores, maps)))
 

@@ -12,6 +12,7 @@ from edge_ad_export.heads.request import HeadRequest
 from edge_ad_export.imported import ImportedModel, ImportOptions
 from edge_ad_export.importers.inputs import ResolvedInput, only_input, resolve_input
 from edge_ad_export.importers.outputs import Outputs, check_named, is_plane, is_score, listing, static_outputs
+from edge_ad_export.video.inputs import resolve_clip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,8 @@ class PlainOnnxImporter:
         return bool(file.onnx.graph.outputs)
 
     def load(self, file: ModelFile, options: ImportOptions) -> ImportedModel:
-        resolved = resolve_input(only_input(file), options)
+        clips = options.clip is not None
+        resolved = resolve_clip(file, options) if clips else resolve_input(only_input(file), options)
         spec = resolved.spec
         shape = spec.shape(spec.batch)
         options = choose_head(options, shape, lambda: static_outputs(file.onnx, shape), gray=spec.color == "gray")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +13,21 @@ import torch
 __all__ = ["torch_exported", "torch_factory", "torch_pickle", "torchscript"]
 
 
-def torch_exported(source: str, target: str) -> None:
-    """A ``.pt2``: the shapes are those it was exported with."""
-    _write_onnx(torch.export.load(source), None, target)
+def torch_exported(source: str, target: str, trust_pickle: bool) -> None:
+    """A ``.pt2``: the shapes are those it was exported with.
+
+    Its parts are pickles too, which PyTorch would load as such: it is told to take data only.
+    """
+    if not trust_pickle:
+        os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    try:
+        program = torch.export.load(source)
+    except pickle.UnpicklingError:
+        raise ValueError(
+            "there is more than data in it, which may run any code when it is loaded: say --trust-pickle if you know "
+            "who made it"
+        ) from None
+    _write_onnx(program, None, target)
 
 
 def torchscript(source: str, target: str, shape: Sequence[int]) -> None:

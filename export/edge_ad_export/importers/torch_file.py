@@ -54,13 +54,15 @@ def read_torch(path: Path, kind: Format, options: TorchOptions) -> ir.Model:
             f"edge_ad_export.importers.torch_convert:{kind.replace('-', '_')}",
             source=str(path),
             target=str(target),
-            **_arguments(options),
+            **_arguments(kind, options),
         )
         return read_ir(target) if kind == "torchscript" else load_weights(target, parse_onnx(target))
 
 
-def _arguments(options: TorchOptions) -> dict[str, object]:
-    """What the converters take beside source and target, as JSON can carry it."""
+def _arguments(kind: Format, options: TorchOptions) -> dict[str, object]:
+    """What the converter of this kind takes beside source and target, as JSON can carry it."""
+    if kind == "torch-exported":
+        return {"trust_pickle": options.trust_pickle}
     arguments: dict[str, object] = {}
     if options.size is not None:
         arguments["shape"] = [1, options.channels, options.size.height, options.size.width]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -54,20 +54,25 @@ class Int8:
 
 @dataclass(frozen=True)
 class Mixed:
-    """``floats``: the layers of the int8 graph that are in float."""
+    """The first ``count`` of the int8 graph's ``layers``, which are in the order of the harm they do, are in float."""
 
     int8: Int8
-    floats: tuple[str, ...]
+    layers: tuple[str, ...]
+    count: int
+
+    def with_more(self) -> Mixed | None:
+        """Half as many again in float, two at least; ``None`` where no layer would be left in int8."""
+        count = self.count + max(self.count // 2, 2)
+        return replace(self, count=count) if count < len(self.layers) else None
 
     def write(self, path: Path) -> None:
         """Writes the model; for OpenVINO the weights beside it."""
-        self.int8.quantized.save(path, self.floats)
+        self.int8.quantized.save(path, self.layers[: self.count])
 
     @property
     def label(self) -> str:
         """For people."""
-        count = len(self.int8.quantized.layers)
-        return f"{self.int8.settings.label}; {len(self.floats)} of {count} operations in float"
+        return f"{self.int8.settings.label}; {self.count} of {len(self.layers)} operations in float"
 
 
 class Lab:
@@ -112,7 +117,7 @@ class Lab:
         path = self._folder / f"mixed{_ending(engine)}"
         holds = holds_on(probes, runner, int8.quantized, ranking.layers, gate, path)
         count = fewest_floats(len(ranking.layers), holds)
-        return None if count is None else Mixed(int8, ranking.layers[:count])
+        return None if count is None else Mixed(int8, ranking.layers, count)
 
     @property
     def _pixels(self) -> Path:

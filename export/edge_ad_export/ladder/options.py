@@ -66,6 +66,11 @@ _LADDER_OPTIONS = (
         show_default=True,
         help="The kind of CPU that int8 variants are made for. Latency is measured on this machine only.",
     ),
+    click.option(
+        "--report",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Write a page (HTML) there: all variants, their scores, maps, latency and size.",
+    ),
 )
 
 

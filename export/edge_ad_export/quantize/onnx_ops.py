@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_ad_export.backbone import Op
+from edge_ad_export.backbone import Op, is_heavy
 from edge_ad_export.passes.constants import read_array
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def onnx_ops(graph: ir.Graph) -> tuple[Op, ...]:
 def _op(node: ir.Node) -> Op:
     sources = (value.producer() for value in node.inputs if value is not None)
     feeds = tuple(str(source.name) for source in sources if source is not None)
-    return Op(str(node.name), feeds, _kernel(node), node.op_type in _PRODUCTS and _weights(node) is not None)
+    factor = _weights(node) if node.op_type in _PRODUCTS else None
+    return Op(str(node.name), feeds, _kernel(node), factor is not None, factor is not None and is_heavy(factor))
 
 
 def _kernel(node: ir.Node) -> NDArray[np.floating] | None:

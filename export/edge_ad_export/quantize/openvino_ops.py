@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edge_ad_export.backbone import Op
+from edge_ad_export.backbone import Op, is_heavy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,8 @@ def _op(node: Any) -> Op:
         kernel = kernel.swapaxes(-kernel.ndim + (kind in _GROUPED), 1 + (kind in _GROUPED))
     if kernel is not None and kind in _GROUPED:
         kernel = kernel.reshape(-1, *kernel.shape[2:])  # [groups, out, in, ...] -> [groups * out, in, ...]
-    return Op(node.get_friendly_name(), feeds, kernel, kind == "MatMul" and weights is not None)
+    factor = weights if kind == "MatMul" else None
+    return Op(node.get_friendly_name(), feeds, kernel, factor is not None, factor is not None and is_heavy(factor))
 
 
 def constant_of(port: Any) -> NDArray[np.floating] | None:

@@ -1,0 +1,1 @@
+"""Pages for people: what came of an export, and of a comparison."""

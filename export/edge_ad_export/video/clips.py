@@ -1,0 +1,162 @@
+"""The normal clips that export measures with, read anew whenever they are asked for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_ad.bundle.records import Clip
+from edge_ad.errors import FrameError, InputError
+from edge_ad.sources import open_source
+from edge_ad_export.images import IMAGES_MIN, ImageSet
+from edge_ad_export.imported import Size
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_ad.scoring import Scorer
+    from edge_ad_export.imported import ImportedModel, InputSpec
+    from edge_ad_export.request import ExportRequest
+    from edge_ad_export.video.spec import ClipOptions
+
+__all__ = ["ClipDefects", "ClipSet", "collect_clips", "select_clips"]
+
+
+@dataclass(frozen=True)
+class ClipSet(ImageSet):
+    """Clips of ``frames`` frames that lie ``stride`` apart in the video or folder ``source``; ``ends``: the last of
+    each. A clip is uint8 ``(frames, H, W, 3)`` or ``(frames, H, W)``, or float32 ``(frames, n)`` of an ``.npy`` file.
+    """
+
+    source: str
+    ends: tuple[int, ...]
+    frames: int
+    stride: int
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Raises :class:`FrameError` that names a frame which cannot be read."""
+        reach = (self.frames - 1) * self.stride
+        wanted = set(self.ends)
+        past: deque[NDArray[np.uint8]] = deque(maxlen=reach + 1)
+        for index, frame in enumerate(_frames(self.source)):
+            past.append(frame)
+            if index in wanted:
+                yield np.stack(list(past)[:: self.stride])
+            if index >= self.ends[-1]:
+                return
+
+    def sizes(self) -> frozenset[Size]:
+        """Of the frames; vectors count as pictures of one row."""
+        shapes = {clip.shape[1:3] for clip in self}
+        return frozenset(Size(shape[-1], shape[0] if len(shape) > 1 else 1) for shape in shapes)
+
+    def first(self, count: int) -> ClipSet:
+        """At most so many of them, from the beginning."""
+        return replace(self, paths=self.paths[:count], ends=self.ends[:count])
+
+    @property
+    def samples(self) -> tuple[ClipSample, ...]:
+        """As :class:`~edge_ad_export.defects.DefectSet` has them."""
+        return tuple(ClipSample(path) for path in self.paths)
+
+
+@dataclass(frozen=True)
+class ClipSample:
+    """A clip by its name."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class ClipDefects(ClipSet):
+    """The same clips spoilt, in turn: a patch of the first frame turns up in the last one upside down, the scene
+    jumps back in time, or it freezes."""
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        random = np.random.default_rng(0)
+        for index, clip in enumerate(super().__iter__()):
+            yield _spoil(clip, index, random)
+
+
+def clip_record(imported: ImportedModel, asked: ClipOptions | None) -> Clip | None:
+    """The manifest's record; ``None`` of a model that takes single images."""
+    spec = imported.input.clip
+    if spec is None or asked is None:
+        return None
+    return Clip(
+        length=spec.length,
+        stride=asked.stride,
+        hop=asked.hop,
+        covers="last" if spec.taken < spec.length else "clip",
+        input=spec.input,
+        smoothing=asked.smoothing,
+    )
+
+
+def select_clips(request: ExportRequest, spec: InputSpec) -> ClipSet:
+    """At most ``max_images`` clips of a video, a folder of frames or an ``.npy`` file of vectors, evenly spaced.
+
+    Raises:
+        InputError: nothing there, or too few frames.
+        FrameError: a frame cannot be read.
+    """
+    asked, clip = request.importing.clip, spec.clip
+    if clip is None or asked is None:
+        raise AssertionError("clips are selected for models of clips")
+    frames = clip.length + (clip.input == "flow")
+    reach = (frames - 1) * asked.stride
+    source = str(request.images)
+    total = sum(1 for _ in _frames(source)) - reach
+    if total < IMAGES_MIN:
+        raise InputError(
+            f"{source} has {max(total + reach, 0)} frames: expected at least {reach + IMAGES_MIN}, clips of {frames} "
+            f"frames {asked.stride} apart; better 30 more"
+        )
+    count = min(request.max_images, total)
+    ends = tuple(reach + i * total // count for i in range(count))
+    return ClipSet(tuple(Path(f"{source}#{end}") for end in ends), total, source, ends, frames, asked.stride)
+
+
+def collect_clips(scorer: Scorer, clips: ClipSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
+    """What the model's engine is given for at most ``limit`` clips."""
+    step = -(-len(clips.paths) // limit)
+    inputs = []
+    for index, clip in enumerate(clips):
+        if index % step == 0:
+            scorer.measure(clip)
+            inputs.append(scorer.engine.input.copy())
+    return tuple(inputs)
+
+
+def _frames(source: str) -> Iterator[NDArray[np.uint8]]:
+    if source.endswith(".npy"):
+        vectors = np.load(source, allow_pickle=False)
+        if vectors.ndim != 2 or vectors.dtype.kind != "f":
+            raise InputError(f"{source} holds {vectors.dtype} {list(vectors.shape)}: expected vectors, float (n, size)")
+        yield from vectors.astype(np.float32)
+        return
+    with closing(open_source(source)) as opened:
+        for frame in opened:
+            if frame.image is None:
+                raise frame.error or FrameError("unreadable", f"{frame.source} has no picture")
+            yield frame.image
+
+
+def _spoil(clip: NDArray[np.uint8], index: int, random: np.random.Generator) -> NDArray[np.uint8]:
+    spoilt: NDArray[np.uint8] = clip.copy()
+    if index % 3 == 1 or clip.ndim == 2:
+        spoilt[-1] = clip[0]
+        spoilt[:-1] = clip[1:]
+    elif index % 3 == 2:
+        spoilt[:] = clip[0]
+    else:
+        height, width = (side // 4 for side in clip.shape[1:3])
+        y, x = (int(random.integers(0, side - side // 4)) for side in clip.shape[1:3])
+        spoilt[-1, y : y + height, x : x + width] = 255 - clip[0, :height, :width][::-1]
+    return spoilt
