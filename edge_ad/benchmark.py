@@ -17,6 +17,7 @@ from edge_ad.engines import EngineInfo, EngineOptions
 from edge_ad.errors import InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.golden import golden_frames
+from edge_ad.verdict import Reason
 
 __all__ = ["BenchReport", "Percentiles", "bench_bundle", "resident_kib"]
 
@@ -64,13 +65,15 @@ def bench_bundle(
         frame = _frame(detector, frame_size)
         bare, verdict, geometry = [], [], []
         before = 0
+        for _ in range(detector.scorer.frames_until_score - 1):
+            detector.score(frame)
         for run in range(-WARM_UP, runs):
             start = time.perf_counter()
             found = detector.score(frame)
             middle = time.perf_counter()
             detector.scorer.engine.run()
             end = time.perf_counter()
-            if found.score is None:
+            if found.score is None and found.reason is not Reason.BETWEEN_SCORES:
                 raise InputError(f"the frame to measure with cannot be scored: {found.detail}")
             if run == 0:
                 before = resident_kib()

@@ -322,3 +322,33 @@ def test_k_of_n_is_above_a_threshold_where_k_scores_are(scores: list[int], n: in
 def test_more_scores_than_a_window_holds_are_refused() -> None:
     with pytest.raises(ValueError, match="4 of 3 scores"):
         Smoothing(kind="k_of_n", window=3, k=4)
+
+
+def test_info_says_what_a_clip_is(make: MakeBundle) -> None:
+    clip = Clip(length=3, stride=2, smoothing=Smoothing(kind="k_of_n", window=3, k=2))
+    text = CliRunner().invoke(main, ["info", str(make("brightest", clip))]).stdout
+    assert (
+        "clips     3 samples (frame), one every 2 frames, a score about the clip every 1 frames, "
+        "number 2 from the top of 3 scores" in text
+    )
+
+
+@pytest.mark.parametrize("clip", [Clip(length=3, stride=2), Clip(length=2, hop=3)], ids=["stride", "hop"])
+def test_a_bundle_of_clips_can_be_timed(make: MakeBundle, clip: Clip) -> None:
+    done = CliRunner().invoke(main, ["bench", str(make("brightest", clip)), "--runs", "10", "--json"])
+    assert done.exit_code == 0, done.output
+    assert msgspec.json.decode(done.stdout)["runs"] == 10
+
+
+def test_clips_and_tiles_exclude_each_other(make: MakeBundle) -> None:
+    from edge_ad.bundle import BundleWriter
+    from edge_ad.bundle.records import Tiles
+
+    old = Bundle.open(make("predict", NEXT_FRAME))
+    geometry = msgspec.structs.replace(old.manifest.geometry, tiles=Tiles())
+    with BundleWriter(old.path.with_name("tiled")) as writer:
+        for name in old.manifest.files:
+            (writer.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (writer.root / name).write_bytes(old.read(name))
+        with pytest.raises(BundleFormatError, match="both clips and tiles"):
+            writer.commit(msgspec.structs.replace(old.manifest, geometry=geometry))

@@ -16,7 +16,11 @@ from benchmarks.families.table import write_table
 ROOT = Path(__file__).resolve().parents[2]
 
 # Each is asked for its rows, in this order.
-PRODUCERS = ("benchmarks.families.image_models:rows", "benchmarks.families.torch_models:rows")
+PRODUCERS = (
+    "benchmarks.families.image_models:rows",
+    "benchmarks.families.torch_models:rows",
+    "benchmarks.families.video_models:rows",
+)
 
 
 @click.command()

@@ -20,7 +20,7 @@ from edge_ad.sources import read_image
 from edge_ad_export import ExportRequest, ImportOptions, ModelFile, export_bundle, import_model
 from edge_ad_export.sessions import Session, open_session
 
-__all__ = ["Trained", "linked", "measure"]
+__all__ = ["Trained", "best_int8", "latencies", "linked", "measure"]
 
 _ROUNDS, _RUNS = 12, 3
 
@@ -49,7 +49,7 @@ def measure(work: Workplace, trained: Trained) -> Row:
     untouched = open_session(model.model, model.taps)
     fidelity = {trial.id: trial.fidelity for trial in manifest.trials if trial.fidelity is not None}
     with Detector.open(target) as detector:
-        latency = _latencies(untouched, model.input.shape(model.input.batch), detector.scorer.engine)
+        latency = latencies(untouched, model.input.shape(model.input.batch), detector.scorer.engine)
         roc_auc = _roc_auc(detector, trained.data)
     return Row(
         family=trained.family,
@@ -57,7 +57,7 @@ def measure(work: Workplace, trained: Trained) -> Row:
         data=trained.data.name,
         origin=trained.origin,
         score_parity=fidelity["onnx-fp32"].score_max_rel,
-        int8_spearman=_int8(manifest),
+        int8_spearman=best_int8(manifest),
         before_ms=latency.before_ms,
         after_ms=latency.after_ms,
         variant=manifest.default_variant,
@@ -76,7 +76,8 @@ def linked(work: Workplace, name: str, paths: Sequence[Path]) -> Path:
     return folder
 
 
-def _int8(manifest: Manifest) -> float | None:
+def best_int8(manifest: Manifest) -> float | None:
+    """The rank correlation of the best int8 variant, shipped or not."""
     found = [trial.fidelity.spearman for trial in manifest.trials if trial.fidelity and "int8" in trial.id]
     return max(found, default=None)
 
@@ -93,7 +94,7 @@ class _Latencies:
     after_ms: float
 
 
-def _latencies(untouched: Session, shape: tuple[int, ...], engine: Engine) -> _Latencies:
+def latencies(untouched: Session, shape: tuple[int, ...], engine: Engine) -> _Latencies:
     """Medians over rounds in ms, the two taken in turn: a busy machine slows both."""
     image = np.random.default_rng(0).random(shape, np.float32)
     engine.input[:] = np.random.default_rng(0).integers(0, 255, engine.input.shape, np.uint8)

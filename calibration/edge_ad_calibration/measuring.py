@@ -6,9 +6,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_ad.bundle import Bundle
 from edge_ad.bundle.records import EngineRecord
+from edge_ad.errors import InputError
 from edge_ad.sources import open_source
-from edge_ad_calibration.scoring import score_frames, score_images
+from edge_ad_calibration.scoring import ScoredImage, score_frames, score_images
 from edge_ad_calibration.selection import is_video
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ def measure_normals(
     """
     images = [path for path in paths if not is_video(path)]
     videos = [path for path in paths if is_video(path)]
+    if Bundle.open(job.bundle).manifest.clip is not None:
+        yield from _clips(images, videos, job, thinning)
+        return
     if images:
         yield from score_images(images, job, plan, track)
     if videos:
@@ -64,6 +69,18 @@ def engine_record(info: EngineInfo) -> EngineRecord:
     return EngineRecord(
         name=info.name, version=info.version, device=info.device, precision=info.precision, threads=info.threads
     )
+
+
+def _clips(images: Sequence[Path], videos: Sequence[Path], job: ScoreJob, thinning: Thinning) -> Iterator[Outcome]:
+    """A model of clips sees every frame, each video by itself; what is thinned is the scores."""
+    if images:
+        raise InputError(f"{images[0]}: this bundle scores clips, which images are not: give videos")
+    for video in videos:
+        with closing(open_source(video)) as source:
+            step = thinning.step(str(video), source.fps)
+            for place, outcome in enumerate(score_frames(source, job)):
+                if place % step == 0 or not isinstance(outcome, ScoredImage):
+                    yield outcome
 
 
 def _frames(videos: Sequence[Path], thinning: Thinning) -> Iterator[Frame]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from edge_ad.bundle.records import Calibration, Geometry, Manifest, RankCalibration, Variant
+from edge_ad.bundle.records import Calibration, Clip, Geometry, Manifest, RankCalibration, Variant
 from edge_ad.cli.options import as_json, bundle_argument, echo_json
 
 
@@ -36,6 +36,7 @@ def _lines(manifest: Manifest, calibrations: Mapping[str, Mapping[str, Calibrati
         f"{manifest.name}@{manifest.version}  {manifest.family}, {manifest.producer}, {manifest.created}",
         f"input     {model.width}x{model.height}, {'BGR' if model.channels == 3 else 'gray'}",
         f"geometry  {_geometry(manifest.geometry)}",
+        *([] if manifest.clip is None else [f"clips     {_clip(manifest.clip)}"]),
         "variants",
         *(_variant(v, manifest.default_variant, calibrations.get(v.id, {})) for v in manifest.variants),
         "provenance",
@@ -54,6 +55,16 @@ def _geometry(geometry: Geometry) -> str:
         parts.append(f"tiles that overlap by {geometry.tiles.overlap}")
     if geometry.ignore:
         parts.append(f"ignore mask {geometry.ignore}")
+    return ", ".join(parts)
+
+
+def _clip(clip: Clip) -> str:
+    covered = {"clip": "the clip", "middle": "its middle", "last": "its last frame"}[clip.covers]
+    parts = [f"{clip.length} samples ({clip.input}), one every {clip.stride} frames"]
+    parts.append(f"a score about {covered} every {clip.hop} frames")
+    if clip.smoothing is not None:
+        rule = "the mean" if clip.smoothing.kind == "mean" else f"number {clip.smoothing.k} from the top"
+        parts.append(f"{rule} of {clip.smoothing.window} scores")
     return ", ".join(parts)
 
 

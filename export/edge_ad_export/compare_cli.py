@@ -19,9 +19,7 @@ __all__ = ["compare"]
 @click.argument("first")
 @click.argument("second")
 @click.option("--images", required=True, metavar="PATH", help="Normal images: a folder, a file or a glob. 30 or more.")
-@click.option(
-    "--labelled", type=click.Path(path_type=Path), help="Labelled images: good/ and one folder a defect."
-)
+@click.option("--labelled", type=click.Path(path_type=Path), help="Labelled images: good/ and one folder a defect.")
 @click.option("--max-images", type=click.IntRange(min=3), default=100, show_default=True, help="Use at most so many.")
 @click.option("--engine-threads", type=click.IntRange(min=1), help="Threads of the engines.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a page (HTML) there.")

@@ -30,7 +30,7 @@ __all__ = ["Trials", "run_trials"]
 
 # NNCF's own default; more images hardly move the ranges.
 _QUANTIZATION_SAMPLES = 300
-_MIXED_TRIES = 3
+_MIXED_TRIES = 4
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edge_ad.bundle.records import Fidelity, Trial
-from edge_ad_export.fidelity import Agreement, relative_error
+from edge_ad.bundle.records import Fidelity, LabelledFidelity, Trial
+from edge_ad_export.fidelity import Agreement, LabelledFigures, relative_error
 from edge_ad_export.gate import Gate, golden_tolerance
 from edge_ad_export.table import format_table
 
@@ -77,6 +77,74 @@ def test_gate(scores: list[float], heat: float | None, precision: str, expected:
     assert Gate().refuses(agreement(scores, heat), precision) == expected
 
 
+def with_defects(scores: list[float], defects: list[float]) -> Agreement:
+    """Five normals and as many defects, which the imported model scores 6 to 10."""
+    return Agreement(REFERENCE, np.array(scores), None, 1.0, REFERENCE + 5, np.array(defects))
+
+
+def test_ranks_are_those_of_normals_and_defects_together() -> None:
+    swapped = with_defects([2, 1, 3, 4, 5], [6, 7, 8, 9, 10])
+
+    assert swapped.spearman_normals == pytest.approx(0.9)
+    assert swapped.spearman == pytest.approx(1 - 6 * 2 / (10 * 99))
+
+
+@pytest.mark.parametrize(
+    ("scores", "defects", "expected"),
+    [
+        pytest.param([1, 2, 3, 4, 5], [6, 7, 8, 9, 10], None, id="equal"),
+        pytest.param([1, 2, 3, 4, 6], [5, 7, 8, 9, 10],
+                     "ROC-AUC on synthetic defects lower by 0.0400, more than 0.005", id="one-pair-swapped"),
+    ],
+)  # fmt: skip
+def test_gate_on_synthetic_defects(scores: list[float], defects: list[float], expected: str | None) -> None:
+    assert Gate(min_spearman=0.9).refuses(with_defects(scores, defects), "int8") == expected
+
+
+@pytest.mark.parametrize(
+    ("real", "expected"),
+    [
+        pytest.param(0.945, None, id="lost-as-much-as-allowed"),
+        pytest.param(0.94, "ROC-AUC on the labelled images lower by 0.0100, more than 0.005", id="lost-more"),
+        pytest.param(1.0, None, id="better"),
+    ],
+)
+def test_gate_on_labelled_images(real: float, expected: str | None) -> None:
+    found = Agreement(
+        REFERENCE,
+        REFERENCE,
+        None,
+        1.0,
+        labelled_reference=LabelledFigures(0.95, 0.9, None),
+        labelled=LabelledFigures(real, 0.9, None),
+    )
+
+    assert Gate().refuses(found, "int8") == expected
+
+
+@pytest.mark.parametrize(
+    ("raised", "limit", "more", "refused"),
+    [
+        pytest.param((10,), 0.0, 0, False, id="as-many"),
+        pytest.param((10, 12), 0.0, 1, False, id="one-more-is-chance"),
+        pytest.param((10, 12, 14), 0.0, 2, True, id="two-more"),
+        pytest.param((10, 12, 14), 0.1, 2, False, id="as-many-more-as-allowed"),
+    ],
+)
+def test_false_rejects_after_each_was_calibrated_anew(
+    raised: tuple[int, ...], limit: float, more: int, *, refused: bool
+) -> None:
+    """The imported model's odd-numbered half reaches 19, the even-numbered one 18: one reject."""
+    reference = np.arange(20.0)
+    scores = reference.copy()
+    scores[list(raised)] = 40  # all of one half, so that the other half's largest score is exceeded as often
+
+    found = Agreement(reference, scores, None, 1.0)
+
+    assert found.more_false_rejects == more
+    assert (Gate(-1, -1, None, 1, limit).refuses(found, "int8") is not None) is refused
+
+
 def test_gate_is_as_strict_as_asked() -> None:
     assert Gate(min_spearman=0.85, min_map_correlation=0.5).refuses(agreement([2, 1, 3, 4, 5], 0.6), "int8") is None
 
@@ -102,6 +170,7 @@ def test_table() -> None:
         map_correlation_min=None,
         latency_ms=1.234,
         size_bytes=2_500_000,
+        roc_auc_lost=0.0012,
     )
     trials = (
         Trial(id="onnx-fp32", fidelity=fast),
@@ -110,8 +179,27 @@ def test_table() -> None:
     )
 
     assert format_table(trials, "onnx-fp32").splitlines() == [
-        "variant        latency    size  score error  rank corr.  worst map",
-        "onnx-fp32      1.23 ms  2.5 MB      2.0e-02      0.9950     no map  default",
-        "onnx-int8      1.23 ms  2.5 MB      2.0e-02      0.9950     no map  rejected: order lost",
-        "openvino-int8        -       -            -           -          -  rejected: NNCF failed",
+        "variant        latency    size  score error  rank corr.  worst map  AUC lost",
+        "onnx-fp32      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012  default",
+        "onnx-int8      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012  rejected: order lost",
+        "openvino-int8        -       -            -           -          -         -  rejected: NNCF failed",
     ]
+
+
+def test_the_table_prefers_real_labels() -> None:
+    real = LabelledFidelity(images=9, roc_auc=0.9, roc_auc_lost=0.05, average_precision=0.8, pixel_roc_auc=None)
+    fidelity = Fidelity(
+        images=5,
+        score_max_abs=0.1,
+        score_max_rel=0.02,
+        spearman=0.995,
+        map_correlation_min=0.999,
+        latency_ms=1.234,
+        size_bytes=2_500_000,
+        roc_auc_lost=0.0012,
+        labelled=real,
+    )
+
+    row = format_table((Trial(id="onnx-fp32", fidelity=fidelity),), "onnx-fp32").splitlines()[1]
+
+    assert row.split()[-2:] == ["0.0500", "default"]

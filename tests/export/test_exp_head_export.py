@@ -34,7 +34,8 @@ def request(folder: Path, head: HeadOptions, *, opset: int = 17, **importing: An
 
 def heads(fit: Path) -> dict[str, HeadOptions]:
     features: dict[str, Any] = {"feature_output": ("fine", "coarse"), "fit": fit}
-    pairs: dict[str, Any] = {"feature_output": ("fine", "coarse"), "predicted_output": ("fine_student", "coarse_student")}
+    students = ("fine_student", "coarse_student")
+    pairs: dict[str, Any] = {"feature_output": ("fine", "coarse"), "predicted_output": students}
     return {
         "score": HeadOptions(family="score", anomalous_class=1),
         "map": HeadOptions(family="map", blur=2.0),

@@ -38,6 +38,7 @@ def load(path: Path, importing: ImportOptions | None = None, **options: Any) -> 
         pytest.param(("recon",), "reconstruction", id="an output like the picture"),
         pytest.param(("recon", "fine"), "reconstruction", id="beside a latent"),
         pytest.param(("heat",), "onnx", id="a plane is a map, and needs no head"),
+        pytest.param(("recon", "odds"), "onnx", id="a score beside a reconstruction is the model's own"),
     ],
 )
 def test_outputs_that_tell(tmp_path: Path, outputs: tuple[str, ...], family: str) -> None:

@@ -118,7 +118,7 @@ def test_an_exported_program_that_runs_code_is_refused(tmp_path: Path, net: Any)
         for name in before.namelist():
             after.writestr(name, (tmp_path / "part").read_bytes() if "sample_inputs" in name else before.read(name))
 
-    with pytest.raises(ModelError, match="there is more than data in it.*--trust-pickle"):
+    with pytest.raises(ModelError, match=r"there is more than data in it.*--trust-pickle"):
         import_model(ModelFile(evil))
 
     assert not (tmp_path / "executed").exists()

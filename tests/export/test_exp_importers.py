@@ -175,8 +175,8 @@ IMAGE = tensor("image", 1, 3, 8, 8)
                      "a and b .*--map-output", id="two-maps"),
         pytest.param([IMAGE], [tensor("logits", 1, 1000)],
                      "no output.*--score-output or --map-output.*logits float", id="classifier"),
-        pytest.param([tensor("image", 1, 1, 8, 8)], [tensor("recon", 1, 1, 8, 8)],
-                     "no output.*recon float", id="reconstruction"),
+        pytest.param([tensor("image", 1, 1, 8, 8)], [tensor("plane", 1, 1, 8, 8)],
+                     "no output.*plane float", id="map-or-reconstruction"),
     ],
 )  # fmt: skip
 def test_plain_onnx_never_guesses(

@@ -88,10 +88,12 @@ class ScoredImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnscoredImage:
-    """One image that cannot be scored. ``error``: the line that names it and says why and what to do."""
+    """One image that cannot be scored. ``error``: the line that names it and says why and what to do. ``pending``: it
+    is a frame of a clip on which no score is due."""
 
     path: Path
     error: str
+    pending: bool = False
 
 
 Outcome = ScoredImage | UnscoredImage

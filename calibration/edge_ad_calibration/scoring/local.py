@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_calibration.scoring.cache import ScoreCache
+from edge_ad_calibration.scoring.job import ScoredImage
 from edge_ad_calibration.scoring.machine import core_count
 from edge_ad_calibration.scoring.measure import LoadedImage, Want, load, measure, take
 from edge_ad_calibration.scoring.opened import open_job
@@ -47,12 +48,14 @@ def score_here(images: Iterable[Path], job: ScoreJob, plan: ScorePlan) -> Genera
 
 
 def score_stream(frames: Iterable[Frame], job: ScoreJob) -> Generator[Outcome]:
-    """As :func:`~edge_ad_calibration.scoring.service.score_frames`."""
+    """As :func:`~edge_ad_calibration.scoring.service.score_frames`. Frames on which no score is due are no outcomes."""
     want = Want(map=job.maps, min_area_px=job.min_area_px)
     with closing(open_job(job)) as opened:
         for frame in frames:
             item = take(frame)
-            yield measure(item, opened.scorer, want) if isinstance(item, LoadedImage) else item
+            outcome = measure(item, opened.scorer, want) if isinstance(item, LoadedImage) else item
+            if isinstance(outcome, ScoredImage) or not outcome.pending:
+                yield outcome
 
 
 def score_with(

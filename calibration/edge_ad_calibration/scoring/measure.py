@@ -14,6 +14,7 @@ from edge_ad.drift import frame_statistics
 from edge_ad.errors import FrameError
 from edge_ad.geometry.mapping import area_peak
 from edge_ad.sources.images import decode_image, read_file
+from edge_ad.verdict import Reason
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, UnscoredImage
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def measure(image: LoadedImage, scorer: Scorer, want: Want) -> Outcome:
     try:
         measured = scorer.measure(image.pixels)
     except FrameError as error:
-        return UnscoredImage(path=image.path, error=f"{image.path}: {error}")
+        pending = error.reason in (Reason.WARMING_UP.value, Reason.BETWEEN_SCORES.value)
+        return UnscoredImage(path=image.path, error=f"{image.path}: {error}", pending=pending)
     height, width = image.pixels.shape[:2]
     return ScoredImage(
         path=image.path,

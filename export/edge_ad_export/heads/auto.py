@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edge_ad.errors import InputError
 from edge_ad_export.heads import FAMILIES
 from edge_ad_export.heads.options import HeadOptions
+from edge_ad_export.importers.outputs import is_plane, is_score
 
 if TYPE_CHECKING:
     from edge_ad_export.imported import ImportOptions
@@ -36,8 +37,10 @@ def choose_head(
         InputError: an option belongs to a head that nothing tells.
     """
     head = options.head or HeadOptions()
-    if head.family is not None or options.score_output or options.map_output:
-        return options if head.family is not None or options.head is None else _by_outputs(options, head)
+    if head.family is not None:
+        return options
+    if options.score_output or options.map_output:
+        return options if options.head is None else _by_outputs(options, head)
     given = set(head.given())
     if telling := given & _TELLING.keys():
         return replace(options, head=replace(head, family=_TELLING[min(telling)]))
@@ -57,7 +60,10 @@ def _by_outputs(options: ImportOptions, head: HeadOptions) -> ImportOptions:
 
 
 def _reconstruction(shape: tuple[int, ...], outputs: Shapes, *, gray: bool) -> str | None:
-    """The one output that is shaped like the picture."""
+    """The one output that is shaped like the picture, in a model that gives no score or map beside it."""
+    others = [dims for dims in outputs.values() if dims is not None and dims != shape]
+    if any(is_score(dims, shape[0]) or is_plane(dims) for dims in others):
+        return None
     alike = [
         name
         for name, dims in outputs.items()

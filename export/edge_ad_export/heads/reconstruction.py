@@ -68,7 +68,7 @@ class ReconstructionHead:
             target = make_tap(name, request.shape(name), spec.layout)
         _check(target, predicted)
         if not options.feature_output:
-            request.assume(f"{predicted.name} has the range of the model's input")
+            request.assume(f"{predicted.name} is the picture made again, in the range of the model's input")
         error = options.error or "squared"
         if error == "psnr":
             raise InputError("--error psnr: --family reconstruction takes squared, absolute or ssim")

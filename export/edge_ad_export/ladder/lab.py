@@ -61,8 +61,8 @@ class Mixed:
     count: int
 
     def with_more(self) -> Mixed | None:
-        """Half as many again in float, two at least; ``None`` where no layer would be left in int8."""
-        count = self.count + max(self.count // 2, 2)
+        """Twice as many in float and two; ``None`` where no layer would be left in int8."""
+        count = 2 * self.count + 2
         return replace(self, count=count) if count < len(self.layers) else None
 
     def write(self, path: Path) -> None:

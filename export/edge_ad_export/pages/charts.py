@@ -52,9 +52,8 @@ def bar_chart(names: Sequence[str], values: Sequence[float], unit: str, caption:
     axes.invert_yaxis()
     axes.set_xlabel(unit)
     for place, value in zip(places, values, strict=True):
-        axes.annotate(
-            f"{value:.3g}", (value, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9
-        )
+        label = f"{value:.3g}"
+        axes.annotate(label, (value, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
     axes.margins(x=0.15)
     strip(axes)
     shown = ", ".join(f"{name} {value:.3g} {unit}" for name, value in zip(names, values, strict=True))

@@ -10,7 +10,7 @@ import numpy as np
 from edge_ad.geometry import heatmap
 from edge_ad.outputs.heat import HeatRange, overlay
 from edge_ad.sources import read_image
-from edge_ad_export.defects import KINDS
+from edge_ad_export.defects import KINDS, DefectSet
 from edge_ad_report import Gallery, Picture, image_data_uri
 
 if TYPE_CHECKING:
@@ -34,17 +34,20 @@ class Example:
 
 
 def choose_examples(evidence: Evidence, agreement: Agreement) -> tuple[Example, ...]:
-    """The normal that scores highest, and of every kind of defect the one with the median score."""
+    """The normal that scores highest, and of every kind of defect the one with the median score; none of clips."""
+    defects = evidence.defects
+    if not isinstance(defects, DefectSet):
+        return ()
     highest = evidence.images.paths[int(agreement.reference.argmax())]
     found = [Example(f"the normal that scores highest, {highest.name}", read_image(highest))]
-    samples = evidence.defects.samples
+    samples = defects.samples
     for kind in KINDS:
         of_kind = [index for index, sample in enumerate(samples) if sample.kind == kind]
         if not of_kind:
             continue
         ordered = sorted(of_kind, key=lambda index: agreement.defect_reference[index])
         sample = samples[ordered[len(ordered) // 2]]
-        found.append(Example(f"synthetic defect, {kind}, in {sample.path.name}", evidence.defects.draw(sample).image))
+        found.append(Example(f"synthetic defect, {kind}, in {sample.path.name}", defects.draw(sample).image))
     return tuple(found)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
-from edge_ad_export.defects import defects_for
 from edge_ad_export.machine import describe_cpu
 from edge_ad_export.observe import Evidence
 from edge_ad_export.pages.charts import bar_chart, scatter_chart
@@ -149,7 +148,7 @@ def _examples(setup: Setup, tried: Sequence[Tried], default: Tried, root: Path) 
     shipped = [default, *(one for one in reversed(tried) if not one.rejected and one is not default)][:_SHOWN_MAX]
     if default.agreement is None:
         return ()
-    evidence = Evidence(setup.images, defects_for(setup.images.paths, setup.preprocessor()))
+    evidence = Evidence(setup.images, setup.defects())
     with ExitStack() as stack:
         scorers = {_IMPORTED: stack.enter_context(closing(setup.reference()))}
         for one in shipped:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
-from edge_ad_export.backbone import find_backbone
 from edge_ad_export.passes.constants import add_constant, read_array
 from edge_ad_export.quantize.onnx_ops import onnx_ops
 from edge_ad_export.quantize.priority import in_priority
@@ -32,9 +31,8 @@ class OnnxInt8:
         self._original = {str(node.name): node for node in original.graph}
         StoredWeightsPass()(quantized)
         self._quantized = quantized
-        backbone = find_backbone(onnx_ops(original.graph))
         dequantized = {str(node.name) for node in quantized.graph if _is_quantized(node)}
-        self.layers = in_priority([op for op in onnx_ops(original.graph) if op.name in backbone & dequantized])
+        self.layers = in_priority([op for op in onnx_ops(original.graph) if op.name in dequantized])
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
         """Writes the model, the layers ``floats`` in float."""

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from edge_ad_export.backbone import find_backbone
 from edge_ad_export.quantize.openvino_ops import constant_of, openvino_ops
 from edge_ad_export.quantize.priority import in_priority
 from edge_ad_export.runtime import load_openvino
@@ -25,9 +24,8 @@ class OpenVinoInt8:
         self._original = {node.get_friendly_name(): node for node in original.get_ops()}
         self._quantized = quantized
         ops = openvino_ops(original)
-        backbone = find_backbone(ops)
         quantized_now = {node.get_friendly_name() for node in quantized.get_ops() if _is_quantized(node)}
-        self.layers = in_priority([op for op in ops if op.name in backbone & quantized_now])
+        self.layers = in_priority([op for op in ops if op.name in quantized_now])
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
         """Writes the model and its weights, the layers ``floats`` in float."""

@@ -1,0 +1,242 @@
+"""The quantization ladder on a tiny model: int8, layers back to float, the search, speed, targets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from support import exp_models, tiny
+from support.exp_models import SIDE, Tiny
+
+from edge_ad.bundle.records import Fidelity, Variant
+from edge_ad.errors import ModelError
+from edge_ad_export import ExportRequest, Gate, ModelFile, export_bundle, import_model
+from edge_ad_export.ladder.lab import Lab, open_lab
+from edge_ad_export.ladder.mixed import fewest_floats
+from edge_ad_export.ladder.plan import Plan
+from edge_ad_export.ladder.probes import Probes, Runner
+from edge_ad_export.ladder.sensitivity import rank_layers
+from edge_ad_export.ladder.targets import TARGETS, Target, choose_target
+from edge_ad_export.lowering import lower
+from edge_ad_export.machine import Cpu
+from edge_ad_export.quantize.settings import settings_for
+from edge_ad_export.quantize.work import quantize_apart
+from edge_ad_export.recipes import RECIPES, Material
+from edge_ad_export.speed import slower_than
+from edge_ad_export.tried import pick_default
+
+EngineName = Literal["onnxruntime", "openvino"]
+ENGINES = ("onnxruntime", "openvino")
+ENDINGS = {"onnxruntime": "onnx", "openvino": "xml"}
+THIS = choose_target("this", Cpu("test", ("avx2", "avx512_vnni")))
+
+
+def pixels(count: int, seed: int) -> list[NDArray[np.uint8]]:
+    return [image[None] for image in exp_models.parts(count, seed=seed, shape=(SIDE, SIDE, 3))]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ir.Model:
+    path = exp_models.write(tmp_path_factory.mktemp("model"), Tiny())
+    return lower(import_model(ModelFile(path)), lambda _: True).model
+
+
+@pytest.fixture(scope="module")
+def lab(model: ir.Model) -> Iterator[Lab]:
+    with open_lab(model, lambda: Material(model).openvino, Plan("normal", THIS, 1)) as made:
+        made.take(pixels(6, seed=1), pixels(6, seed=2))
+        yield made
+
+
+def float_file(model: ir.Model, engine: EngineName, folder: Path) -> Path:
+    recipe = RECIPES["openvino-fp32" if engine == "openvino" else "onnx-fp32"]
+    path = folder / f"float.{ENDINGS[engine]}"
+    recipe.write(Material(model), path)
+    return path
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_layers_go_back_to_float_one_by_one(model: ir.Model, lab: Lab, engine: EngineName, tmp_path: Path) -> None:
+    runner = Runner(engine, 1)
+    probes = Probes(pixels(6, seed=3), float_file(model, engine, tmp_path), runner)
+    quantized = lab.int8(engine).quantized
+    path = tmp_path / f"candidate.{ENDINGS[engine]}"
+
+    def damage(*floats: str) -> float:
+        quantized.save(path, floats)
+        return probes.damage(probes.run(path, runner))
+
+    whole = damage()
+    assert whole > 1e-3
+    assert damage(*quantized.layers) < 1e-5
+    assert min(damage(layer) for layer in quantized.layers) < whole
+    assert damage() == whole
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_most_harmful_layer_comes_first(model: ir.Model, lab: Lab, engine: EngineName, tmp_path: Path) -> None:
+    runner = Runner(engine, 1)
+    probes = Probes(pixels(6, seed=3), float_file(model, engine, tmp_path), runner)
+    quantized = lab.int8(engine).quantized
+
+    ranking = rank_layers(quantized, probes, runner, tmp_path, np.inf)
+
+    path = tmp_path / f"left.{ENDINGS[engine]}"
+    left = []
+    for layer in ranking.layers:
+        quantized.save(path, (layer,))
+        left.append(probes.damage(probes.run(path, runner)))
+    assert sorted(ranking.layers) == sorted(quantized.layers)
+    assert left == sorted(left)
+
+
+def test_a_ranking_without_time_keeps_the_order_of_suspicion(model: ir.Model, lab: Lab, tmp_path: Path) -> None:
+    runner = Runner("onnxruntime", 1)
+    probes = Probes(pixels(2, seed=3), float_file(model, "onnxruntime", tmp_path), runner)
+    quantized = lab.int8("onnxruntime").quantized
+
+    ranking = rank_layers(quantized, probes, runner, tmp_path, -np.inf)
+
+    assert (ranking.layers, ranking.measured) == (quantized.layers, 0)
+
+
+@given(count=st.integers(2, 200), needed=st.integers(1, 250))
+def test_as_few_layers_in_float_as_the_gate_needs(count: int, needed: int) -> None:
+    asked = []
+
+    def holds(floats: int) -> bool:
+        asked.append(floats)
+        return floats >= needed
+
+    assert fewest_floats(count, holds) == (needed if needed < count else None)
+    assert len(asked) <= 2 + count.bit_length()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_mixed_takes_more_float_where_the_gate_asks_for_more(lab: Lab, engine: EngineName) -> None:
+    lenient, strict = lab.mixed(engine, Gate(-1, -1)), lab.mixed(engine, Gate(-1, 0.99999))
+
+    assert lenient is not None
+    assert lenient.count == 1
+    assert strict is None or strict.count >= lenient.count
+
+
+def test_no_effort_no_mixed_variant(model: ir.Model) -> None:
+    with open_lab(model, lambda: Material(model).openvino, Plan("low", THIS, 1)) as lab:
+        assert lab.mixed("onnxruntime", Gate()) is None
+
+
+def test_what_fails_the_gate_in_int8_is_followed_by_a_mixed_variant(tmp_path: Path) -> None:
+    request = ExportRequest(
+        model=exp_models.write(tmp_path, Tiny(tail="dynamo")),
+        images=tiny.write_images(tmp_path / "normals", exp_models.parts(12)),
+        target=tmp_path / "part",
+        gate=Gate(0.5, 1 - 1e-9, max_roc_auc_lost=1, max_more_false_rejects=1),
+        variants=("onnx-fp32", "openvino-int8"),
+        report=tmp_path / "page.html",
+        threads=1,
+    )
+    said: list[str] = []
+
+    manifest = export_bundle(dataclasses.replace(request, gate=Gate(0.5, 0.99999)), said.append).bundle.manifest
+
+    trials = {trial.id: trial for trial in manifest.trials}
+    assert list(trials)[:2] == ["onnx-fp32", "openvino-int8"]
+    assert "map correlation" in str(trials["openvino-int8"].rejected)
+    assert [line for line in said if "looking for the operations that do most harm" in line]
+    assert str(trials["openvino-int8"].made).startswith("NNCF")
+    assert "onnx-fp32" in (tmp_path / "page.html").read_text()
+
+
+def test_a_quantizer_that_fails_is_named_in_one_line(tmp_path: Path) -> None:
+    model = ir.from_onnx_text(
+        '<ir_version: 8, opset_import: ["" : 18]> g (uint8[1, 4, 4, 3] frame) => (float[1] score) '
+        "<int64[4] all = {0, 1, 2, 3}, int64[1] one = {1}> "
+        "{ x = Cast<to=1>(frame) m = ReduceMax<keepdims=0>(x, all) score = Reshape(m, one) }"
+    )
+    ir.save(model, tmp_path / "float.onnx")
+    np.save(tmp_path / "pixels.npy", np.zeros((2, 4, 4, 3), np.uint8))
+
+    with pytest.raises(ModelError, match=r"^quantizing with NNCF, .* failed: .*no convolution .* to quantize$"):
+        quantize_apart(
+            tmp_path / "float.onnx", tmp_path / "pixels.npy", tmp_path / "int8.onnx",
+            settings_for("openvino", "low", THIS)[0],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "instructions", "signed", "seven_bits", "first"),
+    [
+        pytest.param("this", ("avx2",), False, True, "openvino-int8", id="this-avx2"),
+        pytest.param("this", ("avx2", "avx_vnni"), False, False, "openvino-int8", id="this-vnni"),
+        pytest.param("this", ("asimd",), True, False, "onnx-int8", id="this-arm"),
+        pytest.param("x86-avx2", ("asimd",), False, True, "openvino-int8", id="avx2"),
+        pytest.param("x86-vnni", ("avx2",), False, False, "openvino-int8", id="vnni"),
+        pytest.param("arm64", ("avx2",), True, False, "onnx-int8", id="arm64"),
+    ],
+)
+def test_targets(
+    name: Literal["this", "x86-avx2", "x86-vnni", "arm64"],
+    instructions: tuple[str, ...],
+    signed: bool,
+    seven_bits: bool,
+    first: str,
+) -> None:
+    target = choose_target(name, Cpu("test", instructions))
+
+    assert (target.signed_activations, target.seven_bit_weights, target.preference[0]) == (signed, seven_bits, first)
+    assert target.measured is (name == "this")
+    settings = settings_for("onnxruntime", "normal", target)
+    assert {(one.signed, one.seven_bits) for one in settings} == {(signed, seven_bits)}
+
+
+@pytest.mark.parametrize(
+    ("mine", "expected"),
+    [
+        pytest.param([1.0, 2.0, 3.0], None, id="equal"),
+        pytest.param([1.04, 2.08, 3.12], None, id="within-the-noise"),
+        pytest.param([1.2, 2.4, 3.6], "1.20 times as slow as openvino-fp32, which is more precise", id="slower"),
+        pytest.param([0.5, 1.0, 9.0], None, id="one-bad-round"),
+    ],
+)
+def test_slower_than_what_is_more_precise(mine: list[float], expected: str | None) -> None:
+    recipes = [RECIPES[name] for name in ("onnx-fp32", "openvino-fp32", "openvino-int8")]
+    latencies = {"onnx-fp32": [0.1] * 3, "openvino-fp32": [1.0, 2.0, 3.0], "openvino-int8": mine}
+
+    assert slower_than(RECIPES["openvino-int8"], recipes, latencies) == expected
+
+
+def variant(name: str, latency_ms: float, size_bytes: int) -> Variant:
+    fidelity = Fidelity(
+        images=5, score_max_abs=0, score_max_rel=0, spearman=1, map_correlation_min=1,
+        latency_ms=latency_ms, size_bytes=size_bytes,
+    )  # fmt: skip
+    return Variant(
+        id=name, engine="openvino", precision="fp32", model="m", map=None, fidelity=fidelity, golden_tolerance=1.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        pytest.param(THIS, "openvino-fp16", id="fastest-then-smallest"),
+        pytest.param(TARGETS["arm64"], "onnx-int8", id="arm64"),
+        pytest.param(TARGETS["x86-avx2"], "openvino-fp16", id="avx2"),
+    ],
+)
+def test_default_variant(target: Target, expected: str) -> None:
+    variants = [
+        variant("openvino-fp32", 10.0, 900),
+        variant("openvino-fp16", 10.3, 500),
+        variant("onnx-int8", 12.0, 100),
+    ]
+
+    assert pick_default(variants, target) == expected
