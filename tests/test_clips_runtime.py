@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 import numpy as np
 import pytest
@@ -112,7 +113,7 @@ def test_every_frame_has_a_verdict_and_those_without_a_score_say_why(make: MakeB
         verdicts = score_all(detector, tiny_clips.calm(7))
     wait, between, scored = Reason.WARMING_UP, Reason.BETWEEN_SCORES, Reason.UNCALIBRATED
     assert [verdict.reason for verdict in verdicts] == [wait, wait, scored, between, scored, between, scored]
-    assert verdicts[0].detail == "a clip takes 3 samples 1 frames apart: 2 more frames to the first"
+    assert verdicts[0].detail == "2 more frames make the first clip: 3 samples, one in 1 frames"
     assert not any(verdict.accepted for verdict in verdicts)
 
 
@@ -213,8 +214,8 @@ def test_the_command_line_prints_a_line_a_frame(make: MakeBundle, tmp_path: Path
     assert lines[K]["covers"] == {"first": K, "last": K}
     text = CliRunner().invoke(main, ["score", str(bundle), str(where)]).stdout.splitlines()
     assert len(text) == FRAMES
-    assert "(warming_up: a clip takes 4 samples" in text[0]
-    assert f"frames {K}-{K}" in text[K]
+    assert "(warming_up: 3 more frames make the first clip" in text[0]
+    assert f"  frame {K}  " in text[K]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -352,3 +353,18 @@ def test_clips_and_tiles_exclude_each_other(make: MakeBundle) -> None:
             (writer.root / name).write_bytes(old.read(name))
         with pytest.raises(BundleFormatError, match="both clips and tiles"):
             writer.commit(msgspec.structs.replace(old.manifest, geometry=geometry))
+
+
+def test_every_option_of_clips_and_every_reason_stands_in_the_docs() -> None:
+    from edge_ad_export.video.options import clip_options
+
+    options = {name for parameter in clip_options(_command).params for name in parameter.opts}
+    docs = Path(__file__).parents[1] / "docs"
+    video, verdict = (docs / "video.md").read_text(), (docs / "verdict.md").read_text()
+    assert {name for name in options if name not in video} == set()
+    assert {reason.value for reason in Reason if f"`{reason.value}`" not in verdict} == set()
+
+
+@click.command()
+def _command() -> None:
+    """Takes options."""

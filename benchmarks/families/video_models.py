@@ -12,9 +12,19 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.families.measure import best_int8, latencies
 from benchmarks.families.rows import Row, Workplace
-from benchmarks.families.video_training import SIDE, shrink, train_components, train_predictor, train_segments
+from benchmarks.families.video_training import (
+    SIDE,
+    block_means,
+    shrink,
+    train_components,
+    train_predictor,
+    train_segments,
+)
 from benchmarks.families.videos import Scene, Spoilt, read_frames, scenes, spoil, write_film
 from edge_ad import Detector
+from edge_ad.bundle.records import Clip, Geometry, ModelInput, Resize
+from edge_ad.clips.samples import make_sampler
+from edge_ad.geometry import Preprocessor
 from edge_ad_export import ExportRequest, ImportOptions, ModelFile, export_bundle, import_model
 from edge_ad_export.heads.options import HeadOptions
 from edge_ad_export.sessions import open_session
@@ -60,12 +70,34 @@ def _models(work: Workplace, scene: Scene) -> Iterator[_Trained]:
     yield model("next-frame", "5x5 predictor, PSNR", predictor, error="psnr")
     components = train_components(planes, work.scratch / f"{scene.name}-components.onnx")
     yield model("clip-reconstruction", "48 principal components", components)
-    bags = spoil(train, seed=2)
-    segments = train_segments(_vectors(bags.frames), bags.labels, work.scratch / f"{scene.name}-segments.onnx")
-    vectors = work.scratch / f"{scene.name}-held-out.npy"
-    np.save(vectors, _vectors(held_out))
+    yield from _segments(work, scene, spoil(train, seed=2), film)
+
+
+def _segments(work: Workplace, scene: Scene, bags: Spoilt, film: Path) -> Iterator[_Trained]:
+    """The same linear scorer of bags over pictures, flow and vectors."""
+    stem = work.scratch / scene.name
+    pictures = train_segments(block_means(shrink(bags.frames)[:, None]), bags.labels, Path(f"{stem}-rgb.onnx"), 1)
+    importing = ImportOptions(color="gray", head=HeadOptions(family="mil"), clip=ClipOptions())
+    yield _Trained("mil, pictures", "linear, bags of 12 frames", scene, pictures, film, importing)
+    moving = train_segments(block_means(_flow(bags.frames)), bags.labels, Path(f"{stem}-flow.onnx"), 2)
+    importing = ImportOptions(head=HeadOptions(family="mil"), clip=ClipOptions(input="flow"))
+    yield _Trained("mil, flow", "linear, bags of 12 frames", scene, moving, film, importing)
+    vectors = Path(f"{stem}-held-out.npy")
+    np.save(vectors, _vectors(read_frames(scene, scene.held_out)))
+    changes = train_segments(_vectors(bags.frames), bags.labels, Path(f"{stem}-features.onnx"))
     importing = ImportOptions(head=HeadOptions(family="mil"), clip=ClipOptions(input="features"))
-    yield _Trained("mil, features", "linear, bags of 12 frames", scene, segments, vectors, importing, vectors=True)
+    yield _Trained("mil, features", "linear, bags of 12 frames", scene, changes, vectors, importing, vectors=True)
+
+
+def _flow(frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """As the device computes it, ``(frames, 2, SIDE, SIDE)``; none to the first frame."""
+    size = ModelInput(width=SIDE, height=SIDE, channels=1)
+    preprocessor = Preprocessor(Geometry(resize=Resize(width=SIDE, height=SIDE)), size)
+    sampler = make_sampler(preprocessor, Clip(length=1, input="flow"))
+    fields = np.zeros((len(frames), SIDE, SIDE, 2), np.float32)
+    for frame, field in zip(frames, fields, strict=True):
+        sampler.write(frame, field)
+    return np.ascontiguousarray(fields.transpose(0, 3, 1, 2))
 
 
 def _vectors(frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -73,7 +105,8 @@ def _vectors(frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
     planes = shrink(frames)
     step = np.abs(np.diff(planes, axis=0, prepend=planes[:1]))
     blocks = step.reshape(len(step), SIDE // 8, 8, SIDE // 8, 8)
-    return np.concatenate([blocks.mean((2, 4)), blocks.max((2, 4))], axis=1).reshape(len(step), -1)
+    both = np.concatenate([blocks.mean((2, 4)), blocks.max((2, 4))], axis=1)
+    return np.asarray(both.reshape(len(step), -1), np.float32)
 
 
 def _measure(work: Workplace, trained: _Trained, spoilt: Spoilt) -> Row:

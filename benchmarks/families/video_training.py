@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,10 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
-__all__ = ["CLIP", "PAST", "SIDE", "shrink", "train_components", "train_predictor", "train_segments"]
+__all__ = ["CLIP", "PAST", "SIDE", "block_means", "shrink", "train_components", "train_predictor", "train_segments"]
 
 SIDE, PAST, CLIP = 64, 4, 6
-_KERNEL, _RIDGE, _COMPONENTS = 5, 1e-3, 48
+_KERNEL, _RIDGE, _COMPONENTS, _BLOCK = 5, 1e-3, 48, 8
 
 Planes = NDArray[np.float32]
 
@@ -24,7 +25,8 @@ Planes = NDArray[np.float32]
 def shrink(frames: Sequence[NDArray[np.uint8]]) -> Planes:
     """Gray, in 0 to 1, ``(frames, SIDE, SIDE)``."""
     small = [cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for frame in frames]
-    return np.stack([cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in small]).astype(np.float32) / 255
+    gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in small])
+    return np.asarray(gray / np.float32(255), np.float32)
 
 
 def train_predictor(planes: Planes, target: Path) -> Path:
@@ -43,7 +45,7 @@ def train_predictor(planes: Planes, target: Path) -> Path:
         helper.make_node("Pad", ["clip", "pads"], ["padded"], mode="edge"),
         helper.make_node("Conv", ["padded", "weight", "bias"], ["predicted"]),
     ]
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "pads": np.array([0, 0, 2, 2, 0, 0, 2, 2], np.int64),
         "weight": weights[:-1].reshape(1, PAST, _KERNEL, _KERNEL).astype(np.float32),
         "bias": weights[-1:].astype(np.float32),
@@ -74,39 +76,58 @@ def train_components(planes: Planes, target: Path) -> Path:
     return _save(target, nodes, constants, shape, {"made": shape})
 
 
-def train_segments(vectors: NDArray[np.float32], labels: NDArray[np.bool_], target: Path) -> Path:
-    """A linear scorer of vectors, by multiple-instance learning: bags of frames are labelled, frames are not.
+def train_segments(vectors: NDArray[np.float32], labels: NDArray[np.bool_], target: Path, planes: int = 0) -> Path:
+    """A linear scorer of vectors, by multiple-instance learning: bags of 12 frames are labelled, frames are not.
 
-    Starts from every frame of a spoilt bag and goes on with the upper half of each: ``clip`` ``[1, 6, n]`` to
-    ``segments`` ``[1, 6]``.
+    Starts from every frame of a spoilt bag and goes on with the upper half of each. The model takes the vectors,
+    ``clip`` ``[1, 6, n]``, or clips of ``planes`` planes, of which it makes them as :func:`block_means` does.
     """
     bags = np.arange(len(vectors)) // (2 * CLIP)
     spoilt = np.array([labels[bags == bag].any() for bag in bags])
     centre, scale = vectors.mean(axis=0), vectors.std(axis=0) + 1e-6
-    chosen, kept = spoilt.copy(), vectors
+    rows, chosen = (vectors - centre) / scale, spoilt
     for _ in range(4):
-        kept = (vectors - centre) / scale
         used = ~spoilt | chosen
-        fitted = LogisticRegression(C=0.05, class_weight="balanced", max_iter=2000).fit(kept[used], spoilt[used])
-        scores = fitted.decision_function(kept)
+        fitted = LogisticRegression(C=0.05, class_weight="balanced", max_iter=2000).fit(rows[used], spoilt[used])
+        scores = fitted.decision_function(rows)
         medians = {bag: np.median(scores[bags == bag]) for bag in np.unique(bags)}
         chosen = spoilt & (scores >= np.array([medians[bag] for bag in bags]))
     weight = fitted.coef_[0] / scale
     nodes = [
-        helper.make_node("MatMul", ["clip", "weight"], ["linear"]),
+        helper.make_node("MatMul", ["vectors" if planes else "clip", "weight"], ["linear"]),
         helper.make_node("Add", ["linear", "bias"], ["segments"]),
     ]
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "weight": weight[:, None].astype(np.float32),
         "bias": np.array(fitted.intercept_ - weight @ centre, np.float32),
     }
-    return _save(target, nodes, constants, (1, CLIP, vectors.shape[1]), {"segments": (1, CLIP, 1)})
+    shape: tuple[int, ...] = (1, CLIP, vectors.shape[1])
+    if planes:
+        constants |= {"planes": np.array([CLIP, planes, SIDE, SIDE]), "rows": np.array(shape)}
+        nodes = [*_pooling(), *nodes]
+        shape = (1, CLIP, planes, SIDE, SIDE)
+    return _save(target, nodes, constants, shape, {"segments": (1, CLIP, 1)})
+
+
+def block_means(planes: Planes) -> Planes:
+    """The mean size of 8x8 cells: ``(frames, planes, SIDE, SIDE)`` to ``(frames, planes * 64)``."""
+    blocks = np.abs(planes).reshape(*planes.shape[:2], SIDE // _BLOCK, _BLOCK, SIDE // _BLOCK, _BLOCK)
+    return np.asarray(blocks.mean((3, 5)).reshape(len(planes), -1), np.float32)
+
+
+def _pooling() -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("Reshape", ["clip", "planes"], ["pictures"]),
+        helper.make_node("Abs", ["pictures"], ["sizes"]),
+        helper.make_node("AveragePool", ["sizes"], ["blocks"], kernel_shape=[_BLOCK] * 2, strides=[_BLOCK] * 2),
+        helper.make_node("Reshape", ["blocks", "rows"], ["vectors"]),
+    ]
 
 
 def _save(
     target: Path,
     nodes: Sequence[onnx.NodeProto],
-    constants: dict[str, NDArray[np.generic]],
+    constants: dict[str, NDArray[Any]],
     shape: tuple[int, ...],
     outputs: dict[str, tuple[int, ...]],
 ) -> Path:

@@ -116,7 +116,7 @@ class ClipScorer(Scorer):
             missing = clip.reach + 1 - self._ring.pushed
             raise FrameError(
                 Reason.WARMING_UP.value,
-                f"a clip takes {clip.length} samples {clip.stride} frames apart: {missing} more frames to the first",
+                f"{missing} more frames make the first clip: {clip.length} samples, one in {clip.stride} frames",
             )
         due = (self._ring.pushed - 1 - clip.reach) % clip.hop
         if due:

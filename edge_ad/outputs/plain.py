@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from edge_ad.outputs.lines import LineWriter, printable
 from edge_ad.outputs.sink import Sink
-from edge_ad.verdict import Verdict
+from edge_ad.verdict import FrameSpan, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ class TextSink(Sink):
     def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:  # noqa: ARG002
         parts = [verdict.state.value.ljust(7)] if self._verdicts else []
         parts += _found(verdict) if verdict.score is not None else []
-        parts += [f"frames {verdict.covers.first}-{verdict.covers.last}"] if verdict.covers else []
+        parts += [_covered(verdict.covers)] if verdict.covers else []
         parts += [f"drift {verdict.drift.state.value:<5}"] if verdict.drift else []
         parts.append(printable(frame.source))
         if verdict.score is None:
@@ -40,6 +40,10 @@ class TextSink(Sink):
 
     def close(self) -> None:
         self._lines.close()
+
+
+def _covered(span: FrameSpan) -> str:
+    return f"frame {span.last}" if span.first == span.last else f"frames {span.first}-{span.last}"
 
 
 def _found(verdict: Verdict) -> list[str]:

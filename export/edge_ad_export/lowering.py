@@ -16,6 +16,7 @@ from edge_ad_export.imported import ImportedModel
 from edge_ad_export.passes import (
     ContractPass,
     FrontPass,
+    HalfStoragePass,
     RebatchPass,
     RepeatPass,
     SelectOutputsPass,
@@ -65,20 +66,22 @@ def lower(imported: ImportedModel, agrees: Callable[[Lowered], bool], shrink: Sh
         return exact
     if not exact.cheaper:
         raise ModelError(f"the head of this model is not understood well enough for {shrink}: leave it out")
-    return _cheapen(lowered, shrink)
+    return _cheapen(lowered, shrink, half=True)
 
 
 def _cheapen_exactly(lowered: Lowered, agrees: Callable[[Lowered], bool]) -> Lowered:
-    with suppress(ModelError):
-        candidate = _cheapen(lowered, Shrink())
-        if agrees(candidate):
-            return candidate
+    for half in (True, False):
+        with suppress(ModelError):
+            candidate = _cheapen(lowered, Shrink(), half=half)
+            if agrees(candidate):
+                return candidate
     return lowered
 
 
-def _cheapen(lowered: Lowered, shrink: Shrink) -> Lowered:
+def _cheapen(lowered: Lowered, shrink: Shrink, *, half: bool) -> Lowered:
+    """``half``: large constants of the head are stored in 16 bits."""
     model = lowered.model.clone()
-    _apply([*cheaper_passes(shrink), SimplifyPass()], model)
+    _apply([*cheaper_passes(shrink), SimplifyPass(), *([HalfStoragePass()] if half else [])], model)
     return replace(lowered, model=model, cheaper=True)
 
 

@@ -43,7 +43,7 @@ def _figures(fidelity: Fidelity | None) -> tuple[str, ...]:
         f"{fidelity.score_max_rel:.1e}",
         f"{fidelity.spearman:.4f}",
         "no map" if heat is None else f"{heat:.4f}",
-        "-" if lost is None else f"{lost:.4f}",
+        "-" if lost is None else f"{round(lost, 4) + 0.0:.4f}",  # no sign on a zero
     )
 
 

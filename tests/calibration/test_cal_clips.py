@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,15 @@ def test_images_are_no_clips(bundle: Path, tmp_path: Path) -> None:
     code, output = calibrate(bundle, tiny.write_images(tmp_path / "images", tiny_clips.calm(20)))
     assert code == 2
     assert "this bundle scores clips, which images are not: give videos" in output
+
+
+def test_frames_without_a_score_do_not_count_in_an_evaluation(bundle: Path, tmp_path: Path) -> None:
+    root = tmp_path / "labelled"
+    tiny.write_images(root / "scene", tiny_clips.flashed(tiny_clips.calm(20), 12))
+    (root / "labels").mkdir()
+    (root / "labels/scene.csv").write_text("first,last\n12,12\n")
+    done = CliRunner().invoke(main, ["evaluate", str(bundle), "--data", str(root), "--json"])
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    assert (answer["observation"], answer["normal"], answer["anomalous"]) == ("frame", 17, 1)
+    assert answer["video"]["roc_auc_micro"] == 1.0

@@ -54,7 +54,8 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path, normals: 
         "--images",
         str(normals),
     ]
-    gate = ["--min-spearman", "0.5", "--min-map-correlation", "0.5"]
+    gate = ["--min-spearman", "0.5", "--min-map-correlation", "0.5", "--max-auc-loss", "1"]
+    gate += ["--max-more-false-rejects", "1"]
 
     done = subprocess.run(
         [*command, "-o", str(tmp_path / "b"), "--json", *gate], capture_output=True, text=True, check=True
@@ -119,7 +120,7 @@ def test_wrong_options(tmp_path: Path, model: Path, normals: Path, options: list
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        pytest.param(["--min-spearman", "1", "--min-map-correlation", "1", "--variants", "onnx-int8"], 5,
+        pytest.param(["--min-map-correlation", "0.999999", "--effort", "low", "--variants", "onnx-int8"], 5,
                      "no variant passes the gate", id="gate"),
         pytest.param(["--images", "nowhere"], 2, "nowhere: no such file or folder", id="no-images"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import cv2
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from support.exp_models import Tiny
 
 from edge_ad.cli import main
 from edge_ad.errors import InputError
+from edge_ad_export.compare_cli import compare
 from edge_ad_export.labelled import find_labelled, read_truth
+from edge_ad_export.ladder.options import gate_options, ladder_options
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +125,19 @@ def test_wrong_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch, argument
     assert done.exit_code == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@gate_options
+@ladder_options
+def _options(**given: object) -> None: ...
+
+
+PARAMETERS = (*compare.params, *click.command()(_options).params)
+
+
+@pytest.mark.parametrize("option", [name for param in PARAMETERS for name in param.opts if name.startswith("--")])
+def test_every_option_stands_in_the_docs(option: str) -> None:
+    assert f"`{option}" in (Path(__file__).parents[2] / "docs/export.md").read_text()
 
 
 def test_labelled_images_and_their_masks(folder: Path) -> None:

@@ -38,7 +38,7 @@ from edge_ad_export.lowering import lower
 from edge_ad_export.recipes import RECIPES
 from edge_ad_export.reference import ReferenceEngine
 
-LENIENT = Gate(min_spearman=0.5, min_map_correlation=0.5)
+LENIENT = Gate(min_spearman=0.5, min_map_correlation=0.5, max_roc_auc_lost=1, max_more_false_rejects=1)
 FLOAT = ("onnx-fp32", "openvino-fp32")
 
 
@@ -65,14 +65,18 @@ def test_every_variant_is_made_measured_and_shipped(request_for: ExportRequest) 
     manifest = export_bundle(request).bundle.manifest
 
     assert [trial.id for trial in manifest.trials] == list(RECIPES)
-    assert [variant.id for variant in manifest.variants] == list(RECIPES)
+    rejected = [trial.rejected for trial in manifest.trials if trial.rejected]
+    assert [reason for reason in rejected if "times as slow as" not in reason] == []
+    shipped = [trial.id for trial in manifest.trials if not trial.rejected]
+    assert [variant.id for variant in manifest.variants] == shipped
     fidelities = [variant.fidelity for variant in manifest.variants]
     assert {fidelity.images for fidelity in fidelities} == {12}
     assert all(fidelity.latency_ms > 0 for fidelity in fidelities)
     assert (
         max(f.score_max_rel for f, v in zip(fidelities, manifest.variants, strict=True) if v.precision == "fp32") < 1e-5
     )
-    assert manifest.default_variant == min(manifest.variants, key=lambda v: v.fidelity.latency_ms).id
+    latencies = {variant.id: variant.fidelity.latency_ms for variant in manifest.variants}
+    assert latencies[manifest.default_variant] <= 1.05 * min(latencies.values())
     assert (manifest.name, manifest.family, manifest.input.width, manifest.input.channels) == (
         "part",
         "anomalib",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -139,14 +138,14 @@ def test_what_fails_the_gate_in_int8_is_followed_by_a_mixed_variant(tmp_path: Pa
         model=exp_models.write(tmp_path, Tiny(tail="dynamo")),
         images=tiny.write_images(tmp_path / "normals", exp_models.parts(12)),
         target=tmp_path / "part",
-        gate=Gate(0.5, 1 - 1e-9, max_roc_auc_lost=1, max_more_false_rejects=1),
+        gate=Gate(0.5, 0.99999),
         variants=("onnx-fp32", "openvino-int8"),
         report=tmp_path / "page.html",
         threads=1,
     )
     said: list[str] = []
 
-    manifest = export_bundle(dataclasses.replace(request, gate=Gate(0.5, 0.99999)), said.append).bundle.manifest
+    manifest = export_bundle(request, said.append).bundle.manifest
 
     trials = {trial.id: trial for trial in manifest.trials}
     assert list(trials)[:2] == ["onnx-fp32", "openvino-int8"]
@@ -154,6 +153,28 @@ def test_what_fails_the_gate_in_int8_is_followed_by_a_mixed_variant(tmp_path: Pa
     assert [line for line in said if "looking for the operations that do most harm" in line]
     assert str(trials["openvino-int8"].made).startswith("NNCF")
     assert "onnx-fp32" in (tmp_path / "page.html").read_text()
+
+
+def test_for_another_cpu_latency_decides_nothing(tmp_path: Path) -> None:
+    request = ExportRequest(
+        model=exp_models.write(tmp_path, Tiny()),
+        images=tiny.write_images(tmp_path / "normals", exp_models.parts(5)),
+        target=tmp_path / "part",
+        variants=("onnx-fp32", "openvino-fp32", "openvino-fp16"),
+        target_cpu="arm64",
+        gate=Gate(-1, -1, max_roc_auc_lost=1, max_more_false_rejects=1),
+        report=tmp_path / "page.html",
+        threads=1,
+    )
+    said: list[str] = []
+
+    manifest = export_bundle(request, said.append).bundle.manifest
+
+    assert [trial.rejected for trial in manifest.trials] == [None] * 3
+    assert manifest.default_variant == "openvino-fp16"
+    assert manifest.provenance["target_cpu"] == "arm64"
+    assert [line for line in said if "latencies are this machine's and were not measured there" in line]
+    assert "Made for arm64: the latencies on this page were not measured there." in (tmp_path / "page.html").read_text()
 
 
 def test_a_quantizer_that_fails_is_named_in_one_line(tmp_path: Path) -> None:

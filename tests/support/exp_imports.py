@@ -55,7 +55,7 @@ def open_exported(imported: ImportedModel, folder: Path) -> Engine:
     recipe = baseline_for(imported.model)
     path = folder / Path(recipe.model).name
     folder.mkdir(parents=True, exist_ok=True)
-    recipe.write(Material(lower(imported, lambda _candidate: True).model, ()), path)
+    recipe.write(Material(lower(imported, lambda _candidate: True).model), path)
     return open_engine(recipe.engine, Artefact(path))
 
 

@@ -15,6 +15,7 @@ from edge_ad_calibration.evaluation.clips import read_frame_labels
 from edge_ad_calibration.evaluation.dataset import GOOD, LabelledImage, check_both_classes
 from edge_ad_calibration.evaluation.observe import Observed
 from edge_ad_calibration.evaluation.records import Delay, VideoMetrics
+from edge_ad_calibration.scoring.measure import PENDING
 from edge_ad_calibration.scoring.opened import open_job
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ __all__ = ["ClipScores", "measure_clips", "observe_clips"]
 
 @dataclass(frozen=True, slots=True)
 class ClipScores:
-    """One clip: ``scores`` float64 ``(frames,)``, ``labels`` bool ``(frames,)``, ``fps`` where it is known."""
+    """One clip: ``frames`` ``(n,)``, which of its frames have a score; ``scores`` float64 ``(n,)`` and ``labels`` bool
+    ``(n,)`` of these; ``fps`` where it is known. A model of clips has no score for the first frames."""
 
     path: Path
+    frames: NDArray[np.intp]
     scores: NDArray[np.float64]
     labels: NDArray[np.bool_]
     fps: float | None
@@ -78,7 +81,8 @@ def measure_clips(clips: Sequence[ClipScores], threshold: float | None) -> Video
 
 
 def _score(clip: LabelledClip, scorer: Scorer) -> ClipScores:
-    scores = []
+    scores: list[float] = []
+    scorer.reset()
     with closing(open_source(clip.path)) as source:
         for frame in source:
             if frame.image is None:
@@ -86,13 +90,18 @@ def _score(clip: LabelledClip, scorer: Scorer) -> ClipScores:
             try:
                 scores.append(scorer.measure(frame.image).score)
             except FrameError as error:
+                if error.reason in PENDING:
+                    scores.append(np.nan)
+                    continue
                 raise InputError(f"{frame.source}: cannot be scored: {error}") from error
         fps = source.fps
-    return ClipScores(clip.path, np.array(scores), read_frame_labels(clip.labels, len(scores)), fps)
+    frames, labels = np.flatnonzero(np.isfinite(scores)), read_frame_labels(clip.labels, len(scores))
+    return ClipScores(clip.path, frames, np.array(scores)[frames], labels[frames], fps)
 
 
 def _rows(clip: ClipScores, scoring: Scoring) -> Iterator[ScoredImage]:
-    for index, (score, label) in enumerate(zip(clip.scores.tolist(), clip.labels.tolist(), strict=True)):
+    rows = zip(clip.frames.tolist(), clip.scores.tolist(), clip.labels.tolist(), strict=True)
+    for index, score, label in rows:
         frame = LabelledImage(path=clip.path.with_name(f"{clip.path.name}#{index}"), type="anomaly" if label else GOOD)
         yield scoring.row(frame, score)
 
@@ -105,7 +114,7 @@ def _delay(clips: Sequence[ClipScores], threshold: float) -> Delay:
             events += 1
             rejected = np.flatnonzero(clip.scores[start:end] > threshold)
             if rejected.size:
-                frames.append(int(rejected[0]))
+                frames.append(int(clip.frames[start + rejected[0]] - clip.frames[start]))
                 seconds.append(frames[-1] / clip.fps if clip.fps else np.nan)
     return Delay(
         events=events,

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
     Find = Callable[[Path, str], ScoredImage | None]
 
-__all__ = ["LoadedImage", "Want", "load", "look_up", "measure", "take"]
+__all__ = ["PENDING", "LoadedImage", "Want", "load", "look_up", "measure", "take"]
+
+
+PENDING = frozenset({Reason.WARMING_UP.value, Reason.BETWEEN_SCORES.value})
+"""Why a frame that is fine has no score: none of a clip falls on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,7 @@ def measure(image: LoadedImage, scorer: Scorer, want: Want) -> Outcome:
     try:
         measured = scorer.measure(image.pixels)
     except FrameError as error:
-        pending = error.reason in (Reason.WARMING_UP.value, Reason.BETWEEN_SCORES.value)
-        return UnscoredImage(path=image.path, error=f"{image.path}: {error}", pending=pending)
+        return UnscoredImage(path=image.path, error=f"{image.path}: {error}", pending=error.reason in PENDING)
     height, width = image.pixels.shape[:2]
     return ScoredImage(
         path=image.path,

@@ -15,11 +15,14 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad.errors import EngineError, ModelError
+from edge_ad_export.backbone import find_backbone
 from edge_ad_export.ladder.mixed import fewest_floats, holds_on
 from edge_ad_export.ladder.probes import Probes, Runner
 from edge_ad_export.ladder.sensitivity import rank_layers
 from edge_ad_export.quantize.onnx_layers import OnnxInt8
+from edge_ad_export.quantize.onnx_ops import onnx_ops
 from edge_ad_export.quantize.openvino_layers import OpenVinoInt8
+from edge_ad_export.quantize.openvino_ops import openvino_ops
 from edge_ad_export.quantize.settings import Settings, settings_for
 from edge_ad_export.quantize.work import quantize_apart
 from edge_ad_export.runtime import load_openvino
@@ -124,6 +127,9 @@ class Lab:
         return self._folder / "pixels.npy"
 
     def _best(self, engine: EngineName) -> Int8:
+        ops = openvino_ops(self._openvino()) if engine == "openvino" else onnx_ops(self._model.graph)
+        if not find_backbone(ops):
+            raise ModelError("the graph has no convolution with constant weights to quantize")
         choices = settings_for(engine, self._plan.effort, self._plan.target)
         attempts = [self._attempt(engine, settings) for settings in choices]
         made = [attempt for attempt in attempts if isinstance(attempt, Int8)]

@@ -51,4 +51,5 @@ _EXAMPLES = "Left the frame, then each model's map over it, both on the colour s
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    # Adding zero takes the sign from a zero.
+    return "-" if value is None else f"{round(value, 4) + 0.0:.4f}"

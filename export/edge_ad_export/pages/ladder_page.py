@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_ad.bundle import Manifest
-    from edge_ad.bundle.records import Fidelity
+    from edge_ad.bundle.records import Fidelity, LabelledFidelity
     from edge_ad_export.gate import Gate
     from edge_ad_export.setup import Setup
     from edge_ad_export.tried import Tried
@@ -35,7 +35,16 @@ def ladder_page(setup: Setup, tried: Sequence[Tried], manifest: Manifest, gate: 
     measured = [one for one in tried if one.agreement is not None]
     default = next(one for one in measured if one.recipe.id == manifest.default_variant)
     sections = [
-        Section("Variants", (_table(tried, manifest), Text(_gate_text(gate)), Text(_speed_text(manifest)))),
+        Section(
+            "Variants",
+            (
+                _table(tried, manifest),
+                *_labelled_table(tried),
+                *_remarks(tried),
+                Text(_gate_text(gate)),
+                Text(_speed_text(manifest)),
+            ),
+        ),
         Section("Latency and size", _bars(measured, manifest.default_variant)),
         Section(
             "Scores against the imported model's",
@@ -80,22 +89,32 @@ def _target_note(manifest: Manifest) -> tuple[Note, ...]:
 
 
 def _table(tried: Sequence[Tried], manifest: Manifest) -> Table:
-    labelled = any(one.fidelity and one.fidelity.labelled for one in tried)
-    extra = ("Real AUC", "Real AP", "Pixel AUC") if labelled else ()
     head = (
-        "Variant", "Made by", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "of normals", "Worst map",
-        "AUC lost", "More rejects", *extra,
+        "Variant", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "of normals", "Worst map", "AUC lost", "Rejects",
     )  # fmt: skip
-    rows = tuple(_row(one, manifest.default_variant, labelled=labelled) for one in tried)
-    return Table(head=head, rows=rows, text_columns=3)
+    rows = tuple(_row(one, manifest.default_variant) for one in tried)
+    return Table(head=head, rows=rows, text_columns=2)
 
 
-def _row(one: Tried, default: str, *, labelled: bool) -> tuple[str, ...]:
-    verdict = f"rejected: {one.rejected}" if one.rejected else "default" if one.recipe.id == default else "shipped"
-    name = (one.recipe.id, one.made or "", verdict)
-    if one.fidelity is None:
-        return (*name, *("-",) * (10 if labelled else 7))
-    return (*name, *_cells(one.fidelity), *(_labelled_cells(one.fidelity) if labelled else ()))
+def _row(one: Tried, default: str) -> tuple[str, ...]:
+    verdict = "rejected" if one.rejected else "default" if one.recipe.id == default else "shipped"
+    return (one.recipe.id, verdict, *(("-",) * 7 if one.fidelity is None else _cells(one.fidelity)))
+
+
+def _labelled_table(tried: Sequence[Tried]) -> tuple[Table, ...]:
+    rows = tuple(
+        (one.recipe.id, *_labelled_cells(one.fidelity.labelled))
+        for one in tried
+        if one.fidelity and one.fidelity.labelled
+    )
+    head = ("Variant", "Real AUC", "lost", "Real AP", "Pixel AUC")
+    return (Table(head=head, rows=rows, caption="On the labelled images."),) if rows else ()
+
+
+def _remarks(tried: Sequence[Tried]) -> tuple[Table, ...]:
+    """How int8 was made, and why something was left out."""
+    rows = tuple((one.recipe.id, one.made or "-", one.rejected or "-") for one in tried if one.made or one.rejected)
+    return (Table(head=("Variant", "Made by", "Left out because"), rows=rows, text_columns=3),) if rows else ()
 
 
 def _cells(found: Fidelity) -> tuple[str, ...]:
@@ -110,11 +129,9 @@ def _cells(found: Fidelity) -> tuple[str, ...]:
     )
 
 
-def _labelled_cells(found: Fidelity) -> tuple[str, ...]:
-    real = found.labelled
-    if real is None:
-        return ("-",) * 3
-    return _number(real.roc_auc), _number(real.average_precision), _number(real.pixel_roc_auc)
+def _labelled_cells(real: LabelledFidelity) -> tuple[str, ...]:
+    figures = (real.roc_auc, real.roc_auc_lost, real.average_precision, real.pixel_roc_auc)
+    return tuple(_number(figure) for figure in figures)
 
 
 def _gate_text(gate: Gate) -> str:
@@ -157,4 +174,5 @@ def _examples(setup: Setup, tried: Sequence[Tried], default: Tried, root: Path) 
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    # Adding zero takes the sign from a zero.
+    return "-" if value is None else f"{round(value, 4) + 0.0:.4f}"

@@ -8,6 +8,7 @@ from edge_ad_export.passes.coreset import CoresetPass
 from edge_ad_export.passes.fold_front import FoldFrontPass
 from edge_ad_export.passes.front import FrontPass
 from edge_ad_export.passes.gaussian import GaussianPass
+from edge_ad_export.passes.half_storage import HalfStoragePass
 from edge_ad_export.passes.linear_map import LinearMapPass
 from edge_ad_export.passes.nearest import NearestPass
 from edge_ad_export.passes.neighbour_table import NeighbourTablePass
@@ -27,6 +28,7 @@ __all__ = [
     "FoldFrontPass",
     "FrontPass",
     "GaussianPass",
+    "HalfStoragePass",
     "LinearMapPass",
     "NearestPass",
     "NeighbourTablePass",

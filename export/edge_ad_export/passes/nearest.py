@@ -27,13 +27,14 @@ __all__ = ["NearestPass"]
 class _Search:
     """Distances of every row of ``distance.left`` ``(n, d)`` to every row of ``bank`` ``(m, d)``.
 
-    ``relative`` holds what differs from one vector of the bank to the next, ``|b|^2 - 2 x b'``, ``(n, m)``: with the
-    row's own ``|x|^2`` it is the squared distance.
+    ``relative`` holds what differs from one vector of the bank to the next, ``|b|^2 - 2 x b'``, ``(n, m)``: with
+    ``own``, the row's ``|x|^2``, ``(n, 1)``, it is the squared distance. Both are of vectors less the bank's mean.
     """
 
     distance: SquaredDistance
     bank: NDArray[np.floating]
     relative: ir.Value
+    own: ir.Value
     chain: RisingChain
 
     @property
@@ -48,6 +49,8 @@ class NearestPass(ir.passes.InPlacePass):
 
     - ``|b|^2 - 2 x b'`` is all that is computed for every pair. The factor and the norms of the bank are in the
       constants; the patch's own norm, the clamp and the square root follow the minimum, for one number a patch.
+    - The bank's mean is taken away on both sides: the terms are smaller, and so is what is lost in their difference
+      when they are rounded, to float32 as to eight bits.
     - The index of the nearest vector is searched for those patches alone of which it is asked.
     - Distances of a picked patch to picked vectors of the bank are read from the pairs that are there already, so
       that the bank is kept in one form only.
@@ -88,18 +91,21 @@ def _start(graph: ir.Graph, distance: SquaredDistance, chain: RisingChain) -> _S
         raise AssertionError("only computed distances to a constant bank are rewritten")
     build = Builder(graph, first)
     pairs = (known_shape(distance.left)[0], len(bank))
-    weights = build.constant("bank", (-2 * bank.T).astype(np.float32))
-    norms = build.constant("bank_norms", squared_norms(bank)[None].astype(np.float32))
-    relative = build.op("Add", [build.op("MatMul", [distance.left, weights], pairs), norms], pairs)
+    mean = bank.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred = build.op("Sub", [distance.left, build.constant("bank_mean", mean)], known_shape(distance.left))
+    weights = build.constant("bank", (-2 * (bank - mean).T).astype(np.float32))
+    norms = build.constant("bank_norms", squared_norms(bank - mean)[None].astype(np.float32))
+    relative = build.op("Add", [build.op("MatMul", [centred, weights], pairs), norms], pairs)
+    own = build.reduce("ReduceSumSquare", centred, 1, keepdims=True)
     build.commit()
-    return _Search(distance, bank, relative, chain)
+    return _Search(distance, bank, relative, own, chain)
 
 
 def _take_minimum(graph: ir.Graph, node: ir.Node, search: _Search) -> None:
     build = Builder(graph, node)
     shape = (search.count, 1)
     smallest = build.reduce("ReduceMin", search.relative, 1, keepdims=True)
-    squared = build.op("Add", [smallest, search.distance.left_norms], shape)
+    squared = build.op("Add", [smallest, search.own], shape)
     distances = search.chain.apply(build, squared, shape)
     final = build.reshape(distances, known_shape(node.outputs[0]))
     build.commit()
@@ -172,7 +178,7 @@ def _read_pairs(graph: ir.Graph, node: ir.Node, search: _Search) -> None:
     pairs = build.op(
         "Gather", [_row(build, search, found.patch), build.reshape(found.vectors, (count,))], (1, count), {"axis": 1}
     )
-    own = build.op("Gather", [search.distance.left_norms, build.reshape(found.patch, (1,))], (1, 1))
+    own = build.op("Gather", [search.own, build.reshape(found.patch, (1,))], (1, 1))
     squared = build.reshape(build.op("Add", [pairs, own], (1, count)), shape)
     build.commit()
     ir.convenience.replace_all_uses_with(node.outputs[0], squared, replace_graph_outputs=True)
