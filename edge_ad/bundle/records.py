@@ -183,7 +183,7 @@ class Variant(Record, frozen=True, kw_only=True):
 
 
 class Trial(Record, frozen=True, kw_only=True):
-    """A variant that export tried, shipped or not. ``rejected`` says why it was not, ``made`` by what it was quantized."""
+    """A variant that export tried, shipped or not. ``rejected`` says why it was not, ``made`` how it was quantized."""
 
     id: Identifier
     fidelity: Fidelity | None

@@ -78,5 +78,7 @@ def model_input(pixels: NDArray[Any], spec: InputSpec) -> NDArray[np.float32]:
     mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
     values: NDArray[np.float32] = (ordered / np.float32(spec.scale) - mean) / std
     if values.ndim == 5:
-        return values.transpose(0, 1, 4, 2, 3)
-    return values.transpose(0, 3, 1, 2) if spec.layout == "nchw" else values
+        values = values.transpose(0, 1, 4, 2, 3)
+    elif spec.layout == "nchw":
+        values = values.transpose(0, 3, 1, 2)
+    return values

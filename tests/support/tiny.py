@@ -78,7 +78,7 @@ def frames(count: int, *, shape: tuple[int, ...] = FRAME, seed: int = 0) -> list
 
 def spotted(frame: NDArray[np.uint8], x: int, y: int, size: int = 12) -> NDArray[np.uint8]:
     """The frame with one white square: an anomaly."""
-    out = frame.copy()
+    out: NDArray[np.uint8] = frame.copy()
     out[y : y + size, x : x + size] = 255
     return out
 
