@@ -64,9 +64,9 @@ class Mixed:
     count: int
 
     def with_more(self) -> Mixed | None:
-        """Twice as many in float and two; ``None`` where no layer would be left in int8."""
-        count = 2 * self.count + 2
-        return replace(self, count=count) if count < len(self.layers) else None
+        """Twice as many in float and two, all but one at most; ``None`` where no more are left."""
+        count = min(2 * self.count + 2, len(self.layers) - 1)
+        return replace(self, count=count) if count > self.count else None
 
     def write(self, path: Path) -> None:
         """Writes the model; for OpenVINO the weights beside it."""
