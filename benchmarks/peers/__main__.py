@@ -78,7 +78,7 @@ def _contest(
             starts=setting.starts,
             environment=environment,
         )
-    print(f"  {'':<26}" + "".join(f"{head:>10}" for head in HEADS))
+    print(f"  {'':<28}" + "".join(f"{head:>10}" for head in HEADS))
     for result in results:
         accuracy = measure_accuracy(result, photographs)
         print(_line(result) + f"{accuracy.image:>10.4f}{accuracy.pixel:>10.4f}")
@@ -89,7 +89,7 @@ def _contest(
 def _line(result: Result) -> str:
     engine = result.engine_latency_ms
     return (
-        f"  {result.entry.name:<26}{result.latency_ms:>7.2f} ms{'-' if engine is None else f'{engine:.2f} ms':>10}"
+        f"  {result.entry.name:<22}{result.precision:>6}{result.latency_ms:>7.2f} ms{'-' if engine is None else f'{engine:.2f} ms':>10}"
         f"{statistics.median(result.start_s):>8.2f} s{statistics.median(result.peak_mib):>6.0f} MiB"
         f"{result.entry.size_mib:>6.1f} MiB"
     )

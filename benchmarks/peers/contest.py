@@ -48,6 +48,7 @@ class Result:
     engine_ms: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     maps: list[NDArray[np.float32]] = field(default_factory=list)
+    precision: str = ""
 
     @property
     def latency_ms(self) -> float:
@@ -134,5 +135,7 @@ def _start(result: Result, image: Path, folder: Path, environment: Mapping[str, 
 
 
 def _score(result: Result, process: _Process, image: Path, target: Path) -> None:
-    result.scores.append(process.ask(image, target).score)
+    answer = process.ask(image, target)
+    result.precision = answer.precision
+    result.scores.append(answer.score)
     result.maps.append(np.load(target))

@@ -7,11 +7,11 @@ input is the path of an image and, behind a tab, where to store the map, or noth
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -33,15 +33,21 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Answer:
-    """An outcome without its map. ``peak_mib``: of the process so far."""
+    """An outcome without its map. ``peak_mib``: of the process so far. ``precision``: in which the engine computes."""
 
     score: float
     total_ms: float
     engine_ms: float | None
     peak_mib: float
+    precision: str
 
 
-Contestant = Callable[[Any], Outcome]
+@dataclass(frozen=True)
+class Contestant:
+    """Scores a BGR frame."""
+
+    score: Callable[[Any], Outcome]
+    precision: str
 
 
 def peer(path: str) -> Contestant:
@@ -56,7 +62,8 @@ def peer(path: str) -> Contestant:
         total = _since(start)
         return Outcome(float(np.ravel(found.pred_score)[0]), found.anomaly_map, total, None)
 
-    return score
+    hint = inferencer.model.get_property("INFERENCE_PRECISION_HINT")
+    return Contestant(score, hint.get_type_name())
 
 
 def openvino(path: str) -> Contestant:
@@ -66,14 +73,12 @@ def openvino(path: str) -> Contestant:
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     compiled = ov.Core().compile_model(path, "CPU", config)
     request = compiled.create_infer_request()
-    names = {next(iter(output.names)): index for index, output in enumerate(compiled.outputs)}
 
     def run(image: Any) -> tuple[Any, Any]:
         request.infer([image])
-        outputs = [request.get_output_tensor(names[name]).data for name in ("pred_score", "anomaly_map")]
-        return outputs[0], outputs[1]
+        return request.get_tensor("pred_score").data, request.get_tensor("anomaly_map").data
 
-    return _around(run)
+    return Contestant(_around(run), "f32")
 
 
 def onnxruntime(path: str) -> Contestant:
@@ -86,7 +91,7 @@ def onnxruntime(path: str) -> Contestant:
         score, heat = session.run(["pred_score", "anomaly_map"], {"input": image})
         return score, heat
 
-    return _around(run)
+    return Contestant(_around(run), "f32")
 
 
 def edge_ad(path: str) -> Contestant:
@@ -104,10 +109,10 @@ def edge_ad(path: str) -> Contestant:
         engine.run()
         return Outcome(found.score, found.map, total, _since(start))
 
-    return score
+    return Contestant(score, detector.variant.precision)
 
 
-def _around(run: Callable[[Any], tuple[Any, Any]]) -> Contestant:
+def _around(run: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], Outcome]:
     def score(frame: Any) -> Outcome:
         start = time.perf_counter()
         rgb = _resized(frame)[..., ::-1].astype(np.float32) / 255
@@ -137,12 +142,18 @@ def main() -> None:
     for line in sys.stdin:
         path, _, target = line.rstrip("\n").partition("\t")
         frame = cv2.imread(path)
-        outcome = contestant(frame)
+        outcome = contestant.score(frame)
         if target and outcome.map is not None:
             heat = np.asarray(outcome.map, np.float32)
             np.save(target, heat.reshape(heat.shape[-2:]))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps(asdict(Answer(outcome.score, outcome.total_ms, outcome.engine_ms, peak))), flush=True)
+        answer = Answer(outcome.score, outcome.total_ms, outcome.engine_ms, _peak_mib(), contestant.precision)
+        print(json.dumps(asdict(answer)), flush=True)
+
+
+def _peak_mib() -> float:
+    """Of this program; ``getrusage`` would count what its parent held when it was started."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 if __name__ == "__main__":
