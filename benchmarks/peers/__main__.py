@@ -87,9 +87,9 @@ def _contest(
 
 
 def _line(result: Result) -> str:
-    engine = result.engine_latency_ms
+    engine = "-" if result.engine_latency_ms is None else f"{result.engine_latency_ms:.2f} ms"
     return (
-        f"  {result.entry.name:<22}{result.precision:>6}{result.latency_ms:>7.2f} ms{'-' if engine is None else f'{engine:.2f} ms':>10}"
+        f"  {result.entry.name:<22}{result.precision:>6}{result.latency_ms:>7.2f} ms{engine:>10}"
         f"{statistics.median(result.start_s):>8.2f} s{statistics.median(result.peak_mib):>6.0f} MiB"
         f"{result.entry.size_mib:>6.1f} MiB"
     )

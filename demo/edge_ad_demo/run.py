@@ -58,7 +58,9 @@ def run(folder: Path, *, seed: int = 0, replace: bool = False, say: Say, counts:
         dataset = _photograph(folder, seed, counts or Counts(), say)
         model = _train(folder, dataset, say)
         bundle = folder / "bundle"
-        _command(say, "export", model, "--images", dataset.train, "-o", bundle, "--name", "demo-plate", "--effort", "low")
+        _command(
+            say, "export", model, "--images", dataset.train, "-o", bundle, "--name", "demo-plate", "--effort", "low"
+        )
         _command(
             say, "calibrate", bundle, "--normal", dataset.calibration,
             "--fpr", ASKED.fpr, "--confidence", ASKED.confidence,
