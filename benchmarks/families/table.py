@@ -49,8 +49,8 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.origin,
         f"{row.score_parity:.0e}",
         _figure(row.int8_spearman),
-        f"{row.before_ms:.1f}",
-        f"{row.after_ms:.1f}",
+        f"{row.before_ms:.2f}",
+        f"{row.after_ms:.2f}",
         row.variant,
         _figure(row.roc_auc),
     )

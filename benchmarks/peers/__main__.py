@@ -87,9 +87,9 @@ def _contest(
 
 
 def _line(result: Result) -> str:
-    engine = "-" if result.engine_latency_ms is None else f"{result.engine_latency_ms:.2f} ms"
+    engine = f"{statistics.median(result.engine_ms):.2f} ms" if result.engine_ms else "-"
     return (
-        f"  {result.entry.name:<22}{result.precision:>6}{result.latency_ms:>7.2f} ms{engine:>10}"
+        f"  {result.entry.name:<22}{result.precision:>6}{statistics.median(result.total_ms):>7.2f} ms{engine:>10}"
         f"{statistics.median(result.start_s):>8.2f} s{statistics.median(result.peak_mib):>6.0f} MiB"
         f"{result.entry.size_mib:>6.1f} MiB"
     )

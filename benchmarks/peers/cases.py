@@ -68,5 +68,8 @@ def enter(case: Case, shared: Path, bundle: Path, peer: Path | None) -> tuple[En
     ]
     if peer is not None:
         python = peer / "bin" / "python" if peer.is_dir() else peer
-        entries.append(Entry("peer's inferencer", "peer", model, python, (model,)))
+        # Its own inferencer mixes up the outputs of some of its ONNX exports: it gets its IR where there is one.
+        graph = model.with_name(f"{model.stem}_openvino") / "model.xml"
+        files = (graph, graph.with_suffix(".bin")) if graph.exists() else (model,)
+        entries.append(Entry("peer's inferencer", "peer", files[0], python, files))
     return tuple(entries)

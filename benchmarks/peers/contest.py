@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -49,16 +48,6 @@ class Result:
     scores: list[float] = field(default_factory=list)
     maps: list[NDArray[np.float32]] = field(default_factory=list)
     precision: str = ""
-
-    @property
-    def latency_ms(self) -> float:
-        """Median, from a frame in memory to the score."""
-        return statistics.median(self.total_ms)
-
-    @property
-    def engine_latency_ms(self) -> float | None:
-        """Median of the engine alone."""
-        return statistics.median(self.engine_ms) if self.engine_ms else None
 
 
 class _Process:

@@ -48,7 +48,7 @@ def test_the_table_takes_the_place_between_the_marks(tmp_path: Path) -> None:
     path.write_text("before\n<!-- families: begin -->\nold\n<!-- families: end -->\nbehind\n")
     write_table(path, [ROW], "a machine")
     text = path.read_text()
-    assert "| map | toy | none | this test | 1e-06 | - | 2.0 | 1.0 | onnx-fp32 | 0.750 |" in text
+    assert "| map | toy | none | this test | 1e-06 | - | 2.00 | 1.00 | onnx-fp32 | 0.750 |" in text
     assert "old" not in text
     assert text.startswith("before\n")
     assert text.endswith("behind\n")

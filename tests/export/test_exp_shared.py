@@ -51,7 +51,7 @@ def test_lowered_graph_scores_as_the_model(shared: Path, name: str, family: str,
     for pixels in collect_pixels(Preprocessor(geometry, lowered.input), images, 4):
         rewritten.input[:] = reference.input[:] = pixels
         expected = reference.run()
-        assert rewritten.run().score == pytest.approx(expected.score, rel=1e-5)
+        assert rewritten.run().score == pytest.approx(expected.score, rel=1e-4)
 
 
 @pytest.mark.parametrize(
