@@ -254,6 +254,8 @@ def test_real_cookies(shared: Path, tmp_path: Path) -> None:
             str(shared / "data/cookies/train/good"),
             "-o",
             str(bundle),
+            "--variants",
+            "onnx-fp32",
         ],
     )
     assert made.exit_code == 0, made.output
