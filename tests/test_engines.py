@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper
 from support import tiny
@@ -117,7 +116,3 @@ def test_a_score_alone_is_a_whole_model() -> None:
     engine.input[:] = 255
     assert engine.run().map is None
     assert engine.run().score == pytest.approx(1)
-
-
-def test_the_tiny_model_is_valid() -> None:
-    onnx.checker.check_model(tiny.model(), full_check=True)
