@@ -3,6 +3,7 @@
 The order in which they run is written down in :mod:`edge_ad_export.lowering`.
 """
 
+from edge_ad_export.passes.coarse_product import CoarseProductPass
 from edge_ad_export.passes.contract import ContractPass
 from edge_ad_export.passes.coreset import CoresetPass
 from edge_ad_export.passes.fold_front import FoldFrontPass
@@ -23,6 +24,7 @@ from edge_ad_export.passes.simplify import SimplifyPass
 from edge_ad_export.passes.static_shape import StaticShapePass
 
 __all__ = [
+    "CoarseProductPass",
     "ContractPass",
     "CoresetPass",
     "FoldFrontPass",

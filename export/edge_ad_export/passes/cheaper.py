@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge_ad_export.passes.coarse_product import CoarseProductPass
 from edge_ad_export.passes.coreset import CoresetPass
 from edge_ad_export.passes.fold_front import FoldFrontPass
 from edge_ad_export.passes.gaussian import GaussianPass
@@ -32,6 +33,7 @@ def cheaper_passes(shrink: Shrink) -> list[ir.passes.PassBase]:
         NeighbourTablePass(),
         NearestPass(),
         *([] if shrink.project is None else [ProjectPass(shrink.project)]),
+        CoarseProductPass(),
         GaussianPass(shrink.energy),
         NormalizedDistancePass(),
         SeparableBlurPass(),

@@ -28,12 +28,12 @@ class OpenVinoInt8:
         self.layers = in_priority([op for op in ops if op.name in quantized_now])
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
-        """Writes the model and its weights, the layers ``floats`` in float."""
+        """Writes the model and its weights, the layers ``floats`` in float; float weights are stored in 16 bits."""
         model = self._quantized.clone()
         nodes = {node.get_friendly_name(): node for node in model.get_ops()}
         for name in floats:
             self._restore(nodes[name], nodes)
-        load_openvino().save_model(model, path, compress_to_fp16=False)
+        load_openvino().save_model(model, path, compress_to_fp16=True)
 
     def _restore(self, node: Any, nodes: dict[str, Any]) -> None:
         """A float layer reads what it reads in the original: the tensors before they were quantized."""
