@@ -74,8 +74,9 @@ def test_layers_go_back_to_float_one_by_one(model: ir.Model, lab: Lab, engine: E
         return probes.damage(probes.run(path, runner))
 
     whole = damage()
-    assert whole > 1e-3
-    assert damage(*quantized.layers) < 1e-5
+    assert whole > 0.1
+    # OpenVINO's float layers have weights of 16 bits.
+    assert damage(*quantized.layers) < {"onnxruntime": 1e-5, "openvino": 1e-2}[engine]
     assert min(damage(layer) for layer in quantized.layers) < whole
     assert damage() == whole
 
