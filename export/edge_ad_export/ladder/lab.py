@@ -91,8 +91,11 @@ class Lab:
         self._probes: dict[EngineName, Probes] = {}
 
     def take(self, pixels: Sequence[NDArray[np.uint8]], defects: Sequence[NDArray[np.uint8]]) -> None:
-        """Takes in what the model sees of normals and of synthetic defects, uint8 ``[1, h, w, c]`` each."""
-        np.save(self._pixels, np.concatenate(pixels))
+        """Takes in what the model sees of normals and of synthetic defects, uint8 ``[1, h, w, c]`` each.
+
+        Quantizers see both: ranges taken from normals alone cut off the very activations that give a defect away.
+        """
+        np.save(self._pixels, np.concatenate([*pixels, *defects]))
         normals, spoilt = _spaced(pixels, _PROBES // 2), _spaced(defects, _PROBES // 2)
         # In turn, so that evenly spaced ones of them are of both kinds.
         pairs = zip(normals, spoilt, strict=False)

@@ -24,7 +24,7 @@ def quantize_with_nncf(model: Any, ops: Sequence[Op], feeds: Sequence[Any], sett
 
     Args:
         ops: the operations of the graph.
-        feeds: what the graph is fed with to see its ranges: normal images through the bundle's geometry.
+        feeds: what the graph is fed with to see its ranges: images through the bundle's geometry.
 
     Raises:
         ModelError: there is nothing to quantize, or NNCF does not know the graph.

@@ -39,7 +39,7 @@ def quantize_onnx(model: ir.Model, pixels: Sequence[NDArray[np.uint8]], target: 
     """Writes an int8 version of a graph that follows the contract; only its backbone is quantized.
 
     Args:
-        pixels: uint8 ``[1, h, w, c]`` each, normal images through the bundle's geometry.
+        pixels: uint8 ``[1, h, w, c]`` each, normal images and synthetic defects through the bundle's geometry.
 
     Raises:
         ModelError: there is nothing to quantize, or the quantizer does not know the graph.

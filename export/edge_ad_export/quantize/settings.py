@@ -40,7 +40,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def settings_for(engine: Literal["onnxruntime", "openvino"], effort: Effort, target: Target) -> tuple[Settings, ...]:
-    """What is tried, the likeliest first. ``low``: one; ``normal``: one of each tool that fits; ``high``: all."""
+    """What is tried, the likeliest first. ``low``: one; ``normal``: one of each tool that fits; ``high``: all.
+
+    For OpenVINO biases are corrected layer by layer, on what the layers before really give, unless ``low`` asks for
+    haste: a distance to a bank adds up the shifts of all features.
+    """
 
     def one(
         tool: Literal["onnxruntime", "nncf"],
@@ -58,8 +62,9 @@ def settings_for(engine: Literal["onnxruntime", "openvino"], effort: Effort, tar
             seven_bits=target.seven_bit_weights,
         )
 
-    nncf = (one("nncf"), one("nncf", "percentile"), one("nncf", preset="performance"), one("nncf", accurate_bias=True))
+    fast, accurate = one("nncf"), one("nncf", accurate_bias=True)
+    others = (one("nncf", "percentile"), one("nncf", preset="performance", accurate_bias=True))
     ort = (one("onnxruntime"), one("onnxruntime", "percentile"))
     if engine == "openvino":
-        return nncf if effort == "high" else nncf[:1]
-    return {"low": ort[:1], "normal": (ort[0], nncf[0]), "high": (*ort, *nncf)}[effort]
+        return {"low": (fast,), "normal": (accurate,), "high": (accurate, fast, *others)}[effort]
+    return {"low": ort[:1], "normal": (ort[0], fast), "high": (*ort, fast, accurate, *others)}[effort]
