@@ -1,10 +1,11 @@
-"""Scoring in this process: threads read and decode ahead, the engine runs in the thread that asks."""
+"""Scoring in this process: threads read, decode and prepare ahead, the engine runs in the thread that asks."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
+from threading import local
 from typing import TYPE_CHECKING
 
 from edge_ad_calibration.scoring.ahead import in_order
@@ -16,7 +17,6 @@ from edge_ad_calibration.scoring.opened import open_job
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
-    from concurrent.futures import Future
     from pathlib import Path
 
     from edge_ad.scoring import Scorer
@@ -67,11 +67,14 @@ def score_with(
     find: Find | None = None,
 ) -> Generator[Outcome]:
     """Scores images with an engine that is open already. ``find`` is asked before an image is decoded."""
-    threads = workers or max(2, core_count())
-    with ThreadPoolExecutor(threads, "edge-ad reads") as pool:
+    threads, of_thread = workers or max(2, core_count()), local()
 
-        def submit(path: Path) -> Future[LoadedImage | Outcome]:
-            return pool.submit(load, path, find)
+    def begin() -> None:
+        of_thread.preparer = scorer.preparer()
 
-        for item in in_order(images, submit, ahead=threads + _WAITING):
+    def read(path: Path) -> LoadedImage | Outcome:
+        return load(path, of_thread.preparer, find)
+
+    with ThreadPoolExecutor(threads, "edge-ad reads", initializer=begin) as pool:
+        for item in in_order(images, lambda path: pool.submit(read, path), ahead=threads + _WAITING):
             yield measure(item, scorer, want) if isinstance(item, LoadedImage) else item
