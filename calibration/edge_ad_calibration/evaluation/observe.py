@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edge_ad_calibration.evaluation.records import VideoMetrics
     from edge_ad_calibration.scoring import ScoredImage as Scored
     from edge_ad_calibration.scoring import ScorePlan, Track
+    from edge_ad_calibration.scoring.journal import MapJournal
 
     LayoutOf = Callable[[int, int], Layout]
 
@@ -34,7 +35,7 @@ __all__ = ["Observed", "Scoring", "observe_images"]
 class Scoring:
     """With what is scored, where and how. ``threshold``: the calibrated one, if there is one.
 
-    ``maps``: whether pixels are measured too.
+    ``journal``: keeps the maps, where the job wants them.
     """
 
     bundle: Bundle
@@ -43,6 +44,7 @@ class Scoring:
     plan: ScorePlan
     track: Track
     threshold: float | None
+    journal: MapJournal
 
     def row(self, image: LabelledImage, score: float) -> ScoredImage:
         return ScoredImage(
@@ -73,13 +75,13 @@ def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observe
     """
     if not scoring.job.maps:
         return Observed(_score(images, scoring, None))
-    with MapStore() as maps:
-        rows, notes = _score(images, scoring, maps), []
-        if maps.unmarked:
-            notes.append(f"{len(maps.unmarked)} masks mark no pixel: their images are left out of the pixel metrics")
-        if maps.normals in (0, len(maps)):
-            return Observed(rows, notes=tuple(notes))
-        areas = measure_pixels(lambda: maps, images=len(maps), normals=maps.normals)
+    maps = MapStore(scoring.journal)
+    rows, notes = _score(images, scoring, maps), []
+    if maps.unmarked:
+        notes.append(f"{len(maps.unmarked)} masks mark no pixel: their images are left out of the pixel metrics")
+    if maps.normals in (0, len(maps)):
+        return Observed(rows, notes=tuple(notes))
+    areas = measure_pixels(lambda: maps, images=len(maps), normals=maps.normals)
     if areas[None].aupimo is None:
         notes.append(
             "no AUPIMO: the normal images have too few pixels to tell false-positive rates of 1e-5 and 1e-4 apart"
@@ -95,14 +97,14 @@ def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | N
         return plan(manifest.geometry, manifest.input, scoring.variant.map, height, width)
 
     rows, problems = [], []
-    outcomes = score_images([image.path for image in images], scoring.job, scoring.plan, scoring.track)
+    outcomes = score_images([image.path for image in images], scoring.job, scoring.plan, scoring.track, scoring.journal)
     for image, outcome in zip(images, outcomes, strict=True):
         if isinstance(outcome, UnscoredImage):
             problems.append(outcome.error)
             continue
         rows.append(scoring.row(image, outcome.score))
         try:
-            _keep(image, outcome, maps, layout)
+            _keep(image, outcome, scoring, maps, layout)
         except InputError as error:
             problems.append(str(error))
     if problems:
@@ -113,8 +115,10 @@ def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | N
     return tuple(rows)
 
 
-def _keep(image: LabelledImage, outcome: Scored, maps: MapStore | None, layout: LayoutOf) -> None:
-    """Keeps the map where there is a mask for it, or the image is normal."""
-    if maps is None or outcome.map is None or (image.mask is None and image.anomalous):
+def _keep(image: LabelledImage, outcome: Scored, scoring: Scoring, maps: MapStore | None, layout: LayoutOf) -> None:
+    """Keeps the map, and has it measured where there is a mask for it, or the image is normal."""
+    if maps is None or outcome.map is None:
         return
-    maps.add(image, outcome.map, layout(outcome.size.height, outcome.size.width))
+    place = scoring.journal.add(outcome)
+    if image.mask is not None or not image.anomalous:
+        maps.add(image, place, layout(outcome.size.height, outcome.size.width))
