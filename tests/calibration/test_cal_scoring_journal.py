@@ -137,6 +137,14 @@ def test_another_job_finds_nothing(tmp_path: Path) -> None:
     assert found(tmp_path, [image(0)]) == [False]
 
 
+def test_two_sets_of_images_do_not_share_a_file(tmp_path: Path) -> None:
+    keep(tmp_path, [image(0)])
+    with MapJournal(tmp_path, "other images") as journal:
+        journal.begin(JOB)
+        assert journal.find(Path("a.png"), str(image(0).file_sha256)) is None
+    assert found(tmp_path, [image(0)]) == [True]
+
+
 def test_a_run_that_is_done_leaves_no_file(tmp_path: Path) -> None:
     keep(tmp_path, [image(0)])
     with MapJournal(tmp_path) as journal:

@@ -15,8 +15,7 @@ from edge_ad_calibration.evaluation.ranking import average_precision, best_thres
 from edge_ad_calibration.evaluation.records import Evaluation, ScoredImage
 from edge_ad_calibration.evaluation.summary import by_type, observations, pixel_metrics, scores_of
 from edge_ad_calibration.evaluation.video import observe_clips
-from edge_ad_calibration.scoring import ScoreJob, ScorePlan, untracked
-from edge_ad_calibration.scoring.journal import MapJournal
+from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, untracked
 from edge_ad_calibration.wording import percent
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, track: Track = u
     calibration = _calibration(bundle, variant, request.station)
     data = read_dataset(request.data, request.layout)
     wants_maps = request.pixels and variant.map is not None and any(image.mask for image in data.images)
-    with MapJournal(request.plan.cache) as journal:
+    with MapJournal(request.plan.cache, str(request.data.absolute())) as journal:
         scoring = Scoring(
             bundle=bundle,
             variant=variant,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import struct
 import tempfile
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from edge_ad.errors import OutputError
 from edge_ad.files import output_error
@@ -23,6 +23,7 @@ from edge_ad_calibration.scoring.job import ScoredImage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
@@ -53,10 +54,12 @@ class MapJournal:
     it stays, and the next run of the same job finds in it all that was added: a record whose length or checksum does
     not fit is as good as absent. What nobody has gone on with for :data:`KEPT_DAYS` days is deleted by the next job.
     ``None``, or where another process is at the same job: a nameless file, which goes in any case.
+    ``data``: which images, so that two jobs that differ in nothing else do not end each other's.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, data: str = "") -> None:
         self._folder = folder
+        self._data = data
         self._path: Path | None = None
         self._file = -1
         self._end = 0
@@ -79,14 +82,15 @@ class MapJournal:
         Raises:
             OutputError: the folder or the file cannot be made.
         """
+        job = hashlib.sha256(identity + self._data.encode("utf-8", "surrogateescape")).digest()
         if self._folder is not None:
             _sweep(self._folder)
-            path = self._folder / _NAME.format(identity.hex()[:16])
+            path = self._folder / _NAME.format(job.hex()[:16])
             self._file = _lock(path)
             self._path = path if self._file >= 0 else None
         if self._file < 0:
             self._file = _nameless()
-        self._resume(_MAGIC + identity)
+        self._resume(_MAGIC + job)
 
     def find(self, path: Path, file_sha256: str) -> ScoredImage | None:
         """What an earlier run has measured of a file with these bytes, its map with it. Made for threads."""
@@ -102,6 +106,8 @@ class MapJournal:
         """
         if image.map is None or image.file_sha256 is None:
             raise ValueError(f"expected the map and the hash of an image file, found none of {image.path}")
+        import numpy as np
+
         digest = bytes.fromhex(image.file_sha256)
         if image.cached:
             return self._earlier[digest]
@@ -163,6 +169,8 @@ class MapJournal:
 
 
 def _heat(entry: _Entry) -> NDArray[np.float32]:
+    import numpy as np
+
     return np.frombuffer(entry.heat, "<f4").reshape(entry.height, entry.width).astype(np.float32)
 
 
