@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError
@@ -12,23 +12,24 @@ from edge_ad_calibration.evaluation.maps import MapStore
 from edge_ad_calibration.evaluation.pixels import measure_pixels
 from edge_ad_calibration.evaluation.records import ScoredImage
 from edge_ad_calibration.scoring import ScoreJob, UnscoredImage, score_images
+from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_calibration.tables import named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from edge_ad.bundle import Bundle, Variant
+    from edge_ad.bundle.records import FrameSize
     from edge_ad.geometry import Layout
     from edge_ad_calibration.evaluation.dataset import LabelledImage
     from edge_ad_calibration.evaluation.pixels import PixelAreas
     from edge_ad_calibration.evaluation.records import VideoMetrics
+    from edge_ad_calibration.scoring import MapJournal, Outcome, ScorePlan, Track
     from edge_ad_calibration.scoring import ScoredImage as Scored
-    from edge_ad_calibration.scoring import ScorePlan, Track
-    from edge_ad_calibration.scoring.journal import MapJournal
-
-    LayoutOf = Callable[[int, int], Layout]
 
 __all__ = ["Observed", "Scoring", "observe_images"]
+
+_WAITING = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,23 +91,17 @@ def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observe
 
 
 def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | None) -> tuple[ScoredImage, ...]:
-    manifest = scoring.bundle.manifest
-
-    @cache
-    def layout(height: int, width: int) -> Layout:
-        return plan(manifest.geometry, manifest.input, scoring.variant.map, height, width)
-
     rows, problems = [], []
     outcomes = score_images([image.path for image in images], scoring.job, scoring.plan, scoring.track, scoring.journal)
-    for image, outcome in zip(images, outcomes, strict=True):
-        if isinstance(outcome, UnscoredImage):
-            problems.append(outcome.error)
-            continue
-        rows.append(scoring.row(image, outcome.score))
-        try:
-            _keep(image, outcome, scoring, maps, layout)
-        except InputError as error:
-            problems.append(str(error))
+    intake = _Intake(scoring, maps)
+    # Beside the engine: masks are decoded and maps written while it has the next image.
+    with ThreadPoolExecutor(1, "edge-ad keeps") as pool:
+        pairs = zip(images, outcomes, strict=True)
+        for taken in in_order(pairs, lambda pair: pool.submit(intake.take, *pair), ahead=_WAITING):
+            if isinstance(taken, str):
+                problems.append(taken)
+            else:
+                rows.append(taken)
     if problems:
         raise InputError(
             f"{len(problems)} of {len(images)} images cannot be evaluated: {named(problems)}. Repair them or take "
@@ -115,10 +110,34 @@ def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | N
     return tuple(rows)
 
 
-def _keep(image: LabelledImage, outcome: Scored, scoring: Scoring, maps: MapStore | None, layout: LayoutOf) -> None:
-    """Keeps the map, and has it measured where there is a mask for it, or the image is normal."""
-    if maps is None or outcome.map is None:
-        return
-    place = scoring.journal.add(outcome)
-    if image.mask is not None or not image.anomalous:
-        maps.add(image, place, layout(outcome.size.height, outcome.size.width))
+class _Intake:
+    """Takes outcomes in, in a thread of its own."""
+
+    def __init__(self, scoring: Scoring, maps: MapStore | None) -> None:
+        self._scoring = scoring
+        self._maps = maps
+        self._layouts: dict[FrameSize, Layout] = {}
+
+    def take(self, image: LabelledImage, outcome: Outcome) -> ScoredImage | str:
+        """The image's row, or what is wrong with it."""
+        if isinstance(outcome, UnscoredImage):
+            return outcome.error
+        try:
+            self._keep(image, outcome)
+        except InputError as error:
+            return str(error)
+        return self._scoring.row(image, outcome.score)
+
+    def _keep(self, image: LabelledImage, outcome: Scored) -> None:
+        """Keeps the map, and has it measured where there is a mask for it, or the image is normal."""
+        if self._maps is None or outcome.map is None:
+            return
+        place = self._scoring.journal.add(outcome)
+        if image.mask is not None or not image.anomalous:
+            self._maps.add(image, place, self._layout(outcome.size))
+
+    def _layout(self, size: FrameSize) -> Layout:
+        if size not in self._layouts:
+            manifest, heat = self._scoring.bundle.manifest, self._scoring.variant.map
+            self._layouts[size] = plan(manifest.geometry, manifest.input, heat, size.height, size.width)
+        return self._layouts[size]
