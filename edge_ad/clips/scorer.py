@@ -49,7 +49,7 @@ class ClipScorer(Scorer):
         return self._ring.newest if self._sampler.canvas is None else self._sampler.canvas
 
     def preparer(self) -> None:
-        """A frame is one sample among those before it."""
+        """``None``: what a frame is worth here depends on those before it."""
 
     def reset(self) -> None:
         """The coming frame is the first of another scene."""

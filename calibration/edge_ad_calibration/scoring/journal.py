@@ -152,8 +152,11 @@ class MapJournal:
             place = end
 
     def _entry(self, place: int) -> _Entry | None:
-        digest, length, checksum = _HEAD.unpack(os.pread(self._file, _HEAD.size, place))
-        data = os.pread(self._file, length, place + _HEAD.size)
+        try:
+            digest, length, checksum = _HEAD.unpack(os.pread(self._file, _HEAD.size, place))
+            data = os.pread(self._file, length, place + _HEAD.size)
+        except OSError:
+            return None
         if len(data) != length or zlib.crc32(data, zlib.crc32(digest)) != checksum:
             return None
         return msgspec.msgpack.decode(data, type=_Entry)
