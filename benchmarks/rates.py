@@ -68,9 +68,7 @@ def measure_rates(bundle: Path, images: Sequence[Path], variant: str) -> tuple[R
 
 def print_rates(bundle: Path, images: Sequence[Path], variants: Iterable[str]) -> None:
     """A table, a line a variant: medians over the rounds, of the rates and of their ratios."""
-    print(
-        f"{bundle.name}: {len(images)} image files on {core_count()} cores, images/s, each column alone on the machine"
-    )
+    print(f"{bundle.name}: {len(images)} image files on {core_count()} cores, images/s, one column after the other")
     heads = (
         "engine",
         "reading",
