@@ -69,18 +69,8 @@ def measure_rates(bundle: Path, images: Sequence[Path], variant: str) -> tuple[R
 def print_rates(bundle: Path, images: Sequence[Path], variants: Iterable[str]) -> None:
     """A table, a line a variant: medians over the rounds, of the rates and of their ratios."""
     print(f"{bundle.name}: {len(images)} image files on {core_count()} cores, images/s, one column after the other")
-    heads = (
-        "engine",
-        "reading",
-        "scoring",
-        "/engine",
-        "/slower",
-        "/in turn",
-        "+ maps",
-        "/engine",
-        "/slower",
-        "/in turn",
-    )
+    ratios = ("/engine", "/slower", "/in turn")
+    heads = ("engine", "reading", "scoring", *ratios, "+ maps", *ratios)
     print(f"  {'variant':<16}" + "".join(f"{head:>9}" for head in heads))
     for variant in variants:
         rounds = measure_rates(bundle, images, variant)
