@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_ad.engines.base import Engine
 from edge_ad.errors import FrameError
-from edge_ad.geometry import Preprocessor
+from edge_ad.geometry import Layout, PreparedFrame, Preprocessor, Tile
 from edge_ad.verdict import FrameSpan, Reason
 
 __all__ = ["Measurement", "Scorer"]
@@ -43,12 +43,19 @@ class Scorer:
         self.preprocessor = preprocessor
         self.engine = engine
         self._joined: NDArray[np.float32] | None = None
+        self._canvas: NDArray[np.uint8] = engine.input[0]
         self.frames_until_score = 1
 
     @property
     def canvas(self) -> NDArray[np.uint8]:
         """What the last frame became for the model, uint8 ``[h, w, c]``; a view that the next frame overwrites."""
-        return self.preprocessor.canvas(self.engine.input[0])
+        return self._canvas
+
+    def preparer(self) -> Preprocessor | None:
+        """The geometry once more, for another thread, whose frames :meth:`measure_prepared` takes. ``None`` where a
+        frame cannot be prepared without those before it."""
+        own = self.preprocessor
+        return Preprocessor(own.geometry, own.model_input, own.ignore_mask, map_size=own.map_size)
 
     def measure(self, frame: NDArray[np.uint8]) -> Measurement:
         """The raw score and map of a frame, uint8 ``(H, W)`` gray or ``(H, W, 3)`` BGR.
@@ -57,21 +64,12 @@ class Scorer:
             FrameError: wrong type or shape, or the model gave a score or map that is not finite.
             EngineError: the engine failed.
         """
-        engine_s = 0.0
-        start = perf_counter()
-        score, heat = -math.inf, None
-        for tile in self.preprocessor.tiles(frame, self.engine.input[0]):
-            begin = perf_counter()
-            output = self.engine.run()
-            engine_s += perf_counter() - begin
-            score = output.score if output.score > score or math.isnan(output.score) else score
-            heat = self._join(frame, output.map, tile.row, tile.column)
-        score, heat = self._masked(frame, score, heat)
-        # The largest value of a map with a NaN in it is NaN.
-        if not math.isfinite(score) or (heat is not None and not math.isfinite(heat.max())):
-            raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is no finite number")
-        total_s = perf_counter() - start
-        return Measurement(score, heat, (total_s - engine_s) * 1e3, engine_s * 1e3)
+        start, out = perf_counter(), self.engine.input[0]
+        return self._run(self.preprocessor.prepare(frame, out), out, start)
+
+    def measure_prepared(self, frame: PreparedFrame) -> Measurement:
+        """As :meth:`measure`, to the last bit, of a frame that :meth:`preparer` has prepared."""
+        return self._run(frame, self.engine.input[0], perf_counter())
 
     def measure_case(self, frames: Sequence[NDArray[np.uint8]]) -> Measurement:
         """The measurement of a golden case: here one frame."""
@@ -87,25 +85,38 @@ class Scorer:
     def close(self) -> None:
         self.engine.close()
 
-    def _join(
-        self, frame: NDArray[np.uint8], part: NDArray[np.float32] | None, row: int, column: int
-    ) -> NDArray[np.float32] | None:
-        layout = self.preprocessor.layout(frame)
+    def _run(self, frame: PreparedFrame, out: NDArray[np.uint8], start: float) -> Measurement:
+        engine_s = 0.0
+        self._canvas = frame.canvas
+        score, heat = -math.inf, None
+        for tile in frame.tiles(out):
+            begin = perf_counter()
+            output = self.engine.run()
+            engine_s += perf_counter() - begin
+            score = output.score if output.score > score or math.isnan(output.score) else score
+            heat = self._join(frame.layout, output.map, tile)
+        score, heat = self._masked(frame.valid, score, heat)
+        # The largest value of a map with a NaN in it is NaN.
+        if not math.isfinite(score) or (heat is not None and not math.isfinite(heat.max())):
+            raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is no finite number")
+        total_s = perf_counter() - start
+        return Measurement(score, heat, (total_s - engine_s) * 1e3, engine_s * 1e3)
+
+    def _join(self, layout: Layout, part: NDArray[np.float32] | None, tile: Tile) -> NDArray[np.float32] | None:
         if part is None or layout.tiles == 1:
             return part
         shape = (layout.y.map_length, layout.x.map_length)
         if self._joined is None or self._joined.shape != shape:
             self._joined = np.empty(shape, np.float32)
-        if row == column == 0:
+        if tile.row == tile.column == 0:
             self._joined.fill(-np.inf)
-        view = self._joined[row : row + part.shape[0], column : column + part.shape[1]]
+        view = self._joined[tile.row : tile.row + part.shape[0], tile.column : tile.column + part.shape[1]]
         np.maximum(view, part, out=view)
         return self._joined
 
     def _masked(
-        self, frame: NDArray[np.uint8], score: float, heat: NDArray[np.float32] | None
+        self, valid: NDArray[np.bool_] | None, score: float, heat: NDArray[np.float32] | None
     ) -> tuple[float, NDArray[np.float32] | None]:
-        valid = self.preprocessor.valid(frame)
         if heat is None or valid is None:
             return score, heat
         masked = np.where(valid, heat, np.float32(-np.inf))

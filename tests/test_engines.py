@@ -11,7 +11,10 @@ from support import tiny
 
 from edge_ad.bundle import Bundle
 from edge_ad.engines import ENGINES, Artefact, Engine, EngineOptions, open_engine
+from edge_ad.engines.onnxruntime import OnnxRuntimeEngine
 from edge_ad.errors import EngineError, InputError
+from edge_ad_calibration.scoring import ScoreJob
+from edge_ad_calibration.scoring.opened import open_job
 
 
 def opened(bundle: Path, variant: str, options: EngineOptions | None = None) -> Engine:
@@ -116,3 +119,39 @@ def test_a_score_alone_is_a_whole_model() -> None:
     engine.input[:] = 255
     assert engine.run().map is None
     assert engine.run().score == pytest.approx(1)
+
+
+def test_threads_that_do_not_spin_compute_the_same_bits(tiny_bundle: Path) -> None:
+    spinning, resting = (opened(tiny_bundle, "onnx-fp32", EngineOptions(spin=spin)) for spin in (True, False))
+    for engine in (spinning, resting):
+        engine.input[0] = tiny.frames(1, shape=(32, 32, 3))[0]
+    found, expected = resting.run(), spinning.run()
+    assert found.score == expected.score
+    np.testing.assert_array_equal(found.map, expected.map)
+    assert resting.info == spinning.info
+    spinning.close()
+    resting.close()
+
+
+@pytest.mark.parametrize(("spin", "entry"), [(True, None), (False, "0")], ids=["spins", "rests"])
+def test_onnx_runtime_is_told_whether_to_spin(tiny_bundle: Path, spin: bool, entry: str | None) -> None:
+    engine = opened(tiny_bundle, "onnx-fp32", EngineOptions(spin=spin))
+    assert spinning_entry(engine) == entry
+    engine.close()
+
+
+def test_scoring_leaves_the_cores_to_the_decoders(tiny_bundle: Path) -> None:
+    job = open_job(ScoreJob(bundle=tiny_bundle, variant="onnx-fp32"))
+    assert spinning_entry(job.scorer.engine) == "0"
+    job.close()
+
+
+def spinning_entry(engine: Engine) -> str | None:
+    """What ONNX Runtime says of its session; ``None``: nothing was set."""
+    assert isinstance(engine, OnnxRuntimeEngine)
+    options = engine._session.get_session_options()
+    try:
+        entry: str = options.get_session_config_entry("session.intra_op.allow_spinning")
+    except RuntimeError:
+        return None
+    return entry

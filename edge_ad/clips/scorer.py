@@ -48,6 +48,9 @@ class ClipScorer(Scorer):
         """What the last frame became for the model, uint8 ``[h, w, c]``."""
         return self._ring.newest if self._sampler.canvas is None else self._sampler.canvas
 
+    def preparer(self) -> None:
+        """``None``: what a frame is worth here depends on those before it."""
+
     def reset(self) -> None:
         """The coming frame is the first of another scene."""
         self._ring.clear()
@@ -81,7 +84,7 @@ class ClipScorer(Scorer):
         engine_s = perf_counter() - begin
         raw, heat = output.score, output.map
         if heat is not None:
-            raw, heat = self._masked(frame, raw, heat)
+            raw, heat = self._masked(self.preprocessor.valid(frame), raw, heat)
         if not math.isfinite(raw) or (heat is not None and not math.isfinite(heat.max())):
             self._smoother.clear()
             raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is no finite number")

@@ -90,6 +90,8 @@ def _session_options(ort: Any, options: EngineOptions) -> Any:
     session.inter_op_num_threads = 1
     if options.threads is not None:
         session.intra_op_num_threads = options.threads
+    if not options.spin:
+        session.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if options.cache_dir is not None:
         raise InputError("ONNX Runtime keeps no cache of compiled models: leave the cache folder out")
     return session

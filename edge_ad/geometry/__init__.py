@@ -2,6 +2,6 @@
 
 from edge_ad.geometry.layout import Layout, plan
 from edge_ad.geometry.mapping import find_regions, heatmap
-from edge_ad.geometry.preprocess import Preprocessor, Tile
+from edge_ad.geometry.preprocess import PreparedFrame, Preprocessor, Tile
 
-__all__ = ["Layout", "Preprocessor", "Tile", "find_regions", "heatmap", "plan"]
+__all__ = ["Layout", "PreparedFrame", "Preprocessor", "Tile", "find_regions", "heatmap", "plan"]

@@ -15,7 +15,7 @@ from edge_ad.geometry.layout import Layout, plan
 from edge_ad.geometry.resample import Resampler
 from edge_ad.verdict import Reason
 
-__all__ = ["Preprocessor", "Tile"]
+__all__ = ["PreparedFrame", "Preprocessor", "Tile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,32 @@ class Tile:
     column: int
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedFrame:
+    """A frame as the model takes it.
+
+    ``canvas``: uint8 ``(h, w, c)``, what :meth:`tiles` are cut from. ``valid``: bool ``(h', w')``, the cells of the
+    whole map that show inspected camera pixels; ``None``: all do.
+    """
+
+    canvas: NDArray[np.uint8]
+    layout: Layout
+    valid: NDArray[np.bool_] | None
+
+    def tiles(self, out: NDArray[np.uint8]) -> Iterator[Tile]:
+        """Writes the tiles into ``out``, uint8 ``[h, w, c]``, one after the other; yields after each."""
+        if self.canvas is out:
+            yield Tile(0, 0)
+            return
+        x, y = self.layout.x, self.layout.y
+        for top in y.starts:
+            for left in x.starts:
+                np.copyto(out, self.canvas[top : top + y.tile, left : left + x.tile])
+                yield Tile(round(top / y.cell), round(left / x.cell))
+
+
 @dataclass(frozen=True)
-class _Prepared:
+class _Plan:
     """What is worked out once for frames of one shape."""
 
     shape: tuple[int, ...]
@@ -59,46 +83,46 @@ class Preprocessor:
         self.model_input = model_input
         self.ignore_mask = ignore_mask
         self.map_size = map_size
-        self._prepared: _Prepared | None = None
+        self._last: _Plan | None = None
 
     def layout(self, frame: NDArray[np.uint8]) -> Layout:
         """How this frame lies on the model's input. Raises :class:`FrameError` as :meth:`tiles` does."""
-        return self._prepare(frame).layout
+        return self._planned(frame).layout
 
     def valid(self, frame: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
         """Bool ``(h', w')``: the cells of the whole map that show inspected camera pixels. ``None``: all do."""
-        return self._prepare(frame).valid
+        return self._planned(frame).valid
 
     def tiles(self, frame: NDArray[np.uint8], out: NDArray[np.uint8]) -> Iterator[Tile]:
         """Writes the frame's tiles into ``out``, uint8 ``[h, w, c]``, one after the other; yields after each.
 
+        Raises :class:`FrameError` as :meth:`prepare` does.
+        """
+        yield from self.prepare(frame, out).tiles(out)
+
+    def prepare(self, frame: NDArray[np.uint8], out: NDArray[np.uint8] | None = None) -> PreparedFrame:
+        """The frame as the model takes it.
+
         Args:
             frame: uint8, ``(H, W)`` gray, ``(H, W, 1)`` gray or ``(H, W, 3)`` BGR. Gray and BGR are converted to
                 what the model takes.
+            out: uint8 ``[h, w, c]``, the model's input. A frame of one tile is drawn there, another one in memory
+                that the next frame overwrites. ``None``: in memory of its own.
 
         Raises:
             FrameError: the frame has another type or shape than the bundle expects.
         """
-        ready = self._prepare(frame)
-        layout = ready.layout
-        x, y = layout.x, layout.y
+        ready = self._planned(frame)
+        x, y = ready.layout.x, ready.layout.y
+        if out is None:
+            canvas = np.empty((y.canvas, x.canvas, self.model_input.channels), np.uint8)
+        else:
+            canvas = out if ready.canvas is None else ready.canvas
         region = frame[y.offset : y.offset + y.length, x.offset : x.offset + x.length]
-        canvas = out if ready.canvas is None else ready.canvas
         self._draw(region, ready, canvas)
-        if ready.canvas is None:
-            yield Tile(0, 0)
-            return
-        for top in y.starts:
-            for left in x.starts:
-                np.copyto(out, canvas[top : top + y.tile, left : left + x.tile])
-                yield Tile(round(top / y.cell), round(left / x.cell))
+        return PreparedFrame(canvas, ready.layout, ready.valid)
 
-    def canvas(self, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """All of the last frame that was written into ``out``: ``out`` itself, or what its tiles were cut from."""
-        ready = self._prepared
-        return out if ready is None or ready.canvas is None else ready.canvas
-
-    def _draw(self, region: NDArray[np.uint8], ready: _Prepared, canvas: NDArray[np.uint8]) -> None:
+    def _draw(self, region: NDArray[np.uint8], ready: _Plan, canvas: NDArray[np.uint8]) -> None:
         """Resizes the region and puts it on the canvas ``[h, w, c]`` in the model's colours."""
         x, y = ready.layout.x, ready.layout.y
         view = canvas[y.visible, x.visible]
@@ -117,14 +141,14 @@ class Preprocessor:
         else:
             np.copyto(view, cut.reshape(view.shape))
 
-    def _prepare(self, frame: NDArray[np.uint8]) -> _Prepared:
-        ready = self._prepared
+    def _planned(self, frame: NDArray[np.uint8]) -> _Plan:
+        ready = self._last
         if ready is None or frame.shape != ready.shape or frame.dtype != np.uint8:
             _check_frame(frame, self.geometry)
-            ready = self._prepared = self._plan(frame)
+            ready = self._last = self._plan(frame)
         return ready
 
-    def _plan(self, frame: NDArray[np.uint8]) -> _Prepared:
+    def _plan(self, frame: NDArray[np.uint8]) -> _Plan:
         height, width = frame.shape[:2]
         layout = plan(self.geometry, self.model_input, self.map_size, height, width)
         x, y = layout.x, layout.y
@@ -134,7 +158,7 @@ class Preprocessor:
         direct = channels == self.model_input.channels and min(x.shift, y.shift) >= 0
         resized_shape = (y.resized, x.resized, channels)[: 2 + (channels > 1)]
         tiled = (y.canvas, x.canvas) != (y.tile, x.tile)
-        return _Prepared(
+        return _Plan(
             shape=frame.shape,
             layout=layout,
             resample=resample,

@@ -196,6 +196,35 @@ def test_wrong_input_is_one_line_and_exit_code_2(calibrated, data, spoil, argume
     assert "Traceback" not in result.output
 
 
+def block_folder(cache: Path) -> None:
+    cache.parent.write_text("a file is in the way")
+
+
+def fill_disk(cache: Path) -> None:
+    """An earlier run has left its maps; now the disk takes no more."""
+    (maps,) = cache.glob("maps-1-*.bin")
+    maps.unlink()
+    maps.symlink_to("/dev/full")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "spoil", "expected"),
+    [
+        pytest.param(None, block_folder, r".*cache: cannot be written: .*", id="no folder"),
+        pytest.param(break_images, fill_disk, r".*\.bin: cannot be written: the disk is full: free some .*", id="full"),
+    ],
+)
+def test_maps_that_cannot_be_kept_are_one_line_and_exit_code_4(tiny_bundle, data, tmp_path, prepare, spoil, expected):  # type: ignore[no-untyped-def]
+    cache = tmp_path / "place/cache"
+    if prepare:
+        prepare(data)
+        assert run(tiny_bundle, "--data", data, "--cache", cache).exit_code == 2
+    spoil(cache)
+    result = run(tiny_bundle, "--data", data, "--cache", cache)
+    assert result.exit_code == 4
+    assert re.fullmatch(rf"edge-ad: {expected}\n", result.stderr)
+
+
 @pytest.mark.parametrize(
     ("variant", "code", "expected"),
     [

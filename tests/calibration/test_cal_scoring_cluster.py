@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from edge_ad.errors import (
     NotEnoughNormalsError,
 )
 from edge_ad_calibration.scoring import ScoredImage, ScoreJob, ScorePlan, UnscoredImage, score_images
+from edge_ad_calibration.scoring.journal import MapJournal
 from edge_ad_calibration.scoring.opened import open_job
 from edge_ad_calibration.scoring.worker import Chunk, SealedJob, describe, score_chunk
 
@@ -107,6 +108,25 @@ def test_a_cluster_and_one_machine_share_a_cache(
     assert {isinstance(one, ScoredImage) and one.cached for one in score_images(images, job, here)} == {True}
     # A chunk of which all is known does not travel.
     assert {isinstance(one, ScoredImage) and one.cached for one in score_images(images, job, there)} == {True}
+
+
+def test_a_cluster_goes_on_from_the_maps_of_one_machine(
+    address: str, images: list[Path], job: ScoreJob, tmp_path: Path
+) -> None:
+    job = replace(job, maps=True)
+    with suppress(KeyboardInterrupt), MapJournal(tmp_path / "cache") as journal:
+        for one in score_images(images[:25], job, journal=journal):
+            assert isinstance(one, ScoredImage)
+            journal.add(one)
+        raise KeyboardInterrupt
+    with MapJournal(tmp_path / "cache") as journal:
+        found = list(score_images(images, job, ScorePlan(cluster=address), journal=journal))
+    assert [isinstance(one, ScoredImage) and one.cached for one in found] == [place < 25 for place in range(60)]
+    for one, expected in zip(found, score_images(images, job), strict=True):
+        assert isinstance(one, ScoredImage)
+        assert isinstance(expected, ScoredImage)
+        assert replace(one, map=None, cached=False) == replace(expected, map=None)
+        np.testing.assert_array_equal(one.map, expected.map)
 
 
 def test_a_cluster_of_its_own_is_started_and_stopped(images: list[Path], job: ScoreJob) -> None:

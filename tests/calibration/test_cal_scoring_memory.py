@@ -16,11 +16,13 @@ ALLOWED_KIB = 4_096
 SCRIPT = """
 import re, sys
 from pathlib import Path
-from edge_ad_calibration.scoring import ScoreJob, ScorePlan, ScoredImage, score_images
+from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, ScoredImage, score_images
 images = sorted(Path(sys.argv[2]).iterdir(), key=str)[:: int(sys.argv[4])]  # a path keeps its text once made
 plan = ScorePlan(cache=Path(sys.argv[3]))
-for outcome in score_images(images, ScoreJob(bundle=Path(sys.argv[1]), maps=True), plan):
-    assert isinstance(outcome, ScoredImage)
+with MapJournal(plan.cache) as journal:
+    for outcome in score_images(images, ScoreJob(bundle=Path(sys.argv[1]), maps=True), plan, journal=journal):
+        assert isinstance(outcome, ScoredImage)
+        journal.add(outcome)
 # Not ru_maxrss: a process inherits that from its parent.
 print(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 """

@@ -15,7 +15,7 @@ from edge_ad_calibration.evaluation.ranking import average_precision, best_thres
 from edge_ad_calibration.evaluation.records import Evaluation, ScoredImage
 from edge_ad_calibration.evaluation.summary import by_type, observations, pixel_metrics, scores_of
 from edge_ad_calibration.evaluation.video import observe_clips
-from edge_ad_calibration.scoring import ScoreJob, ScorePlan, untracked
+from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, untracked
 from edge_ad_calibration.wording import percent
 
 if TYPE_CHECKING:
@@ -70,18 +70,20 @@ def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, track: Track = u
     calibration = _calibration(bundle, variant, request.station)
     data = read_dataset(request.data, request.layout)
     wants_maps = request.pixels and variant.map is not None and any(image.mask for image in data.images)
-    scoring = Scoring(
-        bundle=bundle,
-        variant=variant,
-        job=ScoreJob(bundle=bundle.path, variant=variant.id, engine=request.engine, maps=wants_maps),
-        plan=request.plan,
-        track=track,
-        threshold=calibration.image.threshold if calibration else None,
-    )
-    seen = observe_clips(request.data, data.clips, scoring) if data.clips else observe_images(data.images, scoring)
-    counted = observations(seen.rows)
-    check_both_classes(request.data, [row.label == 1 for row in counted], "parts")
-    return Evaluated(data, _summarise(request, data, scoring, calibration, seen), seen.rows, counted)
+    with MapJournal(request.plan.cache, str(request.data.absolute())) as journal:
+        scoring = Scoring(
+            bundle=bundle,
+            variant=variant,
+            job=ScoreJob(bundle=bundle.path, variant=variant.id, engine=request.engine, maps=wants_maps),
+            plan=request.plan,
+            track=track,
+            threshold=calibration.image.threshold if calibration else None,
+            journal=journal,
+        )
+        seen = observe_clips(request.data, data.clips, scoring) if data.clips else observe_images(data.images, scoring)
+        counted = observations(seen.rows)
+        check_both_classes(request.data, [row.label == 1 for row in counted], "parts")
+        return Evaluated(data, _summarise(request, data, scoring, calibration, seen), seen.rows, counted)
 
 
 def _summarise(

@@ -39,5 +39,5 @@ def read_mask(path: Path, height: int, width: int) -> NDArray[np.bool_]:
             "it belongs to another image, or one of the two was resized"
         )
     floor = _HALF if path.suffix.lower() in _LOSSY else 0
-    marked: NDArray[np.bool_] = pixels.reshape(height, width, -1).max(axis=2) > floor
-    return marked
+    marked: NDArray[np.bool_] = pixels > floor
+    return marked if marked.ndim == 2 else np.asarray(marked.any(axis=2))

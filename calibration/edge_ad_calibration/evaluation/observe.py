@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError
@@ -12,29 +12,31 @@ from edge_ad_calibration.evaluation.maps import MapStore
 from edge_ad_calibration.evaluation.pixels import measure_pixels
 from edge_ad_calibration.evaluation.records import ScoredImage
 from edge_ad_calibration.scoring import ScoreJob, UnscoredImage, score_images
+from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_calibration.tables import named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from edge_ad.bundle import Bundle, Variant
+    from edge_ad.bundle.records import FrameSize
     from edge_ad.geometry import Layout
     from edge_ad_calibration.evaluation.dataset import LabelledImage
     from edge_ad_calibration.evaluation.pixels import PixelAreas
     from edge_ad_calibration.evaluation.records import VideoMetrics
+    from edge_ad_calibration.scoring import MapJournal, Outcome, ScorePlan, Track
     from edge_ad_calibration.scoring import ScoredImage as Scored
-    from edge_ad_calibration.scoring import ScorePlan, Track
-
-    LayoutOf = Callable[[int, int], Layout]
 
 __all__ = ["Observed", "Scoring", "observe_images"]
+
+_WAITING = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
     """With what is scored, where and how. ``threshold``: the calibrated one, if there is one.
 
-    ``maps``: whether pixels are measured too.
+    ``journal``: keeps the maps, where the job wants them.
     """
 
     bundle: Bundle
@@ -43,6 +45,7 @@ class Scoring:
     plan: ScorePlan
     track: Track
     threshold: float | None
+    journal: MapJournal
 
     def row(self, image: LabelledImage, score: float) -> ScoredImage:
         return ScoredImage(
@@ -73,13 +76,13 @@ def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observe
     """
     if not scoring.job.maps:
         return Observed(_score(images, scoring, None))
-    with MapStore() as maps:
-        rows, notes = _score(images, scoring, maps), []
-        if maps.unmarked:
-            notes.append(f"{len(maps.unmarked)} masks mark no pixel: their images are left out of the pixel metrics")
-        if maps.normals in (0, len(maps)):
-            return Observed(rows, notes=tuple(notes))
-        areas = measure_pixels(lambda: maps, images=len(maps), normals=maps.normals)
+    maps = MapStore(scoring.journal)
+    rows, notes = _score(images, scoring, maps), []
+    if maps.unmarked:
+        notes.append(f"{len(maps.unmarked)} masks mark no pixel: their images are left out of the pixel metrics")
+    if maps.normals in (0, len(maps)):
+        return Observed(rows, notes=tuple(notes))
+    areas = measure_pixels(lambda: maps, images=len(maps), normals=maps.normals)
     if areas[None].aupimo is None:
         notes.append(
             "no AUPIMO: the normal images have too few pixels to tell false-positive rates of 1e-5 and 1e-4 apart"
@@ -88,23 +91,17 @@ def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observe
 
 
 def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | None) -> tuple[ScoredImage, ...]:
-    manifest = scoring.bundle.manifest
-
-    @cache
-    def layout(height: int, width: int) -> Layout:
-        return plan(manifest.geometry, manifest.input, scoring.variant.map, height, width)
-
     rows, problems = [], []
-    outcomes = score_images([image.path for image in images], scoring.job, scoring.plan, scoring.track)
-    for image, outcome in zip(images, outcomes, strict=True):
-        if isinstance(outcome, UnscoredImage):
-            problems.append(outcome.error)
-            continue
-        rows.append(scoring.row(image, outcome.score))
-        try:
-            _keep(image, outcome, maps, layout)
-        except InputError as error:
-            problems.append(str(error))
+    outcomes = score_images([image.path for image in images], scoring.job, scoring.plan, scoring.track, scoring.journal)
+    intake = _Intake(scoring, maps)
+    # Beside the engine: masks are decoded and maps written while it has the next image.
+    with ThreadPoolExecutor(1, "edge-ad keeps") as pool:
+        pairs = zip(images, outcomes, strict=True)
+        for taken in in_order(pairs, lambda pair: pool.submit(intake.take, *pair), ahead=_WAITING):
+            if isinstance(taken, str):
+                problems.append(taken)
+            else:
+                rows.append(taken)
     if problems:
         raise InputError(
             f"{len(problems)} of {len(images)} images cannot be evaluated: {named(problems)}. Repair them or take "
@@ -113,8 +110,34 @@ def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | N
     return tuple(rows)
 
 
-def _keep(image: LabelledImage, outcome: Scored, maps: MapStore | None, layout: LayoutOf) -> None:
-    """Keeps the map where there is a mask for it, or the image is normal."""
-    if maps is None or outcome.map is None or (image.mask is None and image.anomalous):
-        return
-    maps.add(image, outcome.map, layout(outcome.size.height, outcome.size.width))
+class _Intake:
+    """Takes outcomes in, in a thread of its own."""
+
+    def __init__(self, scoring: Scoring, maps: MapStore | None) -> None:
+        self._scoring = scoring
+        self._maps = maps
+        self._layouts: dict[FrameSize, Layout] = {}
+
+    def take(self, image: LabelledImage, outcome: Outcome) -> ScoredImage | str:
+        """The image's row, or what is wrong with it."""
+        if isinstance(outcome, UnscoredImage):
+            return outcome.error
+        try:
+            self._keep(image, outcome)
+        except InputError as error:
+            return str(error)
+        return self._scoring.row(image, outcome.score)
+
+    def _keep(self, image: LabelledImage, outcome: Scored) -> None:
+        """Keeps the map, and has it measured where there is a mask for it, or the image is normal."""
+        if self._maps is None or outcome.map is None:
+            return
+        place = self._scoring.journal.add(outcome)
+        if image.mask is not None or not image.anomalous:
+            self._maps.add(image, place, self._layout(outcome.size))
+
+    def _layout(self, size: FrameSize) -> Layout:
+        if size not in self._layouts:
+            manifest, heat = self._scoring.bundle.manifest, self._scoring.variant.map
+            self._layouts[size] = plan(manifest.geometry, manifest.input, heat, size.height, size.width)
+        return self._layouts[size]

@@ -21,7 +21,10 @@ from edge_ad_calibration.scoring.job import Outcome, ScoredImage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FILE", "ScoreCache", "default_folder"]
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["FILE", "ScoreCache", "ScoreRecord", "default_folder"]
 
 FILE = "scores-1.sqlite"
 """The number is the format's: another one is another file."""
@@ -38,14 +41,32 @@ _FIND = "SELECT record FROM scores WHERE identity = ? AND file = ?"
 _ADD = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?)"
 
 
-class _Record(msgspec.Struct, frozen=True, array_like=True):
-    """One row, as MessagePack: its doubles come back bit for bit. SQLite's own make 0.0 of -0.0."""
+class ScoreRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A score as it is kept, as MessagePack: its doubles come back bit for bit. SQLite's own make 0.0 of -0.0."""
 
     pixel_sha256: bytes
     size: FrameSize
     score: float
     peak: float | None
     statistics: FrameStatistics
+
+    @classmethod
+    def of(cls, image: ScoredImage) -> ScoreRecord:
+        return cls(bytes.fromhex(image.pixel_sha256), image.size, image.score, image.peak, image.statistics)
+
+    def scored(self, path: Path, file_sha256: str, heat: NDArray[np.float32] | None = None) -> ScoredImage:
+        """The image again. ``heat``: its map, where that was kept."""
+        return ScoredImage(
+            path=path,
+            file_sha256=file_sha256,
+            pixel_sha256=self.pixel_sha256.hex(),
+            size=self.size,
+            score=self.score,
+            peak=self.peak,
+            statistics=self.statistics,
+            map=heat,
+            cached=True,
+        )
 
 
 def default_folder() -> Path:
@@ -88,27 +109,15 @@ class ScoreCache:
         """What is known of the file ``path`` with these bytes."""
         with self._lock, self._explained():
             row = self._database.execute(_FIND, (identity, bytes.fromhex(file_sha256))).fetchone()
-            record = None if row is None else msgspec.msgpack.decode(row[0], type=_Record)
-        if record is None:
-            return None
-        return ScoredImage(
-            path=path,
-            file_sha256=file_sha256,
-            pixel_sha256=record.pixel_sha256.hex(),
-            size=record.size,
-            score=record.score,
-            peak=record.peak,
-            statistics=record.statistics,
-            cached=True,
-        )
+            record = None if row is None else msgspec.msgpack.decode(row[0], type=ScoreRecord)
+        return None if record is None else record.scored(path, file_sha256)
 
     def add(self, identity: bytes, outcome: Outcome) -> None:
         """Keeps what was measured; passes over what came from the cache, from no file, or could not be scored."""
         if not isinstance(outcome, ScoredImage) or outcome.cached or outcome.file_sha256 is None:
             return
-        pixels = bytes.fromhex(outcome.pixel_sha256)
-        record = _Record(pixels, outcome.size, outcome.score, outcome.peak, outcome.statistics)
-        self._rows.append((identity, bytes.fromhex(outcome.file_sha256), msgspec.msgpack.encode(record)))
+        record = msgspec.msgpack.encode(ScoreRecord.of(outcome))
+        self._rows.append((identity, bytes.fromhex(outcome.file_sha256), record))
         if len(self._rows) >= _MOST_UNWRITTEN or time.monotonic() - self._written > _WRITE_EVERY_S:
             self._write()
 

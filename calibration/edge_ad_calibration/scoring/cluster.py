@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from edge_ad_calibration.scoring.fleet import connected, explained, thread_count
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, ScoreJob, ScorePlan
 from edge_ad_calibration.scoring.machine import core_count
 from edge_ad_calibration.scoring.measure import look_up
+from edge_ad_calibration.scoring.recall import recall
 from edge_ad_calibration.scoring.worker import Chunk, ScoredChunk, SealedJob, describe, score_chunk
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from edge_ad_calibration.scoring.identity import Identity
+    from edge_ad_calibration.scoring.journal import MapJournal
+    from edge_ad_calibration.scoring.measure import Find
 
 __all__ = ["score_on_cluster"]
 
@@ -57,7 +59,9 @@ class _Crew:
         return future
 
 
-def score_on_cluster(images: Sequence[Path], job: ScoreJob, plan: ScorePlan) -> Generator[Outcome]:
+def score_on_cluster(
+    images: Sequence[Path], job: ScoreJob, plan: ScorePlan, journal: MapJournal | None = None
+) -> Generator[Outcome]:
     """As :func:`~edge_ad_calibration.scoring.service.score_images`, on the workers of ``plan.cluster``.
 
     A worker that dies has its images scored by another one. When all have died it waits for one to come.
@@ -68,7 +72,8 @@ def score_on_cluster(images: Sequence[Path], job: ScoreJob, plan: ScorePlan) -> 
         executor = stack.enter_context(client.get_executor(pure=False))
         crew = _hire(executor, _CHUNKS_EACH * thread_count(client), job, images)
         cache = None if plan.cache is None else stack.enter_context(closing(ScoreCache(plan.cache)))
-        entries = stack.enter_context(closing(_entries(images, crew, None if job.maps else cache, plan.workers)))
+        find = recall(job, crew.identity, cache, journal)
+        entries = stack.enter_context(closing(_entries(images, find, plan.workers)))
         outcomes = stack.enter_context(closing(_outcomes(entries, crew, cache)))
         for path, outcome in zip(images, outcomes, strict=True):
             yield replace(outcome, path=path)
@@ -81,13 +86,12 @@ def _hire(executor: Executor, ahead: int, job: ScoreJob, images: Sequence[Path])
     return _Crew(executor, ahead, sealed, executor.submit(describe, sealed, seen_here).result())
 
 
-def _entries(images: Iterable[Path], crew: _Crew, cache: ScoreCache | None, workers: int | None) -> Generator[_Entry]:
-    """The images, each replaced by what the cache knows of it. Its file is read here for that, and only for that."""
+def _entries(images: Iterable[Path], find: Find | None, workers: int | None) -> Generator[_Entry]:
+    """The images, each replaced by what is known of it. Its file is read here for that, and only for that."""
     paths = (image.absolute() for image in images)
-    if cache is None:
+    if find is None:
         yield from paths
         return
-    find = partial(cache.find, crew.identity.digest)
     threads = workers or core_count()
     with ThreadPoolExecutor(threads, "edge-ad reads") as pool:
         yield from in_order(paths, lambda path: pool.submit(look_up, path, find), ahead=threads)

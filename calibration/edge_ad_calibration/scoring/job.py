@@ -33,8 +33,8 @@ class ScoreJob:
     """What is measured.
 
     ``variant``: ``None`` is the bundle's default one. ``min_area_px``: the smallest region of the map that counts,
-    in camera pixels; 0: any. ``maps``: every image's anomaly map is wanted too, which takes the engine for every
-    image: maps are not kept in the cache.
+    in camera pixels; 0: any. ``maps``: every image's anomaly map is wanted too. The score cache keeps none:
+    it takes the engine for every image, or a ``MapJournal``.
     """
 
     bundle: Path

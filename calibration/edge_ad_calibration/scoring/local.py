@@ -1,10 +1,10 @@
-"""Scoring in this process: threads read and decode ahead, the engine runs in the thread that asks."""
+"""Scoring in this process: threads read, decode and prepare ahead, the engine runs in the thread that asks."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from functools import partial
+from threading import local
 from typing import TYPE_CHECKING
 
 from edge_ad_calibration.scoring.ahead import in_order
@@ -13,15 +13,16 @@ from edge_ad_calibration.scoring.job import ScoredImage
 from edge_ad_calibration.scoring.machine import core_count
 from edge_ad_calibration.scoring.measure import LoadedImage, Want, load, measure, take
 from edge_ad_calibration.scoring.opened import open_job
+from edge_ad_calibration.scoring.recall import recall
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
-    from concurrent.futures import Future
     from pathlib import Path
 
     from edge_ad.scoring import Scorer
     from edge_ad.sources import Frame
     from edge_ad_calibration.scoring.job import Outcome, ScoreJob, ScorePlan
+    from edge_ad_calibration.scoring.journal import MapJournal
     from edge_ad_calibration.scoring.measure import Find
 
 __all__ = ["score_here", "score_stream", "score_with"]
@@ -31,19 +32,19 @@ _WAITING = 2
 _SCORES = Want()
 
 
-def score_here(images: Iterable[Path], job: ScoreJob, plan: ScorePlan) -> Generator[Outcome]:
+def score_here(
+    images: Iterable[Path], job: ScoreJob, plan: ScorePlan, journal: MapJournal | None = None
+) -> Generator[Outcome]:
     """As :func:`~edge_ad_calibration.scoring.service.score_images`, in this process."""
     want = Want(map=job.maps, min_area_px=job.min_area_px)
     with ExitStack() as stack:
         opened = stack.enter_context(closing(open_job(job)))
-        if plan.cache is None:
-            yield from score_with(opened.scorer, images, want, workers=plan.workers)
-            return
-        cache = stack.enter_context(closing(ScoreCache(plan.cache)))
+        cache = None if plan.cache is None else stack.enter_context(closing(ScoreCache(plan.cache)))
+        find = recall(job, opened.identity, cache, journal)
         key = opened.identity.digest
-        find = None if job.maps else partial(cache.find, key)
         for outcome in score_with(opened.scorer, images, want, workers=plan.workers, find=find):
-            cache.add(key, outcome)
+            if cache is not None:
+                cache.add(key, outcome)
             yield outcome
 
 
@@ -67,11 +68,14 @@ def score_with(
     find: Find | None = None,
 ) -> Generator[Outcome]:
     """Scores images with an engine that is open already. ``find`` is asked before an image is decoded."""
-    threads = workers or max(2, core_count())
-    with ThreadPoolExecutor(threads, "edge-ad reads") as pool:
+    threads, of_thread = workers or max(2, core_count()), local()
 
-        def submit(path: Path) -> Future[LoadedImage | Outcome]:
-            return pool.submit(load, path, find)
+    def begin() -> None:
+        of_thread.preparer = scorer.preparer()
 
-        for item in in_order(images, submit, ahead=threads + _WAITING):
+    def read(path: Path) -> LoadedImage | Outcome:
+        return load(path, of_thread.preparer, find)
+
+    with ThreadPoolExecutor(threads, "edge-ad reads", initializer=begin) as pool:
+        for item in in_order(images, lambda path: pool.submit(read, path), ahead=threads + _WAITING):
             yield measure(item, scorer, want) if isinstance(item, LoadedImage) else item

@@ -1,9 +1,9 @@
-"""One image: from its file to its pixels, and from its pixels to its score."""
+"""One image: from its file to what the engine takes, and from there to its score."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy as np
 from edge_ad.bundle.records import FrameSize
 from edge_ad.drift import frame_statistics
 from edge_ad.errors import FrameError
+from edge_ad.geometry import PreparedFrame
 from edge_ad.geometry.mapping import area_peak
 from edge_ad.sources.images import decode_image, read_file
 from edge_ad.verdict import Reason
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_ad.geometry import Preprocessor
     from edge_ad.scoring import Scorer
     from edge_ad.sources import Frame
+    from edge_ad.verdict import FrameStatistics
 
     Find = Callable[[Path, str], ScoredImage | None]
 
@@ -44,16 +47,25 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """An image that waits for the engine. ``pixels``: uint8 ``(H, W, 3)`` BGR or ``(H, W)`` gray."""
+    """An image that waits for the engine.
+
+    ``content``: as the model takes it, and then ``statistics`` are there too; or the pixels, uint8 ``(H, W, 3)`` BGR or
+    ``(H, W)`` gray.
+    """
 
     path: Path
     file_sha256: str | None
     pixel_sha256: str
-    pixels: NDArray[np.uint8]
+    size: FrameSize
+    content: PreparedFrame | NDArray[np.uint8]
+    statistics: FrameStatistics | None = None
 
 
-def load(path: Path, find: Find | None = None) -> LoadedImage | Outcome:
-    """Reads and decodes a file, unless ``find`` knows the score of such bytes. Made for threads."""
+def load(path: Path, preparer: Preprocessor | None = None, find: Find | None = None) -> LoadedImage | Outcome:
+    """Reads, decodes and prepares a file, unless ``find`` knows the score of such bytes. Made for threads.
+
+    ``preparer``: one of this thread's own; ``None``: the pixels will do. See ``Scorer.preparer``.
+    """
     try:
         data = read_file(path)
         file_sha256 = hashlib.sha256(data).hexdigest()
@@ -62,15 +74,15 @@ def load(path: Path, find: Find | None = None) -> LoadedImage | Outcome:
         pixels = decode_image(path, data)
     except FrameError as error:
         return UnscoredImage(path=path, error=str(error))
-    return LoadedImage(path, file_sha256, _hash_pixels(pixels), pixels)
+    return _prepare(_loaded(path, file_sha256, pixels), pixels, preparer)
 
 
 def take(frame: Frame) -> LoadedImage | UnscoredImage:
-    """A frame of a source, as :func:`load` gives an image."""
+    """A frame of a source, its pixels as they are."""
     path = Path(frame.source)
     if frame.image is None:
         return UnscoredImage(path=path, error=str(frame.error))
-    return LoadedImage(path, None, _hash_pixels(frame.image), frame.image)
+    return _loaded(path, None, frame.image)
 
 
 def look_up(path: Path, find: Find) -> Path | ScoredImage:
@@ -83,27 +95,49 @@ def look_up(path: Path, find: Find) -> Path | ScoredImage:
 
 def measure(image: LoadedImage, scorer: Scorer, want: Want) -> Outcome:
     """Scores one image. Raises :class:`EngineError` where the engine fails; the image's own faults are an outcome."""
+    content = image.content
     try:
-        measured = scorer.measure(image.pixels)
+        measured = scorer.measure_prepared(content) if isinstance(content, PreparedFrame) else scorer.measure(content)
     except FrameError as error:
-        return UnscoredImage(path=image.path, error=f"{image.path}: {error}", pending=error.reason in PENDING)
-    height, width = image.pixels.shape[:2]
+        return _unscored(image.path, error)
     return ScoredImage(
         path=image.path,
         file_sha256=image.file_sha256,
         pixel_sha256=image.pixel_sha256,
-        size=FrameSize(width=width, height=height),
+        size=image.size,
         score=measured.score,
-        peak=None if measured.map is None else _peak(measured.map, image.pixels, scorer, want.min_area_px),
-        statistics=frame_statistics(scorer.canvas),
+        peak=None if measured.map is None else _peak(measured.map, content, scorer, want.min_area_px),
+        statistics=image.statistics or frame_statistics(scorer.canvas),
         map=measured.map.copy() if want.map and measured.map is not None else None,
     )
 
 
-def _peak(heat: NDArray[np.float32], pixels: NDArray[np.uint8], scorer: Scorer, min_area_px: int) -> float:
+def _loaded(path: Path, file_sha256: str | None, pixels: NDArray[np.uint8]) -> LoadedImage:
+    height, width = pixels.shape[:2]
+    return LoadedImage(path, file_sha256, _hash_pixels(pixels), FrameSize(width=width, height=height), pixels)
+
+
+def _prepare(image: LoadedImage, pixels: NDArray[np.uint8], preparer: Preprocessor | None) -> LoadedImage | Outcome:
+    if preparer is None:
+        return image
+    try:
+        frame = preparer.prepare(pixels)
+    except FrameError as error:
+        return _unscored(image.path, error)
+    return replace(image, content=frame, statistics=frame_statistics(frame.canvas))
+
+
+def _unscored(path: Path, error: FrameError) -> UnscoredImage:
+    return UnscoredImage(path=path, error=f"{path}: {error}", pending=error.reason in PENDING)
+
+
+def _peak(
+    heat: NDArray[np.float32], content: PreparedFrame | NDArray[np.uint8], scorer: Scorer, min_area_px: int
+) -> float:
     if min_area_px == 0:
         return float(heat.max())
-    return area_peak(heat, scorer.preprocessor.layout(pixels), min_area_px)
+    layout = content.layout if isinstance(content, PreparedFrame) else scorer.preprocessor.layout(content)
+    return area_peak(heat, layout, min_area_px)
 
 
 def _hash_pixels(pixels: NDArray[np.uint8]) -> str:

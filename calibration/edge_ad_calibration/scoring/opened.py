@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edge_ad.bundle import Bundle
@@ -39,7 +39,8 @@ def open_job(job: ScoreJob) -> OpenJob:
     """
     bundle = Bundle.open(job.bundle)
     variant = bundle.variant(job.variant)
-    scorer = open_scorer(bundle, variant, job.engine)
+    # Threads decode beside the engine and need the cores on which its own would wait.
+    scorer = open_scorer(bundle, variant, replace(job.engine, spin=False))
     try:
         replay(bundle, variant, scorer)
         return OpenJob(scorer, identify(bundle, variant, scorer.engine.info, min_area_px=job.min_area_px))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_ad.sources import Frame
+    from edge_ad_calibration.scoring.journal import MapJournal
 
 __all__ = ["score_frames", "score_images"]
 
@@ -19,7 +20,11 @@ _HERE = ScorePlan()
 
 
 def score_images(
-    images: Sequence[Path], job: ScoreJob, plan: ScorePlan = _HERE, track: Track = untracked
+    images: Sequence[Path],
+    job: ScoreJob,
+    plan: ScorePlan = _HERE,
+    track: Track = untracked,
+    journal: MapJournal | None = None,
 ) -> Generator[Outcome]:
     """Scores every image once and yields one outcome for each, in the order given.
 
@@ -27,13 +32,16 @@ def score_images(
     An image that cannot be scored is an outcome, not an exception. Only a few images are in memory at any time,
     however many there are. Closing the iterator early stops the work.
 
+    ``journal``: of a job with maps; what it has from an earlier run is not scored again. Who takes the outcomes adds
+    them.
+
     Raises:
         InputError: no such bundle, variant, device or cluster, or the cache is damaged.
         MissingExtraError: the engine or, for a cluster, Dask is not installed.
         BundleError: the bundle is damaged, differs on a worker, or this machine gives other scores than it promises.
         DeviceError: the engine or the cluster failed, or the cache cannot be written.
     """
-    with track(len(images)) as advance, closing(_outcomes(images, job, plan)) as outcomes:
+    with track(len(images)) as advance, closing(_outcomes(images, job, plan, journal)) as outcomes:
         for outcome in outcomes:
             yield outcome
             advance(1)
@@ -53,11 +61,11 @@ def score_frames(frames: Iterable[Frame], job: ScoreJob) -> Generator[Outcome]:
     return score_stream(frames, job)
 
 
-def _outcomes(images: Sequence[Path], job: ScoreJob, plan: ScorePlan) -> Generator[Outcome]:
+def _outcomes(images: Sequence[Path], job: ScoreJob, plan: ScorePlan, journal: MapJournal | None) -> Generator[Outcome]:
     if plan.cluster is None:
         from edge_ad_calibration.scoring.local import score_here
 
-        return score_here(images, job, plan)
+        return score_here(images, job, plan, journal)
     from edge_ad_calibration.scoring.cluster import score_on_cluster
 
-    return score_on_cluster(images, job, plan)
+    return score_on_cluster(images, job, plan, journal)

@@ -1,0 +1,216 @@
+"""Anomaly maps on the disk until an evaluation is done, so that memory stays bounded and a killed run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import struct
+import tempfile
+import time
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_ad.errors import OutputError
+from edge_ad.files import output_error
+from edge_ad_calibration.scoring.cache import ScoreRecord
+from edge_ad_calibration.scoring.job import ScoredImage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+__all__ = ["KEPT_DAYS", "MapJournal"]
+
+KEPT_DAYS = 7
+"""For how long the maps of an evaluation that nobody has resumed stay."""
+
+_NAME = "maps-1-{}.bin"
+_MAGIC = b"edge-ad maps 1\n\0"
+_HEAD = struct.Struct("<32sII")  # SHA-256 of the image file, length and CRC-32 of what follows
+_DAY_S = 86_400
+
+
+class _Entry(msgspec.Struct, frozen=True, array_like=True):
+    """What follows the head, as MessagePack. ``heat``: float32, little-endian."""
+
+    record: ScoreRecord
+    height: int
+    width: int
+    heat: bytes
+
+
+class MapJournal:
+    """The maps of one job's images, one after the other in one file. A context manager.
+
+    ``folder``: where the file is, ``maps-1-<job>.bin``. Left without an error, the file goes; left with one, or killed,
+    it stays, and the next run of the same job finds in it all that was added: a record whose length or checksum does
+    not fit is as good as absent. What nobody has gone on with for :data:`KEPT_DAYS` days is deleted by the next job.
+    ``None``, or where another process is at the same job: a nameless file, which goes in any case.
+    ``data``: which images, so that two jobs that differ in nothing else do not end each other's.
+    """
+
+    def __init__(self, folder: Path | None, data: str = "") -> None:
+        self._folder = folder
+        self._data = data
+        self._path: Path | None = None
+        self._file = -1
+        self._end = 0
+        self._earlier: dict[bytes, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._path is not None and kind is None:
+            # Before it is closed, and with it unlocked: no other process may be at it by then.
+            self._path.unlink(missing_ok=True)
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def begin(self, identity: bytes) -> None:
+        """Opens the file of the job with this identity, and looks what is there already.
+
+        Raises:
+            OutputError: the folder or the file cannot be made.
+        """
+        job = hashlib.sha256(identity + self._data.encode("utf-8", "surrogateescape")).digest()
+        if self._folder is not None:
+            _sweep(self._folder)
+            path = self._folder / _NAME.format(job.hex()[:16])
+            self._file = _lock(path)
+            self._path = path if self._file >= 0 else None
+        if self._file < 0:
+            self._file = _nameless()
+        self._resume(_MAGIC + job)
+
+    def find(self, path: Path, file_sha256: str) -> ScoredImage | None:
+        """What an earlier run has measured of a file with these bytes, its map with it. Made for threads."""
+        place = self._earlier.get(bytes.fromhex(file_sha256))
+        entry = None if place is None else self._entry(place)
+        return None if entry is None else entry.record.scored(path, file_sha256, _heat(entry))
+
+    def add(self, image: ScoredImage) -> int:
+        """Keeps the map of an image that was scored from a file. Returns its place, for :meth:`read`.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        if image.map is None or image.file_sha256 is None:
+            raise ValueError(f"expected the map and the hash of an image file, found none of {image.path}")
+        import numpy as np
+
+        digest = bytes.fromhex(image.file_sha256)
+        if image.cached:
+            return self._earlier[digest]
+        height, width = image.map.shape
+        heat = np.ascontiguousarray(image.map, "<f4").tobytes()
+        data = msgspec.msgpack.encode(_Entry(ScoreRecord.of(image), height, width, heat))
+        place = self._end
+        self._write(_HEAD.pack(digest, len(data), zlib.crc32(data, zlib.crc32(digest))) + data)
+        return place
+
+    def read(self, place: int) -> NDArray[np.float32]:
+        """The map ``(h', w')`` at a place. Raises :class:`OutputError` where the disk has lost it."""
+        entry = self._entry(place)
+        if entry is None:
+            raise OutputError(f"{self._path or tempfile.gettempdir()}: a map is damaged on the disk: run again")
+        return _heat(entry)
+
+    def _resume(self, head: bytes) -> None:
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, len(head), 0) != head:
+            os.ftruncate(self._file, 0)
+            size = 0
+        if not size:
+            self._write(head)
+            return
+        self._end = len(head)
+        for digest, place, end in self._records(size):
+            self._earlier[digest] = place
+            self._end = end
+        os.ftruncate(self._file, self._end)
+
+    def _records(self, size: int) -> Iterator[tuple[bytes, int, int]]:
+        """What stands there whole, if its checksum is right: hash, begin and end."""
+        place = self._end
+        while place + _HEAD.size <= size:
+            digest, length, _ = _HEAD.unpack(os.pread(self._file, _HEAD.size, place))
+            end = place + _HEAD.size + length
+            # A disk that lost its power leaves zeros.
+            if end > size or length == 0:
+                return
+            yield digest, place, end
+            place = end
+
+    def _entry(self, place: int) -> _Entry | None:
+        try:
+            digest, length, checksum = _HEAD.unpack(os.pread(self._file, _HEAD.size, place))
+            data = os.pread(self._file, length, place + _HEAD.size)
+        except OSError:
+            return None
+        if len(data) != length or zlib.crc32(data, zlib.crc32(digest)) != checksum:
+            return None
+        return msgspec.msgpack.decode(data, type=_Entry)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                written = os.pwrite(self._file, view, self._end)
+                view, self._end = view[written:], self._end + written
+        except OSError as error:
+            raise output_error(self._path or f"anomaly maps in {tempfile.gettempdir()}", error) from error
+
+
+def _heat(entry: _Entry) -> NDArray[np.float32]:
+    import numpy as np
+
+    return np.frombuffer(entry.heat, "<f4").reshape(entry.height, entry.width).astype(np.float32)
+
+
+def _lock(path: Path) -> int:
+    """Opens the file for this process alone; -1: another one has it."""
+    try:
+        while True:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(file)
+                return -1
+            # Whoever had it may have deleted it since.
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(file)):
+                return file
+            os.close(file)
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def _nameless() -> int:
+    try:
+        with tempfile.TemporaryFile(prefix="edge-ad-maps-") as file:
+            return os.dup(file.fileno())
+    except OSError as error:
+        raise output_error(tempfile.gettempdir(), error) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Deletes what was left behind."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    oldest = time.time() - KEPT_DAYS * _DAY_S
+    for path in folder.glob(_NAME.format("*")):
+        with contextlib.suppress(OSError):  # another process was faster
+            if path.stat().st_mtime < oldest:
+                path.unlink()
