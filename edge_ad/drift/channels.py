@@ -30,7 +30,7 @@ def channels(calibration: Calibration, settings: DriftSettings) -> list[Channel]
     defects = settings.defect_rate
     score = [*_rejects(calibration, defects), largest("score higher", calibration.scores, risk, defects)]
     # The highest score of a part's frames says nothing about how low the others may lie.
-    if calibration.observation == "frame":
+    if calibration.observation != "part":
         score.append(smallest("score lower", calibration.scores, risk, defects))
     return [
         Channel(*score),
