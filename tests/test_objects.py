@@ -265,7 +265,7 @@ def test_an_object_may_be_cut_into_tiles(tmp_path: Path) -> None:
     ],
 )
 def test_a_geometry_of_objects_fixes_nothing_in_camera_pixels(others: dict[str, Any]) -> None:
-    fields = {"resize": Resize(width=32, height=32), "level": "object"} | others
+    fields: dict[str, Any] = {"resize": Resize(width=32, height=32), "level": "object"} | others
     with pytest.raises(ValueError, match="objects come in any size and place"):
         Geometry(**fields)
 

@@ -134,10 +134,11 @@ def _draw_object(area: NDArray[np.uint8], one: ObjectVerdict, layout: _Layout, c
     first = (box.x * enlarge, box.y * enlarge)
     last = ((box.x + box.width) * enlarge - 1, (box.y + box.height) * enlarge - 1)
     cv2.rectangle(area, first, last, colour, line)
-    room, height = box.width * enlarge - 4 * line, max(10, 3 * layout.text // 4)
-    text = f"{one.score:.4g}"
-    if text_width(text, height) <= room:
-        draw_text(area, text, first[0] + 2 * line, first[1] + 2 * line + height, height_px=height, colour=colour)
+    text, height = f"{one.score:.4g}", max(10, 3 * layout.text // 4)
+    width = text_width(text, height) + 4 * line
+    if width <= box.width * enlarge:
+        area[first[1] : first[1] + height + 4 * line, first[0] : first[0] + width] = colour
+        draw_text(area, text, first[0] + 2 * line, first[1] + 2 * line + height, height_px=height, colour=_WHITE)
 
 
 def _draw_caption(canvas: NDArray[np.uint8], verdict: Verdict, layout: _Layout) -> None:

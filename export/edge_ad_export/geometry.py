@@ -67,7 +67,8 @@ def frame_size(options: GeometryOptions, sizes: frozenset[Size]) -> Size | None:
             which are in camera pixels, takes one; or one of these is asked for while objects come in any size.
     """
     if options.level == "object":
-        return _any_size(options)
+        _check_objects(options)
+        return None
     found = _listed(sizes)
     if isinstance(options.frame, Size):
         if sizes != {options.frame}:
@@ -81,7 +82,7 @@ def frame_size(options: GeometryOptions, sizes: frozenset[Size]) -> Size | None:
     return None
 
 
-def _any_size(options: GeometryOptions) -> None:
+def _check_objects(options: GeometryOptions) -> None:
     fixed = {
         "--roi": options.roi is not None,
         "--ignore-mask": options.ignore_mask is not None,
