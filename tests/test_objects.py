@@ -270,6 +270,11 @@ def test_a_geometry_of_objects_fixes_nothing_in_camera_pixels(others: dict[str, 
         Geometry(**fields)
 
 
+def test_a_manifest_with_such_a_geometry_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError, match="objects come in any size and place"):
+        msgspec.json.decode(b'{"level": "object", "resize": null}', type=Geometry)
+
+
 def test_clips_of_objects_are_refused(tmp_path: Path) -> None:
     bundle = Bundle.open(tiny.write_bundle(tmp_path / "both", object_geometry()))
     both = msgspec.structs.replace(bundle.manifest, clip=Clip(length=2, covers="clip"))
