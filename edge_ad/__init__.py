@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge_ad.engines import EngineOptions
     from edge_ad.errors import EdgeAdError
     from edge_ad.sources import Frame, open_source
-    from edge_ad.verdict import Box, Latency, Point, Reason, Region, State, Verdict
+    from edge_ad.verdict import Box, Latency, ObjectVerdict, Point, Reason, Region, State, Verdict
 
 __all__ = [
     "Box",
@@ -29,6 +29,7 @@ __all__ = [
     "Frame",
     "Inspection",
     "Latency",
+    "ObjectVerdict",
     "Point",
     "Reason",
     "Region",
@@ -46,7 +47,7 @@ _HOMES = {
     "Frame": "sources",
     "Inspection": "detector",
     "open_source": "sources",
-} | dict.fromkeys(("Box", "Latency", "Point", "Reason", "Region", "State", "Verdict"), "verdict")
+} | dict.fromkeys(("Box", "Latency", "ObjectVerdict", "Point", "Reason", "Region", "State", "Verdict"), "verdict")
 
 
 def __getattr__(name: str) -> object:

@@ -17,6 +17,7 @@ from edge_ad.engines import EngineInfo, EngineOptions
 from edge_ad.errors import InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.golden import golden_frames
+from edge_ad.objects import sole_object
 from edge_ad.verdict import Reason
 
 __all__ = ["BenchReport", "Percentiles", "bench_bundle", "resident_kib"]
@@ -63,13 +64,14 @@ def bench_bundle(
     """Times one variant. The frame is the first golden one; ``frame_size`` (width, height) scales it."""
     with Detector.open(path, variant, engine=options, self_test=False) as detector:
         frame = _frame(detector, frame_size)
+        objects = sole_object(detector.bundle, frame)
         bare, verdict, geometry = [], [], []
         before = 0
         for _ in range(detector.scorer.frames_until_score - 1):
             detector.score(frame)
         for run in range(-WARM_UP, runs):
             start = time.perf_counter()
-            found = detector.score(frame)
+            found = detector.score(frame, objects=objects)
             middle = time.perf_counter()
             detector.scorer.engine.run()
             end = time.perf_counter()

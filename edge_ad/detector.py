@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,17 +17,20 @@ from numpy.typing import NDArray
 from edge_ad.bundle import DEFAULT_STATION, Bundle, Calibration, Manifest, Variant
 from edge_ad.engines import EngineInfo, EngineOptions, open_engine
 from edge_ad.errors import BundleFormatError, CalibrationError, EngineError, FrameError, InputError
-from edge_ad.geometry import Preprocessor, find_regions, heatmap
+from edge_ad.geometry import Preprocessor
 from edge_ad.golden import replay
-from edge_ad.scoring import Measurement, Scorer
-from edge_ad.verdict import FrameSpan, Latency, Reason, Region, State, Verdict
+from edge_ad.scoring import MeasuredObject, Measurement, Scorer
+from edge_ad.verdict import Box, FrameSpan, Latency, ObjectVerdict, Reason, Region, State, Verdict
 
 __all__ = ["Detector", "Inspection", "open_scorer"]
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A verdict and the map behind it: float32 ``(h', w')``, raw; a view that the next frame overwrites."""
+    """A verdict and the map behind it: float32 ``(h', w')``, raw; a view that the next frame overwrites.
+
+    Of a bundle that scores objects it is ``(k, h', w')``, one for each of ``verdict.objects``.
+    """
 
     verdict: Verdict
     map: NDArray[np.float32] | None
@@ -131,6 +134,7 @@ class Detector:
         self,
         frame: NDArray[np.uint8] | None = None,
         *,
+        objects: Sequence[Box] | None = None,
         features: NDArray[np.float32] | None = None,
         frame_id: int = 0,
         part_id: str | None = None,
@@ -139,18 +143,24 @@ class Detector:
         """The verdict on a frame, uint8 ``(H, W, 3)`` BGR or ``(H, W)`` gray, as the camera gave it.
 
         Never raises on account of the frame: what cannot be scored is ``INVALID`` with its reason.
+        ``objects``: where the bundle scores objects, the box of each in the frame: whole camera pixels, inside the
+        frame. None given is ``INVALID(no_objects)``.
         ``features``: instead of a frame, where the bundle scores vectors: float32 ``(n,)``.
         ``captured_at``: seconds since the epoch; ``None``: now.
+
+        Raises:
+            InputError: frame, features and objects are not what this bundle takes.
         """
         given = frame if features is None else features
         if given is None or (frame is not None and features is not None):
             raise InputError("expected a frame or features to score: give one of them")
-        return self.inspect(given, frame_id=frame_id, part_id=part_id, captured_at=captured_at).verdict
+        return self.inspect(given, objects=objects, frame_id=frame_id, part_id=part_id, captured_at=captured_at).verdict
 
     def inspect(
         self,
         frame: NDArray[Any],
         *,
+        objects: Sequence[Box] | None = None,
         frame_id: int = 0,
         part_id: str | None = None,
         captured_at: float | None = None,
@@ -159,7 +169,7 @@ class Detector:
         start = time.perf_counter()
         tag = _Tag(frame_id, part_id, time.time() if captured_at is None else captured_at)
         try:
-            measured = self.scorer.measure(frame)
+            measured = self.scorer.inspect(frame, objects)
         except FrameError as error:
             return Inspection(self._invalid(Reason(error.reason), str(error), tag), None)
         except EngineError as error:
@@ -187,9 +197,14 @@ class Detector:
         """The coming frame is the first of another scene: no clip, and no average over time, reaches across."""
         self.scorer.reset()
 
-    def heatmap(self, heat: NDArray[np.float32], frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """An inspection's map in camera pixels: float32 ``(H, W)``, NaN where nothing is inspected."""
-        return heatmap(heat, self.scorer.preprocessor.layout(frame))
+    def heatmap(
+        self, heat: NDArray[np.float32], frame: NDArray[np.uint8], objects: Sequence[ObjectVerdict] = ()
+    ) -> NDArray[np.float32]:
+        """An inspection's map in camera pixels: float32 ``(H, W)``, NaN where nothing is inspected.
+
+        ``objects``: those of the verdict; where they overlap, the larger value stands.
+        """
+        return self.scorer.heatmap(heat, frame, [one.box for one in objects])
 
     def _decide(self, frame: NDArray[np.uint8], measured: Measurement, tag: _Tag, start: float) -> Verdict:
         begin = time.perf_counter()
@@ -217,22 +232,32 @@ class Detector:
             variant=self.variant.id,
             station=self.station,
             covers=_covered(measured, tag.frame_id),
+            objects=tuple(map(self._judge_object, measured.objects)),
         )
 
     def _judge(self, frame: NDArray[np.uint8], measured: Measurement, calibration: Calibration) -> _Judgement:
         threshold = calibration.image.threshold
         pixel_threshold = calibration.pixel.threshold if calibration.pixel else None
         regions: tuple[Region, ...] = ()
-        if measured.map is not None and pixel_threshold is not None:
-            layout = self.scorer.preprocessor.layout(frame)
-            regions = find_regions(measured.map, pixel_threshold, layout, min_area_px=calibration.min_area_px)
+        if pixel_threshold is not None:
+            regions = self.scorer.regions(frame, measured, pixel_threshold, min_area_px=calibration.min_area_px)
         return _Judgement(
-            # Asked this way round, anything that does not compare rejects.
-            state=State.ACCEPT if measured.score <= threshold else State.REJECT,
+            state=_state(measured.score, threshold),
             p_value=_p_value(calibration.scores, measured.score),
             threshold=threshold,
             pixel_threshold=pixel_threshold,
             regions=regions,
+        )
+
+    def _judge_object(self, one: MeasuredObject) -> ObjectVerdict:
+        calibration = self.calibration
+        if calibration is None:
+            return ObjectVerdict(box=one.box, state=State.INVALID, score=one.score)
+        return ObjectVerdict(
+            box=one.box,
+            state=_state(one.score, calibration.image.threshold),
+            score=one.score,
+            p_value=_p_value(calibration.scores, one.score),
         )
 
     def _invalid(self, reason: Reason, detail: str, tag: _Tag) -> Verdict:
@@ -265,6 +290,10 @@ def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None 
     if found != expected:
         engine.close()
         raise BundleFormatError(f"{variant.model} of {bundle.path} takes {found}, its manifest says {expected}")
+    if manifest.geometry.level == "object":
+        from edge_ad.objects import ObjectScorer
+
+        return ObjectScorer(preprocessor, engine)
     if manifest.clip is None:
         return Scorer(preprocessor, engine)
     from edge_ad.clips import ClipScorer
@@ -295,6 +324,11 @@ def _at_station(stations: Mapping[str, Calibration], station: str | None) -> Cal
         raise CalibrationError(
             f"no calibration for the station {station or DEFAULT_STATION!r}: calibrated are {names}"
         ) from None
+
+
+def _state(score: float, threshold: float) -> State:
+    # Asked this way round, anything that does not compare rejects.
+    return State.ACCEPT if score <= threshold else State.REJECT
 
 
 def _p_value(normals: tuple[float, ...], score: float) -> float:

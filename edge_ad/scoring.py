@@ -11,24 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.engines.base import Engine
-from edge_ad.errors import FrameError
-from edge_ad.geometry import Layout, PreparedFrame, Preprocessor, Tile
-from edge_ad.verdict import FrameSpan, Reason
+from edge_ad.errors import FrameError, InputError
+from edge_ad.geometry import Layout, PreparedFrame, Preprocessor, Tile, find_regions, heatmap
+from edge_ad.verdict import Box, FrameSpan, FrameStatistics, Reason, Region
 
-__all__ = ["Measurement", "Scorer"]
+__all__ = ["MeasuredObject", "Measurement", "Scorer"]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredObject:
+    """One of the objects of a frame, in camera pixels, and its raw score."""
+
+    box: Box
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """``score``: raw. ``map``: float32 ``(h', w')``, raw, ``-inf`` in cells that are not inspected; a view that the
     next measurement overwrites; ``None`` where the model has no map. ``covers``: of a clip's score, the frames that it
-    is about, counted from the measured one, which is 0."""
+    is about, counted from the measured one, which is 0. ``objects``: those of a frame that is measured object by
+    object; the score is then the largest of theirs, and the map ``(k, h', w')``, one for each."""
 
     score: float
     map: NDArray[np.float32] | None
     geometry_ms: float
     engine_ms: float
     covers: FrameSpan | None = None
+    objects: tuple[MeasuredObject, ...] = ()
 
 
 class Scorer:
@@ -70,6 +80,41 @@ class Scorer:
     def measure_prepared(self, frame: PreparedFrame) -> Measurement:
         """As :meth:`measure`, to the last bit, of a frame that :meth:`preparer` has prepared."""
         return self._run(frame, self.engine.input[0], perf_counter())
+
+    def inspect(self, frame: NDArray[np.uint8], objects: Sequence[Box] | None) -> Measurement:
+        """As :meth:`measure`, of a frame and the objects that the caller found in it: here there must be none.
+
+        Raises:
+            InputError: objects were given.
+        """
+        if objects is not None:
+            raise InputError(
+                "this bundle scores whole frames: expected no objects; export with --level object for them"
+            )
+        return self.measure(frame)
+
+    def regions(
+        self, frame: NDArray[np.uint8], measured: Measurement, threshold: float, *, min_area_px: int
+    ) -> tuple[Region, ...]:
+        """Where the map of the frame just inspected lies above the threshold; see ``find_regions``."""
+        if measured.map is None:
+            return ()
+        return find_regions(measured.map, threshold, self.preprocessor.layout(frame), min_area_px=min_area_px)
+
+    def heatmap(
+        self,
+        heat: NDArray[np.float32],
+        frame: NDArray[np.uint8],
+        objects: Sequence[Box] = (),  # noqa: ARG002  of a scorer of objects
+    ) -> NDArray[np.float32]:
+        """The map of an inspected frame in camera pixels: float32 ``(H, W)``, NaN where nothing is inspected."""
+        return heatmap(heat, self.preprocessor.layout(frame))
+
+    def statistics(self) -> tuple[FrameStatistics, ...]:
+        """How the frame just inspected looked to the model; one for each object where objects are scored."""
+        from edge_ad.drift.statistics import frame_statistics
+
+        return (frame_statistics(self.canvas),)
 
     def measure_case(self, frames: Sequence[NDArray[np.uint8]]) -> Measurement:
         """The measurement of a golden case: here one frame."""

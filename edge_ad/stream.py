@@ -13,6 +13,7 @@ from edge_ad.verdict import Reason, State
 
 if TYPE_CHECKING:
     from edge_ad.drift import DriftWatch
+    from edge_ad.sources.object_table import ObjectTable
 
 __all__ = ["Tally", "inspect_frames"]
 
@@ -29,12 +30,18 @@ class Tally:
 
 
 def inspect_frames(
-    detector: Detector, frames: Iterable[Frame], sinks: Sequence[Sink], tally: Tally, watch: DriftWatch | None = None
+    detector: Detector,
+    frames: Iterable[Frame],
+    sinks: Sequence[Sink],
+    tally: Tally,
+    watch: DriftWatch | None = None,
+    objects: ObjectTable | None = None,
 ) -> None:
     """Scores every frame of one source and hands it to every sink; ``tally`` goes on counting, frame ids too.
 
     A frame that cannot be read or scored is ``INVALID`` and the stream goes on. With a ``watch`` of this detector
-    every verdict says whether the stream has drifted.
+    every verdict says whether the stream has drifted. ``objects``: where the frames' objects are, for a bundle that
+    scores objects.
 
     Raises:
         SourceError: the source failed for good; what came before has been written.
@@ -47,19 +54,20 @@ def inspect_frames(
         if following is not None and frame.index > following:
             detector.skip(frame.index - following)
         following = frame.index + 1
-        inspected = _inspect(detector, frame, tally.frames)
+        inspected = _inspect(detector, frame, tally.frames, objects)
         verdict = inspected.verdict if watch is None else watch.observe(inspected.verdict)
         heat = None
         if wants_heat and frame.image is not None and inspected.map is not None:
-            heat = detector.heatmap(inspected.map, frame.image)
+            heat = detector.heatmap(inspected.map, frame.image, verdict.objects)
         for sink in sinks:
             sink.write(frame, verdict, heat)
         tally.counts[verdict.state] += 1
 
 
-def _inspect(detector: Detector, frame: Frame, frame_id: int) -> Inspection:
+def _inspect(detector: Detector, frame: Frame, frame_id: int, objects: ObjectTable | None) -> Inspection:
     if frame.image is not None:
-        return detector.inspect(frame.image, frame_id=frame_id, captured_at=frame.captured_at)
+        boxes = None if objects is None else objects.boxes(frame.source)
+        return detector.inspect(frame.image, objects=boxes, frame_id=frame_id, captured_at=frame.captured_at)
     reason = Reason(frame.error.reason) if frame.error else Reason.UNREADABLE
     detail = str(frame.error or "no picture")
     return Inspection(detector.invalid(reason, detail, frame_id=frame_id, captured_at=frame.captured_at), None)

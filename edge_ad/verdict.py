@@ -13,6 +13,7 @@ __all__ = [
     "FrameSpan",
     "FrameStatistics",
     "Latency",
+    "ObjectVerdict",
     "Point",
     "Reason",
     "Region",
@@ -42,6 +43,8 @@ class Reason(str, Enum):
     WARMING_UP = "warming_up"
     INCOMPLETE_CLIP = "incomplete_clip"
     BETWEEN_SCORES = "between_scores"
+    NO_OBJECTS = "no_objects"
+    BAD_OBJECT = "bad_object"
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -67,6 +70,15 @@ class Region(msgspec.Struct, frozen=True, kw_only=True):
     area_px: int
     peak: Point
     peak_score: float
+
+
+class ObjectVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What one object of a frame came to; ``state`` is ``INVALID`` where nothing is calibrated."""
+
+    box: Box
+    state: State
+    score: float
+    p_value: float | None = None
 
 
 class FrameSpan(msgspec.Struct, frozen=True):
@@ -112,7 +124,8 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     instance ``brightness lower``, the plainest first; empty while all is well. ``since``: the observed frame,
     counted from 1, with which this state began; 0 from the start. ``frames``: how many were observed, this one
     included; ``rejects``: how many of them were rejected. ``statistics``: of this frame; ``None`` where the
-    calibration has none to compare with or the frame has no score.
+    calibration has none to compare with or the frame has no score. Where objects are scored, all figures count objects
+    and ``statistics`` is ``None``.
     """
 
     state: DriftState
@@ -131,7 +144,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ``p_value`` is the split-conformal p-value ``(1 + #{normals >= score}) / (n + 1)`` against the calibration's
     held-out normals (Vovk et al. 2005). ``captured_at`` is in seconds since the epoch, UTC. ``drift`` is about the
     stream up to this frame; ``None`` where nobody watches it. ``covers``: the ids of the frames that a clip's score is
-    about; ``None`` for a model of single frames.
+    about; ``None`` for a model of single frames. ``objects``: of a bundle that scores objects, each of them, in the
+    order given; the frame is rejected when any of them is, and its score and p-value are those of the highest-scoring
+    one.
     """
 
     state: State
@@ -151,6 +166,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     station: str | None = None
     drift: Drift | None = None
     covers: FrameSpan | None = None
+    objects: tuple[ObjectVerdict, ...] = ()
 
     @property
     def accepted(self) -> bool:

@@ -81,7 +81,7 @@ def test_a_json_line_of_an_uncalibrated_bundle_has_a_score_and_no_verdict() -> N
     scored, unreadable = json_lines((GOOD_FRAME, UNCALIBRATED), (BAD_FRAME, UNREADABLE), verdicts=False)
     assert set(scored) == {
         *("source", "detail", "score", "frame_id", "part_id", "captured_at", "latency_ms"),
-        *("bundle", "variant", "station", "covers"),
+        *("bundle", "variant", "station", "covers", "objects"),
     }
     assert (scored["score"], scored["detail"]) == (1.5, None)
     assert (unreadable["score"], unreadable["detail"]) == (None, UNREADABLE.detail)

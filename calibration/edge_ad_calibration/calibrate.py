@@ -11,6 +11,7 @@ from edge_ad.errors import BundleError, InputError
 from edge_ad_calibration.collect import gather
 from edge_ad_calibration.deciding import Decision, Evidence, check_numbers, decide
 from edge_ad_calibration.measuring import engine_record, measure_normals
+from edge_ad_calibration.objects import object_names, open_table
 from edge_ad_calibration.order_statistic import attained_confidence
 from edge_ad_calibration.publishing import Files, publish
 from edge_ad_calibration.request import CalibrationRequest
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_ad.bundle import Bundle, Variant
+    from edge_ad.sources.object_table import ObjectTable
     from edge_ad_calibration.scoring import Track
 
 __all__ = ["CalibrationRequest", "CalibrationResult", "calibrate_bundle", "calibrate_stations"]
@@ -65,18 +67,22 @@ def calibrate_stations(
         DeviceError: the engine failed, or a file cannot be written.
     """
     variant = bundle.variant(request.variant)
-    paths = _list(sources, request)
+    objects = open_table(bundle, request)
+    paths = list(dict.fromkeys(_list(sources, request))) if objects else _list(sources, request)
     plot = request.outputs.plot or (bundle.path / calibration_name(variant)).with_name("calibration.png")
-    _check_before_scoring(bundle, paths, plot, request)
+    _check_before_scoring(bundle, paths, plot, request, objects)
     training = list_normals(request.selection.training) if request.selection.training else []
     confirmed = _confirmed(bundle, variant, request)
     job = ScoreJob(bundle=bundle.path, variant=variant.id, engine=request.engine, min_area_px=request.min_area_px)
-    normals = gather(measure_normals(paths, job, request.plan, request.selection.thinning, track))
+    normals = gather(measure_normals(paths, job, request.plan, request.selection.thinning, track, objects))
     sifted = sift(normals, request.selection, training)
     borderline = gather(score_images(confirmed, job, request.plan)).scores if confirmed else ()
     with contextlib.closing(open_job(job)) as opened:
         engine = engine_record(opened.scorer.engine.info)
-        decisions = decide(Evidence(sifted=sifted, engine=engine, confirmed=tuple(borderline)), request)
+        decisions = decide(
+            Evidence(sifted=sifted, engine=engine, confirmed=tuple(borderline), level=bundle.manifest.geometry.level),
+            request,
+        )
         # Pictures before the calibration: an error never leaves a new one behind.
         files = publish(bundle, variant, opened.scorer, decisions, request, plot)
     record = write_calibrations(bundle, variant, {one.station: one.calibration for one in decisions})
@@ -90,15 +96,19 @@ def _list(sources: Sequence[str | Path], request: CalibrationRequest) -> list[Pa
     return list(read_table(groups).paths)
 
 
-def _check_before_scoring(bundle: Bundle, paths: Sequence[Path], plot: Path, request: CalibrationRequest) -> None:
+def _check_before_scoring(
+    bundle: Bundle, paths: Sequence[Path], plot: Path, request: CalibrationRequest, objects: ObjectTable | None
+) -> None:
     """What would otherwise come out after hours of scoring."""
     if not bundle.path.is_dir():
         raise InputError(f"{bundle.path} is packed: run  edge-ad unpack  first, calibrate the folder, pack again")
     for path in (plot, *request.outputs.asked):
         if not path.parent.is_dir():
             raise InputError(f"{path}: its folder does not exist: create it first")
-    if not any(is_video(path) for path in paths):
-        check_numbers([str(path) for path in paths], request)
+    images = [path for path in paths if not is_video(path)]
+    names = object_names(images, objects) if objects else [str(path) for path in images]
+    if len(images) == len(paths):
+        check_numbers(names, request, bundle.manifest.geometry.level)
 
 
 def _confirmed(bundle: Bundle, variant: Variant, request: CalibrationRequest) -> list[Path]:
@@ -121,6 +131,7 @@ def _result(
         confidence_reached=reached,
         observation=made.observation,
         frames=len(decision.normals),
+        pictures=decision.seen.pictures,
         image=made.image,
         pixel=made.pixel,
         image_guarantee=image_guarantee(made),

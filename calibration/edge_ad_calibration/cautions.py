@@ -45,8 +45,8 @@ def about_images(normals: Normals, seen: Observations) -> list[str]:
     cautions = []
     if normals.duplicates:
         cautions.append(_about_copies(normals.duplicates))
-    if seen.kind == "frame":
-        cautions += [_about_stream(stream) for stream in correlated_streams(normals.names, normals.scores)]
+    if seen.kind != "part":
+        cautions += [_about_stream(stream, seen) for stream in correlated_streams(seen.names, seen.scores)]
     return cautions
 
 
@@ -101,10 +101,12 @@ def _about_copies(found: Sequence[Duplicate]) -> str:
     return f"images that are exact copies of others are counted once, found {len(found)}: {copies}"
 
 
-def _about_stream(stream: Stream) -> str:
+def _about_stream(stream: Stream, seen: Observations) -> str:
     worth = max(1, int(stream.frames / stream.length))
+    things = f"{seen.kind}s"
+    frames = "count frames with --part-by frame" if seen.kind == "object" else f"thin them with --every {stream.every}"
     return (
-        f"neighbouring frames of {stream.where} score alike, over about {stream.length:.1f} frames: these "
-        f"{stream.frames:,} say about as much as {worth:,} independent ones, but all are counted: thin them with "
-        f"--every {stream.every}, or say what is one part with --part-by"
+        f"neighbouring {things} of {stream.where} score alike, over about {stream.length:.1f} {things}: these "
+        f"{stream.frames:,} say about as much as {worth:,} independent ones, but all are counted: {frames}, "
+        "or say what is one part with --part-by"
     )

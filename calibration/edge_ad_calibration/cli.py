@@ -113,5 +113,6 @@ def _lines(result: CalibrationResult) -> list[str]:
 
 def _counted(result: CalibrationResult) -> str:
     copies = f" (exact copies not counted: {len(result.duplicates)})" if result.duplicates else ""
-    images = f"{result.frames:,} images{copies}"
-    return images if result.observation == "frame" else f"{result.image.n:,} parts, {images}"
+    pictures = f"{result.frames:,} {result.pictures}s{copies}"
+    alone = result.observation != "part" and result.image.n == result.frames
+    return pictures if alone else f"{result.image.n:,} {result.observation}s, {pictures}"

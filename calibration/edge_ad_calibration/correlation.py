@@ -12,6 +12,7 @@ import numpy as np
 from scipy.signal import correlate
 from scipy.stats import rankdata
 
+from edge_ad_calibration.objects import split_object
 from edge_ad_calibration.parts import file_of
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def _autocorrelation(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _stream_of(name: str) -> str:
     """The video, or the folder of an image with a number in its name; empty for other images."""
+    name = split_object(name)[0]
     file = file_of(name)
     if str(file) != str(Path(name)):
         return str(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -21,10 +21,10 @@ from edge_ad_calibration.cautions import (
 )
 from edge_ad_calibration.groups import compare_groups
 from edge_ad_calibration.methods import calibration_by, check_number
-from edge_ad_calibration.parts import file_of, group_parts
+from edge_ad_calibration.parts import file_of, group_parts, kind_of
 from edge_ad_calibration.request import check_station
 from edge_ad_calibration.tables import read_table
-from edge_ad_calibration.wording import image_guarantee, pixel_guarantee
+from edge_ad_calibration.wording import about_objects, image_guarantee, pixel_guarantee
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from edge_ad.bundle.records import AnyCalibration, EngineRecord
     from edge_ad_calibration.collect import Normals
     from edge_ad_calibration.groups import Difference
-    from edge_ad_calibration.parts import Observations
+    from edge_ad_calibration.parts import Level, Observations
     from edge_ad_calibration.request import CalibrationRequest, Selection
     from edge_ad_calibration.sifting import Sifted
 
@@ -59,6 +59,7 @@ class Evidence:
     sifted: Sifted
     engine: EngineRecord
     confirmed: tuple[float, ...] = ()
+    level: Level = "frame"
 
 
 def stations_of(names: Sequence[str], request: CalibrationRequest) -> dict[str, list[int]]:
@@ -78,7 +79,7 @@ def stations_of(names: Sequence[str], request: CalibrationRequest) -> dict[str, 
     return places
 
 
-def check_numbers(names: Sequence[str], request: CalibrationRequest) -> None:
+def check_numbers(names: Sequence[str], request: CalibrationRequest, level: Level = "frame") -> None:
     """Says before any image is scored what would otherwise come out after hours.
 
     Raises:
@@ -90,8 +91,7 @@ def check_numbers(names: Sequence[str], request: CalibrationRequest) -> None:
         mine = [names[place] for place in places]
         n = len(mine) if part_by is None else len(set(part_by.parts(mine)))
         with _named(station, request):
-            kind: Literal["frame", "part"] = "frame" if part_by is None else "part"
-            check_number(request.method, n, request.alpha, request.confidence, kind=kind)
+            check_number(request.method, n, request.alpha, request.confidence, kind=kind_of(part_by, level))
 
 
 def decide(evidence: Evidence, request: CalibrationRequest) -> list[Decision]:
@@ -115,10 +115,9 @@ def decide(evidence: Evidence, request: CalibrationRequest) -> list[Decision]:
 
 def _decide(station: str, normals: Normals, evidence: Evidence, request: CalibrationRequest) -> Decision:
     sifted, selection = evidence.sifted, request.selection
-    seen = group_parts(normals, selection.part_by)
+    seen = group_parts(normals, selection.part_by, evidence.level)
     made = calibration_by(request.method, seen, request.alpha, request.confidence, images_sha256=normals.images_sha256)
     difference = _difference(normals, seen, made, selection)
-    first_frames = np.unique(seen.part, return_index=True)[1]
     exclusions = sifted.exclusions
     warnings = [
         *about_method(made),
@@ -135,12 +134,27 @@ def _decide(station: str, normals: Normals, evidence: Evidence, request: Calibra
         warnings=tuple(warnings),
         exclusions=exclusions,
         engine=evidence.engine,
-        frame_reference=frame_reference([normals.statistics[place] for place in first_frames]),
+        frame_reference=frame_reference([normals.statistics[place] for place in _one_each(seen)]),
     )
     pixel = pixel_guarantee(made)
-    words = (image_guarantee(made), *([pixel] if pixel else []), *excluded_sentence(made, exclusions))
+    words = (
+        image_guarantee(made),
+        *([pixel] if pixel else []),
+        *about_objects(made),
+        *excluded_sentence(made, exclusions),
+    )
     made = msgspec.structs.replace(made, statements=words)
     return Decision(station=station, normals=normals, seen=seen, calibration=made, difference=difference)
+
+
+def _one_each(seen: Observations) -> list[int]:
+    """One of the normals for each observation: a part's first frame; a frame's objects in turn, as the first of each
+    may always lie in the same corner."""
+    members: dict[int, list[int]] = {}
+    for place, part in enumerate(seen.part.tolist()):
+        members.setdefault(part, []).append(place)
+    in_turn = seen.pictures == "object"
+    return [places[part % len(places) if in_turn else 0] for part, places in members.items()]
 
 
 def _difference(normals: Normals, seen: Observations, made: AnyCalibration, selection: Selection) -> Difference | None:

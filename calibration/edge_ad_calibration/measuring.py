@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.bundle import Bundle
 from edge_ad.bundle.records import EngineRecord
 from edge_ad.errors import InputError
+from edge_ad.objects import crop
 from edge_ad.sources import open_source
+from edge_ad_calibration.objects import object_frames, split_object
 from edge_ad_calibration.scoring import ScoredImage, score_frames, score_images
 from edge_ad_calibration.selection import is_video
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from edge_ad.engines import EngineInfo
     from edge_ad.sources import Frame
+    from edge_ad.sources.object_table import ObjectTable
     from edge_ad_calibration.scoring import Outcome, ScoreJob, ScorePlan, Track
     from edge_ad_calibration.selection import Thinning
 
@@ -28,9 +32,17 @@ __all__ = ["engine_record", "measure_normals", "read_frame"]
 
 
 def measure_normals(
-    paths: Sequence[Path], job: ScoreJob, plan: ScorePlan, thinning: Thinning, track: Track
+    paths: Sequence[Path],
+    job: ScoreJob,
+    plan: ScorePlan,
+    thinning: Thinning,
+    track: Track,
+    objects: ObjectTable | None = None,
 ) -> Iterator[Outcome]:
     """Scores images, and of videos the frames that thinning leaves; images come first.
+
+    ``objects``: where the objects of these frames are. Each is scored, in place of its frame; in this process and
+    uncached.
 
     Raises:
         EdgeAdError: as ``score_images`` and ``score_frames``; :class:`InputError` also where a video's frame rate is
@@ -41,6 +53,13 @@ def measure_normals(
     if Bundle.open(job.bundle).manifest.clip is not None:
         yield from _clips(images, videos, job, thinning)
         return
+    if objects is not None:
+        frames = chain(_stills(images), _frames(videos, thinning))
+        with track(sum(len(objects.boxes(str(path))) for path in images)) as advance:
+            for outcome in score_frames(object_frames(frames, objects), job):
+                yield outcome
+                advance(1)
+        return
     if images:
         yield from score_images(images, job, plan, track)
     if videos:
@@ -48,11 +67,14 @@ def measure_normals(
 
 
 def read_frame(name: str) -> NDArray[np.uint8]:
-    """The picture of an image file, or of a video's frame such as ``clip.avi#12``.
+    """The picture of an image file, of a video's frame such as ``clip.avi#12``, or of an object in either.
 
     Raises:
         FrameError: it cannot be read any more.
     """
+    of, box = split_object(name)
+    if box is not None:
+        return crop(read_frame(of), box)
     file, _, index = name.rpartition("#")
     if index.isdecimal() and is_video(Path(file)):
         with closing(open_source(Path(file))) as source:
@@ -81,6 +103,10 @@ def _clips(images: Sequence[Path], videos: Sequence[Path], job: ScoreJob, thinni
             for place, outcome in enumerate(score_frames(source, job)):
                 if place % step == 0 or not isinstance(outcome, ScoredImage):
                     yield outcome
+
+
+def _stills(images: Sequence[Path]) -> Iterator[Frame]:
+    return chain.from_iterable(map(open_source, images))
 
 
 def _frames(videos: Sequence[Path], thinning: Thinning) -> Iterator[Frame]:

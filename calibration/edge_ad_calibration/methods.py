@@ -77,18 +77,18 @@ Method = ByRank | ByTail | ByFixed | ByMad
 
 class _Evidence(TypedDict):
     scores: tuple[float, ...]
-    observation: Literal["frame", "part"]
+    observation: Literal["frame", "part", "object"]
     images_sha256: str
     created: str
     producer: str
 
 
 def check_number(
-    method: Method, n: int, alpha: float, confidence: float, *, kind: Literal["frame", "part"] = "frame"
+    method: Method, n: int, alpha: float, confidence: float, *, kind: Literal["frame", "part", "object"] = "frame"
 ) -> None:
     """Raises :class:`NotEnoughNormalsError` where ``n`` observations cannot be enough, before any is scored."""
     if isinstance(method, ByRank):
-        things = "normal part" if kind == "part" else "normal"
+        things = "normal" if kind == "frame" else f"normal {kind}"
         check_enough(n, alpha, confidence, method.rank or 1, things=things)
 
 

@@ -65,7 +65,8 @@ _SELECTION = (
         "--part-by",
         metavar="HOW",
         help="What is one part, where several images show one: folder, FILE.csv:COLUMN, or a regular expression with "
-        r"one group for file names, such as 'part(\d+)_'. A part's score is the largest of its images'.",
+        r"one group for file names, such as 'part(\d+)_'; or frame, for all objects of one. A part's score is the "
+        "largest of its images'.",
     ),
     click.option("--every", type=int, default=1, metavar="N", help="Of a stream of frames take every N-th."),
     click.option("--gap", "gap_s", type=float, metavar="SECONDS", help="Of a video take a frame each so many seconds."),
@@ -91,6 +92,11 @@ _SELECTION = (
         help="From which correlation on two images are taken to show one part.",
     ),
     click.option("--groups", type=_FILE, help="CSV file with path and station: a calibration for each station."),
+    click.option(
+        "--objects",
+        type=_FILE,
+        help="CSV file with path, x, y, width and height: where the objects are, for a bundle that scores objects.",
+    ),
     click.option("--pool", "pooled", is_flag=True, help="One calibration for all groups; says whether they differ."),
     click.option(
         "--update",
@@ -150,6 +156,7 @@ def selection_options(function: _F) -> _F:
         exclude_leaks: bool,
         same_part: float,
         groups: Path | None,
+        objects: Path | None,
         pooled: bool,
         confirmed: Path | None,
         **others: object,
@@ -167,6 +174,7 @@ def selection_options(function: _F) -> _F:
             same_part=same_part,
             confirmed=confirmed,
             groups=groups,
+            objects=objects,
             pooled=pooled,
         )
         return function(*args, selection=selection, **others)

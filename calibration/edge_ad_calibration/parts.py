@@ -1,4 +1,4 @@
-"""What is one observation: an image, or a part that several images show."""
+"""What is one observation: an image, an object, or a part that several of them show."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edge_ad.errors import InputError
+from edge_ad_calibration.objects import split_object
 from edge_ad_calibration.selection import is_video
 from edge_ad_calibration.tables import named, read_table
 
@@ -20,7 +21,26 @@ if TYPE_CHECKING:
 
     from edge_ad_calibration.collect import Normals
 
-__all__ = ["Observations", "PartBy", "file_of", "group_parts", "parse_part_by"]
+__all__ = [
+    "Kind",
+    "Level",
+    "Observations",
+    "PartBy",
+    "file_of",
+    "group_parts",
+    "kind_of",
+    "parse_part_by",
+    "split_name",
+]
+
+Level = Literal["frame", "object"]
+"""What every one of the scores is of."""
+
+Kind = Literal["frame", "part", "object"]
+"""What an observation is."""
+
+FRAME = "frame"
+"""All objects of a frame are one observation."""
 
 _COLUMN = re.compile(r"(?P<file>.+\.csv):(?P<column>[^:]+)", re.IGNORECASE | re.DOTALL)
 
@@ -29,10 +49,12 @@ _COLUMN = re.compile(r"(?P<file>.+\.csv):(?P<column>[^:]+)", re.IGNORECASE | re.
 class Observations:
     """What is counted. ``part``: intp ``(frames,)``, to which observation each of the normals belongs.
 
-    ``scores``: float64 ``(n,)``, the largest of each observation's frames. ``peaks``: likewise; ``None`` without a map.
+    ``pictures``: what one of the normals is. ``scores``: float64 ``(n,)``, the largest of each observation's frames or
+    objects. ``peaks``: likewise; ``None`` without a map.
     """
 
-    kind: Literal["frame", "part"]
+    kind: Kind
+    pictures: Literal["image", "object"] = "image"
     names: tuple[str, ...]
     scores: NDArray[np.float64]
     peaks: NDArray[np.float64] | None
@@ -56,6 +78,8 @@ class PartBy:
         """
         if self.table is not None:
             return read_table(self.table).look_up(self.column, [file_of(name) for name in names])
+        if self.text == FRAME:
+            return [split_object(name)[0] for name in names]
         if self.pattern is None:
             return [str(file_of(name).parent) for name in names]
         matches = [self.pattern.search(Path(name).name) for name in names]
@@ -69,12 +93,12 @@ class PartBy:
 
 
 def parse_part_by(text: str) -> PartBy:
-    """``folder``, ``file.csv:column``, or a regular expression with one group that is searched in file names.
+    """``frame``, ``folder``, ``file.csv:column``, or a regular expression with one group, searched in file names.
 
     Raises:
         InputError: none of these.
     """
-    if text == "folder":
+    if text in {FRAME, "folder"}:
         return PartBy(text)
     if match := _COLUMN.fullmatch(text):
         return PartBy(text, table=Path(match["file"]), column=match["column"])
@@ -90,8 +114,15 @@ def parse_part_by(text: str) -> PartBy:
     return PartBy(text, pattern=pattern)
 
 
-def group_parts(normals: Normals, by: PartBy | None) -> Observations:
-    """The observations in the order of their first frames. Without ``by`` each image is one.
+def kind_of(by: PartBy | None, level: Level) -> Kind:
+    """What an observation is called."""
+    if by is None:
+        return level
+    return "frame" if by.text == FRAME else "part"
+
+
+def group_parts(normals: Normals, by: PartBy | None, level: Level = "frame") -> Observations:
+    """The observations in the order of their first frames. Without ``by`` each image is one, or each object.
 
     A part that is rejected when any of its frames is, is rejected exactly when its largest score is above the
     threshold. So its largest score is its score, and what is promised is promised of parts.
@@ -99,14 +130,24 @@ def group_parts(normals: Normals, by: PartBy | None) -> Observations:
     Raises:
         InputError: an image belongs to no part.
     """
+    pictures: Literal["image", "object"] = "object" if level == "object" else "image"
+    kind = kind_of(by, level)
     if by is None:
         part = np.arange(len(normals), dtype=np.intp)
-        return Observations(kind="frame", names=normals.names, scores=normals.scores, peaks=normals.peaks, part=part)
+        return Observations(
+            kind=kind,
+            pictures=pictures,
+            names=normals.names,
+            scores=normals.scores,
+            peaks=normals.peaks,
+            part=part,
+        )
     of = by.parts(normals.names)
     places = {name: place for place, name in enumerate(dict.fromkeys(of))}
     part = np.array([places[name] for name in of], dtype=np.intp)
     return Observations(
-        kind="part",
+        kind=kind,
+        pictures=pictures,
         names=tuple(places),
         scores=_largest(normals.scores, part, len(places)),
         peaks=None if normals.peaks is None else _largest(normals.peaks, part, len(places)),
@@ -115,9 +156,17 @@ def group_parts(normals: Normals, by: PartBy | None) -> Observations:
 
 
 def file_of(name: str) -> Path:
-    """The file that a frame comes from: ``clip.avi`` for ``clip.avi#12``."""
-    file, mark, index = name.rpartition("#")
-    return Path(file) if mark and index.isdecimal() and is_video(Path(file)) else Path(name)
+    """The file that a frame or an object comes from: ``clip.avi`` for ``clip.avi#12``."""
+    return Path(split_name(name)[0])
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The file's name, and the rest that says which frame and object of it is meant; empty for all of an image."""
+    frame = split_object(name)[0]
+    file, mark, index = frame.rpartition("#")
+    if not (mark and index.isdecimal() and is_video(Path(file))):
+        file = frame
+    return file, name[len(file) :]
 
 
 def _largest(values: NDArray[np.float64], part: NDArray[np.intp], parts: int) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from edge_ad.detector import Detector
+from edge_ad.objects import sole_object
 from edge_ad.outputs import HeatScale, annotate
 from edge_ad.outputs.text import draw_text, fit_text
 from edge_ad_calibration.measuring import read_frame
@@ -52,11 +53,12 @@ def show_normals(
     shown = []
     for name in names:
         image = read_frame(name)
-        inspected = detector.inspect(image)
-        heat = None if inspected.map is None else detector.heatmap(inspected.map, image)
-        heat_range = None if heat is None else scale.fit(heat, inspected.verdict.pixel_threshold)
-        score = inspected.verdict.score
-        picture = annotate(image, inspected.verdict, heat, heat_range)
+        inspected = detector.inspect(image, objects=sole_object(bundle, image))
+        verdict = inspected.verdict
+        heat = None if inspected.map is None else detector.heatmap(inspected.map, image, verdict.objects)
+        heat_range = None if heat is None else scale.fit(heat, verdict.pixel_threshold)
+        score = verdict.score
+        picture = annotate(image, verdict, heat, heat_range)
         shown.append(ShownNormal(name, float("nan") if score is None else score, picture))
     return shown
 

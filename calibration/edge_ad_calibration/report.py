@@ -84,7 +84,9 @@ def _facts(decision: Decision) -> Facts:
     if isinstance(made, RankCalibration) and made.confidence is not None:
         reached = percent(round(attained_confidence(made.image, made.alpha), 4))
         facts.append(Fact("confidence", percent(made.confidence), f"{reached} reached"))
-    counted = f"from {len(decision.normals):,} images" if made.observation == "part" else "one an image"
+    pictures, scored = decision.seen.pictures, len(decision.normals)
+    alone = made.observation != "part" and made.image.n == scored
+    counted = f"one an {pictures}" if alone else f"from {scored:,} {pictures}s"
     facts.append(Fact(f"normal {made.observation}s", f"{made.image.n:,}", counted))
     return Facts(tuple(facts))
 
@@ -172,7 +174,7 @@ def _record(decision: Decision) -> Table:
         ("method", made.method),
         ("rank", f"{made.image.rank:,}" if isinstance(made.image, OrderStatistic) else "none"),
         ("one observation", made.observation + (f", told apart by {made.part_by}" if made.part_by else "")),
-        ("images", f"{len(decision.normals):,}, SHA-256 over their pixels {made.images_sha256}"),
+        (f"{decision.seen.pictures}s", f"{len(decision.normals):,}, SHA-256 over their pixels {made.images_sha256}"),
         ("smallest region", f"{made.min_area_px:,} px"),
         ("made by", made.producer),
     ]

@@ -50,7 +50,8 @@ class Selection:
     model was trained on. ``exclude_leaks``: held-out images that repeat one of them, by a correlation of
     ``same_part`` or more, do not count. ``confirmed``: a folder of borderline frames, as the device keeps them, that
     a person has confirmed. ``groups``: a CSV file with the columns ``path`` and ``station``: a calibration for each
-    station or, ``pooled``, one for all.
+    station or, ``pooled``, one for all. ``objects``: a CSV file that says where the objects are in the images, for a
+    bundle that scores objects; ``None``: every image shows one object and nothing else.
 
     Raises:
         InputError: what is asked contradicts itself.
@@ -65,6 +66,7 @@ class Selection:
     confirmed: Path | None = None
     groups: Path | None = None
     pooled: bool = False
+    objects: Path | None = None
 
     def __post_init__(self) -> None:
         if self.exclude_leaks and not self.training:

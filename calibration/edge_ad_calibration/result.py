@@ -16,7 +16,8 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was calibrated and written for one station.
 
     ``confidence_reached``: the chance that the asked rate holds, which the exact rank raises above what was
-    asked; ``None`` for a method without a guarantee. ``statements``: what is promised, in words. ``difference``:
+    asked; ``None`` for a method without a guarantee. ``frames``: how many ``pictures``, images or objects, were scored.
+    ``statements``: what is promised, in words. ``difference``:
     between the groups of a pooled calibration. ``uncalibrated``: the other variants of the bundle that have no
     thresholds for this station.
     """
@@ -30,6 +31,7 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     confidence_reached: float | None
     observation: str
     frames: int
+    pictures: str
     image: Threshold
     pixel: Threshold | None
     image_guarantee: str

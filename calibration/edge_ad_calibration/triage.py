@@ -11,7 +11,7 @@ import numpy as np
 from edge_ad.bundle.records import Exclusion
 from edge_ad.drift.kept import CONFIRMED, read_kept
 from edge_ad.errors import InputError
-from edge_ad_calibration.parts import file_of
+from edge_ad_calibration.parts import split_name
 from edge_ad_calibration.tables import named
 
 if TYPE_CHECKING:
@@ -103,5 +103,5 @@ def _without(normals: Normals, reasons: dict[int, str], by: Literal["person", "l
 
 def _key(name: str) -> str:
     """The same for all ways to write one name."""
-    file = file_of(name)
-    return f"{file.resolve()}{name[name.rindex('#') :]}" if file != Path(name) else str(file.resolve())
+    file, place = split_name(name)
+    return f"{Path(file).resolve()}{place}"

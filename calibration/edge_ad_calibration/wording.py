@@ -9,7 +9,7 @@ from edge_ad.bundle.records import FixedThreshold, MadThreshold, OrderStatistic,
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Calibration, Threshold
 
-__all__ = ["describe_rank", "describe_threshold", "image_guarantee", "percent", "pixel_guarantee"]
+__all__ = ["about_objects", "describe_rank", "describe_threshold", "image_guarantee", "percent", "pixel_guarantee"]
 
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
@@ -25,6 +25,13 @@ def pixel_guarantee(calibration: Calibration) -> str | None:
         return None
     area = f" of {calibration.min_area_px:,} px or more" if calibration.min_area_px else ""
     return _statement(calibration, calibration.pixel, f"show a region{area}")
+
+
+def about_objects(calibration: Calibration) -> list[str]:
+    """What a promise about objects does not say of their frames."""
+    if calibration.observation != "object":
+        return []
+    return ["This is about single objects: a frame is rejected when any of its objects is, which happens more often."]
 
 
 def describe_threshold(found: Threshold, what: str = "scores") -> str:

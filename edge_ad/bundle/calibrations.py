@@ -118,8 +118,9 @@ class Calibration(Record, frozen=True, kw_only=True):
     ``alpha``, ``confidence``: what is promised or aimed at; ``None`` where the method says nothing of the sort.
     ``scores``: the normals' scores, one per observation, ascending. Of more than 100,000 every m-th is kept,
     counted from the largest: p-values from these are valid, only coarser.
-    ``observation``: what was counted. A part's score is the largest of its frames'; ``part_by`` says how frames were
-    told apart. ``frames``: how many images were scored; ``None`` in a record of an earlier version.
+    ``observation``: what was counted. A part's score is the largest of its frames', or of its objects; ``part_by`` says
+    how they were told apart. ``frames``: how many images, or objects, were scored; ``None`` in a record of an earlier
+    version.
     ``min_area_px``: a region of the map counts from this area on, in camera pixels.
     ``statements``: what is promised, in words. ``warnings``: what may speak against it.
     """
@@ -129,7 +130,7 @@ class Calibration(Record, frozen=True, kw_only=True):
     image: Threshold
     pixel: Threshold | None
     scores: tuple[float, ...]
-    observation: Literal["frame", "part"]
+    observation: Literal["frame", "part", "object"]
     images_sha256: Sha256
     created: str
     producer: str

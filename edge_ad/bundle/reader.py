@@ -220,5 +220,7 @@ def _check_manifest(manifest: Manifest) -> None:
             raise BundleFormatError(f"the manifest has no golden scores for variant {variant.id}")
     if manifest.clip is not None and manifest.geometry.tiles is not None:
         raise BundleFormatError("the manifest has both clips and tiles: a model of clips takes whole pictures")
+    if manifest.clip is not None and manifest.geometry.level == "object":
+        raise BundleFormatError("the manifest has both clips and objects: a model of clips takes whole pictures")
     if manifest.default_variant not in ids:
         raise BundleFormatError(f"the default variant {manifest.default_variant!r} is none of {', '.join(ids)}")

@@ -120,6 +120,8 @@ class Geometry(Record, frozen=True, kw_only=True):
 
     Order: region of interest, resize to the canvas (``None``: the region itself is the canvas), tiles.
     ``ignore`` names a mask in the bundle, 8-bit PNG of the frame's size, above 127 = not inspected.
+    ``level``: what is scored: the frame, or each of the objects whose boxes come with a frame. An object is then what
+    resize and tiles begin with, and there is nothing in the geometry that is fixed in camera pixels.
     """
 
     frame: FrameSize | None = None
@@ -127,6 +129,11 @@ class Geometry(Record, frozen=True, kw_only=True):
     resize: Resize | None
     tiles: Tiles | None = None
     ignore: str | None = None
+    level: Literal["frame", "object"] = "frame"
+
+    def __post_init__(self) -> None:
+        if self.level == "object" and (self.frame or self.roi or self.ignore or self.resize is None):
+            raise ValueError("objects come in any size and place: expected a resize, and no frame size, roi or mask")
 
 
 class MapSize(Record, frozen=True, kw_only=True):

@@ -46,7 +46,8 @@ def _lines(manifest: Manifest, calibrations: Mapping[str, Mapping[str, Calibrati
 
 def _geometry(geometry: Geometry) -> str:
     frame, roi, resize = geometry.frame, geometry.roi, geometry.resize
-    parts = [f"frames of {frame.width}x{frame.height}" if frame else "frames of any size"]
+    things = "objects" if geometry.level == "object" else "frames"
+    parts = [f"frames of {frame.width}x{frame.height}" if frame else f"{things} of any size"]
     if roi:
         parts.append(f"region {roi.width}x{roi.height} at ({roi.x}, {roi.y})")
     if resize:

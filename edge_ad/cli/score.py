@@ -12,9 +12,12 @@ import click
 from edge_ad.cli.options import as_json, bundle_argument, engine_options
 from edge_ad.cli.watching import WatchOptions, describe_drift, watch_options
 from edge_ad.engines.base import EngineOptions
+from edge_ad.errors import InputError
 
 if TYPE_CHECKING:
+    from edge_ad.detector import Detector
     from edge_ad.outputs import Sink
+    from edge_ad.sources.object_table import ObjectTable
     from edge_ad.stream import Tally
 
 FILMS = {".mp4", ".avi"}
@@ -32,6 +35,13 @@ FILMS = {".mp4", ".avi"}
     type=click.Path(path_type=Path),
     help="Also write pictures with heat map and boxes into this folder, or one video where it ends in .mp4 or .avi.",
 )
+@click.option(
+    "--objects",
+    "objects_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the objects are, for a bundle that scores objects: a CSV file with path, x, y, width and height.",
+)
 @watch_options
 @click.option("--self-test/--no-self-test", default=True, help="Replay the golden frames first (default: yes).")
 def score(
@@ -45,6 +55,7 @@ def score(
     as_json: bool,
     table: Path | None,
     annotate: Path | None,
+    objects_file: Path | None,
     self_test: bool,
     **watching: Any,
 ) -> None:
@@ -61,29 +72,43 @@ def score(
         opened = [stack.enter_context(open_source(source)) for source in sources]
         detector = stack.enter_context(Detector.open(bundle, variant, station, engine=options, self_test=self_test))
         calibrated = detector.calibration is not None
+        objects = _objects(detector, objects_file)
         watch = watch_for.open_watch(detector)
         if watch is not None:
             stack.enter_context(closing(watch))
         sinks: list[Sink] = [*watch_for.open_keep(detector)]
-        sinks += _sinks(as_json, table, annotate, fps=opened[0].fps, verdicts=calibrated)
+        by_object = objects is not None
+        sinks += _sinks(as_json, table, annotate, fps=opened[0].fps, verdicts=calibrated, objects=by_object)
         for sink in sinks:
             stack.enter_context(closing(sink))
         for source in opened:
-            inspect_frames(detector, source, sinks, tally, watch)
+            inspect_frames(detector, source, sinks, tally, watch, objects)
     if not as_json:
         click.echo(_summary(tally, verdicts=calibrated), err=True)
         if watch is not None:
             click.echo(describe_drift(watch.drift()), err=True)
 
 
+def _objects(detector: Detector, file: Path | None) -> ObjectTable | None:
+    """Where the objects are; a bundle of objects without them, or the other way round, is a mistake of the caller."""
+    from edge_ad.sources.object_table import read_objects
+
+    by_object = detector.bundle.manifest.geometry.level == "object"
+    if by_object and file is None:
+        raise InputError("this bundle scores objects: say where they are with --objects FILE.csv")
+    if file is not None and not by_object:
+        raise InputError("this bundle scores whole frames: leave out --objects, or export with --level object")
+    return None if file is None else read_objects(file)
+
+
 def _sinks(
-    as_json: bool, table: Path | None, annotate: Path | None, *, fps: float | None, verdicts: bool
+    as_json: bool, table: Path | None, annotate: Path | None, *, fps: float | None, verdicts: bool, objects: bool
 ) -> list[Sink]:
     from edge_ad.outputs import CsvSink, FilmSink, JsonLinesSink, PictureSink, TextSink
 
     sinks: list[Sink] = []
     if table is not None:
-        sinks.append(CsvSink(table, verdicts=verdicts))
+        sinks.append(CsvSink(table, verdicts=verdicts, objects=objects))
     if annotate is not None:
         film = annotate.suffix.lower() in FILMS
         sinks.append(FilmSink(annotate, fps=fps) if film else PictureSink(annotate))

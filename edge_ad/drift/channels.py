@@ -29,8 +29,8 @@ def channels(calibration: Calibration, settings: DriftSettings) -> list[Channel]
     risk = (1 - (calibration.confidence or _CONFIDENCE)) / (2 * (1 + len(figures)))
     defects = settings.defect_rate
     score = [*_rejects(calibration, defects), largest("score higher", calibration.scores, risk, defects)]
-    # The highest score of a part's frames says nothing about how low the others may lie.
-    if calibration.observation == "frame":
+    # The highest score of a part's frames, or of a frame's objects, says nothing about how low the others may lie.
+    if calibration.observation != "part" and calibration.part_by is None:
         score.append(smallest("score lower", calibration.scores, risk, defects))
     return [
         Channel(*score),

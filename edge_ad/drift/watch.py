@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +14,6 @@ from edge_ad.drift.channels import STATISTICS, channels
 from edge_ad.drift.memory_file import MemoryFile
 from edge_ad.drift.monitor import DriftMonitor
 from edge_ad.drift.settings import DriftSettings
-from edge_ad.drift.statistics import frame_statistics
 from edge_ad.errors import InputError
 from edge_ad.verdict import Drift, FrameStatistics, State, Verdict
 
@@ -28,10 +28,18 @@ __all__ = ["DriftWatch"]
 _SAVE_EVERY_S = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    score: float
+    rejected: bool
+    statistics: FrameStatistics | None
+
+
 class DriftWatch:
     """Watches the frames that a calibrated detector inspects. Not thread-safe.
 
-    Frames without a score say nothing about drift and are not counted.
+    Frames without a score say nothing about drift and are not counted. Where objects are scored, each object is
+    observed and counted as a frame is elsewhere.
 
     Args:
         detector: whose calibration is held against its stream.
@@ -68,16 +76,24 @@ class DriftWatch:
         """
         if verdict.score is None:
             return msgspec.structs.replace(verdict, drift=self.drift())
-        statistics, values = None, [verdict.score]
-        if self._has_statistics:
-            statistics = frame_statistics(self._detector.scorer.canvas)
-            values += [getattr(statistics, name) for name in STATISTICS]
-        before = self.monitor.state
-        self._rejects += verdict.state is State.REJECT
-        state = self.monitor.observe(values)
-        if self._file is not None and (state is not before or time.monotonic() - self._saved_s > _SAVE_EVERY_S):
+        before, found = self.monitor.state, self._found(verdict, verdict.score)
+        for one in found:
+            looks = [getattr(one.statistics, name) for name in STATISTICS] if one.statistics else []
+            self.monitor.observe([one.score, *looks])
+            self._rejects += one.rejected
+        changed = self.monitor.state is not before
+        if self._file is not None and (changed or time.monotonic() - self._saved_s > _SAVE_EVERY_S):
             self._save()
-        return msgspec.structs.replace(verdict, drift=self.drift(statistics))
+        return msgspec.structs.replace(verdict, drift=self.drift(None if verdict.objects else found[0].statistics))
+
+    def _found(self, verdict: Verdict, score: float) -> list[_Observed]:
+        """What is observed of a frame: itself, or each of its objects, since these are what was calibrated."""
+        outcomes = [(one.score, one.state) for one in verdict.objects] or [(score, verdict.state)]
+        statistics = self._detector.scorer.statistics() if self._has_statistics else (None,) * len(outcomes)
+        return [
+            _Observed(score, state is State.REJECT, looks)
+            for (score, state), looks in zip(outcomes, statistics, strict=True)
+        ]
 
     def drift(self, statistics: FrameStatistics | None = None) -> Drift:
         """The state as it is now."""

@@ -11,6 +11,9 @@ from edge_ad.verdict import Reason
 
 __all__ = ["Layout", "plan"]
 
+# Beyond that, memory would be asked for a picture of which nearly everything is cut off.
+_LONGEST_PX = 32_767
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -66,7 +69,14 @@ def _resized(resize: Resize | None, width: int, height: int) -> tuple[int, int]:
         return resize.width, resize.height
     fits = (resize.width / width, resize.height / height)
     scale = min(fits) if resize.mode == "letterbox" else max(fits)
-    return max(round(width * scale), 1), max(round(height * scale), 1)
+    resized = max(round(width * scale), 1), max(round(height * scale), 1)
+    if max(resized) > _LONGEST_PX:
+        raise FrameError(
+            Reason.WRONG_SHAPE.value,
+            f"a picture of {width}x{height} is too long and thin to be centre-cropped to "
+            f"{resize.width}x{resize.height}: it would be resized to {resized[0]}x{resized[1]}",
+        )
+    return resized
 
 
 def _canvas(geometry: Geometry, model: ModelInput, width: int, height: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_ad.geometry.layout import Layout
 from edge_ad.verdict import Box, Point, Region
 
-__all__ = ["MAX_REGIONS", "area_peak", "find_regions", "heatmap"]
+__all__ = ["MAX_REGIONS", "area_peak", "find_regions", "heatmap", "highest"]
 
 MAX_REGIONS = 64
 """A frame that is odd all over would list thousands; the ones with the highest peaks are kept."""
@@ -31,7 +31,11 @@ def find_regions(
         return ()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
     large = [label for label in range(1, count) if _area_px(stats[label, cv2.CC_STAT_AREA], layout) >= min_area_px]
-    regions = [_region(heat, labels, stats[label], label, layout) for label in large]
+    return highest([_region(heat, labels, stats[label], label, layout) for label in large])
+
+
+def highest(regions: list[Region]) -> tuple[Region, ...]:
+    """The regions with the highest peaks, highest first, at most ``MAX_REGIONS``."""
     regions.sort(key=lambda region: (-region.peak_score, region.box.y, region.box.x))
     return tuple(regions[:MAX_REGIONS])
 

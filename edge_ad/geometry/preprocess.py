@@ -15,7 +15,10 @@ from edge_ad.geometry.layout import Layout, plan
 from edge_ad.geometry.resample import Resampler
 from edge_ad.verdict import Reason
 
-__all__ = ["PreparedFrame", "Preprocessor", "Tile"]
+__all__ = ["PreparedFrame", "Preprocessor", "Tile", "check_frame"]
+
+# Frames are of one size; objects are of several that come back, and their buffers are small.
+_MOST_PLANS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class Preprocessor:
         self.ignore_mask = ignore_mask
         self.map_size = map_size
         self._last: _Plan | None = None
+        self._plans: dict[tuple[int, ...], _Plan] = {}
+        self._most_plans = _MOST_PLANS if geometry.level == "object" else 1
 
     def layout(self, frame: NDArray[np.uint8]) -> Layout:
         """How this frame lies on the model's input. Raises :class:`FrameError` as :meth:`tiles` does."""
@@ -144,9 +149,15 @@ class Preprocessor:
     def _planned(self, frame: NDArray[np.uint8]) -> _Plan:
         ready = self._last
         if ready is None or frame.shape != ready.shape or frame.dtype != np.uint8:
-            _check_frame(frame, self.geometry)
-            ready = self._last = self._plan(frame)
+            check_frame(frame, self.geometry)
+            ready = self._last = self._plans.get(frame.shape) or self._remember(self._plan(frame))
         return ready
+
+    def _remember(self, planned: _Plan) -> _Plan:
+        if len(self._plans) == self._most_plans:
+            del self._plans[next(iter(self._plans))]
+        self._plans[planned.shape] = planned
+        return planned
 
     def _plan(self, frame: NDArray[np.uint8]) -> _Plan:
         height, width = frame.shape[:2]
@@ -174,6 +185,11 @@ class Preprocessor:
         columns = [x.offset <= x.to_camera(i + 0.5) <= x.offset + x.length for i in range(x.map_length)]
         rows = [y.offset <= y.to_camera(i + 0.5) <= y.offset + y.length for i in range(y.map_length)]
         valid = np.outer(rows, columns)
+        if not valid.any():
+            raise FrameError(
+                Reason.WRONG_SHAPE.value,
+                f"a picture of {x.length}x{y.length} is too long and thin: letterboxed it fills no cell of the map",
+            )
         if self.ignore_mask is not None:
             valid &= ~_ignored_cells(self.ignore_mask, layout)
         if not valid.any():
@@ -204,7 +220,8 @@ def _ignored_cells(mask: NDArray[np.uint8], layout: Layout) -> NDArray[np.bool_]
     return ignored
 
 
-def _check_frame(frame: NDArray[np.uint8], geometry: Geometry) -> None:
+def check_frame(frame: NDArray[np.uint8], geometry: Geometry) -> None:
+    """Raises :class:`FrameError` unless the frame has a type and shape that the geometry takes."""
     if frame.dtype != np.uint8:
         raise FrameError(
             Reason.WRONG_TYPE.value,

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_ad.outputs.heat import HeatRange, overlay
 from edge_ad.outputs.text import Colour, draw_text, fit_text, text_width
-from edge_ad.verdict import Reason, Region, State, Verdict
+from edge_ad.verdict import ObjectVerdict, Reason, Region, State, Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,6 +69,8 @@ def annotate(
     canvas = np.full((layout.height, layout.width, 3), _DARK, np.uint8)
     area = canvas[layout.top : layout.top + layout.picture_height, layout.left : layout.left + layout.picture_width]
     area[:] = picture.repeat(layout.enlarge, axis=0).repeat(layout.enlarge, axis=1)
+    for one in verdict.objects:
+        _draw_object(area, one, layout, _GRAY if _is_uncalibrated(verdict) else _STATES[one.state])
     for region in verdict.regions:
         _draw_region(area, region, layout)
     _draw_caption(canvas, verdict, layout)
@@ -124,6 +126,21 @@ def _draw_region(area: NDArray[np.uint8], region: Region, layout: _Layout) -> No
     cv2.rectangle(area, first, last, _WHITE, line)
 
 
+def _draw_object(area: NDArray[np.uint8], one: ObjectVerdict, layout: _Layout, colour: Colour) -> None:
+    """The object's box and score in the colour of its own state."""
+    import cv2
+
+    box, enlarge, line = one.box, layout.enlarge, layout.line
+    first = (box.x * enlarge, box.y * enlarge)
+    last = ((box.x + box.width) * enlarge - 1, (box.y + box.height) * enlarge - 1)
+    cv2.rectangle(area, first, last, colour, line)
+    text, height = f"{one.score:.4g}", max(10, 3 * layout.text // 4)
+    width = text_width(text, height) + 4 * line
+    if width <= box.width * enlarge:
+        area[first[1] : first[1] + height + 4 * line, first[0] : first[0] + width] = colour
+        draw_text(area, text, first[0] + 2 * line, first[1] + 2 * line + height, height_px=height, colour=_WHITE)
+
+
 def _draw_caption(canvas: NDArray[np.uint8], verdict: Verdict, layout: _Layout) -> None:
     text, gap = layout.text, layout.text // 2
     tag = _tag(verdict)
@@ -165,4 +182,7 @@ def _remark(verdict: Verdict) -> str:
     if verdict.state is State.INVALID:
         return verdict.detail or ""
     regions = f"{len(verdict.regions)} region{'s' if len(verdict.regions) != 1 else ''}"
+    if verdict.objects:
+        rejected = sum(one.state is State.REJECT for one in verdict.objects)
+        regions += f"   {rejected} of {len(verdict.objects)} object{'s' if len(verdict.objects) != 1 else ''} rejected"
     return regions if verdict.p_value is None else f"p {verdict.p_value:.3g}   {regions}"

@@ -39,6 +39,8 @@ class JsonLinesSink(Sink):
     def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:  # noqa: ARG002
         fields = msgspec.structs.asdict(verdict)
         fields["detail"] = verdict.detail and printable(verdict.detail)
+        if self._left_out:
+            fields["objects"] = [{"box": one.box, "score": one.score} for one in verdict.objects]
         kept = {name: value for name, value in fields.items() if name not in self._left_out}
         self._lines.write(msgspec.json.encode({"source": printable(frame.source), **kept}) + b"\n")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from edge_ad.outputs.lines import LineWriter, printable
 from edge_ad.outputs.sink import Sink
-from edge_ad.verdict import FrameSpan, Verdict
+from edge_ad.verdict import FrameSpan, State, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,7 @@ class TextSink(Sink):
     def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:  # noqa: ARG002
         parts = [verdict.state.value.ljust(7)] if self._verdicts else []
         parts += _found(verdict) if verdict.score is not None else []
+        parts += [_objects(verdict)] if verdict.objects else []
         parts += [_covered(verdict.covers)] if verdict.covers else []
         parts += [f"drift {verdict.drift.state.value:<5}"] if verdict.drift else []
         parts.append(printable(frame.source))
@@ -40,6 +41,14 @@ class TextSink(Sink):
 
     def close(self) -> None:
         self._lines.close()
+
+
+def _objects(verdict: Verdict) -> str:
+    count = len(verdict.objects)
+    objects = f"{count} object{'' if count == 1 else 's'}"
+    if verdict.threshold is None:
+        return objects
+    return f"{sum(one.state is State.REJECT for one in verdict.objects)} of {objects} rejected"
 
 
 def _covered(span: FrameSpan) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from edge_ad.outputs.jsonlines import JUDGEMENTS
 from edge_ad.outputs.lines import LineWriter, printable
 from edge_ad.outputs.sink import Sink
+from edge_ad.verdict import State
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +23,11 @@ __all__ = ["CsvSink"]
 
 _WORST_REGION = tuple(f"worst_{name}" for name in ("x", "y", "width", "height", "area_px", "peak_x", "peak_y", "peak"))
 _DRIFT = ("drift", "drift_evidence", "drift_causes", "brightness", "contrast", "sharpness")
+_OBJECTS = ("objects", "objects_rejected", *(f"object_{name}" for name in ("x", "y", "width", "height")))
 _COLUMNS = (
     *("source", "frame_id", "part_id", "captured_at", "state", "reason", "detail", "score", "p_value", "threshold"),
     *("pixel_threshold", "regions", *_WORST_REGION),
+    *_OBJECTS,
     *_DRIFT,
     *("geometry_ms", "engine_ms", "decision_ms", "total_ms", "bundle", "variant", "station"),
 )
@@ -34,14 +37,16 @@ class CsvSink(Sink):
     """A header, then a row per frame (RFC 4180, UTF-8); what is unknown is empty.
 
     ``regions`` is their number, ``worst_...`` the one with the highest peak, in camera pixels; all of them are in
-    the JSON lines. ``verdicts=False`` leaves out the columns that an uncalibrated bundle cannot fill.
+    the JSON lines. ``verdicts=False`` leaves out the columns that an uncalibrated bundle cannot fill. ``objects=True``
+    adds how many there are, how many are rejected, and the box of the highest-scoring one.
     """
 
     needs_heat = False
 
-    def __init__(self, target: Path | BinaryIO, *, verdicts: bool) -> None:
+    def __init__(self, target: Path | BinaryIO, *, verdicts: bool, objects: bool = False) -> None:
         self._lines = LineWriter(target)
-        hidden = frozenset() if verdicts else JUDGEMENTS | set(_WORST_REGION) | set(_DRIFT)
+        hidden = frozenset() if verdicts else JUDGEMENTS | {*_WORST_REGION, *_DRIFT, "objects_rejected"}
+        hidden |= frozenset() if objects else frozenset(_OBJECTS)
         self._columns = [column for column in _COLUMNS if column not in hidden]
         self._has_header = False
 
@@ -73,6 +78,7 @@ def _cells(frame: Frame, verdict: Verdict) -> dict[str, object]:
         "pixel_threshold": verdict.pixel_threshold,
         "regions": len(verdict.regions),
         **dict(zip(_WORST_REGION, _worst(worst), strict=True)),
+        **dict(zip(_OBJECTS, _objects(verdict), strict=True)),
         **dict(zip(_DRIFT, _drift(verdict.drift), strict=True)),
         "geometry_ms": latency.geometry,
         "engine_ms": latency.engine,
@@ -89,6 +95,13 @@ def _worst(region: Region | None) -> list[int | float | None]:
         return [None] * len(_WORST_REGION)
     box, peak = region.box, region.peak
     return [box.x, box.y, box.width, box.height, region.area_px, peak.x, peak.y, region.peak_score]
+
+
+def _objects(verdict: Verdict) -> list[int | None]:
+    worst = max(verdict.objects, key=lambda one: one.score, default=None)
+    rejected = sum(one.state is State.REJECT for one in verdict.objects)
+    box = [None] * 4 if worst is None else [worst.box.x, worst.box.y, worst.box.width, worst.box.height]
+    return [len(verdict.objects), rejected, *box]
 
 
 def _drift(drift: Drift | None) -> list[str | float | None]:

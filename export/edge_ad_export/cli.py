@@ -84,7 +84,8 @@ def export(as_json: bool, **given: Any) -> None:
         return
     click.echo(format_table(manifest.trials, manifest.default_variant))
     click.echo(f"\nwritten: {result.bundle.path}")
-    click.echo(f"next:    edge-ad calibrate {result.bundle.path} --normal FOLDER")
+    objects = " --objects FILE.csv" if manifest.geometry.level == "object" else ""
+    click.echo(f"next:    edge-ad calibrate {result.bundle.path} --normal FOLDER{objects}")
 
 
 def _request(given: dict[str, Any]) -> ExportRequest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from edge_ad.bundle.records import FrameSize, Geometry, ModelInput, Resize, Roi, Tiles
@@ -16,26 +16,45 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MASK_NAME", "GeometryOptions", "build_geometry", "frame_size", "read_mask"]
+__all__ = ["MASK_NAME", "GeometryOptions", "Grid", "build_geometry", "frame_size", "read_mask"]
 
 MASK_NAME = "geometry/ignore.png"
 _LISTED_SIZES = 3
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Cells of the region of interest, each of which is brought to the model's input."""
+
+    columns: int
+    rows: int
+
+    def canvas(self, model: ModelInput) -> Size:
+        """What the region is resized to, to be cut into the cells."""
+        return Size(self.columns * model.width, self.rows * model.height)
+
+    def __str__(self) -> str:
+        return f"{self.columns}x{self.rows}"
+
+
+@dataclass(frozen=True)
 class GeometryOptions:
-    """``canvas``: what the region of interest is resized to before tiling; ``None``: it keeps its own size.
+    """``level``: whether the model scores frames, or objects that are cropped from them; see ``Geometry``.
+    ``canvas``: what the region of interest is resized to before tiling; ``None``: it keeps its own size.
 
     ``kernel``: ``None`` takes the one that the model was trained with, ``area`` where its file does not say.
     ``frame``: the size that every frame must have; ``auto``: the one size of the images, if there is one.
+    ``grid``: in place of tiles and canvas.
     """
 
+    level: Literal["frame", "object"] = "frame"
     roi: Roi | None = None
     mode: Literal["stretch", "letterbox", "center_crop"] = "stretch"
     kernel: Kernel | None = None
     tiles: bool = False
     tile_overlap: int = 0
     canvas: Size | None = None
+    grid: Grid | None = None
     ignore_mask: Path | None = None
     frame: Size | Literal["auto", "any"] = "auto"
 
@@ -45,8 +64,11 @@ def frame_size(options: GeometryOptions, sizes: frozenset[Size]) -> Size | None:
 
     Raises:
         InputError: the images have another size than asked for, or several while a region of interest or a mask,
-            which are in camera pixels, takes one.
+            which are in camera pixels, takes one; or one of these is asked for while objects come in any size.
     """
+    if options.level == "object":
+        _check_objects(options)
+        return None
     found = _listed(sizes)
     if isinstance(options.frame, Size):
         if sizes != {options.frame}:
@@ -60,6 +82,19 @@ def frame_size(options: GeometryOptions, sizes: frozenset[Size]) -> Size | None:
     return None
 
 
+def _check_objects(options: GeometryOptions) -> None:
+    fixed = {
+        "--roi": options.roi is not None,
+        "--ignore-mask": options.ignore_mask is not None,
+        "--frame-size": isinstance(options.frame, Size),
+    }
+    for option, given in fixed.items():
+        if given:
+            raise InputError(
+                f"{option} is fixed in camera pixels, and objects come in any size and place: leave it out"
+            )
+
+
 def _listed(sizes: frozenset[Size]) -> str:
     ordered = sorted(sizes, key=lambda size: (size.width, size.height))
     names = [str(size) for size in ordered]
@@ -68,10 +103,13 @@ def _listed(sizes: frozenset[Size]) -> str:
 
 def build_geometry(options: GeometryOptions, model: ModelInput, frame: Size | None) -> Geometry:
     """The bundle's geometry record. Raises :class:`InputError` where the options contradict each other."""
+    if options.grid is not None:
+        options = _with_grid(options, options.grid, model)
     if not options.tiles and (options.canvas is not None or options.tile_overlap):
         raise InputError("--canvas and --tile-overlap belong to tiles: say --tiles too")
     if options.tiles and options.canvas is None and options.roi is None and frame is None:
-        raise InputError("the images have several sizes: say with --canvas WIDTHxHEIGHT what to cut tiles from")
+        what = "objects come in any size" if options.level == "object" else "the images have several sizes"
+        raise InputError(f"{what}: say with --canvas WIDTHxHEIGHT what to cut tiles from")
     canvas = options.canvas if options.tiles else Size(model.width, model.height)
     resize = None
     if canvas is not None:
@@ -82,7 +120,17 @@ def build_geometry(options: GeometryOptions, model: ModelInput, frame: Size | No
         resize=resize,
         tiles=Tiles(overlap=options.tile_overlap) if options.tiles else None,
         ignore=None if options.ignore_mask is None else MASK_NAME,
+        level=options.level,
     )
+
+
+def _with_grid(options: GeometryOptions, grid: Grid, model: ModelInput) -> GeometryOptions:
+    """A grid is a canvas of whole tiles side by side."""
+    if options.tiles or options.canvas is not None or options.tile_overlap:
+        raise InputError("--grid says how the region is cut: leave out --tiles, --canvas and --tile-overlap")
+    if options.mode != "stretch":
+        raise InputError("--grid fills each of its cells: leave out --resize, or say --tiles and --canvas instead")
+    return replace(options, tiles=True, canvas=grid.canvas(model), grid=None)
 
 
 def read_mask(path: Path, frame: Size | None) -> NDArray[np.uint8]:

@@ -13,8 +13,12 @@ from edge_ad_export.imported import Size
 
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Roi
+    from edge_ad_export.geometry import Grid
 
 __all__ = ["geometry_options", "import_options", "model_argument", "shrink_options"]
+
+# The engine runs once a cell.
+_MOST_CELLS = 32
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -32,6 +36,19 @@ def _frame_size(ctx: click.Context, param: click.Parameter, value: str) -> Size 
     if value == "any":
         return "any"
     return _size(ctx, param, value)
+
+
+def _grid(ctx: click.Context, param: click.Parameter, value: str | None) -> Grid | None:
+    from edge_ad_export.geometry import Grid
+
+    if value is None:
+        return None
+    parts = value.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and 0 < int(part) <= _MOST_CELLS for part in parts):
+        raise click.BadParameter(
+            f"expected COLUMNSxROWS, such as 3x2, at most {_MOST_CELLS} each, found {value!r}", ctx=ctx, param=param
+        )
+    return Grid(int(parts[0]), int(parts[1]))
 
 
 def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -94,6 +111,13 @@ _SHRINK_OPTIONS = (
 )
 
 _GEOMETRY_OPTIONS = (
+    click.option(
+        "--level",
+        type=click.Choice(["frame", "object"]),
+        default="frame",
+        show_default=True,
+        help="Score frames, or objects whose boxes come with each frame; then an image is one object, cropped.",
+    ),
     click.option("--roi", metavar="X,Y,W,H", callback=_roi, help="Region of interest in camera pixels; all otherwise."),
     click.option(
         "--resize",
@@ -112,6 +136,12 @@ _GEOMETRY_OPTIONS = (
     click.option("--tiles", is_flag=True, help="Cut the region into tiles of the model's input size."),
     click.option("--tile-overlap", type=click.IntRange(min=0), default=0, metavar="PX", help="Tiles overlap by this."),
     click.option("--canvas", metavar="WxH", callback=_size, help="Resize the region to this before tiling."),
+    click.option(
+        "--grid",
+        metavar="CxR",
+        callback=_grid,
+        help="Cut the region into C columns and R rows, each brought to the model's input.",
+    ),
     click.option(
         "--ignore-mask",
         type=click.Path(path_type=Path),

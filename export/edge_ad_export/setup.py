@@ -99,14 +99,18 @@ def prepare(request: ExportRequest, imported: ImportedModel, images: ImageSet, n
         ModelError: the graph cannot be brought to the contract.
     """
     frame = frame_size(request.geometry, images.sizes())
-    if frame is None:
+    if request.geometry.level == "object":
+        notify("every image is taken for one object, cropped as the device will crop it, of any size")
+    elif frame is None:
         notify("the bundle takes frames of any size: the images have several, or --frame-size any was said")
     mask_path = request.geometry.ignore_mask
     mask = None if mask_path is None else read_mask(mask_path, frame)
 
     clip = clip_record(imported, request.importing.clip)
-    if clip is not None and request.geometry.tiles:
-        raise InputError("--tiles: a model of clips takes whole pictures; leave it out")
+    if clip is not None and (request.geometry.tiles or request.geometry.grid):
+        raise InputError("--tiles, --grid: a model of clips takes whole pictures; leave them out")
+    if clip is not None and request.geometry.level == "object":
+        raise InputError("--level object: a model of clips takes whole pictures; leave it out")
     options = replace(request.geometry, kernel=request.geometry.kernel or imported.kernel)
 
     def setup(lowered: Lowered) -> Setup:

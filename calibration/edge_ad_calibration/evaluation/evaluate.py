@@ -147,8 +147,9 @@ def _notes(
             f"{scoring.variant.id} is not calibrated: there is no threshold to measure, "
             "and the best one on these labels is a hindsight (edge-ad calibrate)"
         )
-    elif calibration.observation == "part" and _observation(data) != "part":
-        notes.append("the calibration counts parts, these data single images: say the part of each in a CSV file")
+    elif (calibration.observation == "part" or calibration.part_by) and _observation(data) != "part":
+        counted = f"the calibration counts {calibration.observation}s, these data single images"
+        notes.append(f"{counted}: say the part of each in a CSV file")
     if data.clips:
         notes.append(
             "frames of one clip resemble one another: the intervals take them for independent and are too narrow"

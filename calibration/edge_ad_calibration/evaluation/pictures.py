@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_ad.objects import sole_object
 from edge_ad.outputs.annotate import annotate
 from edge_ad.outputs.heat import HeatScale
 from edge_ad.sources import open_source
@@ -45,8 +46,9 @@ class Photographer:
 
     def _picture(self, row: ScoredImage) -> Picture:
         image = _load(row.path)
-        inspected = self._detector.inspect(image)
-        heat = None if inspected.map is None else self._detector.heatmap(inspected.map, image)
+        inspected = self._detector.inspect(image, objects=sole_object(self._detector.bundle, image))
+        objects = inspected.verdict.objects
+        heat = None if inspected.map is None else self._detector.heatmap(inspected.map, image, objects)
         heat_range = None if heat is None else self._scale.fit(heat, inspected.verdict.pixel_threshold)
         shown = annotate(self._outlined(row, image), inspected.verdict, heat, heat_range)
         return Picture(
