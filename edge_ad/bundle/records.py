@@ -139,7 +139,7 @@ class MapSize(Record, frozen=True, kw_only=True):
 class LabelledFidelity(Record, frozen=True, kw_only=True):
     """What labelled images say of a variant. ``roc_auc_lost``: against the imported model; negative: better.
 
-    ``pixel_roc_auc``: ``None`` without maps or masks.
+    ``pixel_roc_auc`` and ``aupimo``: ``None`` without maps or masks.
     """
 
     images: int
@@ -147,6 +147,8 @@ class LabelledFidelity(Record, frozen=True, kw_only=True):
     roc_auc_lost: float
     average_precision: float
     pixel_roc_auc: float | None
+    aupimo: float | None = None
+    aupimo_lost: float | None = None
 
 
 class Fidelity(Record, frozen=True, kw_only=True):
@@ -154,12 +156,15 @@ class Fidelity(Record, frozen=True, kw_only=True):
 
     ``defects``: copies of images with a synthetic defect, which ``score_max_*``, ``spearman`` and
     ``map_correlation_min`` are over too. ``more_false_rejects``: of the ``images``, after each was calibrated anew.
+    ``aupimo``: of the defects' maps, ``None`` without.
     """
 
     images: int
     defects: int = 0
     spearman_normals: float | None = None
     roc_auc_lost: float | None = None
+    aupimo: float | None = None
+    aupimo_lost: float | None = None
     more_false_rejects: int | None = None
     labelled: LabelledFidelity | None = None
     score_max_abs: float

@@ -55,7 +55,7 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path, normals: 
         str(normals),
     ]
     gate = ["--min-spearman", "0.5", "--min-map-correlation", "0.5", "--max-auc-loss", "1"]
-    gate += ["--max-more-false-rejects", "1"]
+    gate += ["--max-more-false-rejects", "1", "--max-aupimo-loss", "1"]
 
     done = subprocess.run(
         [*command, "-o", str(tmp_path / "b"), "--json", *gate], capture_output=True, text=True, check=True

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edge_ad.bundle.records import Fidelity, LabelledFidelity, Trial
-from edge_ad_export.fidelity import Agreement, LabelledFigures, relative_error
+from edge_ad_export.fidelity import Agreement, relative_error
 from edge_ad_export.gate import Gate, golden_tolerance
+from edge_ad_export.labelled_figures import LabelledFigures
 from edge_ad_export.table import format_table
 
 REFERENCE = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
@@ -102,6 +103,26 @@ def test_gate_on_synthetic_defects(scores: list[float], defects: list[float], ex
 
 
 @pytest.mark.parametrize(
+    ("reference", "found", "expected"),
+    [
+        pytest.param(0.8, 0.8, None, id="equal"),
+        pytest.param(0.8, 0.9, None, id="better"),
+        pytest.param(0.8, 0.7, "AUPIMO on synthetic defects lower by 0.1000, more than LIMIT", id="lost"),
+        pytest.param(None, None, None, id="no-map"),
+        pytest.param(0.8, float("nan"), "AUPIMO on synthetic defects lower by nan, more than LIMIT", id="nan"),
+    ],
+)
+def test_gate_on_what_maps_mark(reference: float | None, found: float | None, expected: str | None) -> None:
+    marked = Agreement(REFERENCE, REFERENCE, 1.0, 1.0, aupimo_reference=reference, aupimo=found)
+
+    limit = f"{Gate().max_aupimo_lost:g}"
+    assert Gate().refuses(marked, "int8") == (expected and expected.replace("LIMIT", limit))
+    assert Gate(max_aupimo_lost=0.1).refuses(marked, "int8") == (
+        "AUPIMO on synthetic defects lower by nan, more than 0.1" if np.isnan(found or 0) else None
+    )
+
+
+@pytest.mark.parametrize(
     ("real", "expected"),
     [
         pytest.param(0.945, None, id="lost-as-much-as-allowed"),
@@ -171,23 +192,33 @@ def test_table() -> None:
         latency_ms=1.234,
         size_bytes=2_500_000,
         roc_auc_lost=0.0012,
+        aupimo=0.5,
+        aupimo_lost=-0.00001,
     )
     trials = (
         Trial(id="onnx-fp32", fidelity=fast),
-        Trial(id="onnx-int8", fidelity=fast, rejected="order lost"),
-        Trial(id="openvino-int8", fidelity=None, rejected="NNCF failed"),
+        Trial(id="onnx-int8", fidelity=fast, rejected="order"),
+        Trial(id="openvino-int8", fidelity=None, rejected="NNCF"),
     )
 
     assert format_table(trials, "onnx-fp32").splitlines() == [
-        "variant        latency    size  score error  rank corr.  worst map  AUC lost",
-        "onnx-fp32      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012  default",
-        "onnx-int8      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012  rejected: order lost",
-        "openvino-int8        -       -            -           -          -         -  rejected: NNCF failed",
+        "variant        latency    size  score error  rank corr.  worst map  AUC lost  AUPIMO lost",
+        "onnx-fp32      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012       0.0000  default",
+        "onnx-int8      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012       0.0000  rejected: order",
+        "openvino-int8        -       -            -           -          -         -            -  rejected: NNCF",
     ]
 
 
 def test_the_table_prefers_real_labels() -> None:
-    real = LabelledFidelity(images=9, roc_auc=0.9, roc_auc_lost=0.05, average_precision=0.8, pixel_roc_auc=None)
+    real = LabelledFidelity(
+        images=9,
+        roc_auc=0.9,
+        roc_auc_lost=0.05,
+        average_precision=0.8,
+        pixel_roc_auc=None,
+        aupimo=0.4,
+        aupimo_lost=0.07,
+    )
     fidelity = Fidelity(
         images=5,
         score_max_abs=0.1,
@@ -202,4 +233,4 @@ def test_the_table_prefers_real_labels() -> None:
 
     row = format_table((Trial(id="onnx-fp32", fidelity=fidelity),), "onnx-fp32").splitlines()[1]
 
-    assert row.split()[-2:] == ["0.0500", "default"]
+    assert row.split()[-3:] == ["0.0500", "0.0700", "default"]

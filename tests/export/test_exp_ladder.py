@@ -162,7 +162,7 @@ def test_for_another_cpu_latency_decides_nothing(tmp_path: Path) -> None:
         target=tmp_path / "part",
         variants=("onnx-fp32", "openvino-fp32", "openvino-fp16"),
         target_cpu="arm64",
-        gate=Gate(-1, -1, max_roc_auc_lost=1, max_more_false_rejects=1),
+        gate=Gate(-1, -1, max_roc_auc_lost=1, max_more_false_rejects=1, max_aupimo_lost=1),
         report=tmp_path / "page.html",
         threads=1,
     )

@@ -31,6 +31,14 @@ _GATE_OPTIONS = (
         help="Correlation with the imported model's map that a variant must reach on every one of these images.",
     ),
     click.option(
+        "--max-aupimo-loss",
+        "max_aupimo_lost",
+        type=click.FloatRange(0, 1),
+        default=0.02,
+        show_default=True,
+        help="AUPIMO, what maps mark of the synthetic defects at few false alarms, that a variant may lose.",
+    ),
+    click.option(
         "--max-auc-loss",
         "max_roc_auc_lost",
         type=click.FloatRange(0, 1),

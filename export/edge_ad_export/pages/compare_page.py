@@ -22,6 +22,7 @@ def compare_page(found: Compared) -> Page:
         Fact("Rank correlation", f"{figures.spearman:.4f}", f"{figures.images} normals, {figures.defects} defects"),
         Fact("Worst map", _number(figures.map_correlation_min), "correlation"),
         Fact("ROC-AUC lost", _number(lost), "on synthetic defects"),
+        Fact("AUPIMO lost", _number(figures.aupimo_lost), "on synthetic defects"),
     ]
     if figures.labelled:
         real = figures.labelled

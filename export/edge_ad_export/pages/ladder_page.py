@@ -90,7 +90,8 @@ def _target_note(manifest: Manifest) -> tuple[Note, ...]:
 
 def _table(tried: Sequence[Tried], manifest: Manifest) -> Table:
     head = (
-        "Variant", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "of normals", "Worst map", "AUC lost", "Rejects",
+        "Variant", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "of normals", "Worst map", "AUC lost",
+        "AUPIMO lost", "Rejects",
     )  # fmt: skip
     rows = tuple(_row(one, manifest.default_variant) for one in tried)
     return Table(head=head, rows=rows, text_columns=2)
@@ -98,7 +99,7 @@ def _table(tried: Sequence[Tried], manifest: Manifest) -> Table:
 
 def _row(one: Tried, default: str) -> tuple[str, ...]:
     verdict = "rejected" if one.rejected else "default" if one.recipe.id == default else "shipped"
-    return (one.recipe.id, verdict, *(("-",) * 7 if one.fidelity is None else _cells(one.fidelity)))
+    return (one.recipe.id, verdict, *(("-",) * 8 if one.fidelity is None else _cells(one.fidelity)))
 
 
 def _labelled_table(tried: Sequence[Tried]) -> tuple[Table, ...]:
@@ -107,7 +108,7 @@ def _labelled_table(tried: Sequence[Tried]) -> tuple[Table, ...]:
         for one in tried
         if one.fidelity and one.fidelity.labelled
     )
-    head = ("Variant", "Real AUC", "lost", "Real AP", "Pixel AUC")
+    head = ("Variant", "Real AUC", "lost", "Real AP", "Pixel AUC", "AUPIMO", "lost")
     return (Table(head=head, rows=rows, caption="On the labelled images."),) if rows else ()
 
 
@@ -125,12 +126,14 @@ def _cells(found: Fidelity) -> tuple[str, ...]:
         _number(found.spearman_normals),
         _number(found.map_correlation_min),
         _number(found.roc_auc_lost),
+        _number(found.aupimo_lost),
         "-" if found.more_false_rejects is None else f"{found.more_false_rejects:+d}",
     )
 
 
 def _labelled_cells(real: LabelledFidelity) -> tuple[str, ...]:
-    figures = (real.roc_auc, real.roc_auc_lost, real.average_precision, real.pixel_roc_auc)
+    pixels = (real.pixel_roc_auc, real.aupimo, real.aupimo_lost)
+    figures = (real.roc_auc, real.roc_auc_lost, real.average_precision, *pixels)
     return tuple(_number(figure) for figure in figures)
 
 
@@ -139,7 +142,8 @@ def _gate_text(gate: Gate) -> str:
         f"A variant is shipped when the rank correlation of its scores with the imported model's, over the normals and "
         f"copies of them with a synthetic defect, is at least {gate.min_spearman:g}; no map of these correlates less "
         f"than {gate.min_map_correlation:g}; it tells defects from normals with at most {gate.max_roc_auc_lost:g} less "
-        f"ROC-AUC; and, both calibrated anew, rejects at most {gate.max_more_false_rejects:.0%} more of the normals."
+        f"ROC-AUC; its maps mark them with at most {gate.max_aupimo_lost:g} less AUPIMO; and, both calibrated anew, it "
+        f"rejects at most {gate.max_more_false_rejects:.0%} more of the normals."
     )
 
 
