@@ -48,7 +48,9 @@ class Aupimo:
         self._areas: list[float] = []
 
     def add_normal(self, values: NDArray[np.float32]) -> None:
-        """Takes in the inspected pixels of one normal image, float32 ``(n,)``."""
+        """Takes in the inspected pixels of one normal image, float32 ``(n,)``; of none at all, nothing."""
+        if not values.size:
+            return
         joined = np.concatenate([self._values, values])
         weights = np.concatenate([np.diff(self._rates, prepend=0), np.full(values.size, self._share / values.size)])
         order = np.argsort(-joined, kind="stable")
