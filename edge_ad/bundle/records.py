@@ -176,11 +176,14 @@ class Fidelity(Record, frozen=True, kw_only=True):
 
 
 class Variant(Record, frozen=True, kw_only=True):
-    """One artefact that an engine can run. ``golden_tolerance`` is absolute, in score units."""
+    """One artefact that an engine can run. ``golden_tolerance`` is absolute, in score units.
+
+    ``precision``: what it calculates in, but for ``fp16``, which is float32 with weights stored in 16 bits.
+    """
 
     id: Identifier
     engine: Literal["onnxruntime", "openvino"]
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: Literal["fp32", "fp16", "bf16", "int8"]
     model: str
     map: MapSize | None
     fidelity: Fidelity

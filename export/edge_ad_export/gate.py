@@ -20,7 +20,7 @@ PARITY = 1e-3
 _ROUNDING = 1e-9
 
 # The part of the normals' spread by which another CPU may differ, see golden_tolerance.
-_SPREAD_SHARE = {"fp32": 0.01, "fp16": 0.01, "int8": 0.05}
+_SPREAD_SHARE = {"fp32": 0.01, "fp16": 0.01, "bf16": 0.05, "int8": 0.05}
 
 
 @dataclass(frozen=True)

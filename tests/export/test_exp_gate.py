@@ -68,6 +68,8 @@ def test_relative_error_does_not_depend_on_the_unit(
         pytest.param([1, 2, 3, 4, 5], 1.0, "fp32", None, id="equal"),
         pytest.param([1, 2, 3, 4, 5.01], 1.0, "fp32", "relative score error 0.002 above 0.001", id="fp32-parity"),
         pytest.param([1, 2, 3, 4, 5.01], 1.0, "fp16", None, id="fp16-has-no-parity-to-keep"),
+        pytest.param([1, 2, 3, 4, 5.01], 1.0, "bf16", None, id="bf16-has-no-parity-to-keep"),
+        pytest.param([2, 1, 3, 4, 5], 1.0, "bf16", "rank correlation 0.8999 below 0.99", id="order-in-bf16"),
         pytest.param([2, 1, 3, 4, 5], 1.0, "int8", "rank correlation 0.8999 below 0.99", id="order"),
         pytest.param([1, 2, 3, 4, 5], 0.98, "int8", "map correlation 0.9800 below 0.99", id="map"),
         pytest.param([1, 2, 3, 4, 5], None, "int8", None, id="no-map"),
@@ -175,6 +177,7 @@ def test_gate_is_as_strict_as_asked() -> None:
     [
         pytest.param("fp32", 0.045, id="fp32"),
         pytest.param("fp16", 0.045, id="fp16"),
+        pytest.param("bf16", 0.205, id="bf16"),
         pytest.param("int8", 0.205, id="int8"),
     ],
 )
