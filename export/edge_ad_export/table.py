@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from edge_ad.bundle.records import Fidelity, Trial
 
-__all__ = ["format_table"]
+__all__ = ["figure_text", "format_table"]
 
 _HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "AUC lost", "AUPIMO lost", "")
 
@@ -43,13 +43,15 @@ def _figures(fidelity: Fidelity | None) -> tuple[str, ...]:
         f"{fidelity.score_max_rel:.1e}",
         f"{fidelity.spearman:.4f}",
         "no map" if heat is None else f"{heat:.4f}",
-        _lost(judged.roc_auc_lost),
-        _lost(judged.aupimo_lost),
+        figure_text(judged.roc_auc_lost),
+        figure_text(judged.aupimo_lost),
     )
 
 
-def _lost(figure: float | None) -> str:
-    return "-" if figure is None else f"{round(figure, 4) + 0.0:.4f}"  # no sign on a zero
+def figure_text(figure: float | None) -> str:
+    """Four digits, a dash for ``None``."""
+    # Adding zero takes the sign from a zero.
+    return "-" if figure is None else f"{round(figure, 4) + 0.0:.4f}"
 
 
 def _note(trial: Trial, default: str) -> str:

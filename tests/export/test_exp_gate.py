@@ -185,19 +185,24 @@ def test_golden_tolerance(precision: str, expected: float) -> None:
     assert golden_tolerance(agreement([1, 2, 3, 4, 5]), precision) == pytest.approx(expected)
 
 
-def test_table() -> None:
-    fast = Fidelity(
+def fidelity(heat: float | None, labelled: LabelledFidelity | None = None) -> Fidelity:
+    return Fidelity(
         images=5,
         score_max_abs=0.1,
         score_max_rel=0.02,
         spearman=0.995,
-        map_correlation_min=None,
+        map_correlation_min=heat,
         latency_ms=1.234,
         size_bytes=2_500_000,
         roc_auc_lost=0.0012,
         aupimo=0.5,
         aupimo_lost=-0.00001,
+        labelled=labelled,
     )
+
+
+def test_table() -> None:
+    fast = fidelity(heat=None)
     trials = (
         Trial(id="onnx-fp32", fidelity=fast),
         Trial(id="onnx-int8", fidelity=fast, rejected="order"),
@@ -222,18 +227,7 @@ def test_the_table_prefers_real_labels() -> None:
         aupimo=0.4,
         aupimo_lost=0.07,
     )
-    fidelity = Fidelity(
-        images=5,
-        score_max_abs=0.1,
-        score_max_rel=0.02,
-        spearman=0.995,
-        map_correlation_min=0.999,
-        latency_ms=1.234,
-        size_bytes=2_500_000,
-        roc_auc_lost=0.0012,
-        labelled=real,
-    )
 
-    row = format_table((Trial(id="onnx-fp32", fidelity=fidelity),), "onnx-fp32").splitlines()[1]
+    row = format_table((Trial(id="onnx-fp32", fidelity=fidelity(0.999, real)),), "onnx-fp32").splitlines()[1]
 
     assert row.split()[-3:] == ["0.0500", "0.0700", "default"]

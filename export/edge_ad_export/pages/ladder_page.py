@@ -10,6 +10,7 @@ from edge_ad_export.observe import Evidence
 from edge_ad_export.pages.charts import bar_chart, scatter_chart
 from edge_ad_export.pages.examples import choose_examples, example_galleries
 from edge_ad_export.speed import NOISE
+from edge_ad_export.table import figure_text
 from edge_ad_report import Fact, Facts, Note, Page, Section, Table, Text
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _facts(default: Tried) -> Facts:
             Fact("Latency", f"{found.latency_ms:.2f} ms", "engine alone"),
             Fact("Size", f"{found.size_bytes / 1e6:.1f} MB"),
             Fact("Rank correlation", f"{found.spearman:.4f}", f"{found.images} normals, {found.defects} defects"),
-            Fact("ROC-AUC lost", _number(found.roc_auc_lost), "on synthetic defects"),
+            Fact("ROC-AUC lost", figure_text(found.roc_auc_lost), "on synthetic defects"),
         )
     )
 
@@ -123,10 +124,10 @@ def _cells(found: Fidelity) -> tuple[str, ...]:
         f"{found.latency_ms:.2f}",
         f"{found.size_bytes / 1e6:.1f}",
         f"{found.spearman:.4f}",
-        _number(found.spearman_normals),
-        _number(found.map_correlation_min),
-        _number(found.roc_auc_lost),
-        _number(found.aupimo_lost),
+        figure_text(found.spearman_normals),
+        figure_text(found.map_correlation_min),
+        figure_text(found.roc_auc_lost),
+        figure_text(found.aupimo_lost),
         "-" if found.more_false_rejects is None else f"{found.more_false_rejects:+d}",
     )
 
@@ -134,7 +135,7 @@ def _cells(found: Fidelity) -> tuple[str, ...]:
 def _labelled_cells(real: LabelledFidelity) -> tuple[str, ...]:
     pixels = (real.pixel_roc_auc, real.aupimo, real.aupimo_lost)
     figures = (real.roc_auc, real.roc_auc_lost, real.average_precision, *pixels)
-    return tuple(_number(figure) for figure in figures)
+    return tuple(figure_text(figure) for figure in figures)
 
 
 def _gate_text(gate: Gate) -> str:
@@ -175,8 +176,3 @@ def _examples(setup: Setup, tried: Sequence[Tried], default: Tried, root: Path) 
         for one in shipped:
             scorers[one.recipe.id] = stack.enter_context(closing(setup.scorer(one.recipe, root)))
         return example_galleries(choose_examples(evidence, default.agreement), scorers)
-
-
-def _number(value: float | None) -> str:
-    # Adding zero takes the sign from a zero.
-    return "-" if value is None else f"{round(value, 4) + 0.0:.4f}"
