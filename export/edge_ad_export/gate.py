@@ -41,7 +41,7 @@ class Gate:
     parity: float | None = PARITY
     max_roc_auc_lost: float = 0.005
     max_more_false_rejects: float = 0.05
-    max_aupimo_lost: float = 0.02
+    max_aupimo_lost: float = 0.01
 
     def refuses(self, agreement: Agreement, precision: str) -> str | None:
         """Why the variant may not be shipped, ``None`` when it may."""

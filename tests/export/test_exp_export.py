@@ -139,6 +139,14 @@ def test_no_variant_passes(request_for: ExportRequest) -> None:
     assert leftovers(request) == []
 
 
+def test_a_variant_whose_maps_mark_less_is_refused(request_for: ExportRequest) -> None:
+    """No variant marks twice as much as the model."""
+    with pytest.raises(GateError, match=r"onnx-fp32: AUPIMO on synthetic defects lower by 0\.0000, more than -1;"):
+        export_bundle(dataclasses.replace(request_for, gate=Gate(max_aupimo_lost=-1)))
+
+    assert leftovers(request_for) == []
+
+
 def test_only_what_was_asked_for_is_in_the_bundle(request_for: ExportRequest) -> None:
     bundle = export_bundle(dataclasses.replace(request_for, variants=("openvino-fp32",))).bundle
 

@@ -212,6 +212,7 @@ def test_all_variants_are_tried_on_clips(tmp_path: Path) -> None:
     assert {"onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-fp16", "openvino-int8"} <= {
         trial.id for trial in result.bundle.manifest.trials
     }
+    assert {trial.fidelity.aupimo for trial in result.bundle.manifest.trials if trial.fidelity} == {None}
 
 
 @pytest.mark.parametrize(

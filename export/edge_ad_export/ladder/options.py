@@ -34,7 +34,7 @@ _GATE_OPTIONS = (
         "--max-aupimo-loss",
         "max_aupimo_lost",
         type=click.FloatRange(0, 1),
-        default=0.02,
+        default=0.01,
         show_default=True,
         help="AUPIMO, what maps mark of the synthetic defects at few false alarms, that a variant may lose.",
     ),
