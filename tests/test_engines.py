@@ -12,6 +12,7 @@ from support import tiny
 from edge_ad.bundle import Bundle
 from edge_ad.engines import ENGINES, Artefact, Engine, EngineOptions, open_engine
 from edge_ad.engines.onnxruntime import OnnxRuntimeEngine
+from edge_ad.engines.openvino import check_precision, load_openvino
 from edge_ad.errors import EngineError, InputError
 from edge_ad_calibration.scoring import ScoreJob
 from edge_ad_calibration.scoring.opened import open_job
@@ -155,3 +156,56 @@ def spinning_entry(engine: Engine) -> str | None:
     except RuntimeError:
         return None
     return entry
+
+
+AVX2 = ["FP32", "INT8", "BIN", "EXPORT_IMPORT"]
+AMX = ["BF16", "FP16", "FP32", "INT8", "BIN", "EXPORT_IMPORT"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "capabilities"),
+    [
+        pytest.param("bf16", AMX, id="bf16-where-it-can"),
+        pytest.param("fp32", AVX2, id="fp32"),
+        pytest.param("fp16", AVX2, id="fp16-is-storage-alone"),
+        pytest.param("int8", AVX2, id="int8"),
+    ],
+)
+def test_a_precision_that_the_device_has(precision: str, capabilities: list[str]) -> None:
+    check_precision(precision, "CPU", capabilities)
+
+
+def test_bfloat16_on_a_device_without_it_is_refused() -> None:
+    with pytest.raises(EngineError) as caught:
+        check_precision("bf16", "CPU", AVX2)
+
+    assert str(caught.value) == (
+        "the variant calculates in bfloat16, and OpenVINO's CPU does not do that here: expected BF16 among its "
+        "capabilities, found FP32, INT8, BIN, EXPORT_IMPORT; choose another --variant"
+    )
+
+
+HERE = load_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def open_bf16(bundle: Path) -> Engine:
+    source = Bundle.open(bundle)
+    return open_engine("openvino", source.artefact(source.variant("openvino-fp32")), precision="bf16")
+
+
+@pytest.mark.skipif("BF16" in HERE, reason="this CPU calculates in bfloat16")
+def test_a_bf16_variant_is_refused_here(tiny_bundle: Path) -> None:
+    with pytest.raises(EngineError, match="expected BF16 among its capabilities"):
+        open_bf16(tiny_bundle)
+
+
+@pytest.mark.skipif("BF16" not in HERE, reason="this CPU does not calculate in bfloat16")
+def test_a_bf16_variant_calculates_in_bfloat16(tiny_bundle: Path) -> None:
+    engine = open_bf16(tiny_bundle)
+    engine.input[0] = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+
+    score = engine.run().score
+
+    assert score == pytest.approx(engine.input.reshape(4, 8, 4, 8, 3).mean((1, 3, 4)).max() / 255, rel=2e-2)
+    assert engine.info.precision == "bf16"
+    engine.close()

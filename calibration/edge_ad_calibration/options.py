@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from edge_ad.cli.options import add_options
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -138,7 +140,7 @@ def aim_options(function: _F) -> _F:
         chosen = _method(method, rank=rank, threshold=threshold, pixel_threshold=pixel_threshold, k=k)
         return function(*args, alpha=alpha, method=chosen, **others)
 
-    return cast("_F", _add(_AIM, command))
+    return cast("_F", add_options(command, _AIM))
 
 
 def selection_options(function: _F) -> _F:
@@ -179,7 +181,7 @@ def selection_options(function: _F) -> _F:
         )
         return function(*args, selection=selection, **others)
 
-    return cast("_F", _add(_SELECTION, command))
+    return cast("_F", add_options(command, _SELECTION))
 
 
 def output_options(function: _F) -> _F:
@@ -191,13 +193,7 @@ def output_options(function: _F) -> _F:
 
         return function(*args, outputs=Outputs(plot=plot, report=report, sheet=sheet), **others)
 
-    return cast("_F", _add(_OUTPUTS, command))
-
-
-def _add(options: tuple[Any, ...], command: Any) -> Any:
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return cast("_F", add_options(command, _OUTPUTS))
 
 
 def _method(

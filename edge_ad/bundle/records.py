@@ -146,7 +146,7 @@ class MapSize(Record, frozen=True, kw_only=True):
 class LabelledFidelity(Record, frozen=True, kw_only=True):
     """What labelled images say of a variant. ``roc_auc_lost``: against the imported model; negative: better.
 
-    ``pixel_roc_auc``: ``None`` without maps or masks.
+    ``pixel_roc_auc`` and ``aupimo``: ``None`` without maps or masks.
     """
 
     images: int
@@ -154,6 +154,8 @@ class LabelledFidelity(Record, frozen=True, kw_only=True):
     roc_auc_lost: float
     average_precision: float
     pixel_roc_auc: float | None
+    aupimo: float | None = None
+    aupimo_lost: float | None = None
 
 
 class Fidelity(Record, frozen=True, kw_only=True):
@@ -161,12 +163,15 @@ class Fidelity(Record, frozen=True, kw_only=True):
 
     ``defects``: copies of images with a synthetic defect, which ``score_max_*``, ``spearman`` and
     ``map_correlation_min`` are over too. ``more_false_rejects``: of the ``images``, after each was calibrated anew.
+    ``aupimo``: of the defects' maps, ``None`` without.
     """
 
     images: int
     defects: int = 0
     spearman_normals: float | None = None
     roc_auc_lost: float | None = None
+    aupimo: float | None = None
+    aupimo_lost: float | None = None
     more_false_rejects: int | None = None
     labelled: LabelledFidelity | None = None
     score_max_abs: float
@@ -178,11 +183,14 @@ class Fidelity(Record, frozen=True, kw_only=True):
 
 
 class Variant(Record, frozen=True, kw_only=True):
-    """One artefact that an engine can run. ``golden_tolerance`` is absolute, in score units."""
+    """One artefact that an engine can run. ``golden_tolerance`` is absolute, in score units.
+
+    ``precision``: what it calculates in, but for ``fp16``, which is float32 with weights stored in 16 bits.
+    """
 
     id: Identifier
     engine: Literal["onnxruntime", "openvino"]
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: Literal["fp32", "fp16", "bf16", "int8"]
     model: str
     map: MapSize | None
     fidelity: Fidelity

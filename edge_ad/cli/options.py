@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
-__all__ = ["as_json", "bundle_argument", "echo_json", "engine_options", "parse_size"]
+__all__ = ["add_options", "as_json", "bundle_argument", "echo_json", "engine_options", "parse_size"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -29,11 +29,16 @@ _ENGINE_OPTIONS = (
 )
 
 
-def engine_options(function: _F) -> _F:
-    """Adds --variant, --device, --threads and --cache-dir."""
-    for option in reversed(_ENGINE_OPTIONS):
+def add_options(function: _F, options: Sequence[Callable[[_F], _F]]) -> _F:
+    """Adds the options to a command, in the order in which its help is to list them."""
+    for option in reversed(options):
         function = option(function)
     return function
+
+
+def engine_options(function: _F) -> _F:
+    """Adds --variant, --device, --threads and --cache-dir."""
+    return add_options(function, _ENGINE_OPTIONS)
 
 
 def parse_size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:

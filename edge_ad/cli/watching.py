@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edge_ad.cli.options import add_options
 from edge_ad.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,9 +67,7 @@ _OPTIONS = (
 
 def watch_options(function: _F) -> _F:
     """Adds the options that :class:`WatchOptions` takes."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+    return add_options(function, _OPTIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

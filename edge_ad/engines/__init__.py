@@ -21,12 +21,14 @@ def open_engine(
 ) -> Engine:
     """Loads a model that follows the contract of the bundle.
 
-    ``precision`` is what the variant says of itself; it is reported, and changes nothing.
+    ``precision`` is what the variant says of itself. It is reported; ``bf16`` has OpenVINO calculate in bfloat16, all
+    others change nothing, as the model's file has them in it.
 
     Raises:
         InputError: unknown engine or device, or an option that the engine does not have.
         MissingExtraError: the engine is not installed.
-        EngineError: the engine refuses the model, or the model does not follow the contract.
+        EngineError: the engine refuses the model, the model does not follow the contract, or the device does not
+            calculate in the precision.
     """
     if name not in ENGINES:
         raise InputError(f"no engine {name!r}: choose one of {', '.join(ENGINES)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from edge_ad.engines.contract import check_contract
 from edge_ad.engines.telemetry import switch_off
 from edge_ad.errors import EngineError, InputError, MissingExtraError
 
-__all__ = ["OpenVinoEngine", "load_openvino"]
+__all__ = ["OpenVinoEngine", "check_precision", "load_openvino"]
 
 
 def load_openvino() -> Any:
@@ -25,6 +26,18 @@ def load_openvino() -> Any:
     return openvino
 
 
+def check_precision(precision: str, device: str, capabilities: Sequence[str]) -> None:
+    """Whether a device with these ``OPTIMIZATION_CAPABILITIES`` calculates as a variant of this precision asks.
+
+    Raises :class:`EngineError`: OpenVINO itself would calculate in another precision and say nothing.
+    """
+    if precision == "bf16" and "BF16" not in capabilities:
+        raise EngineError(
+            f"the variant calculates in bfloat16, and OpenVINO's {device} does not do that here: expected BF16 among "
+            f"its capabilities, found {', '.join(capabilities)}; choose another --variant"
+        )
+
+
 class OpenVinoEngine:
     """One OpenVINO IR, compiled for one device, with one inference request whose memory every run reuses."""
 
@@ -35,9 +48,10 @@ class OpenVinoEngine:
             raise InputError(
                 f"OpenVINO here has no device {options.device}: choose one of {', '.join(core.available_devices)}"
             )
+        check_precision(precision, options.device, core.get_property(options.device, "OPTIMIZATION_CAPABILITIES"))
         try:
             model = _read(core, ov, artefact)
-            compiled = core.compile_model(model, options.device, _config(options))
+            compiled = core.compile_model(model, options.device, _config(options, precision))
         except Exception as error:
             raise EngineError(f"OpenVINO cannot load the model: {' '.join(str(error).split())}") from error
         shapes = check_contract(
@@ -72,12 +86,12 @@ def _read(core: Any, ov: Any, artefact: Artefact) -> Any:
     return core.read_model(artefact.model)
 
 
-def _config(options: EngineOptions) -> dict[str, str | int]:
+def _config(options: EngineOptions, precision: str) -> dict[str, str | int]:
     # OpenVINO's default precision depends on the CPU (bf16 where there is AMX): scores would change with the
-    # machine. f32 is pinned; int8 models carry their own quantization and are not touched by it.
+    # machine. It is pinned; int8 models carry their own quantization and are not touched by it.
     config: dict[str, str | int] = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "NUM_STREAMS": 1,
     }
     if options.threads is not None:

@@ -66,12 +66,14 @@ def compare(
 def _lines(found: Compared) -> list[str]:
     figures = found.fidelity
     heat = "no map" if figures.map_correlation_min is None else f"{figures.map_correlation_min:.4f}"
+    marked = "no map" if figures.aupimo_lost is None else f"{figures.aupimo_lost:.4f}   on synthetic defects"
     lines = [
         f"{found.second} against {found.first}, {figures.images} normals and {figures.defects} synthetic defects",
         f"  rank correlation   {figures.spearman:.4f}   of normals alone {figures.spearman_normals:.4f}",
         f"  worst map          {heat}",
         f"  score error        {figures.score_max_rel:.1e} relative, {figures.score_max_abs:.3g} absolute, at most",
         f"  ROC-AUC lost       {figures.roc_auc_lost:.4f}   on synthetic defects",
+        f"  AUPIMO lost        {marked}",
         f"  false rejects      {figures.more_false_rejects:+d} of {figures.images} normals, both calibrated anew",
         f"  latency            {figures.latency_ms:.2f} ms   of the first {found.first_latency_ms:.2f} ms",
         f"  size               {figures.size_bytes / 1e6:.1f} MB   of the first {found.first_size_bytes / 1e6:.1f} MB",
@@ -79,6 +81,8 @@ def _lines(found: Compared) -> list[str]:
     if figures.labelled:
         real = figures.labelled
         pixels = "" if real.pixel_roc_auc is None else f", pixel ROC-AUC {real.pixel_roc_auc:.4f}"
+        if real.aupimo is not None and real.aupimo_lost is not None:
+            pixels += f", AUPIMO {real.aupimo:.4f}, {real.aupimo_lost:+.4f} lost"
         lines.append(
             f"  real anomalies     ROC-AUC {real.roc_auc:.4f}, {real.roc_auc_lost:+.4f} lost, "
             f"AP {real.average_precision:.4f}{pixels}"

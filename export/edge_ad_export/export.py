@@ -24,9 +24,11 @@ from edge_ad_export.images import ImageSet, select_images
 from edge_ad_export.imported import ImportedModel
 from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.labelled import find_labelled
+from edge_ad_export.machine import describe_cpu
 from edge_ad_export.provenance import collect_provenance, producer
-from edge_ad_export.recipes import Recipe, baseline_for, chosen_recipes, usable_recipes
+from edge_ad_export.recipes import Recipe, baseline_for, calculates_bf16, chosen_recipes, usable_recipes
 from edge_ad_export.request import ExportRequest
+from edge_ad_export.runtime import openvino_capabilities
 from edge_ad_export.setup import Notify, Setup, prepare
 from edge_ad_export.trials import Trials, run_trials
 from edge_ad_export.tried import Tried, pick_default
@@ -58,7 +60,7 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
         GateError: the rewritten graph does not score as the imported one, or no variant passes.
         OutputError: the bundle cannot be written.
     """
-    recipes = chosen_recipes(request.variants)
+    recipes = chosen_recipes(request.variants, bf16=_calculates_bf16(request))
     _identifier(request)  # a bad name is told before any work
     file = ModelFile(request.model, request.torch)
     labelled = () if request.labelled is None else find_labelled(request.labelled)
@@ -83,6 +85,13 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
         if request.report is not None:
             _write_report(request.report, setup, kept, manifest, gate, writer.root)
         return ExportResult(writer.commit(manifest))
+
+
+def _calculates_bf16(request: ExportRequest) -> bool:
+    """Whether a variant in bfloat16 can be measured here; for another CPU it is made only when it was asked for."""
+    return (bool(request.variants) or request.plan.target.measured) and calculates_bf16(
+        openvino_capabilities(), describe_cpu()
+    )
 
 
 def _select(request: ExportRequest, imported: ImportedModel) -> ImageSet:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_ad_export.labelled_figures import LabelledFigures, labelled_figures
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from edge_ad_export.labelled import LabelledImage
     from edge_ad_export.observe import Contender, Seen
 
-__all__ = ["Agreement", "LabelledFigures", "agree", "labelled_figures", "measure_latency", "relative_error"]
+__all__ = ["Agreement", "agree", "measure_latency", "relative_error"]
 
 # Below this part of the scores' spread a score counts as near zero, where a relative error means nothing.
 _NEAR_ZERO = 0.01
@@ -29,20 +31,12 @@ _TIMED_RUNS = 3
 
 
 @dataclass(frozen=True)
-class LabelledFigures:
-    """Of labelled images: areas under the ROC curve and average precision. ``pixel_roc_auc``: ``None`` without maps
-    or masks."""
-
-    roc_auc: float
-    average_precision: float
-    pixel_roc_auc: float | None
-
-
-@dataclass(frozen=True)
 class Agreement:
     """``reference`` and ``scores`` float64 ``(n,)``: of the normals, in the order of the images. ``defect_reference``
     and ``defect_scores`` ``(m,)``: of the synthetic defects. ``map_correlation_min`` is Pearson's, of the worst of
-    all these images; ``None`` without a map. ``labelled_reference`` and ``labelled``: ``None`` without labels."""
+    all these images; ``None`` without a map. ``aupimo_reference`` and ``aupimo``: of the synthetic defects, see
+    :mod:`edge_ad_export.localisation`; ``None`` without maps, and of clips. ``labelled_reference`` and ``labelled``:
+    ``None`` without labels."""
 
     reference: NDArray[np.float64]
     scores: NDArray[np.float64]
@@ -50,6 +44,8 @@ class Agreement:
     latency_ms: float
     defect_reference: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     defect_scores: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    aupimo_reference: float | None = None
+    aupimo: float | None = None
     labelled_reference: LabelledFigures | None = None
     labelled: LabelledFigures | None = None
 
@@ -77,6 +73,18 @@ class Agreement:
         if not self.defect_scores.size:
             return None
         return _roc_auc(self.reference, self.defect_reference) - _roc_auc(self.scores, self.defect_scores)
+
+    @property
+    def aupimo_lost(self) -> float | None:
+        """By how much less of the synthetic defects the maps mark; negative: more."""
+        return _lost(self.aupimo_reference, self.aupimo)
+
+    @property
+    def labelled_aupimo_lost(self) -> float | None:
+        """By how much less of the real anomalies the maps mark; negative: more."""
+        if self.labelled is None or self.labelled_reference is None:
+            return None
+        return _lost(self.labelled_reference.aupimo, self.labelled.aupimo)
 
     @property
     def labelled_roc_auc_lost(self) -> float | None:
@@ -123,6 +131,8 @@ def agree(contender: Contender, expected: Seen, labelled: Sequence[LabelledImage
         latency_ms=statistics.median(contender.latencies_ms or [math.inf]),
         defect_reference=np.array(expected.defects),
         defect_scores=np.array(seen.defects),
+        aupimo_reference=expected.localisation.mean,
+        aupimo=seen.localisation.mean,
         labelled_reference=labelled_figures(expected, labelled),
         labelled=labelled_figures(seen, labelled),
     )
@@ -142,20 +152,8 @@ def measure_latency(scorers: Sequence[Scorer]) -> tuple[list[float], ...]:
     return found
 
 
-def labelled_figures(seen: Seen, labelled: Sequence[LabelledImage]) -> LabelledFigures | None:
-    """What the labels say of the scores; ``None`` without labels."""
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    if not labelled:
-        return None
-    labels = [image.anomalous for image in labelled]
-    pixels = np.concatenate(seen.pixels) if seen.pixels else np.empty((0, 2), np.float32)
-    both = bool(pixels.size) and 0 < pixels[:, 1].mean() < 1
-    return LabelledFigures(
-        roc_auc=float(roc_auc_score(labels, seen.labelled)),
-        average_precision=float(average_precision_score(labels, seen.labelled)),
-        pixel_roc_auc=float(roc_auc_score(pixels[:, 1], pixels[:, 0])) if both else None,
-    )
+def _lost(reference: float | None, found: float | None) -> float | None:
+    return None if reference is None or found is None else reference - found
 
 
 def _timed(scorer: Scorer) -> float:

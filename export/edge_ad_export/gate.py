@@ -20,7 +20,7 @@ PARITY = 1e-3
 _ROUNDING = 1e-9
 
 # The part of the normals' spread by which another CPU may differ, see golden_tolerance.
-_SPREAD_SHARE = {"fp32": 0.01, "fp16": 0.01, "int8": 0.05}
+_SPREAD_SHARE = {"fp32": 0.01, "fp16": 0.01, "bf16": 0.05, "int8": 0.05}
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class Gate:
     ``min_spearman``: rank correlation over both together. Among normals alone the scores hardly spread, so that
     changes of their order may mean nothing; what counts is that a larger anomaly keeps scoring higher.
     ``min_map_correlation``: of the worst map. ``max_roc_auc_lost``: on synthetic defects, and on labelled images
-    where there are any. ``max_more_false_rejects``: the part of the normals by which false rejects may rise after
-    both were calibrated anew; one image more is never held against a variant. ``parity``: of float32 scores;
-    ``None`` for a head that was made smaller on purpose.
+    where there are any. ``max_aupimo_lost``: of what the maps mark of the synthetic defects at few false alarms, see
+    :mod:`edge_ad_export.localisation`. ``max_more_false_rejects``: the part of the normals by which false rejects may
+    rise after both were calibrated anew; one image more is never held against a variant. ``parity``: of float32
+    scores; ``None`` for a head that was made smaller on purpose.
     """
 
     min_spearman: float = 0.99
@@ -40,6 +41,7 @@ class Gate:
     parity: float | None = PARITY
     max_roc_auc_lost: float = 0.005
     max_more_false_rejects: float = 0.05
+    max_aupimo_lost: float = 0.01
 
     def refuses(self, agreement: Agreement, precision: str) -> str | None:
         """Why the variant may not be shipped, ``None`` when it may."""
@@ -50,6 +52,9 @@ class Gate:
         heat = agreement.map_correlation_min
         if heat is not None and not heat >= self.min_map_correlation:
             return f"map correlation {_floor(heat)} below {self.min_map_correlation:g}"
+        lost = agreement.aupimo_lost
+        if lost is not None and not lost <= self.max_aupimo_lost + _ROUNDING:
+            return f"AUPIMO on synthetic defects lower by {lost:.4f}, more than {self.max_aupimo_lost:g}"
         return self._refuses_detection(agreement)
 
     def _refuses_detection(self, agreement: Agreement) -> str | None:

@@ -9,18 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.errors import InputError
-from edge_ad.geometry import heatmap
 from edge_ad.sources import list_images, read_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge_ad.geometry import Preprocessor
-
-__all__ = ["LabelledImage", "find_labelled", "pixel_values", "read_truth"]
-
-# Pixels of neighbouring positions say the same; so many a side are enough for an area under a curve.
-_SIDE = 128
+__all__ = ["LabelledImage", "find_labelled", "read_truth"]
 
 
 @dataclass(frozen=True)
@@ -77,14 +71,3 @@ def read_truth(image: LabelledImage, shape: tuple[int, ...]) -> NDArray[np.bool_
         )
     plane = mask if mask.ndim == 2 else mask.max(axis=2)
     return np.asarray(plane > 127)
-
-
-def pixel_values(
-    heat: NDArray[np.float32], truth: NDArray[np.bool_], preprocessor: Preprocessor, frame: NDArray[np.uint8]
-) -> NDArray[np.float32]:
-    """``(n, 2)`` float32: value of the map and 1 for a defect, of inspected camera pixels, thinned out evenly."""
-    layout = preprocessor.layout(frame)
-    step = max(max(truth.shape) // _SIDE, 1)
-    values, labels = heatmap(heat, layout)[::step, ::step], truth[::step, ::step]
-    seen = np.isfinite(values)
-    return np.stack([values[seen], labels[seen].astype(np.float32)], axis=1)

@@ -9,7 +9,10 @@ from pathlib import Path
 __all__ = ["Cpu", "describe_cpu"]
 
 # What the engines choose their kernels by.
-_TELLING = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
+_TELLING = (
+    *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"),
+    *("asimd", "asimddp", "i8mm", "sve"),
+)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ import numpy as np
 from edge_ad.errors import EngineError, FrameError, InputError, ModelError
 from edge_ad.golden import correlate
 from edge_ad.sources import read_image
-from edge_ad_export.labelled import LabelledImage, pixel_values, read_truth
+from edge_ad_export.defects import DefectSet
+from edge_ad_export.labelled import LabelledImage, read_truth
+from edge_ad_export.localisation import Aupimo, PixelValues, sample_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,13 +22,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad.scoring import Measurement, Scorer
-    from edge_ad_export.defects import DefectSet
     from edge_ad_export.images import ImageSet
     from edge_ad_export.video.clips import ClipDefects
 
 __all__ = ["Contender", "Evidence", "Seen", "observe"]
 
 Kind = Literal["normals", "defects", "labelled"]
+
+# Camera pixels a side that maps are looked at: of labelled images, which are all kept, and of the others. Neighbouring
+# ones say the same.
+_LABELLED_SIDE = 128
+_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,14 @@ class Evidence:
 
 @dataclass
 class Seen:
-    """Scores in the order of the frames; ``pixels``: of labelled images whose masks are known."""
+    """Scores in the order of the frames; ``pixels``: of labelled images whose masks are known. ``localisation``: how
+    well the maps mark the synthetic defects."""
 
     normals: list[float] = field(default_factory=list)
     defects: list[float] = field(default_factory=list)
     labelled: list[float] = field(default_factory=list)
-    pixels: list[NDArray[np.float32]] = field(default_factory=list)
+    pixels: list[PixelValues] = field(default_factory=list)
+    localisation: Aupimo = field(default_factory=lambda: Aupimo(1))
 
     def of(self, kind: Kind) -> list[float]:
         """The list of that kind."""
@@ -82,6 +90,8 @@ def observe(reference: Scorer, contenders: Sequence[Contender], evidence: Eviden
         ModelError: it scores all normals the same.
     """
     expected = Seen()
+    for seen in (expected, *(contender.seen for contender in contenders)):
+        seen.localisation = Aupimo(len(evidence.images))
     for shot in _shots(evidence):
         try:
             found = reference.measure(shot.frame)
@@ -101,11 +111,17 @@ def observe(reference: Scorer, contenders: Sequence[Contender], evidence: Eviden
 
 
 def _shots(evidence: Evidence) -> Iterator[_Shot]:
+    defects = evidence.defects
+    drawn = isinstance(defects, DefectSet)
     for path, image in zip(evidence.images.paths, evidence.images, strict=True):
-        yield _Shot("normals", path, image)
-    paths = [sample.path for sample in evidence.defects.samples]
-    for path, spoilt in zip(paths, evidence.defects, strict=True):
-        yield _Shot("defects", path, spoilt)
+        yield _Shot("normals", path, image, np.zeros(image.shape[:2], bool) if drawn else None)
+    if isinstance(defects, DefectSet):
+        for sample in defects.samples:
+            defect = defects.draw(sample)
+            yield _Shot("defects", sample.path, defect.image, defect.mask)
+    else:
+        for clip, spoilt in zip(defects.samples, defects, strict=True):
+            yield _Shot("defects", clip.path, spoilt)
     for one in evidence.labelled:
         frame = read_image(one.path)
         yield _Shot("labelled", one.path, frame, read_truth(one, frame.shape))
@@ -124,5 +140,13 @@ def _measure(contender: Contender, shot: _Shot, heat: NDArray[np.float32] | None
 
 def _note(seen: Seen, shot: _Shot, found: Measurement, scorer: Scorer) -> None:
     seen.of(shot.kind).append(found.score)
-    if shot.truth is not None and found.map is not None:
-        seen.pixels.append(pixel_values(found.map, shot.truth, scorer.preprocessor, shot.frame))
+    if shot.truth is None or found.map is None:
+        return
+    side = _LABELLED_SIDE if shot.kind == "labelled" else _SIDE
+    pixels = sample_pixels(found.map, shot.truth, scorer.preprocessor.layout(shot.frame), side)
+    if shot.kind == "labelled":
+        seen.pixels.append(pixels)
+    elif shot.kind == "normals":
+        seen.localisation.add_normal(pixels.values)
+    else:
+        seen.localisation.add_defect(pixels.values[pixels.defect])

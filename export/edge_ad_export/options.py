@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from edge_ad.cli.options import parse_size
+from edge_ad.cli.options import add_options, parse_size
 from edge_ad_export.imported import Size
 
 if TYPE_CHECKING:
@@ -161,20 +161,14 @@ _GEOMETRY_OPTIONS = (
 
 def shrink_options(function: _F) -> _F:
     """Adds what trades accuracy of the head for size and speed."""
-    return _add(function, _SHRINK_OPTIONS)
+    return add_options(function, _SHRINK_OPTIONS)
 
 
 def import_options(function: _F) -> _F:
     """Adds what says how the model's file is to be read."""
-    return _add(function, _IMPORT_OPTIONS)
+    return add_options(function, _IMPORT_OPTIONS)
 
 
 def geometry_options(function: _F) -> _F:
     """Adds what lies between the camera's frame and the model's input."""
-    return _add(function, _GEOMETRY_OPTIONS)
-
-
-def _add(function: _F, options: tuple[Callable[[_F], _F], ...]) -> _F:
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return add_options(function, _GEOMETRY_OPTIONS)

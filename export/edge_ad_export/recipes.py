@@ -17,8 +17,18 @@ from edge_ad_export.runtime import load_openvino
 
 if TYPE_CHECKING:
     from edge_ad_export.ladder.lab import Int8, Lab
+    from edge_ad_export.machine import Cpu
 
-__all__ = ["BASELINE", "RECIPES", "Material", "Recipe", "baseline_for", "chosen_recipes", "usable_recipes"]
+__all__ = [
+    "BASELINE",
+    "RECIPES",
+    "Material",
+    "Recipe",
+    "baseline_for",
+    "calculates_bf16",
+    "chosen_recipes",
+    "usable_recipes",
+]
 
 
 class Material:
@@ -54,7 +64,7 @@ class Recipe:
 
     id: str
     engine: Literal["onnxruntime", "openvino"]
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: Literal["fp32", "fp16", "bf16", "int8"]
     write: Callable[[Material, Path], None]
 
     @property
@@ -94,10 +104,15 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             Recipe("onnx-int8", "onnxruntime", "int8", _onnx_int8),
             Recipe("openvino-fp32", "openvino", "fp32", _openvino_fp32),
             Recipe("openvino-fp16", "openvino", "fp16", _openvino_fp16),
+            # The same file, opened otherwise.
+            Recipe("openvino-bf16", "openvino", "bf16", _openvino_fp16),
             Recipe("openvino-int8", "openvino", "int8", _openvino_int8),
         )
     }
 )
+
+
+_BF16_INSTRUCTIONS = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 def baseline_for(model: ir.Model) -> Recipe:
@@ -118,9 +133,34 @@ def usable_recipes(recipes: Sequence[Recipe], model: ir.Model) -> tuple[Recipe, 
     return usable
 
 
-def chosen_recipes(ids: Sequence[str]) -> tuple[Recipe, ...]:
-    """The recipes of these ids in the table's order, all for none. Raises :class:`InputError` for an unknown id."""
+def calculates_bf16(capabilities: Sequence[str], cpu: Cpu) -> bool:
+    """Whether a variant in bfloat16 can gain anything here.
+
+    Args:
+        capabilities: OpenVINO's ``OPTIMIZATION_CAPABILITIES`` of the device. They name ``BF16`` also where it is
+            emulated with AVX-512, which is slow.
+    """
+    return "BF16" in capabilities and not _BF16_INSTRUCTIONS.isdisjoint(cpu.instructions)
+
+
+def chosen_recipes(ids: Sequence[str], *, bf16: bool) -> tuple[Recipe, ...]:
+    """The recipes of these ids in the table's order, for none all that can gain anything.
+
+    Args:
+        bf16: whether :func:`calculates_bf16` says so; variants are measured where they are made.
+
+    Raises:
+        InputError: an unknown id, or one that cannot be measured here.
+    """
     unknown = [name for name in ids if name not in RECIPES]
     if unknown:
         raise InputError(f"no variant {', '.join(unknown)}: choose from {', '.join(RECIPES)}")
-    return tuple(recipe for recipe in RECIPES.values() if not ids or recipe.id in ids)
+    chosen = tuple(recipe for recipe in RECIPES.values() if not ids or recipe.id in ids)
+    if bf16:
+        return chosen
+    if any(RECIPES[name].precision == "bf16" for name in ids):
+        raise InputError(
+            "openvino-bf16 is measured where it is made, which takes a CPU with instructions for bfloat16 "
+            f"({' or '.join(sorted(_BF16_INSTRUCTIONS))}), and this one has none: leave it out"
+        )
+    return tuple(recipe for recipe in chosen if recipe.precision != "bf16")

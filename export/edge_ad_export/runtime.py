@@ -8,7 +8,12 @@ from edge_ad.engines.onnxruntime import load_onnxruntime
 from edge_ad.engines.openvino import load_openvino
 from edge_ad.engines.telemetry import switch_off
 
-__all__ = ["load_nncf", "load_onnxruntime", "load_openvino"]
+__all__ = ["load_nncf", "load_onnxruntime", "load_openvino", "openvino_capabilities"]
+
+
+def openvino_capabilities() -> tuple[str, ...]:
+    """What OpenVINO says that it can do on this CPU: ``FP32``, ``INT8``, ``BF16`` and the like."""
+    return tuple(load_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def load_nncf() -> Any:

@@ -17,7 +17,7 @@ NOISE = 0.05
 
 # And by less than this, in milliseconds, whatever the part.
 _NOISE_MS = 0.05
-_PRECISION = ("fp32", "fp16", "int8")
+_PRECISION = ("fp32", "fp16", "bf16", "int8")
 
 
 def slower_than(recipe: Recipe, others: Sequence[Recipe], latencies_ms: Mapping[str, Sequence[float]]) -> str | None:

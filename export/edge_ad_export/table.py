@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
     from edge_ad.bundle.records import Fidelity, Trial
 
-__all__ = ["format_table"]
+__all__ = ["figure_text", "format_table"]
 
-_HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "AUC lost", "")
+_HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "AUC lost", "AUPIMO lost", "")
 
 
 def format_table(trials: Sequence[Trial], default: str) -> str:
@@ -19,7 +19,7 @@ def format_table(trials: Sequence[Trial], default: str) -> str:
 
     ``score error``: the largest relative error against the imported model; ``rank corr.``: Spearman's;
     ``worst map``: Pearson's correlation of the worst image's map; ``AUC lost``: of the area under the ROC curve, on
-    labelled images where there are any, else on synthetic defects.
+    labelled images where there are any, else on synthetic defects; ``AUPIMO lost``: likewise, of the maps.
     """
     rows = [_HEADER, *((trial.id, *_figures(trial.fidelity), _note(trial, default)) for trial in trials)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
@@ -36,15 +36,22 @@ def _figures(fidelity: Fidelity | None) -> tuple[str, ...]:
     if fidelity is None:
         return ("-",) * (len(_HEADER) - 2)
     heat = fidelity.map_correlation_min
-    lost = fidelity.labelled.roc_auc_lost if fidelity.labelled else fidelity.roc_auc_lost
+    judged = fidelity.labelled or fidelity
     return (
         f"{fidelity.latency_ms:.2f} ms",
         f"{fidelity.size_bytes / 1e6:.1f} MB",
         f"{fidelity.score_max_rel:.1e}",
         f"{fidelity.spearman:.4f}",
         "no map" if heat is None else f"{heat:.4f}",
-        "-" if lost is None else f"{round(lost, 4) + 0.0:.4f}",  # no sign on a zero
+        figure_text(judged.roc_auc_lost),
+        figure_text(judged.aupimo_lost),
     )
+
+
+def figure_text(figure: float | None) -> str:
+    """Four digits, a dash for ``None``."""
+    # Adding zero takes the sign from a zero.
+    return "-" if figure is None else f"{round(figure, 4) + 0.0:.4f}"
 
 
 def _note(trial: Trial, default: str) -> str:

@@ -74,6 +74,8 @@ def fidelity_record(found: Agreement, size_bytes: int, labelled: int = 0) -> Fid
         spearman_normals=found.spearman_normals,
         map_correlation_min=found.map_correlation_min,
         roc_auc_lost=found.roc_auc_lost,
+        aupimo=found.aupimo,
+        aupimo_lost=found.aupimo_lost,
         more_false_rejects=found.more_false_rejects,
         labelled=_labelled_record(found, labelled),
         latency_ms=found.latency_ms,
@@ -91,6 +93,8 @@ def _labelled_record(found: Agreement, images: int) -> LabelledFidelity | None:
         roc_auc_lost=lost,
         average_precision=figures.average_precision,
         pixel_roc_auc=figures.pixel_roc_auc,
+        aupimo=figures.aupimo,
+        aupimo_lost=found.labelled_aupimo_lost,
     )
 
 

@@ -70,6 +70,9 @@ def test_the_same_model_twice_agrees(folder: Path, first: str, second: str) -> N
     assert (fidelity["images"], fidelity["defects"]) == (9, 9)
     assert fidelity["labelled"]["roc_auc_lost"] == 0
     assert fidelity["labelled"]["pixel_roc_auc"] > 0.5
+    for marked in (fidelity, fidelity["labelled"]):
+        assert 0 <= marked["aupimo"] <= 1
+        assert marked["aupimo_lost"] == pytest.approx(0, abs=1e-3)
     assert min(found["first_latency_ms"], found["first_size_bytes"], fidelity["size_bytes"]) > 0
 
 
@@ -83,7 +86,8 @@ def test_text_and_page(folder: Path, tmp_path: Path) -> None:
     first, *lines = done.stdout.splitlines()
     assert first == "b:openvino-fp32 against b:onnx-fp32, 9 normals and 9 synthetic defects"
     assert [line.split("  ")[1] for line in lines] == [
-        "rank correlation", "worst map", "score error", "ROC-AUC lost", "false rejects", "latency", "size",
+        "rank correlation", "worst map", "score error", "ROC-AUC lost", "AUPIMO lost", "false rejects", "latency",
+        "size",
     ]  # fmt: skip
     page = (tmp_path / "page.html").read_text()
     assert page.count("<svg") == 3

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edge_ad.bundle.records import Fidelity, LabelledFidelity, Trial
-from edge_ad_export.fidelity import Agreement, LabelledFigures, relative_error
+from edge_ad_export.fidelity import Agreement, relative_error
 from edge_ad_export.gate import Gate, golden_tolerance
+from edge_ad_export.labelled_figures import LabelledFigures
 from edge_ad_export.table import format_table
 
 REFERENCE = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
@@ -67,6 +68,8 @@ def test_relative_error_does_not_depend_on_the_unit(
         pytest.param([1, 2, 3, 4, 5], 1.0, "fp32", None, id="equal"),
         pytest.param([1, 2, 3, 4, 5.01], 1.0, "fp32", "relative score error 0.002 above 0.001", id="fp32-parity"),
         pytest.param([1, 2, 3, 4, 5.01], 1.0, "fp16", None, id="fp16-has-no-parity-to-keep"),
+        pytest.param([1, 2, 3, 4, 5.01], 1.0, "bf16", None, id="bf16-has-no-parity-to-keep"),
+        pytest.param([2, 1, 3, 4, 5], 1.0, "bf16", "rank correlation 0.8999 below 0.99", id="order-in-bf16"),
         pytest.param([2, 1, 3, 4, 5], 1.0, "int8", "rank correlation 0.8999 below 0.99", id="order"),
         pytest.param([1, 2, 3, 4, 5], 0.98, "int8", "map correlation 0.9800 below 0.99", id="map"),
         pytest.param([1, 2, 3, 4, 5], None, "int8", None, id="no-map"),
@@ -99,6 +102,26 @@ def test_ranks_are_those_of_normals_and_defects_together() -> None:
 )  # fmt: skip
 def test_gate_on_synthetic_defects(scores: list[float], defects: list[float], expected: str | None) -> None:
     assert Gate(min_spearman=0.9).refuses(with_defects(scores, defects), "int8") == expected
+
+
+@pytest.mark.parametrize(
+    ("reference", "found", "expected"),
+    [
+        pytest.param(0.8, 0.8, None, id="equal"),
+        pytest.param(0.8, 0.9, None, id="better"),
+        pytest.param(0.8, 0.7, "AUPIMO on synthetic defects lower by 0.1000, more than LIMIT", id="lost"),
+        pytest.param(None, None, None, id="no-map"),
+        pytest.param(0.8, float("nan"), "AUPIMO on synthetic defects lower by nan, more than LIMIT", id="nan"),
+    ],
+)
+def test_gate_on_what_maps_mark(reference: float | None, found: float | None, expected: str | None) -> None:
+    marked = Agreement(REFERENCE, REFERENCE, 1.0, 1.0, aupimo_reference=reference, aupimo=found)
+
+    limit = f"{Gate().max_aupimo_lost:g}"
+    assert Gate().refuses(marked, "int8") == (expected and expected.replace("LIMIT", limit))
+    assert Gate(max_aupimo_lost=0.1).refuses(marked, "int8") == (
+        "AUPIMO on synthetic defects lower by nan, more than 0.1" if np.isnan(found or 0) else None
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,6 +177,7 @@ def test_gate_is_as_strict_as_asked() -> None:
     [
         pytest.param("fp32", 0.045, id="fp32"),
         pytest.param("fp16", 0.045, id="fp16"),
+        pytest.param("bf16", 0.205, id="bf16"),
         pytest.param("int8", 0.205, id="int8"),
     ],
 )
@@ -161,45 +185,49 @@ def test_golden_tolerance(precision: str, expected: float) -> None:
     assert golden_tolerance(agreement([1, 2, 3, 4, 5]), precision) == pytest.approx(expected)
 
 
-def test_table() -> None:
-    fast = Fidelity(
+def fidelity(heat: float | None, labelled: LabelledFidelity | None = None) -> Fidelity:
+    return Fidelity(
         images=5,
         score_max_abs=0.1,
         score_max_rel=0.02,
         spearman=0.995,
-        map_correlation_min=None,
+        map_correlation_min=heat,
         latency_ms=1.234,
         size_bytes=2_500_000,
         roc_auc_lost=0.0012,
+        aupimo=0.5,
+        aupimo_lost=-0.00001,
+        labelled=labelled,
     )
+
+
+def test_table() -> None:
+    fast = fidelity(heat=None)
     trials = (
         Trial(id="onnx-fp32", fidelity=fast),
-        Trial(id="onnx-int8", fidelity=fast, rejected="order lost"),
-        Trial(id="openvino-int8", fidelity=None, rejected="NNCF failed"),
+        Trial(id="onnx-int8", fidelity=fast, rejected="order"),
+        Trial(id="openvino-int8", fidelity=None, rejected="NNCF"),
     )
 
     assert format_table(trials, "onnx-fp32").splitlines() == [
-        "variant        latency    size  score error  rank corr.  worst map  AUC lost",
-        "onnx-fp32      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012  default",
-        "onnx-int8      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012  rejected: order lost",
-        "openvino-int8        -       -            -           -          -         -  rejected: NNCF failed",
+        "variant        latency    size  score error  rank corr.  worst map  AUC lost  AUPIMO lost",
+        "onnx-fp32      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012       0.0000  default",
+        "onnx-int8      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012       0.0000  rejected: order",
+        "openvino-int8        -       -            -           -          -         -            -  rejected: NNCF",
     ]
 
 
 def test_the_table_prefers_real_labels() -> None:
-    real = LabelledFidelity(images=9, roc_auc=0.9, roc_auc_lost=0.05, average_precision=0.8, pixel_roc_auc=None)
-    fidelity = Fidelity(
-        images=5,
-        score_max_abs=0.1,
-        score_max_rel=0.02,
-        spearman=0.995,
-        map_correlation_min=0.999,
-        latency_ms=1.234,
-        size_bytes=2_500_000,
-        roc_auc_lost=0.0012,
-        labelled=real,
+    real = LabelledFidelity(
+        images=9,
+        roc_auc=0.9,
+        roc_auc_lost=0.05,
+        average_precision=0.8,
+        pixel_roc_auc=None,
+        aupimo=0.4,
+        aupimo_lost=0.07,
     )
 
-    row = format_table((Trial(id="onnx-fp32", fidelity=fidelity),), "onnx-fp32").splitlines()[1]
+    row = format_table((Trial(id="onnx-fp32", fidelity=fidelity(0.999, real)),), "onnx-fp32").splitlines()[1]
 
-    assert row.split()[-2:] == ["0.0500", "default"]
+    assert row.split()[-3:] == ["0.0500", "0.0700", "default"]

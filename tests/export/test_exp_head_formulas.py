@@ -81,19 +81,19 @@ def test_ssim_of_two_flat_pictures_compares_their_means() -> None:
 
 def test_identity_covariance_is_the_euclidean_distance() -> None:
     data = Gaussians(np.array([[1.0, 2.0, 3.0]]), np.eye(3)[None], None)
-    head = GaussianHead(VECTOR, data, MapTail(1, 1))
+    head = GaussianHead(VECTOR, MapTail(1, 1), data)
     assert head.reference(Read([np.array([[4.0, 6.0, 3.0]])], NO_FRAME)).score == pytest.approx(5)
 
 
 def test_one_class_is_the_squared_distance() -> None:
-    head = OneClassHead(VECTOR, np.array([1.0, 2.0, 3.0]), MapTail(1, 1))
+    head = OneClassHead(VECTOR, MapTail(1, 1), np.array([1.0, 2.0, 3.0]))
     assert head.reference(Read([np.array([[4.0, 6.0, 3.0]])], NO_FRAME)).score == pytest.approx(25)
 
 
 def test_patchcores_weight_by_hand() -> None:
     """The nearest is (0, 0, 0) at 2, its own neighbour (0, 1, 0) at sqrt(5); the far row counts for nothing."""
     bank = np.array([[0.0, 0, 0], [9.0, 9, 9], [0.0, 1, 0]])
-    head = MemoryBankHead(VECTOR, bank, 2, MapTail(1, 1))
+    head = MemoryBankHead(VECTOR, MapTail(1, 1), bank, 2)
     expected = 2 * (1 - np.exp(2) / (np.exp(2) + np.exp(np.sqrt(5))))
     assert head.reference(Read([np.array([[2.0, 0, 0]])], NO_FRAME)).score == pytest.approx(expected)
 
@@ -125,7 +125,7 @@ def test_tokens_are_patches_in_raster_order() -> None:
 def test_a_fitted_gaussian_is_numpys_covariance() -> None:
     images = [exp_heads.values(["fine"], seed) for seed in range(20)]
     stack = FeatureStack((Tap("fine", 8, 16, 16),))
-    head = GaussianFit(stack, lambda data: GaussianHead(stack, data, MapTail(16, 16)), FitOptions()).fit(images)
+    head = GaussianFit(stack, lambda data: GaussianHead(stack, MapTail(16, 16), data), FitOptions()).fit(images)
     assert isinstance(head, GaussianHead)
     corner = np.stack([values[0][0, :, 0, 1] for values in images]).astype(np.float64)
     np.testing.assert_allclose(head.data.mean[1], corner.mean(axis=0), rtol=1e-5)
@@ -140,7 +140,7 @@ def test_a_fitted_bank_is_made_of_patches() -> None:
 
     def make(bank: Array) -> MemoryBankHead:
         made.append(bank)
-        return MemoryBankHead(stack, bank, 1, MapTail(16, 16))
+        return MemoryBankHead(stack, MapTail(16, 16), bank, 1)
 
     BankFit(stack, make, FitOptions(bank=50)).fit(images)
     patches = np.concatenate([values[0][0].reshape(8, -1).T for values in images])
@@ -151,6 +151,6 @@ def test_a_fitted_bank_is_made_of_patches() -> None:
 def test_a_fitted_centre_is_the_mean() -> None:
     images = [exp_heads.values(["fine"], seed) for seed in range(3)]
     stack = FeatureStack((Tap("fine", 8, 16, 16),))
-    head = CentreFit(stack, lambda centre: OneClassHead(stack, centre, MapTail(16, 16))).fit(images)
+    head = CentreFit(stack, lambda centre: OneClassHead(stack, MapTail(16, 16), centre)).fit(images)
     assert isinstance(head, OneClassHead)
     np.testing.assert_allclose(head.centre, np.mean([values[0] for values in images], axis=(0, 1, 3, 4)), rtol=1e-5)

@@ -16,7 +16,7 @@ from support import exp_models, tiny
 from support.exp_models import SIDE, Tiny
 
 from edge_ad.bundle.records import Fidelity, Variant
-from edge_ad.errors import ModelError
+from edge_ad.errors import InputError, ModelError
 from edge_ad_export import ExportRequest, Gate, ModelFile, export_bundle, import_model
 from edge_ad_export.ladder.lab import Lab, open_lab
 from edge_ad_export.ladder.mixed import fewest_floats
@@ -28,7 +28,7 @@ from edge_ad_export.lowering import lower
 from edge_ad_export.machine import Cpu
 from edge_ad_export.quantize.settings import settings_for
 from edge_ad_export.quantize.work import quantize_apart
-from edge_ad_export.recipes import RECIPES, Material
+from edge_ad_export.recipes import RECIPES, Material, calculates_bf16, chosen_recipes
 from edge_ad_export.speed import slower_than
 from edge_ad_export.tried import pick_default
 
@@ -163,7 +163,7 @@ def test_for_another_cpu_latency_decides_nothing(tmp_path: Path) -> None:
         target=tmp_path / "part",
         variants=("onnx-fp32", "openvino-fp32", "openvino-fp16"),
         target_cpu="arm64",
-        gate=Gate(-1, -1, max_roc_auc_lost=1, max_more_false_rejects=1),
+        gate=Gate(-1, -1, max_roc_auc_lost=1, max_more_false_rejects=1, max_aupimo_lost=1),
         report=tmp_path / "page.html",
         threads=1,
     )
@@ -234,6 +234,56 @@ def test_slower_than_what_is_more_precise(mine: list[float], expected: str | Non
     latencies = {"onnx-fp32": [0.1] * 3, "openvino-fp32": [1.0, 2.0, 3.0], "openvino-int8": mine}
 
     assert slower_than(RECIPES["openvino-int8"], recipes, latencies) == expected
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "slower"),
+    [
+        pytest.param("openvino-bf16", "openvino-fp32", True, id="bf16-after-fp32"),
+        pytest.param("openvino-bf16", "openvino-fp16", True, id="bf16-after-fp16"),
+        pytest.param("openvino-bf16", "openvino-int8", False, id="bf16-before-int8"),
+        pytest.param("openvino-int8", "openvino-bf16", True, id="int8-after-bf16"),
+        pytest.param("openvino-fp16", "openvino-bf16", False, id="fp16-before-bf16"),
+    ],
+)
+def test_what_counts_as_more_precise(mine: str, other: str, slower: bool) -> None:
+    latencies = {mine: [2.0] * 3, other: [1.0] * 3}
+
+    assert (slower_than(RECIPES[mine], [RECIPES[mine], RECIPES[other]], latencies) is not None) is slower
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "instructions", "expected"),
+    [
+        pytest.param(("FP32", "INT8", "BF16"), ("avx2", "avx512_bf16"), True, id="avx512-bf16"),
+        pytest.param(("FP32", "INT8", "BF16"), ("avx2", "amx_bf16"), True, id="amx"),
+        pytest.param(("FP32", "INT8", "BF16"), ("avx2", "avx512f", "avx512_vnni"), False, id="emulated"),
+        pytest.param(("FP32", "INT8"), ("avx2", "amx_bf16"), False, id="openvino-without"),
+        pytest.param(("FP32", "INT8"), ("avx2",), False, id="avx2"),
+    ],
+)
+def test_where_bfloat16_can_gain(
+    capabilities: tuple[str, ...], instructions: tuple[str, ...], *, expected: bool
+) -> None:
+    assert calculates_bf16(capabilities, Cpu("test", instructions)) is expected
+
+
+@pytest.mark.parametrize(
+    ("ids", "bf16", "expected"),
+    [
+        pytest.param((), True, list(RECIPES), id="all"),
+        pytest.param((), False, [name for name in RECIPES if name != "openvino-bf16"], id="all-without-bf16"),
+        pytest.param(("openvino-bf16", "onnx-fp32"), True, ["onnx-fp32", "openvino-bf16"], id="asked-for"),
+        pytest.param(("openvino-int8",), False, ["openvino-int8"], id="another-one"),
+    ],
+)
+def test_bfloat16_is_tried_where_it_can_gain(ids: tuple[str, ...], *, bf16: bool, expected: list[str]) -> None:
+    assert [recipe.id for recipe in chosen_recipes(ids, bf16=bf16)] == expected
+
+
+def test_bfloat16_that_cannot_be_measured_is_refused() -> None:
+    with pytest.raises(InputError, match=r"amx_bf16 or avx512_bf16\), and this one has none: leave it out"):
+        chosen_recipes(("openvino-bf16",), bf16=False)
 
 
 def variant(name: str, latency_ms: float, size_bytes: int) -> Variant:

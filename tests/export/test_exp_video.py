@@ -209,9 +209,10 @@ def test_all_variants_are_tried_on_clips(tmp_path: Path) -> None:
     options = ImportOptions(clip=ClipOptions(), head=head)
     request = request_for(tmp_path, dulled(tmp_path / "model.onnx", "tchw"), options)
     result = export_bundle(replace(request, variants=(), effort="low"))
-    assert {"onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-fp16", "openvino-int8"} == {
+    assert {"onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-fp16", "openvino-int8"} <= {
         trial.id for trial in result.bundle.manifest.trials
     }
+    assert {trial.fidelity.aupimo for trial in result.bundle.manifest.trials if trial.fidelity} == {None}
 
 
 @pytest.mark.parametrize(

@@ -10,28 +10,19 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from edge_ad.bundle import FORMAT, UNSEALED, BundleWriter, Manifest, Variant
-from edge_ad.bundle.records import Fidelity, Geometry, Golden, MapSize, ModelInput, Resize
+from edge_ad.bundle import BundleWriter, Variant
+from edge_ad.bundle.records import Geometry, MapSize, ModelInput, Resize
 from edge_ad.engines import Artefact, open_engine
-from edge_ad.engines.telemetry import switch_off
 from edge_ad.geometry import Preprocessor
 from edge_ad.golden import Expectation
 from edge_ad.scoring import Scorer
+from support import tiny_bundle
 
 SIZE = 32
 CELLS = 4
 FRAME = (48, 64, 3)
 INPUT = ModelInput(width=SIZE, height=SIZE, channels=3)
 MAP = MapSize(width=CELLS, height=CELLS)
-FIDELITY = Fidelity(
-    images=1,
-    score_max_abs=0.0,
-    score_max_rel=0.0,
-    spearman=1.0,
-    map_correlation_min=1.0,
-    latency_ms=1.0,
-    size_bytes=1,
-)
 
 
 def model(size: int = SIZE, *, channels: int = 3, scale: float = 1 / 255, with_map: bool = True) -> onnx.ModelProto:
@@ -93,22 +84,9 @@ def write_images(folder: Path, images: list[NDArray[np.uint8]]) -> Path:
 
 def write_bundle(target: Path, geometry: Geometry | None = None, *, golden: int = 2) -> Path:
     """A bundle of :func:`model` with an ONNX Runtime and an OpenVINO variant."""
-    switch_off()
-    import openvino as ov
-
     geometry = geometry or Geometry(resize=Resize(width=SIZE, height=SIZE))
     with BundleWriter(target) as writer:
-        for variant_id in ("onnx-fp32", "openvino-fp32"):
-            (writer.root / "variants" / variant_id).mkdir(parents=True)
-        (writer.root / "golden").mkdir()
-        onnx_path = writer.root / "variants/onnx-fp32/model.onnx"
-        onnx.save(model(), onnx_path)
-        converted = ov.convert_model(str(onnx_path))
-        ov.save_model(converted, writer.root / "variants/openvino-fp32/model.xml", compress_to_fp16=False)
-        variants = (
-            _variant("onnx-fp32", "onnxruntime", "model.onnx"),
-            _variant("openvino-fp32", "openvino", "model.xml"),
-        )
+        variants = tiny_bundle.write_variants(writer, model(), MAP)
         names = []
         shown = frames(golden, seed=7)
         for index, frame in enumerate(shown):
@@ -117,36 +95,8 @@ def write_bundle(target: Path, geometry: Geometry | None = None, *, golden: int 
         for variant in variants:
             data = _expect(writer.root, variant, geometry, shown).dump()
             (writer.root / f"golden/{variant.id}.npz").write_bytes(data)
-        writer.commit(
-            Manifest(
-                format=FORMAT,
-                seal=UNSEALED,
-                name="tiny",
-                version="1",
-                producer="tests",
-                created="2026-01-01T00:00:00Z",
-                family="test",
-                input=INPUT,
-                geometry=geometry,
-                variants=variants,
-                default_variant="onnx-fp32",
-                golden=Golden(frames=tuple(names), expected={v.id: f"golden/{v.id}.npz" for v in variants}),
-                files={},
-            )
-        )
+        tiny_bundle.commit(writer, variants, INPUT, geometry, names)
     return target
-
-
-def _variant(variant_id: str, engine: str, file: str) -> Variant:
-    return Variant(
-        id=variant_id,
-        engine=engine,  # type: ignore[arg-type]
-        precision="fp32",
-        model=f"variants/{variant_id}/{file}",
-        map=MAP,
-        fidelity=FIDELITY,
-        golden_tolerance=1e-4,
-    )
 
 
 def _expect(root: Path, variant: Variant, geometry: Geometry, shown: list[NDArray[np.uint8]]) -> Expectation:

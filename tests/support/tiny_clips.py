@@ -8,19 +8,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from edge_ad.bundle import FORMAT, UNSEALED, BundleWriter, Manifest, Variant
-from edge_ad.bundle.records import Clip, Geometry, Golden, MapSize, ModelInput, Resize
+from edge_ad.bundle import BundleWriter
+from edge_ad.bundle.records import Clip, Geometry, MapSize, ModelInput, Resize
 from edge_ad.clips import ClipScorer
 from edge_ad.engines import Artefact, open_engine
-from edge_ad.engines.telemetry import switch_off
 from edge_ad.geometry import Preprocessor
 from edge_ad.golden import Expectation
-from support import exp_onnx
-from support.tiny import FIDELITY
+from support import exp_onnx, tiny_bundle
 
 SIDE = 16
 SIZE = (48, 32)
@@ -77,24 +74,12 @@ def model(kind: str, length: int) -> ir.Model:
 
 def write_bundle(target: Path, kind: str, clip: Clip) -> Path:
     """A bundle with an ONNX Runtime and an OpenVINO variant; two golden clips."""
-    switch_off()
-    import openvino as ov
-
     vectors = clip.input == "features"
     entry = ModelInput(width=VECTOR if vectors else SIDE, height=1 if vectors else SIDE, channels=1 if vectors else 3)
     geometry = Geometry(resize=Resize(width=entry.width, height=entry.height))
     heat = MAP if kind in _NODES else None
-    made = model(kind, clip.length)
     with BundleWriter(target) as writer:
-        for folder in ("variants/onnx-fp32", "variants/openvino-fp32", "golden"):
-            (writer.root / folder).mkdir(parents=True)
-        onnx.save(ir.to_proto(made), writer.root / "variants/onnx-fp32/model.onnx")
-        converted = ov.convert_model(str(writer.root / "variants/onnx-fp32/model.onnx"))
-        ov.save_model(converted, writer.root / "variants/openvino-fp32/model.xml", compress_to_fp16=False)
-        variants = (
-            _variant("onnx-fp32", "onnxruntime", "model.onnx", heat),
-            _variant("openvino-fp32", "openvino", "model.xml", heat),
-        )
+        variants = tiny_bundle.write_variants(writer, ir.to_proto(model(kind, clip.length)), heat)
         cases = [golden_case(clip, seed) for seed in range(2)]
         names = [_store(writer.root, i, sample) for i, sample in enumerate(sample for case in cases for sample in case)]
         for variant in variants:
@@ -105,24 +90,7 @@ def write_bundle(target: Path, kind: str, clip: Clip) -> Path:
             )
             (writer.root / f"golden/{variant.id}.npz").write_bytes(_expect(scorer, cases).dump())
             scorer.close()
-        writer.commit(
-            Manifest(
-                format=FORMAT,
-                seal=UNSEALED,
-                name="tiny",
-                version="1",
-                producer="tests",
-                created="2026-01-01T00:00:00Z",
-                family="test",
-                input=entry,
-                geometry=geometry,
-                clip=clip,
-                variants=variants,
-                default_variant="onnx-fp32",
-                golden=Golden(frames=tuple(names), expected={v.id: f"golden/{v.id}.npz" for v in variants}),
-                files={},
-            )
-        )
+        tiny_bundle.commit(writer, variants, entry, geometry, names, clip)
     return target
 
 
@@ -156,18 +124,6 @@ def write_video(path: Path, frames: Sequence[NDArray[np.uint8]]) -> Path:
         writer.write(frame)
     writer.release()
     return path
-
-
-def _variant(variant_id: str, engine: str, file: str, heat: MapSize | None) -> Variant:
-    return Variant(
-        id=variant_id,
-        engine=engine,  # type: ignore[arg-type]
-        precision="fp32",
-        model=f"variants/{variant_id}/{file}",
-        map=heat,
-        fidelity=FIDELITY,
-        golden_tolerance=1e-4,
-    )
 
 
 def _store(root: Path, index: int, sample: NDArray[Any]) -> str:

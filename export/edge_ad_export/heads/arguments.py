@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edge_ad.cli.options import add_options
 from edge_ad_export.heads import FAMILIES
 
 if TYPE_CHECKING:
@@ -126,9 +127,7 @@ _HEAD_OPTIONS = (
 
 def head_options(function: _F) -> _F:
     """Adds what says how the model's outputs become a score and a map."""
-    for option in reversed(_HEAD_OPTIONS):
-        function = option(function)
-    return function
+    return add_options(function, _HEAD_OPTIONS)
 
 
 def read_head_options(given: dict[str, Any]) -> HeadOptions | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from edge_ad_export.heads.builder import GraphBuilder
 
-__all__ = ["Array", "Built", "Head", "Read", "Scored", "Unfitted"]
+__all__ = ["Array", "Built", "Head", "NumbersHead", "Read", "Scored", "Unfitted"]
 
 Array = NDArray[np.float64]
 _Value = TypeVar("_Value")
@@ -67,6 +67,21 @@ class Head(Protocol):
     def reference(self, read: Read[NDArray[Any]]) -> Scored:
         """The same in NumPy, in float64. Of a batch, the first image counts."""
         ...
+
+
+@dataclass(frozen=True)
+class NumbersHead:
+    """What heads share that read the numbers of one value ``tap`` and give a score alone."""
+
+    tap: str
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        return (self.tap,)
+
+    @property
+    def roles(self) -> tuple[Literal["score"], ...]:
+        return ("score",)
 
 
 @runtime_checkable

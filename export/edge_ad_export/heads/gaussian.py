@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from edge_ad_export.heads.base import Built, Read, Scored
 from edge_ad_export.heads.data import Gaussians, read_gaussians
-from edge_ad_export.heads.features import FeatureStack
+from edge_ad_export.heads.embedding import EmbeddingHead
 from edge_ad_export.heads.fitting import GaussianFit
-from edge_ad_export.heads.tail import MapTail
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -27,7 +26,7 @@ _BLUR_PX = 4.0
 
 
 @dataclass(frozen=True, eq=False)
-class GaussianHead:
+class GaussianHead(EmbeddingHead):
     """``sqrt((x - mean)' precision (x - mean))`` at every place.
 
     The graph takes the whitened form ``|L' (x - mean)|`` with ``L L' = precision``: half the work of the quadratic
@@ -39,17 +38,7 @@ class GaussianHead:
         | {"fit_shared"}
     )
 
-    features: FeatureStack
     data: Gaussians
-    tail: MapTail
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        return self.features.taps
-
-    @property
-    def roles(self) -> tuple[Literal["score", "map"], ...]:
-        return ("score",) if self.features.is_vector else ("score", "map")
 
     @classmethod
     def make(cls, request: HeadRequest) -> GaussianHead | GaussianFit:
@@ -58,8 +47,8 @@ class GaussianHead:
         tail = request.tail(features.rows, features.columns, blur_px=0.0 if features.is_vector else _BLUR_PX)
         path = request.head_data()
         if path is None:
-            return request.fitting(GaussianFit(features, lambda data: cls(features, data, tail), request.fit_options()))
-        return cls(features, read_gaussians(path, features), tail)
+            return request.fitting(GaussianFit(features, lambda data: cls(features, tail, data), request.fit_options()))
+        return cls(features, tail, read_gaussians(path, features))
 
     def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
         features, data = self.features, self.data
@@ -76,14 +65,10 @@ class GaussianHead:
         else:
             white = graph.op("MatMul", graph.reshape(rows, places, 1, count), graph.constant("whitening", factor))
         squared = graph.reduce("ReduceSum", graph.square(graph.reshape(white, places, count)), [1])
-        heat = graph.op("Sqrt", graph.reshape(squared, 1, 1, features.rows, features.columns))
-        if features.is_vector:
-            return Built(heat, None)
-        return self.tail.build(graph, heat)
+        return self.finish(graph, graph.op("Sqrt", squared))
 
     def reference(self, read: Read[NDArray[Any]]) -> Scored:
-        features, data = self.features, self.data
-        stacked = features.reference(read.values)
+        data, stacked = self.data, self.features.reference(read.values)
         if data.channels is not None:
             stacked = stacked[data.channels]
         deviation = stacked.reshape(len(stacked), -1).T - data.mean
@@ -91,7 +76,4 @@ class GaussianHead:
             squared = np.einsum("nc,cd,nd->n", deviation, data.precision[0], deviation, optimize=True)
         else:
             squared = np.einsum("nc,ncd,nd->n", deviation, data.precision, deviation, optimize=True)
-        heat = np.sqrt(squared).reshape(features.rows, features.columns)
-        if features.is_vector:
-            return Scored(float(heat[0, 0]), None)
-        return self.tail.reference(heat)
+        return self.finish_reference(np.sqrt(squared))

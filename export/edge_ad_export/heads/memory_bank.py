@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from edge_ad_export.heads.base import Array, Built, Read, Scored
 from edge_ad_export.heads.data import read_bank
-from edge_ad_export.heads.features import FeatureStack
+from edge_ad_export.heads.embedding import EmbeddingHead
 from edge_ad_export.heads.fitting import BankFit
-from edge_ad_export.heads.tail import MapTail
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -29,7 +28,7 @@ _CHUNK = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class MemoryBankHead:
+class MemoryBankHead(EmbeddingHead):
     """The map is the distance to the nearest of ``bank`` ``(M, C)``, smoothed; the score that of the worst patch.
 
     The score is weighed by how usual its neighbour is: ``1 - exp(d_1) / sum exp(d_i)`` over the distances from the
@@ -41,18 +40,8 @@ class MemoryBankHead:
         {"feature_output", "head_data", "feature_pool", "feature_resize", "blur", "neighbours", "fit", "fit_bank"}
     )
 
-    features: FeatureStack
     bank: Array
     neighbours: int
-    tail: MapTail
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        return self.features.taps
-
-    @property
-    def roles(self) -> tuple[Literal["score", "map"], ...]:
-        return ("score",) if self.features.is_vector else ("score", "map")
 
     @classmethod
     def make(cls, request: HeadRequest) -> MemoryBankHead | BankFit:
@@ -62,7 +51,7 @@ class MemoryBankHead:
         asked = request.options.neighbours or _NEIGHBOURS
 
         def make(bank: Array) -> MemoryBankHead:
-            return cls(features, bank, min(asked, len(bank)), tail)
+            return cls(features, tail, bank, min(asked, len(bank)))
 
         path = request.head_data()
         if path is None:
@@ -85,11 +74,7 @@ class MemoryBankHead:
         nearest = graph.reduce("ReduceMin", graph.op("Add", graph.op("MatMul", rows, doubled), norms), [0])
         squared = graph.op("Add", nearest, graph.reduce("ReduceSum", graph.square(patches), [0]))
         distance = graph.op("Sqrt", graph.op("Relu", squared))
-        score = self._score(graph, rows, norms, patches, distance)
-        if features.is_vector:
-            return Built(score, None)
-        heat = graph.reshape(distance, 1, 1, features.rows, features.columns)
-        return Built(score, self.tail.smooth(graph, heat))
+        return self.finish(graph, distance, self._score(graph, rows, norms, patches, distance))
 
     def _score(
         self, graph: GraphBuilder, rows: ir.Value, norms: ir.Value, patches: ir.Value, distance: ir.Value
@@ -115,8 +100,7 @@ class MemoryBankHead:
         from scipy.spatial.distance import cdist
         from scipy.special import softmax
 
-        features = self.features
-        patches = features.reference(read.values).reshape(features.channels, -1).T
+        patches = self.features.reference(read.values).reshape(self.features.channels, -1).T
         # In float64 the expansion keeps enough digits to tell which one is the nearest; the distance itself is direct.
         index = np.argmin(np.sum(self.bank**2, axis=1) - 2 * patches @ self.bank.T, axis=1)
         distance = np.linalg.norm(patches - self.bank[index], axis=1)
@@ -124,10 +108,7 @@ class MemoryBankHead:
         support = np.argsort(cdist(self.bank[index[worst], None], self.bank)[0], kind="stable")[: self.neighbours]
         away = np.linalg.norm(self.bank[support] - patches[worst], axis=1)
         weight = 1.0 if self.neighbours == 1 else 1 - softmax(away)[0]
-        score = float(distance[worst] * weight)
-        if features.is_vector:
-            return Scored(score, None)
-        return Scored(score, self.tail.smooth_reference(distance.reshape(features.rows, features.columns)))
+        return self.finish_reference(distance, float(distance[worst] * weight))
 
 
 def bank_neighbours(bank: Array, count: int) -> NDArray[np.int64]:

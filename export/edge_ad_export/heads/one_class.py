@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from edge_ad_export.heads.base import Array, Built, Read, Scored
 from edge_ad_export.heads.data import read_centre
-from edge_ad_export.heads.features import FeatureStack
+from edge_ad_export.heads.embedding import EmbeddingHead
 from edge_ad_export.heads.fitting import CentreFit
-from edge_ad_export.heads.tail import MapTail
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -24,7 +23,7 @@ __all__ = ["OneClassHead"]
 
 
 @dataclass(frozen=True, eq=False)
-class OneClassHead:
+class OneClassHead(EmbeddingHead):
     """``|x - centre|^2`` at every place (Deep SVDD, Ruff et al. 2018; PANDA, Reiss et al. 2021).
 
     ``centre``: float64 ``(C,)``.
@@ -34,17 +33,7 @@ class OneClassHead:
         {"feature_output", "head_data", "feature_pool", "feature_resize", "blur", "map_score", "fit"}
     )
 
-    features: FeatureStack
     centre: Array
-    tail: MapTail
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        return self.features.taps
-
-    @property
-    def roles(self) -> tuple[Literal["score", "map"], ...]:
-        return ("score",) if self.features.is_vector else ("score", "map")
 
     @classmethod
     def make(cls, request: HeadRequest) -> OneClassHead | CentreFit:
@@ -53,16 +42,14 @@ class OneClassHead:
         tail = request.tail(features.rows, features.columns)
         path = request.head_data()
         if path is None:
-            return request.fitting(CentreFit(features, lambda centre: cls(features, centre, tail)))
-        return cls(features, read_centre(path, features), tail)
+            return request.fitting(CentreFit(features, lambda centre: cls(features, tail, centre)))
+        return cls(features, tail, read_centre(path, features))
 
     def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
         centre = graph.constant("centre", self.centre.astype(np.float32).reshape(-1, 1, 1))
         deviation = graph.op("Sub", self.features.build(graph, read.values), centre)
-        heat = graph.reduce("ReduceSum", graph.square(deviation), [1])
-        return Built(heat, None) if self.features.is_vector else self.tail.build(graph, heat)
+        return self.finish(graph, graph.reduce("ReduceSum", graph.square(deviation), [1]))
 
     def reference(self, read: Read[NDArray[Any]]) -> Scored:
         stacked = self.features.reference(read.values)
-        heat = np.linalg.norm(stacked - self.centre[:, None, None], axis=0) ** 2
-        return Scored(float(heat[0, 0]), None) if self.features.is_vector else self.tail.reference(heat)
+        return self.finish_reference(np.linalg.norm(stacked - self.centre[:, None, None], axis=0) ** 2)

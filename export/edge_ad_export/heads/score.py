@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from edge_ad.errors import InputError, ModelError
-from edge_ad_export.heads.base import Built, Read, Scored
+from edge_ad_export.heads.base import Built, NumbersHead, Read, Scored
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -21,7 +21,7 @@ __all__ = ["ScoreHead"]
 
 
 @dataclass(frozen=True)
-class ScoreHead:
+class ScoreHead(NumbersHead):
     """The number ``index`` of ``tap``, its sign turned where it says how ``normal`` the image is.
 
     With ``log_odds`` the numbers are what a softmax was taken of, and the score is ``log(p / (1 - p))`` of the class:
@@ -30,19 +30,10 @@ class ScoreHead:
 
     OPTIONS: ClassVar = frozenset({"anomalous_class", "normal_class"})
 
-    tap: str
     classes: int
     index: int
     normal: bool
     log_odds: bool
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        return (self.tap,)
-
-    @property
-    def roles(self) -> tuple[Literal["score"], ...]:
-        return ("score",)
 
     @classmethod
     def make(cls, request: HeadRequest) -> ScoreHead:

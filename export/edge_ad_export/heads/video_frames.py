@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from edge_ad.errors import ModelError
 from edge_ad_export.heads.base import Array
+from edge_ad_export.heads.tail import MapTail
 from edge_ad_export.video.spec import ORDERS
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from edge_ad_export.heads.request import HeadRequest
     from edge_ad_export.video.spec import ClipOrder, ClipSpec
 
-__all__ = ["MadeFrames", "clip_of", "made_frames"]
+__all__ = ["MadeFrames", "MadeFramesHead", "clip_of", "made_frames"]
+
+_BLUR_PX = 4.0
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,29 @@ class MadeFrames:
         first: Array = frames.transpose(np.argsort(ORDERS[self.order]))[0]
         return first
 
+    def tail(self, request: HeadRequest) -> MapTail:
+        """What comes after the error of every pixel."""
+        return request.tail(self.rows, self.columns, blur_px=_BLUR_PX)
+
     def _shape(self) -> tuple[int, ...]:
         canonical = (1, self.count, self.planes, self.rows, self.columns)
         return tuple(canonical[axis] for axis in ORDERS[self.order])
+
+
+@dataclass(frozen=True)
+class MadeFramesHead:
+    """What heads share that hold such frames against the clip: a map of every pixel's error, put through ``tail``."""
+
+    predicted: MadeFrames
+    tail: MapTail
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        return (self.predicted.name,)
+
+    @property
+    def roles(self) -> tuple[Literal["score", "map"], ...]:
+        return ("score", "map")
 
 
 def clip_of(request: HeadRequest) -> ClipSpec:

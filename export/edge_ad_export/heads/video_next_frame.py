@@ -10,8 +10,7 @@ import numpy as np
 
 from edge_ad.errors import InputError
 from edge_ad_export.heads.base import Built, Read, Scored
-from edge_ad_export.heads.tail import MapTail
-from edge_ad_export.heads.video_frames import MadeFrames, clip_of, made_frames
+from edge_ad_export.heads.video_frames import MadeFramesHead, clip_of, made_frames
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -22,13 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["NextFrameHead"]
 
-_BLUR_PX = 4.0
 # A frame that is predicted to the last bit still has a score.
 _FLOOR = 1e-10
 
 
 @dataclass(frozen=True)
-class NextFrameHead:
+class NextFrameHead(MadeFramesHead):
     """The error of every pixel of the clip's last frame, averaged over the channels.
 
     The score is the map's, or with ``psnr`` ``10 log10(mean squared error / peak^2)``: the peak signal-to-noise ratio
@@ -38,19 +36,9 @@ class NextFrameHead:
 
     OPTIONS: ClassVar = frozenset({"predicted_output", "error", "blur", "map_score"})
 
-    predicted: MadeFrames
     last: int
     error: Literal["squared", "absolute", "psnr"]
     peak: float
-    tail: MapTail
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        return (self.predicted.name,)
-
-    @property
-    def roles(self) -> tuple[Literal["score", "map"], ...]:
-        return ("score", "map")
 
     @classmethod
     def make(cls, request: HeadRequest) -> NextFrameHead:
@@ -63,8 +51,7 @@ class NextFrameHead:
         predicted = made_frames(request, 1)
         request.assume(f"{predicted.name} has the range of the model's input")
         peak = float(np.mean(255 / spec.scale / np.array(spec.std)))
-        tail = request.tail(predicted.rows, predicted.columns, blur_px=_BLUR_PX)
-        return cls(predicted, clip.length - 1, error, peak, tail)
+        return cls(predicted, predicted.tail(request), clip.length - 1, error, peak)
 
     def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
         predicted = self.predicted.build(graph, read.values[0])

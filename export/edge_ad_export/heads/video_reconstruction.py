@@ -9,8 +9,7 @@ import numpy as np
 
 from edge_ad.errors import InputError
 from edge_ad_export.heads.base import Built, Read, Scored
-from edge_ad_export.heads.tail import MapTail
-from edge_ad_export.heads.video_frames import MadeFrames, clip_of, made_frames
+from edge_ad_export.heads.video_frames import MadeFramesHead, clip_of, made_frames
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -21,26 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ClipReconstructionHead"]
 
-_BLUR_PX = 4.0
-
 
 @dataclass(frozen=True)
-class ClipReconstructionHead:
+class ClipReconstructionHead(MadeFramesHead):
     """The error of every pixel, averaged over channels and frames."""
 
     OPTIONS: ClassVar = frozenset({"predicted_output", "error", "blur", "map_score"})
 
-    predicted: MadeFrames
     error: Literal["squared", "absolute"]
-    tail: MapTail
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        return (self.predicted.name,)
-
-    @property
-    def roles(self) -> tuple[Literal["score", "map"], ...]:
-        return ("score", "map")
 
     @classmethod
     def make(cls, request: HeadRequest) -> ClipReconstructionHead:
@@ -50,8 +37,7 @@ class ClipReconstructionHead:
             raise InputError(f"--error {error}: --family clip-reconstruction takes squared or absolute")
         predicted = made_frames(request, clip_of(request).length)
         request.assume(f"{predicted.name} has the range of the model's input")
-        tail = request.tail(predicted.rows, predicted.columns, blur_px=_BLUR_PX)
-        return cls(predicted, "absolute" if error == "absolute" else "squared", tail)
+        return cls(predicted, predicted.tail(request), "absolute" if error == "absolute" else "squared")
 
     def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
         difference = graph.op("Sub", read.frame, self.predicted.build(graph, read.values[0]))

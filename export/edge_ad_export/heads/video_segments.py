@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from edge_ad.errors import InputError, ModelError
-from edge_ad_export.heads.base import Built, Read, Scored
+from edge_ad_export.heads.base import Built, NumbersHead, Read, Scored
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -21,22 +21,13 @@ __all__ = ["SegmentHead"]
 
 
 @dataclass(frozen=True)
-class SegmentHead:
+class SegmentHead(NumbersHead):
     """The largest of the numbers of ``tap``: by multiple-instance learning a bag is as anomalous as its worst segment
     (Sultani et al. 2018). A final sigmoid is left out: it keeps the order, and sticks at 1."""
 
     OPTIONS: ClassVar[frozenset[str]] = frozenset()
 
-    tap: str
     segments: int
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        return (self.tap,)
-
-    @property
-    def roles(self) -> tuple[Literal["score"], ...]:
-        return ("score",)
 
     @classmethod
     def make(cls, request: HeadRequest) -> SegmentHead:

@@ -32,7 +32,12 @@ def fewest_floats(count: int, holds: Callable[[int], bool]) -> int | None:
 def holds_on(
     probes: Probes, runner: Runner, quantized: Quantized, layers: tuple[str, ...], gate: Gate, path: Path
 ) -> Callable[[int], bool]:
-    """Whether the gate's correlations hold on the probes with so many of the ``layers`` in float."""
+    """Whether the gate's correlations hold on the probes with so many of the ``layers`` in float.
+
+    What else the gate asks takes more than the probes can tell: the highest pixels of a few normals are no measure of
+    those of all, and where a defect lies is known of whole frames, not of what the model is given. The outcome is
+    judged by all of it afterwards, and has more put to float where it fails.
+    """
 
     def holds(count: int) -> bool:
         quantized.save(path, layers[:count])

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from edge_ad.cli.options import add_options
+
 __all__ = ["gate_options", "ladder_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -27,6 +29,14 @@ _GATE_OPTIONS = (
         default=0.99,
         show_default=True,
         help="Correlation with the imported model's map that a variant must reach on every one of these images.",
+    ),
+    click.option(
+        "--max-aupimo-loss",
+        "max_aupimo_lost",
+        type=click.FloatRange(0, 1),
+        default=0.01,
+        show_default=True,
+        help="AUPIMO, what maps mark of the synthetic defects at few false alarms, that a variant may lose.",
     ),
     click.option(
         "--max-auc-loss",
@@ -76,15 +86,9 @@ _LADDER_OPTIONS = (
 
 def gate_options(function: _F) -> _F:
     """Adds what a variant must reach, and on which images."""
-    return _add(function, _GATE_OPTIONS)
+    return add_options(function, _GATE_OPTIONS)
 
 
 def ladder_options(function: _F) -> _F:
     """Adds how variants are looked for."""
-    return _add(function, _LADDER_OPTIONS)
-
-
-def _add(function: _F, options: tuple[Callable[[_F], _F], ...]) -> _F:
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return add_options(function, _LADDER_OPTIONS)

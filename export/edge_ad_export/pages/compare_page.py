@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad_export.machine import describe_cpu
 from edge_ad_export.pages.charts import bar_chart, scatter_chart
+from edge_ad_export.table import figure_text
 from edge_ad_report import Fact, Facts, Page, Section, Text
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ def compare_page(found: Compared) -> Page:
     lost = figures.roc_auc_lost
     facts = [
         Fact("Rank correlation", f"{figures.spearman:.4f}", f"{figures.images} normals, {figures.defects} defects"),
-        Fact("Worst map", _number(figures.map_correlation_min), "correlation"),
-        Fact("ROC-AUC lost", _number(lost), "on synthetic defects"),
+        Fact("Worst map", figure_text(figures.map_correlation_min), "correlation"),
+        Fact("ROC-AUC lost", figure_text(lost), "on synthetic defects"),
+        Fact("AUPIMO lost", figure_text(figures.aupimo_lost), "on synthetic defects"),
     ]
     if figures.labelled:
         real = figures.labelled
@@ -48,8 +50,3 @@ def compare_page(found: Compared) -> Page:
 
 
 _EXAMPLES = "Left the frame, then each model's map over it, both on the colour scale of the first one's map."
-
-
-def _number(value: float | None) -> str:
-    # Adding zero takes the sign from a zero.
-    return "-" if value is None else f"{round(value, 4) + 0.0:.4f}"

@@ -10,6 +10,7 @@ from edge_ad_export.observe import Evidence
 from edge_ad_export.pages.charts import bar_chart, scatter_chart
 from edge_ad_export.pages.examples import choose_examples, example_galleries
 from edge_ad_export.speed import NOISE
+from edge_ad_export.table import figure_text
 from edge_ad_report import Fact, Facts, Note, Page, Section, Table, Text
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _facts(default: Tried) -> Facts:
             Fact("Latency", f"{found.latency_ms:.2f} ms", "engine alone"),
             Fact("Size", f"{found.size_bytes / 1e6:.1f} MB"),
             Fact("Rank correlation", f"{found.spearman:.4f}", f"{found.images} normals, {found.defects} defects"),
-            Fact("ROC-AUC lost", _number(found.roc_auc_lost), "on synthetic defects"),
+            Fact("ROC-AUC lost", figure_text(found.roc_auc_lost), "on synthetic defects"),
         )
     )
 
@@ -90,7 +91,8 @@ def _target_note(manifest: Manifest) -> tuple[Note, ...]:
 
 def _table(tried: Sequence[Tried], manifest: Manifest) -> Table:
     head = (
-        "Variant", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "of normals", "Worst map", "AUC lost", "Rejects",
+        "Variant", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "of normals", "Worst map", "AUC lost",
+        "AUPIMO lost", "Rejects",
     )  # fmt: skip
     rows = tuple(_row(one, manifest.default_variant) for one in tried)
     return Table(head=head, rows=rows, text_columns=2)
@@ -98,7 +100,7 @@ def _table(tried: Sequence[Tried], manifest: Manifest) -> Table:
 
 def _row(one: Tried, default: str) -> tuple[str, ...]:
     verdict = "rejected" if one.rejected else "default" if one.recipe.id == default else "shipped"
-    return (one.recipe.id, verdict, *(("-",) * 7 if one.fidelity is None else _cells(one.fidelity)))
+    return (one.recipe.id, verdict, *(("-",) * 8 if one.fidelity is None else _cells(one.fidelity)))
 
 
 def _labelled_table(tried: Sequence[Tried]) -> tuple[Table, ...]:
@@ -107,7 +109,7 @@ def _labelled_table(tried: Sequence[Tried]) -> tuple[Table, ...]:
         for one in tried
         if one.fidelity and one.fidelity.labelled
     )
-    head = ("Variant", "Real AUC", "lost", "Real AP", "Pixel AUC")
+    head = ("Variant", "Real AUC", "lost", "Real AP", "Pixel AUC", "AUPIMO", "lost")
     return (Table(head=head, rows=rows, caption="On the labelled images."),) if rows else ()
 
 
@@ -122,16 +124,18 @@ def _cells(found: Fidelity) -> tuple[str, ...]:
         f"{found.latency_ms:.2f}",
         f"{found.size_bytes / 1e6:.1f}",
         f"{found.spearman:.4f}",
-        _number(found.spearman_normals),
-        _number(found.map_correlation_min),
-        _number(found.roc_auc_lost),
+        figure_text(found.spearman_normals),
+        figure_text(found.map_correlation_min),
+        figure_text(found.roc_auc_lost),
+        figure_text(found.aupimo_lost),
         "-" if found.more_false_rejects is None else f"{found.more_false_rejects:+d}",
     )
 
 
 def _labelled_cells(real: LabelledFidelity) -> tuple[str, ...]:
-    figures = (real.roc_auc, real.roc_auc_lost, real.average_precision, real.pixel_roc_auc)
-    return tuple(_number(figure) for figure in figures)
+    pixels = (real.pixel_roc_auc, real.aupimo, real.aupimo_lost)
+    figures = (real.roc_auc, real.roc_auc_lost, real.average_precision, *pixels)
+    return tuple(figure_text(figure) for figure in figures)
 
 
 def _gate_text(gate: Gate) -> str:
@@ -139,7 +143,8 @@ def _gate_text(gate: Gate) -> str:
         f"A variant is shipped when the rank correlation of its scores with the imported model's, over the normals and "
         f"copies of them with a synthetic defect, is at least {gate.min_spearman:g}; no map of these correlates less "
         f"than {gate.min_map_correlation:g}; it tells defects from normals with at most {gate.max_roc_auc_lost:g} less "
-        f"ROC-AUC; and, both calibrated anew, rejects at most {gate.max_more_false_rejects:.0%} more of the normals."
+        f"ROC-AUC; its maps mark them with at most {gate.max_aupimo_lost:g} less AUPIMO; and, both calibrated anew, it "
+        f"rejects at most {gate.max_more_false_rejects:.0%} more of the normals."
     )
 
 
@@ -171,8 +176,3 @@ def _examples(setup: Setup, tried: Sequence[Tried], default: Tried, root: Path) 
         for one in shipped:
             scorers[one.recipe.id] = stack.enter_context(closing(setup.scorer(one.recipe, root)))
         return example_galleries(choose_examples(evidence, default.agreement), scorers)
-
-
-def _number(value: float | None) -> str:
-    # Adding zero takes the sign from a zero.
-    return "-" if value is None else f"{round(value, 4) + 0.0:.4f}"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edge_ad.cli.options import add_options
+
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Smoothing
     from edge_ad_export.video.spec import ClipOptions
@@ -72,9 +74,7 @@ _CLIP_OPTIONS = (
 
 def clip_options(function: _F) -> _F:
     """Adds what says how a model takes clips."""
-    for option in reversed(_CLIP_OPTIONS):
-        function = option(function)
-    return function
+    return add_options(function, _CLIP_OPTIONS)
 
 
 def read_clip_options(given: dict[str, Any]) -> ClipOptions | None:
