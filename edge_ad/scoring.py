@@ -37,7 +37,10 @@ class Scorer:
     A tiled frame scores the largest of its tiles, and where tiles overlap the map keeps the larger value. With an
     ignore mask the score is the largest value of the map outside the mask, since the graph's own score has seen
     what is under it. ``frames_until_score``: how many frames in a row it takes after :meth:`reset` to have a score.
+    ``takes_vectors``: its frames are vectors, float32 ``(n,)``, and no pictures.
     """
+
+    takes_vectors = False
 
     def __init__(self, preprocessor: Preprocessor, engine: Engine) -> None:
         self.preprocessor = preprocessor
@@ -46,8 +49,11 @@ class Scorer:
         self.frames_until_score = 1
 
     @property
-    def canvas(self) -> NDArray[np.uint8]:
-        """What the last frame became for the model, uint8 ``[h, w, c]``; a view that the next frame overwrites."""
+    def canvas(self) -> NDArray[np.uint8] | None:
+        """What the last frame became for the model, uint8 ``[h, w, c]``; a view that the next frame overwrites.
+
+        ``None`` where frames are vectors.
+        """
         return self.preprocessor.canvas(self.engine.input[0])
 
     def measure(self, frame: NDArray[np.uint8]) -> Measurement:
@@ -77,6 +83,10 @@ class Scorer:
         """The measurement of a golden case: here one frame."""
         (frame,) = frames
         return self.measure(frame)
+
+    def run_bare(self) -> None:
+        """Runs the engine on what it was given last: what nobody can be faster than. Raises :class:`EngineError`."""
+        self.engine.run()
 
     def reset(self) -> None:
         """The coming frame is the first of another scene; to a model of single frames it is all the same."""

@@ -135,7 +135,9 @@ def _decide(station: str, normals: Normals, evidence: Evidence, request: Calibra
         warnings=tuple(warnings),
         exclusions=exclusions,
         engine=evidence.engine,
-        frame_reference=frame_reference([normals.statistics[place] for place in first_frames]),
+        frame_reference=None
+        if normals.statistics is None
+        else frame_reference([normals.statistics[place] for place in first_frames]),
     )
     pixel = pixel_guarantee(made)
     words = (image_guarantee(made), *([pixel] if pixel else []), *excluded_sentence(made, exclusions))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edge_ad.errors import InputError
-from edge_ad_calibration.selection import is_video
+from edge_ad_calibration.selection import is_stream
 from edge_ad_calibration.tables import named, read_table
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def group_parts(normals: Normals, by: PartBy | None) -> Observations:
 def file_of(name: str) -> Path:
     """The file that a frame comes from: ``clip.avi`` for ``clip.avi#12``."""
     file, mark, index = name.rpartition("#")
-    return Path(file) if mark and index.isdecimal() and is_video(Path(file)) else Path(name)
+    return Path(file) if mark and index.isdecimal() and is_stream(Path(file)) else Path(name)
 
 
 def _largest(values: NDArray[np.float64], part: NDArray[np.intp], parts: int) -> NDArray[np.float64]:

@@ -171,7 +171,10 @@ class Fidelity(Record, frozen=True, kw_only=True):
 
 
 class Variant(Record, frozen=True, kw_only=True):
-    """One artefact that an engine can run. ``golden_tolerance`` is absolute, in score units."""
+    """One artefact that an engine can run. ``golden_tolerance`` is absolute, in score units.
+
+    ``extractor``: of a two-stage variant, the graph that makes a vector of each frame; ``model`` takes these.
+    """
 
     id: Identifier
     engine: Literal["onnxruntime", "openvino"]
@@ -180,6 +183,7 @@ class Variant(Record, frozen=True, kw_only=True):
     map: MapSize | None
     fidelity: Fidelity
     golden_tolerance: Annotated[float, msgspec.Meta(gt=0)]
+    extractor: str | None = None
 
 
 class Trial(Record, frozen=True, kw_only=True):
@@ -209,7 +213,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     """``manifest.json``. ``seal`` is the SHA-256 of the file itself with the seal's 64 digits set to zero.
 
     ``clip``: ``None`` where the model scores single frames. With it, :attr:`Clip.golden_frames` golden frames in a row
-    make one golden clip.
+    make one golden clip. ``input``: of a two-stage bundle that of the extractor.
     """
 
     format: Literal["edge-ad/1"]
@@ -228,3 +232,8 @@ class Manifest(Record, frozen=True, kw_only=True):
     golden: Golden
     files: dict[str, FileEntry]
     provenance: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
+
+    @property
+    def takes_vectors(self) -> bool:
+        """Whether vectors are handed in, and no pictures that an extractor makes them of."""
+        return self.clip is not None and self.clip.input == "features" and not self.variants[0].extractor

@@ -12,6 +12,7 @@ import click
 from edge_ad.cli.options import as_json, bundle_argument, engine_options
 from edge_ad.cli.watching import WatchOptions, describe_drift, watch_options
 from edge_ad.engines.base import EngineOptions
+from edge_ad.errors import InputError
 
 if TYPE_CHECKING:
     from edge_ad.outputs import Sink
@@ -48,7 +49,7 @@ def score(
     self_test: bool,
     **watching: Any,
 ) -> None:
-    """Inspect SOURCES with BUNDLE: image files, folders, globs, videos, a camera's number, URLs.
+    """Inspect SOURCES with BUNDLE: image files, folders, globs, videos, a camera's number, URLs, .npy files of vectors.
 
     Prints a line a frame, with --json an object a frame. An uncalibrated bundle prints scores only.
     """
@@ -60,6 +61,8 @@ def score(
     with ExitStack() as stack:
         opened = [stack.enter_context(open_source(source)) for source in sources]
         detector = stack.enter_context(Detector.open(bundle, variant, station, engine=options, self_test=self_test))
+        if detector.scorer.takes_vectors and (annotate or watch_for.keep):
+            raise InputError("--annotate and --keep take pictures, and this bundle takes vectors: leave them out")
         calibrated = detector.calibration is not None
         watch = watch_for.open_watch(detector)
         if watch is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
@@ -14,6 +15,7 @@ from edge_ad.verdict import Reason
 
 if TYPE_CHECKING:
     from edge_ad.bundle.clip import Clip
+    from edge_ad.engines.base import Extractor
     from edge_ad.geometry import Preprocessor
 
 __all__ = ["Sampler", "make_sampler"]
@@ -21,10 +23,14 @@ __all__ = ["Sampler", "make_sampler"]
 
 class Sampler(Protocol):
     """Writes samples. ``earlier``: how many frames before its own a sample needs to see. ``canvas``: the last frame's
-    picture, uint8 ``[h, w, c]``; ``None`` where the sample is the picture."""
+    picture, uint8 ``[h, w, c]``; ``None`` where the sample is the picture, or there is none. ``engine_s``: how long an
+    engine worked on the last sample."""
 
     @property
     def earlier(self) -> int: ...
+
+    @property
+    def engine_s(self) -> float: ...
 
     @property
     def canvas(self) -> NDArray[np.uint8] | None: ...
@@ -49,6 +55,7 @@ class FrameSampler:
     """The frame itself, resized once, straight into its place."""
 
     earlier = 0
+    engine_s = 0.0
     canvas: NDArray[np.uint8] | None = None
 
     def __init__(self, preprocessor: Preprocessor) -> None:
@@ -71,6 +78,8 @@ class FlowSampler:
 
     Flow is taken between pictures of the model's input size, gray, and given in its pixels.
     """
+
+    engine_s = 0.0
 
     def __init__(self, preprocessor: Preprocessor, stride: int) -> None:
         size = preprocessor.model_input
@@ -107,6 +116,7 @@ class VectorSampler:
     """Vectors that the caller hands in: from another sensor, or from an extractor of his own."""
 
     earlier = 0
+    engine_s = 0.0
     canvas: NDArray[np.uint8] | None = None
 
     def __init__(self, size: int) -> None:
@@ -119,9 +129,7 @@ class VectorSampler:
                 f"expected a vector of {self._shape[0]} floating-point features, found {frame.dtype} "
                 f"{list(frame.shape)}",
             )
-        if not np.isfinite(frame).all():
-            raise FrameError(Reason.NOT_FINITE.value, "the features hold values that are no finite numbers")
-        np.copyto(out, frame)
+        _store(frame, out)
         return True
 
     def miss(self) -> None:
@@ -131,8 +139,46 @@ class VectorSampler:
         pass
 
 
-def make_sampler(preprocessor: Preprocessor, clip: Clip) -> Sampler:
-    """What the clip's ``input`` asks for."""
+class ExtractorSampler:
+    """The vector that the bundle's extractor makes of a frame."""
+
+    earlier = 0
+
+    def __init__(self, preprocessor: Preprocessor, extractor: Extractor) -> None:
+        self.engine_s = 0.0
+        self.canvas: NDArray[np.uint8] = extractor.input[0]
+        self._preprocessor = preprocessor
+        self._extractor = extractor
+
+    def write(self, frame: NDArray[Any], out: NDArray[Any]) -> bool:
+        self.engine_s = 0.0
+        for _ in self._preprocessor.tiles(frame, self.canvas):
+            pass
+        start = perf_counter()
+        self._extractor.run()
+        self.engine_s = perf_counter() - start
+        _store(self._extractor.features, out)
+        return True
+
+    def miss(self) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
+
+
+def make_sampler(preprocessor: Preprocessor, clip: Clip, extractor: Extractor | None = None) -> Sampler:
+    """What the clip's ``input`` asks for. ``extractor``: of a two-stage variant."""
+    if extractor is not None:
+        return ExtractorSampler(preprocessor, extractor)
     if clip.input == "flow":
         return FlowSampler(preprocessor, clip.stride)
     return FrameSampler(preprocessor) if clip.input == "frame" else VectorSampler(preprocessor.model_input.width)
+
+
+def _store(features: NDArray[Any], out: NDArray[Any]) -> None:
+    """Copies a vector into its place, float32. Raises :class:`FrameError` where float32 cannot hold it."""
+    with np.errstate(over="ignore"):
+        np.copyto(out, features)
+    if not np.isfinite(out).all():
+        raise FrameError(Reason.NOT_FINITE.value, "the features hold values that are no finite numbers")

@@ -69,8 +69,9 @@ class DriftWatch:
         if verdict.score is None:
             return msgspec.structs.replace(verdict, drift=self.drift())
         statistics, values = None, [verdict.score]
-        if self._has_statistics:
-            statistics = frame_statistics(self._detector.scorer.canvas)
+        canvas = self._detector.scorer.canvas
+        if self._has_statistics and canvas is not None:
+            statistics = frame_statistics(canvas)
             values += [getattr(statistics, name) for name in STATISTICS]
         before = self.monitor.state
         self._rejects += verdict.state is State.REJECT

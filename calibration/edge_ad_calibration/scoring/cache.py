@@ -45,7 +45,7 @@ class _Record(msgspec.Struct, frozen=True, array_like=True):
     size: FrameSize
     score: float
     peak: float | None
-    statistics: FrameStatistics
+    statistics: FrameStatistics | None
 
 
 def default_folder() -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from edge_ad.drift import frame_statistics
 from edge_ad.errors import FrameError
 from edge_ad.geometry.mapping import area_peak
 from edge_ad.sources.images import decode_image, read_file
+from edge_ad.stream import sample_of
 from edge_ad.verdict import Reason
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, UnscoredImage
 
@@ -44,12 +45,13 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """An image that waits for the engine. ``pixels``: uint8 ``(H, W, 3)`` BGR or ``(H, W)`` gray."""
+    """An image that waits for the engine. ``pixels``: uint8 ``(H, W, 3)`` BGR or ``(H, W)`` gray; float32 ``(n,)`` of a
+    vector."""
 
     path: Path
     file_sha256: str | None
     pixel_sha256: str
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
 
 
 def load(path: Path, find: Find | None = None) -> LoadedImage | Outcome:
@@ -65,12 +67,13 @@ def load(path: Path, find: Find | None = None) -> LoadedImage | Outcome:
     return LoadedImage(path, file_sha256, _hash_pixels(pixels), pixels)
 
 
-def take(frame: Frame) -> LoadedImage | UnscoredImage:
-    """A frame of a source, as :func:`load` gives an image."""
-    path = Path(frame.source)
-    if frame.image is None:
+def take(frame: Frame, scorer: Scorer) -> LoadedImage | UnscoredImage:
+    """A frame of a source, as :func:`load` gives an image. Raises :class:`InputError` for what the scorer cannot take:
+    a vector for a picture, or the other way round."""
+    path, sample = Path(frame.source), sample_of(frame, scorer)
+    if sample is None:
         return UnscoredImage(path=path, error=str(frame.error))
-    return LoadedImage(path, None, _hash_pixels(frame.image), frame.image)
+    return LoadedImage(path, None, _hash_pixels(sample), sample)
 
 
 def look_up(path: Path, find: Find) -> Path | ScoredImage:
@@ -87,7 +90,8 @@ def measure(image: LoadedImage, scorer: Scorer, want: Want) -> Outcome:
         measured = scorer.measure(image.pixels)
     except FrameError as error:
         return UnscoredImage(path=image.path, error=f"{image.path}: {error}", pending=error.reason in PENDING)
-    height, width = image.pixels.shape[:2]
+    height, width = image.pixels.shape[:2] if image.pixels.ndim > 1 else (1, image.pixels.size)
+    canvas = scorer.canvas
     return ScoredImage(
         path=image.path,
         file_sha256=image.file_sha256,
@@ -95,7 +99,7 @@ def measure(image: LoadedImage, scorer: Scorer, want: Want) -> Outcome:
         size=FrameSize(width=width, height=height),
         score=measured.score,
         peak=None if measured.map is None else _peak(measured.map, image.pixels, scorer, want.min_area_px),
-        statistics=frame_statistics(scorer.canvas),
+        statistics=None if canvas is None else frame_statistics(canvas),
         map=measured.map.copy() if want.map and measured.map is not None else None,
     )
 
@@ -106,7 +110,7 @@ def _peak(heat: NDArray[np.float32], pixels: NDArray[np.uint8], scorer: Scorer, 
     return area_peak(heat, scorer.preprocessor.layout(pixels), min_area_px)
 
 
-def _hash_pixels(pixels: NDArray[np.uint8]) -> str:
+def _hash_pixels(pixels: NDArray[Any]) -> str:
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
