@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +20,13 @@ from edge_ad_export.imported import Size
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edge_ad.geometry import Preprocessor
     from edge_ad.scoring import Scorer
     from edge_ad_export.imported import ImportedModel, InputSpec
     from edge_ad_export.request import ExportRequest
     from edge_ad_export.video.spec import ClipOptions
 
-__all__ = ["ClipDefects", "ClipSet", "collect_clips", "select_clips"]
+__all__ = ["ClipDefects", "ClipSet", "collect_clips", "collect_pictures", "select_clips"]
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def select_clips(request: ExportRequest, spec: InputSpec) -> ClipSet:
     frames = clip.length + (clip.input == "flow")
     reach = (frames - 1) * asked.stride
     source = str(request.images)
-    total = sum(1 for _ in _frames(source)) - reach
+    vectors = clip.input == "features" and request.extractor is None
+    total = sum(1 for _ in _frames(source, vectors=vectors)) - reach
     if total < IMAGES_MIN:
         raise InputError(
             f"{source} has {max(total + reach, 0)} frames: expected at least {reach + IMAGES_MIN}, clips of {frames} "
@@ -134,18 +136,29 @@ def collect_clips(scorer: Scorer, clips: ClipSet, limit: int) -> tuple[NDArray[n
     return tuple(inputs)
 
 
-def _frames(source: str) -> Iterator[NDArray[np.uint8]]:
-    if source.endswith(".npy"):
-        vectors = np.load(source, allow_pickle=False)
-        if vectors.ndim != 2 or vectors.dtype.kind != "f":
-            raise InputError(f"{source} holds {vectors.dtype} {list(vectors.shape)}: expected vectors, float (n, size)")
-        yield from vectors.astype(np.float32)
-        return
+def collect_pictures(preprocessor: Preprocessor, clips: ClipSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
+    """What an extractor is given of the clips' frames: at most ``limit`` pictures, uint8 ``[1, h, w, c]``."""
+    size = preprocessor.model_input
+    buffer = np.zeros((size.height, size.width, size.channels), np.uint8)
+    share = max(limit // len(clips), 1)
+    pictures: list[NDArray[np.uint8]] = []
+    for clip in clips:
+        for place in sorted({len(clip) - 1 - i * len(clip) // share for i in range(share)}):
+            pictures += [buffer[None].copy() for _ in preprocessor.tiles(clip[place], buffer)]
+    return tuple(pictures[:limit])
+
+
+def _frames(source: str, *, vectors: bool | None = None) -> Iterator[NDArray[Any]]:
+    """The pictures or vectors of a source. ``vectors``: which of the two they have to be."""
     with closing(open_source(source)) as opened:
         for frame in opened:
-            if frame.image is None:
+            sample = frame.sample
+            if sample is None:
                 raise frame.error or FrameError("unreadable", f"{frame.source} has no picture")
-            yield frame.image
+            if vectors is not None and vectors != (frame.features is not None):
+                expected = "an .npy file of vectors" if vectors else "pictures: a video or a folder of frames"
+                raise InputError(f"--images {source}: this model takes {expected}")
+            yield sample
 
 
 def _spoil(clip: NDArray[np.uint8], index: int, random: np.random.Generator) -> NDArray[np.uint8]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Smoothing
+    from edge_ad_export.video.extractor import ExtractorOptions
     from edge_ad_export.video.spec import ClipOptions
 
-__all__ = ["CLIP_FAMILIES", "clip_options", "read_clip_options"]
+__all__ = ["CLIP_FAMILIES", "clip_options", "read_clip_options", "read_extractor_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -62,6 +64,19 @@ _CLIP_OPTIONS = (
         help="What a sample is: the picture, its optical flow, or a vector that the caller hands in.",
     ),
     click.option(
+        "--extractor",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Two-stage: a model of single images that makes the vectors which MODEL scores. Options of pictures are "
+        "the extractor's then.",
+    ),
+    click.option(
+        "--extractor-output",
+        metavar="NAME",
+        help="Which value of the extractor is the vector; its only output otherwise. Of a value with places "
+        "their mean is taken.",
+    ),
+    click.option(
         "--smooth",
         metavar="mean:N|k-of-n:K/N",
         callback=_smoothing,
@@ -98,3 +113,13 @@ def read_clip_options(given: dict[str, Any]) -> ClipOptions | None:
     if options != ClipOptions():
         raise InputError(f"options of clips were given: say --clip-length T or --family {' | '.join(CLIP_FAMILIES)}")
     return None
+
+
+def read_extractor_options(given: dict[str, Any]) -> ExtractorOptions | None:
+    """What was said about an extractor, ``None`` without one. Raises :class:`InputError` for half of it."""
+    from edge_ad.errors import InputError
+    from edge_ad_export.video.extractor import ExtractorOptions
+
+    if given["extractor"] is None and given["extractor_output"] is not None:
+        raise InputError("--extractor-output names a value of the extractor: say --extractor FILE too")
+    return None if given["extractor"] is None else ExtractorOptions(given["extractor"], given["extractor_output"])

@@ -1,0 +1,120 @@
+"""The extractor of a two-stage bundle: any model of single images whose output is read as a vector a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_ad.errors import InputError, ModelError
+from edge_ad_export.heads.request import HeadRequest
+from edge_ad_export.heads.taps import make_tap
+from edge_ad_export.imported import ImportedModel, ImportOptions, Size
+from edge_ad_export.importers.checks import check_model
+from edge_ad_export.importers.inputs import describe, only_input, resolve_input
+from edge_ad_export.importers.model_file import ModelFile
+from edge_ad_export.importers.torch_file import TorchOptions
+
+if TYPE_CHECKING:
+    from edge_ad_export.heads.taps import Tap
+
+__all__ = ["ExtractorOptions", "ImportedExtractor", "check_fit", "import_extractor", "scorer_options"]
+
+
+@dataclass(frozen=True)
+class ExtractorOptions:
+    """``model``: its file. ``output``: the value of its graph that is the vector; ``None``: the only output.
+
+    What an :class:`~edge_ad_export.imported.ImportOptions` says of pictures is said of the extractor.
+    """
+
+    model: Path
+    output: str | None = None
+
+
+@dataclass(frozen=True)
+class ImportedExtractor:
+    """``model``: as its file has it; its one tap is the value that ``tap`` describes. A value with places, ``[1, n, h,
+    w]`` and its kin, becomes a vector by its mean over them."""
+
+    file: ModelFile
+    model: ImportedModel
+    tap: Tap
+
+    @property
+    def size(self) -> int:
+        """How many features a vector has."""
+        return self.tap.channels
+
+
+def import_extractor(options: ExtractorOptions, importing: ImportOptions, torch: TorchOptions) -> ImportedExtractor:
+    """Reads the extractor's file as that of any image model.
+
+    Raises:
+        InputError: no such file, or its size is not told.
+        ModelError: it takes no image or several at once, or nothing of that name, or nothing like a vector, comes out.
+    """
+    file = ModelFile(options.model, replace(torch, state_dict=None))
+    resolved = resolve_input(only_input(file), importing)
+    if resolved.spec.batch != 1:
+        raise ModelError(
+            f"the extractor {file.path} insists on {resolved.spec.batch} images at once: export it with batch 1"
+        )
+    request = HeadRequest(file, resolved.spec, importing, "extractor")
+    name = options.output or _only_output(file)
+    tap = make_tap(name, request.shape(name), resolved.spec.layout)
+    assumed = [f"extractor: {line}" for line in resolved.assumed]
+    if not tap.is_vector:
+        assumed.append(f"extractor: a vector is the mean of {name} over its {tap.rows}x{tap.columns} places")
+    model = ImportedModel(
+        model=file.onnx,
+        input=resolved.spec,
+        score=name,
+        map=None,
+        family="extractor",
+        importer="onnx",
+        assumptions=tuple(f"assumed: {line}" for line in assumed),
+    )
+    check_model(model, file.path)
+    return ImportedExtractor(file, model, tap)
+
+
+def scorer_options(importing: ImportOptions, extractor: ImportedExtractor | None) -> ImportOptions:
+    """What is left to say of the scorer, which takes what the extractor makes.
+
+    Raises:
+        InputError: nothing says that the scorer takes clips, or they are to be of something else.
+    """
+    if extractor is None:
+        return importing
+    if importing.clip is None:
+        raise InputError("--extractor makes vectors for a scorer of clips: say --clip-length T or --family mil")
+    if importing.clip.input == "flow":
+        raise InputError("--extractor makes vectors of pictures, not of flow: leave --clip-input out")
+    return ImportOptions(
+        importer=importing.importer,
+        score_output=importing.score_output,
+        map_output=importing.map_output,
+        size=Size(extractor.size, 1),
+        head=importing.head,
+        clip=replace(importing.clip, input="features"),
+    )
+
+
+def check_fit(scorer: ImportedModel, extractor: ImportedExtractor | None) -> None:
+    """Raises :class:`ModelError` where the scorer takes other vectors than the extractor makes."""
+    if extractor is not None and scorer.input.size.width != extractor.size:
+        raise ModelError(
+            f"the extractor {extractor.file.path} makes vectors of {extractor.size} features, and the scorer takes "
+            f"{scorer.input.size.width}: name another value with --extractor-output"
+        )
+
+
+def _only_output(file: ModelFile) -> str:
+    outputs = file.onnx.graph.outputs
+    if len(outputs) != 1:
+        raise ModelError(
+            f"the extractor {file.path} has {len(outputs)} outputs: name the one with --extractor-output; "
+            f"{describe(outputs)}"
+        )
+    return str(outputs[0].name)

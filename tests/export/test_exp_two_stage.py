@@ -1,0 +1,326 @@
+"""Two-stage bundles: an extractor that sees every frame, and a scorer over the vectors of a clip."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+from support import tiny_clips, tiny_stages
+
+from edge_ad import Detector, Reason
+from edge_ad.bundle import BundleWriter, calibration_name
+from edge_ad.bundle.records import Clip
+from edge_ad.cli import main
+from edge_ad.errors import CalibrationError, InputError, ModelError
+from edge_ad.sources import open_source
+from edge_ad.verdict import FrameSpan
+from edge_ad.verification import verify_bundle
+from edge_ad_export import ExportRequest, Gate, ImportOptions, export_bundle
+from edge_ad_export.heads.options import HeadOptions
+from edge_ad_export.video.extractor import ExtractorOptions
+from edge_ad_export.video.spec import ClipOptions
+
+T = tiny_stages.LENGTH
+MOBILENET = "models/backbones/mobilenet_v1_0.25_224_imagenet.onnx"
+LENIENT = Gate(min_spearman=0.5)
+FLOAT = ("onnx-fp32", "openvino-fp32", "openvino-fp16")
+
+
+def scene(count: int = 40) -> list[NDArray[np.uint8]]:
+    """A dim scene whose light changes a little, differently from frame to frame."""
+    random = np.random.default_rng(5)
+    shape = (tiny_clips.SIZE[1], tiny_clips.SIZE[0], 3)
+    return [random.integers(20, 24 + int(random.integers(1, 8)), shape, np.uint8) for _ in range(count)]
+
+
+@pytest.fixture
+def request_for(tmp_path: Path) -> Callable[..., ExportRequest]:
+    def make(output: str | None = "vector", clip: ClipOptions | None = None) -> ExportRequest:
+        extractor = tiny_stages.write_extractor(tmp_path / "backbone.onnx")
+        return ExportRequest(
+            tiny_stages.write_scorer(tmp_path / "scorer.onnx"),
+            str(tiny_clips.write_video(tmp_path / "normal.avi", scene())),
+            tmp_path / "out",
+            ImportOptions(
+                clip=clip or ClipOptions(),
+                head=HeadOptions(family="mil"),
+                mean=tiny_stages.MEAN,
+                std=tiny_stages.STD,
+            ),
+            gate=LENIENT,
+            variants=FLOAT,
+            max_images=12,
+            threads=1,
+            extractor=ExtractorOptions(extractor, output),
+        )
+
+    return make
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)])
+
+
+def scores_of(bundle: Path, variant: str, frames: list[NDArray[np.uint8]], folder: Path) -> list[float | None]:
+    video = tiny_clips.write_video(folder / "scene.avi", frames)
+    done = run("score", bundle, video, "--variant", variant, "--json")
+    assert done.exit_code == 0, done.output
+    return [json.loads(line)["score"] for line in done.stdout.splitlines()]
+
+
+def raised(bundle: Path, variant: str, folder: Path, k: int) -> set[int]:
+    """The frames whose score an anomaly in frame ``k`` raises, through ``edge-ad score``."""
+    before = scores_of(bundle, variant, scene(), folder)
+    after = scores_of(bundle, variant, tiny_clips.flashed(scene(), k), folder)
+    pairs = enumerate(zip(before, after, strict=True))
+    return {i for i, (old, new) in pairs if old is not None and new is not None and new > old + 0.05}
+
+
+@pytest.mark.parametrize(
+    ("clip", "expected"),
+    [
+        pytest.param(ClipOptions(), {17: {17, 18, 19}}, id="every-frame"),
+        pytest.param(ClipOptions(stride=2), {17: {17, 19, 21}}, id="every-second-frame"),
+        # Scores fall on 4, 6, 8, ... and take frames 0, 2, 4, ...: the extractor need not see the others.
+        pytest.param(ClipOptions(stride=2, hop=2), {17: set(), 18: {18, 20, 22}}, id="not-all-looked-at"),
+        # Scores fall on 6, 8, 10, ...
+        pytest.param(ClipOptions(stride=3, hop=2), {17: {20}, 18: {18, 24}}, id="stride-3-hop-2"),
+    ],
+)
+def test_an_anomaly_raises_the_scores_of_the_clips_that_hold_it(
+    request_for: Callable[..., ExportRequest], tmp_path: Path, clip: ClipOptions, expected: dict[int, set[int]]
+) -> None:
+    bundle = export_bundle(request_for(clip=clip)).bundle
+    assert {trial.id: trial.rejected for trial in bundle.manifest.trials} == dict.fromkeys(FLOAT)
+    for variant in FLOAT[:2]:
+        assert {k: raised(bundle.path, variant, tmp_path, k) for k in expected} == expected
+
+
+@pytest.mark.parametrize("output", ["vector", "pooled", "grid", None])
+def test_scores_are_those_of_both_files_run_by_hand(
+    request_for: Callable[..., ExportRequest], tmp_path: Path, output: str | None
+) -> None:
+    request = request_for(output)
+    if output is None:
+        with pytest.raises(ModelError, match="has 3 outputs: name the one with --extractor-output; grid float"):
+            export_bundle(request)
+        return
+    bundle = export_bundle(request).bundle
+    manifest = bundle.manifest
+    assert manifest.clip == Clip(length=T, input="features")
+    assert (manifest.input.width, manifest.input.height, manifest.input.channels) == (16, 16, 3)
+    assert manifest.variants[0].extractor == "variants/onnx-fp32/extractor.onnx"
+    frames = scene(8)
+    for variant in FLOAT:
+        tolerance = 1e-5 if variant.endswith("fp32") else 2e-3
+        with Detector.open(bundle, variant) as detector:
+            verdicts, canvases = [], []
+            for i, frame in enumerate(frames):
+                verdicts.append(detector.score(frame, frame_id=i))
+                canvases.append(np.array(detector.scorer.canvas))
+        assert [verdict.reason for verdict in verdicts[: T - 1]] == [Reason.WARMING_UP] * (T - 1)
+        for i, verdict in enumerate(verdicts[T - 1 :]):
+            files = (tmp_path / "backbone.onnx", tmp_path / "scorer.onnx")
+            expected = tiny_stages.score_by_hand(*files, canvases[i : i + T])
+            assert verdict.score == pytest.approx(expected, rel=tolerance)
+            assert verdict.covers == FrameSpan(i, i + T - 1)
+
+
+def test_golden_frames_are_pictures_and_a_calibration_is_bound_to_both_graphs(
+    request_for: Callable[..., ExportRequest], tmp_path: Path
+) -> None:
+    bundle = export_bundle(request_for()).bundle
+    assert [len(one.replays) for one in verify_bundle(bundle.path).variants] == [3, 3, 3]
+    assert {Path(name).suffix for name in bundle.manifest.golden.frames} == {".png"}
+    video = tiny_clips.write_video(tmp_path / "held-out.avi", scene(60))
+    done = run("calibrate", bundle.path, "--normal", video, "--fpr", "0.2", "--confidence", "0.8")
+    assert done.exit_code == 0, done.output
+    with Detector.open(bundle) as detector:
+        assert detector.calibration is not None
+        assert detector.calibration.frame_reference is not None  # the extractor's pictures are watched for drift
+    variant = bundle.variant()
+    with BundleWriter(tmp_path / "changed") as writer:
+        shutil.copytree(bundle.path, writer.root, dirs_exist_ok=True)
+        assert variant.extractor is not None
+        (writer.root / variant.extractor).write_bytes(b"another extractor beside the same scorer")
+        calibration = (writer.root / calibration_name(variant)).read_bytes()
+        (writer.root / calibration_name(variant)).unlink()
+        changed = writer.commit(bundle.manifest)
+    (changed.path / calibration_name(variant)).write_bytes(calibration)
+    with pytest.raises(CalibrationError, match="made for another artefact"):
+        changed.calibration(variant)
+
+
+def test_the_extractor_is_quantized_and_the_scorer_is_not(request_for: Callable[..., ExportRequest]) -> None:
+    gate = Gate(min_spearman=-1, max_roc_auc_lost=1, max_more_false_rejects=1)
+    # For another CPU, so that latency leaves nothing out.
+    request = replace(request_for(), variants=("onnx-int8", "openvino-int8"), gate=gate, target_cpu="x86-avx2")
+    bundle = export_bundle(request).bundle
+    first, second = bundle.manifest.variants
+    assert (first.id, second.id) == ("onnx-int8", "openvino-int8")
+    graphs = [onnx.load(bundle.path / str(name)).graph for name in (first.model, first.extractor)]
+    assert [any(node.op_type == "QuantizeLinear" for node in graph.node) for graph in graphs] == [False, True]
+    texts = [(bundle.path / str(name)).read_text() for name in (second.model, second.extractor)]
+    assert ["FakeQuantize" in text for text in texts] == [False, True]
+    assert [len(one.replays) for one in verify_bundle(bundle.path).variants] == [3, 3]
+
+
+def test_what_int8_spoils_is_put_back_to_float_in_the_extractor(request_for: Callable[..., ExportRequest]) -> None:
+    request = replace(request_for(), variants=("onnx-fp32", "onnx-int8"), target_cpu="x86-avx2", gate=Gate())
+    manifest = export_bundle(request).bundle.manifest
+    trials = {trial.id: trial for trial in manifest.trials}
+    assert trials["onnx-int8"].rejected is not None
+    assert "operations in float" in str(trials["onnx-mixed"].made)
+
+
+def test_the_command_line_makes_a_two_stage_bundle(request_for: Callable[..., ExportRequest]) -> None:
+    request = request_for()
+    assert request.extractor is not None
+    arguments = ["export", request.model, "--extractor", request.extractor.model, "--extractor-output", "grid"]
+    arguments += ["--images", request.images, "--family", "mil", "--clip-length", "3", "--variants", "onnx-fp32"]
+    done = run(*arguments, "-o", request.target, "--min-spearman", "0.5", "--engine-threads", "1")
+    assert done.exit_code == 0, done.output
+    assert "assumed: extractor: a vector is the mean of grid over its 4x4 places" in done.output
+    info = run("info", request.target).stdout
+    assert "input     16x16, BGR" in info
+    assert "stages    extractor, then scorer" in info
+    assert "clips     3 samples (features)" in info
+    assert "  extractor: backbone.onnx" in info
+    timed = run("bench", request.target, "--runs", "10", "--json")
+    assert timed.exit_code == 0, timed.output
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        pytest.param(
+            lambda r, d: replace(r, model=tiny_stages.write_scorer(d / "five.onnx", 5)),
+            (InputError, ModelError),
+            "--size 6x1 does not fit|makes vectors of 6 features, and the scorer takes 5",
+            id="another length",
+        ),
+        pytest.param(
+            lambda r, _: replace(r, extractor=replace(r.extractor, output="nothing")),
+            ModelError,
+            "the model has no value nothing",
+            id="no such value",
+        ),
+        pytest.param(
+            lambda r, _: replace(r, importing=replace(r.importing, clip=None)),
+            InputError,
+            "--extractor makes vectors for a scorer of clips: say --clip-length T or --family mil",
+            id="no clip",
+        ),
+        pytest.param(
+            lambda r, _: replace(r, importing=replace(r.importing, clip=ClipOptions(input="flow"))),
+            InputError,
+            "of pictures, not of flow",
+            id="flow",
+        ),
+        pytest.param(
+            lambda r, d: replace(r, images=vector_file(d)),
+            InputError,
+            "this model takes pictures: a video or a folder of frames",
+            id="vectors for pictures",
+        ),
+        pytest.param(
+            lambda r, _: replace(r, extractor=None, importing=replace(r.importing, clip=ClipOptions(input="features"))),
+            InputError,
+            "this model takes an .npy file of vectors",
+            id="pictures for vectors",
+        ),
+        pytest.param(
+            lambda r, d: replace(r, extractor=ExtractorOptions(tiny_stages.write_extractor(d / "two.onnx", batch=2))),
+            ModelError,
+            "insists on 2 images at once",
+            id="batch",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(
+    request_for: Callable[..., ExportRequest],
+    tmp_path: Path,
+    change: Callable[[ExportRequest, Path], ExportRequest],
+    error: type[Exception],
+    message: str,
+) -> None:
+    request = change(request_for(), tmp_path)
+    with pytest.raises(error, match=message):
+        export_bundle(request)
+    assert not request.target.exists()
+
+
+def vector_file(folder: Path) -> str:
+    np.save(folder / "normal.npy", np.random.default_rng(0).random((40, 6), np.float32))
+    return str(folder / "normal.npy")
+
+
+def test_half_an_extractor_is_refused(request_for: Callable[..., ExportRequest]) -> None:
+    request = request_for()
+    arguments = ["export", request.model, "--images", request.images, "-o", request.target, "--family", "mil"]
+    done = run(*arguments, "--extractor-output", "vector")
+    assert done.exit_code == 2
+    assert "--extractor-output names a value of the extractor: say --extractor FILE too" in done.output
+
+
+@pytest.mark.shared
+def test_a_real_backbone_over_a_real_video(shared: Path, tmp_path: Path) -> None:
+    """MobileNet's last features; the scorer has learnt in closed form to tell a picture that hangs upside down."""
+    with closing(open_source(shared / "data/video/video02.avi")) as source:
+        frames = [np.asarray(frame.image) for frame in source]
+    backbone = tiny_stages.session(shared / MOBILENET)
+    seen = [small(frame) for frame in frames[:160:4]]
+    rows = np.stack([real_vector(backbone, one) for one in [*seen, *(one[::-1] for one in seen)]])
+    result = export_bundle(
+        ExportRequest(
+            tiny_stages.write_linear(tmp_path / "scorer.onnx", rows, np.repeat([-4, 4], len(seen))),
+            str(tiny_clips.write_video(tmp_path / "normal.avi", frames[200:300])),
+            tmp_path / "out",
+            ImportOptions(clip=ClipOptions(), head=HeadOptions(family="mil"), scale=127.5, mean=(1.0,)),
+            gate=LENIENT,
+            variants=("onnx-fp32", "openvino-fp32", "openvino-int8"),
+            max_images=20,
+            threads=1,
+            effort="low",
+            extractor=ExtractorOptions(shared / MOBILENET, "pw13"),
+        )
+    )
+    rejected = {trial.id: trial.rejected for trial in result.bundle.manifest.trials}
+    assert rejected["onnx-fp32"] is None
+    assert rejected["openvino-fp32"] is None
+    test = frames[400:430]
+    test[20] = np.ascontiguousarray(test[20][::-1])
+    with Detector.open(result.bundle, "onnx-fp32") as detector:
+        scores, canvases = [], []
+        for frame in test:
+            scores.append(detector.score(frame).score)
+            canvases.append(np.array(detector.scorer.canvas))
+    found = np.array(scores[T - 1 :], np.float64)
+    vectors = np.stack([real_vector(backbone, canvas) for canvas in canvases])
+    expected = [tiny_stages.largest(tmp_path / "scorer.onnx", vectors[i : i + T]) for i in range(len(found))]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    places = np.arange(T - 1, 30)
+    assert set(places[found > np.median(found) + 2]) == {20, 21, 22}
+
+
+def small(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(frame, (224, 224), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def real_vector(backbone: Any, canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The mean of MobileNet's last features over its 7x7 places."""
+    values = canvas[..., ::-1].astype(np.float32) / 127.5 - 1
+    (found,) = backbone.run(["pw13"], {"image": values.transpose(2, 0, 1)[None]})
+    vector: NDArray[np.float32] = found[0].mean(axis=(1, 2))
+    return vector
