@@ -45,7 +45,7 @@ def text_of(done: Result) -> str:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_rows_of_a_file_are_frames(tmp_path: Path, dtype: type) -> None:
-    rows = vectors().astype(dtype)
+    rows: NDArray[np.floating] = vectors().astype(dtype)
     with open_source(saved(tmp_path / "audio.npy", rows)) as source:
         frames = list(source)
         assert (source.length, source.fps) == (12, None)

@@ -68,7 +68,7 @@ def request_for(tmp_path: Path) -> Callable[..., ExportRequest]:
     return make
 
 
-def run(*arguments: str | Path) -> Result:
+def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [*map(str, arguments)])
 
 

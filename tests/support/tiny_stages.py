@@ -85,5 +85,5 @@ def session(path: Path) -> Any:
 
 def model_input(canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
     """float32 ``[1, 3, 16, 16]``, RGB, of a BGR picture of that size."""
-    values = (canvas[..., ::-1] / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
+    values = (canvas[..., ::-1] / np.float32(255) - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
