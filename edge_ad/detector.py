@@ -289,6 +289,8 @@ def _open_extractor(bundle: Bundle, variant: Variant, options: EngineOptions | N
         bundle.manifest.input,
     )
     found, expected = extractor.input.shape[1:], (size.height, size.width, size.channels)
+    snippet = bundle.manifest.clip.snippet if bundle.manifest.clip else 1
+    expected = expected if snippet == 1 else (snippet, *expected)
     if found != expected:
         extractor.close()
         raise BundleFormatError(f"{variant.extractor} of {bundle.path} takes {found}, its manifest says {expected}")

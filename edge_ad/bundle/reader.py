@@ -228,6 +228,8 @@ def _check_manifest(manifest: Manifest) -> None:
             raise BundleFormatError(f"the manifest has no golden scores for variant {variant.id}")
     if manifest.clip is not None and manifest.geometry.tiles is not None:
         raise BundleFormatError("the manifest has both clips and tiles: a model of clips takes whole pictures")
+    if manifest.clip is not None and manifest.clip.snippet > 1 and not manifest.variants[0].extractor:
+        raise BundleFormatError("the manifest has snippets of frames and no extractor that takes them")
     if manifest.default_variant not in ids:
         raise BundleFormatError(f"the default variant {manifest.default_variant!r} is none of {', '.join(ids)}")
 

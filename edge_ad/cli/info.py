@@ -50,7 +50,15 @@ def _input(manifest: Manifest) -> list[str]:
         f"input     {model.width}x{model.height}, {'BGR' if model.channels == 3 else 'gray'}",
         f"geometry  {_geometry(manifest.geometry)}",
     ]
-    return lines if manifest.variants[0].extractor is None else [*lines, "stages    extractor, then scorer"]
+    return (
+        lines
+        if manifest.variants[0].extractor is None
+        else [*lines, f"stages    extractor{_snippet(manifest)}, then scorer"]
+    )
+
+
+def _snippet(manifest: Manifest) -> str:
+    return f" of {manifest.clip.snippet} frames" if manifest.clip and manifest.clip.snippet > 1 else ""
 
 
 def _geometry(geometry: Geometry) -> str:

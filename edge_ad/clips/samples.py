@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sampler", "make_sampler"]
 
+_PICTURE = 3
+
 
 class Sampler(Protocol):
     """Writes samples. ``earlier``: how many frames before its own a sample needs to see. ``canvas``: the last frame's
@@ -35,9 +37,10 @@ class Sampler(Protocol):
     @property
     def canvas(self) -> NDArray[np.uint8] | None: ...
 
-    def write(self, frame: NDArray[Any], out: NDArray[Any]) -> bool:
+    def write(self, frame: NDArray[Any], out: NDArray[Any], *, due: bool = True) -> bool:
         """Writes the frame's sample into ``out``; ``False`` where an earlier frame that it takes is not there.
 
+        ``due``: whether a score will ever need it; else it may be left out, which is ``False`` too.
         Raises :class:`~edge_ad.errors.FrameError`; the frame then counts as missing.
         """
         ...
@@ -61,7 +64,7 @@ class FrameSampler:
     def __init__(self, preprocessor: Preprocessor) -> None:
         self._preprocessor = preprocessor
 
-    def write(self, frame: NDArray[Any], out: NDArray[Any]) -> bool:
+    def write(self, frame: NDArray[Any], out: NDArray[Any], *, due: bool = True) -> bool:  # noqa: ARG002
         for _ in self._preprocessor.tiles(frame, out):
             pass
         return True
@@ -89,7 +92,7 @@ class FlowSampler:
         self._past: deque[NDArray[np.uint8] | None] = deque(maxlen=stride)
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
-    def write(self, frame: NDArray[Any], out: NDArray[Any]) -> bool:
+    def write(self, frame: NDArray[Any], out: NDArray[Any], *, due: bool = True) -> bool:  # noqa: ARG002
         for _ in self._preprocessor.tiles(frame, self.canvas):
             pass
         gray = self._gray()
@@ -122,7 +125,7 @@ class VectorSampler:
     def __init__(self, size: int) -> None:
         self._shape = (size,)
 
-    def write(self, frame: NDArray[Any], out: NDArray[Any]) -> bool:
+    def write(self, frame: NDArray[Any], out: NDArray[Any], *, due: bool = True) -> bool:  # noqa: ARG002
         if frame.shape != self._shape or frame.dtype.kind != "f":
             raise FrameError(
                 Reason.WRONG_SHAPE.value,
@@ -140,20 +143,30 @@ class VectorSampler:
 
 
 class ExtractorSampler:
-    """The vector that the bundle's extractor makes of a frame."""
-
-    earlier = 0
+    """The vector that the bundle's extractor makes of a frame, or of the snippet of frames that ends with it."""
 
     def __init__(self, preprocessor: Preprocessor, extractor: Extractor) -> None:
+        taken = extractor.input[0]
+        # The frames that the extractor is given stay in its input and move up by one with each that comes.
+        self._window: NDArray[np.uint8] = taken if taken.ndim > _PICTURE else taken[None]
+        self.earlier = len(self._window) - 1
+        self.canvas: NDArray[np.uint8] = self._window[-1]
         self.engine_s = 0.0
-        self.canvas: NDArray[np.uint8] = extractor.input[0]
+        self._in_a_row = 0
         self._preprocessor = preprocessor
         self._extractor = extractor
 
-    def write(self, frame: NDArray[Any], out: NDArray[Any]) -> bool:
+    def write(self, frame: NDArray[Any], out: NDArray[Any], *, due: bool = True) -> bool:
         self.engine_s = 0.0
+        if not due and not self.earlier:
+            return False
+        for place in range(self.earlier):
+            self._window[place] = self._window[place + 1]
         for _ in self._preprocessor.tiles(frame, self.canvas):
             pass
+        self._in_a_row += 1
+        if not due or self._in_a_row <= self.earlier:
+            return False
         start = perf_counter()
         self._extractor.run()
         self.engine_s = perf_counter() - start
@@ -161,10 +174,10 @@ class ExtractorSampler:
         return True
 
     def miss(self) -> None:
-        pass
+        self._in_a_row = 0
 
     def clear(self) -> None:
-        pass
+        self._in_a_row = 0
 
 
 def make_sampler(preprocessor: Preprocessor, clip: Clip, extractor: Extractor | None = None) -> Sampler:

@@ -90,6 +90,9 @@ class ClipScorer(Scorer):
         """
         start = perf_counter()
         self._take(frame)
+        return self._score(frame, start)
+
+    def _score(self, frame: NDArray[Any], start: float) -> Measurement:
         self._require_clip()
         self._ring.copy_to(self.engine.input[0])
         begin = perf_counter()
@@ -110,21 +113,33 @@ class ClipScorer(Scorer):
         return Measurement(score, heat, (total_s - engine_s) * 1e3, engine_s * 1e3, self._covers())
 
     def measure_case(self, frames: Sequence[NDArray[Any]]) -> Measurement:
-        """The raw score of one clip, its frames ``stride`` apart; the stream that goes on is not touched."""
+        """The raw score of one clip; the stream that goes on is not touched.
+
+        ``frames``: ``stride`` apart; of a model of snippets those of each sample, or one snippet for all of them.
+        """
         if self._alone is None:
             plain = msgspec.structs.replace(self.clip, stride=1, hop=1, smoothing=None)
             self._alone = ClipScorer(self.preprocessor, self.engine, plain, self._extractor)
         self._alone.reset()
+        if self.clip.snippet > 1:
+            return self._alone._measure_snippets(frames)
         for frame in frames[:-1]:
             self._alone._take(frame)
         return self._alone.measure(frames[-1])
 
+    def _measure_snippets(self, frames: Sequence[NDArray[Any]]) -> Measurement:
+        start, size = perf_counter(), self.clip.snippet
+        snippets = [frames[first : first + size] for first in range(0, len(frames), size)]
+        for snippet in snippets * (self.clip.length if len(snippets) == 1 else 1):
+            self._sampler.clear()
+            complete = [self._sampler.write(frame, self._ring.slot) for frame in snippet]
+            self._ring.push(valid=complete[-1])
+        return self._score(frames[-1], start)
+
     def _take(self, frame: NDArray[Any]) -> None:
-        if self._ring.pushed % self._looked_at:
-            self._ring.push(valid=False)
-            return
+        due = self._ring.pushed % self._looked_at == 0
         try:
-            complete = self._sampler.write(frame, self._ring.slot)
+            complete = self._sampler.write(frame, self._ring.slot, due=due)
         except (FrameError, EngineError):
             self.miss()
             raise

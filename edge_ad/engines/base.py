@@ -74,7 +74,7 @@ class Extractor(Protocol):
 
     info: EngineInfo
     input: NDArray[Any]
-    """One picture, uint8 ``[1, h, w, c]``, preallocated."""
+    """One picture, uint8 ``[1, h, w, c]``, or a snippet of them, ``[1, t, h, w, c]``; preallocated."""
     features: NDArray[np.float32]
     """What the last run made of it, float32 ``(n,)``; a view that the next run overwrites."""
 

@@ -15,7 +15,6 @@ InputName = Literal["frame", "flow", "features"]
 
 _INPUTS: tuple[InputName, ...] = ("frame", "flow", "features")
 _FLOW_RANK, _FLOW_CHANNELS = 5, 2
-_PICTURE_RANK = 4
 
 
 class Shapes(Protocol):
@@ -62,7 +61,8 @@ class ContractShapes:
 
 @dataclass(frozen=True)
 class ExtractorShapes:
-    """Of a two-stage variant's first graph: ``frame`` uint8 ``[1, h, w, c]`` to ``features`` float32 ``[1, n]``."""
+    """Of a two-stage variant's first graph: ``frame`` uint8 ``[1, h, w, c]``, or of a snippet ``[1, t, h, w, c]``, to
+    ``features`` float32 ``[1, n]``."""
 
     input: tuple[int, ...]
     features: tuple[int, ...]
@@ -111,9 +111,9 @@ def check_extractor(
         )
     taken = _input("frame", inputs["frame"], uint8)
     features = _static("features", outputs["features"], float32, ranks=(2,))
-    if len(taken) != _PICTURE_RANK or taken[0] != 1 or features[0] != 1:
+    if taken[0] != 1 or features[0] != 1:
         raise EngineError(
-            "the extractor does not follow the contract: expected frame [1, h, w, c] and features [1, n], found "
+            "the extractor does not follow the contract: expected frame [1, ...] and features [1, n], found "
             f"{list(taken)} and {list(features)}"
         )
     return ExtractorShapes(taken, features)

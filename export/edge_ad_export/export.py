@@ -68,7 +68,7 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
     extractor = _import_extractor(request)
     imported = import_model(file, scorer_options(request.importing, extractor))
     check_fit(imported, extractor)
-    images = _select(request, imported)
+    images = _select(request, imported, extractor.snippet if extractor else 1)
     imported = learn_head(imported, request)
     graph = _least_portable(imported, extractor)
     baseline, recipes = baseline_for(graph), usable_recipes(recipes, graph)
@@ -103,12 +103,12 @@ def _least_portable(imported: ImportedModel, extractor: ImportedExtractor | None
     return next((graph for graph in graphs if find_embedded(graph)), imported.model)
 
 
-def _select(request: ExportRequest, imported: ImportedModel) -> ImageSet:
+def _select(request: ExportRequest, imported: ImportedModel, snippet: int) -> ImageSet:
     if imported.input.clip is None:
         return select_images(request.images, request.max_images)
     if request.labelled is not None:
         raise InputError("--labelled takes images, and this model scores clips: use edge-ad evaluate on the bundle")
-    return select_clips(request, imported.input)
+    return select_clips(request, imported.input, snippet)
 
 
 def _write_report(path: Path, setup: Setup, tried: Sequence[Tried], manifest: Manifest, gate: Gate, root: Path) -> None:

@@ -136,7 +136,7 @@ def prepare(
     mask_path = request.geometry.ignore_mask
     mask = None if mask_path is None else read_mask(mask_path, frame)
 
-    clip = clip_record(imported, request.importing.clip)
+    clip = clip_record(imported, request.importing.clip, extractor.snippet if extractor else 1)
     if clip is not None and request.geometry.tiles:
         raise InputError("--tiles: a model of clips takes whole pictures; leave it out")
     options = replace(request.geometry, kernel=request.geometry.kernel or imported.kernel)

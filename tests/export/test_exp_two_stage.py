@@ -137,6 +137,36 @@ def test_scores_are_those_of_both_files_run_by_hand(
             assert verdict.covers == FrameSpan(i, i + T - 1)
 
 
+@pytest.mark.parametrize("output", ["pooled", "grid"])
+def test_an_extractor_of_snippets_sees_the_frames_before_too(
+    request_for: Callable[..., ExportRequest], tmp_path: Path, output: str
+) -> None:
+    """Four frames make a vector, three vectors, two frames apart, a clip: a score is about eight frames."""
+    backbone = tiny_stages.write_snippet_extractor(tmp_path / "snippets.onnx")
+    request = replace(request_for(clip=ClipOptions(stride=2)), extractor=ExtractorOptions(backbone, output))
+    bundle = export_bundle(request).bundle
+    assert bundle.manifest.clip == Clip(length=T, stride=2, input="features", snippet=4)
+    assert len(bundle.manifest.golden.frames) == 3 * 4
+    assert [len(one.replays) for one in verify_bundle(bundle.path).variants] == [3, 3, 3]
+    assert "stages    extractor of 4 frames, then scorer" in run("info", bundle.path).stdout
+    extract, frames = tiny_stages.session(backbone), scene(12)
+    for variant in FLOAT[:2]:
+        with Detector.open(bundle, variant) as detector:
+            verdicts, canvases = [], []
+            for i, frame in enumerate(frames):
+                verdicts.append(detector.score(frame, frame_id=i))
+                canvases.append(tiny_stages.model_input(np.array(detector.scorer.canvas))[0])
+        assert [verdict.reason for verdict in verdicts[:7]] == [Reason.WARMING_UP] * 7
+        for i in range(7, 12):
+            snippets = [np.stack(canvases[k - 3 : k + 1], axis=1)[None] for k in (i - 4, i - 2, i)]
+            vectors = np.stack([extract.run(["pooled"], {"clip": one})[0].reshape(6) for one in snippets])
+            expected = tiny_stages.largest(tmp_path / "scorer.onnx", vectors)
+            assert verdicts[i].score == pytest.approx(expected, rel=1e-5)
+            assert verdicts[i].covers == FrameSpan(i - 7, i)
+    # The frame is in four snippets, of which every clip has three.
+    assert raised(bundle.path, "onnx-fp32", tmp_path, 17) == set(range(17, 25))
+
+
 def test_golden_frames_are_pictures_and_a_calibration_is_bound_to_both_graphs(
     request_for: Callable[..., ExportRequest], tmp_path: Path
 ) -> None:
@@ -191,7 +221,7 @@ def test_the_command_line_makes_a_two_stage_bundle(request_for: Callable[..., Ex
     arguments += ["--images", request.images, "--family", "mil", "--clip-length", "3", "--variants", "onnx-fp32"]
     done = run(*arguments, "-o", request.target, "--min-spearman", "0.5", "--engine-threads", "1")
     assert done.exit_code == 0, done.output
-    assert "assumed: extractor: a vector is the mean of grid over its 4x4 places" in done.output
+    assert "assumed: extractor: a vector is the mean of grid over its 16 places" in done.output
     info = run("info", request.target).stdout
     assert "input     16x16, BGR" in info
     assert "stages    extractor, then scorer" in info
@@ -271,7 +301,7 @@ def test_half_an_extractor_is_refused(request_for: Callable[..., ExportRequest])
     arguments = ["export", request.model, "--images", request.images, "-o", request.target, "--family", "mil"]
     done = run(*arguments, "--extractor-output", "vector")
     assert done.exit_code == 2
-    assert "--extractor-output names a value of the extractor: say --extractor FILE too" in done.output
+    assert "--extractor-output and --extractor-length are about an extractor" in done.output
 
 
 @pytest.mark.shared

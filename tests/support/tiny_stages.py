@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from support import exp_onnx
 
-SIDE, FEATURES, LENGTH = 16, 6, 3
+SIDE, FEATURES, LENGTH, SNIPPET = 16, 6, 3, 4
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
 
@@ -30,6 +30,20 @@ def write_extractor(path: Path, *, batch: int = 1) -> Path:
         mixing=np.random.default_rng(3).random((FEATURES, FEATURES, 1, 1)).astype(np.float32),
         bias=np.full(FEATURES, 3, np.float32),
         row=np.array([batch, FEATURES]),
+    )
+    return write(path, graph)
+
+
+def write_snippet_extractor(path: Path) -> Path:
+    """float ``[1, 3, 4, 16, 16]``, four frames, to ``grid`` ``[1, 6, 2, 4, 4]`` and its mean ``pooled``
+    ``[1, 6, 1, 1, 1]``."""
+    kernel = np.random.default_rng(1).random((FEATURES, 3, 2, 4, 4)).astype(np.float32) / 32
+    graph = exp_onnx.graph(
+        f"float[1, 3, {SNIPPET}, {SIDE}, {SIDE}] clip",
+        "float[1, 6, 2, 4, 4] grid, float[1, 6, 1, 1, 1] pooled",
+        "made = Conv<strides: ints = [2, 4, 4]>(clip, kernel, bias) grid = Relu(made) pooled = GlobalAveragePool(grid)",
+        kernel=kernel,
+        bias=np.full(FEATURES, 3, np.float32),
     )
     return write(path, graph)
 

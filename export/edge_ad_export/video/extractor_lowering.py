@@ -20,6 +20,7 @@ from edge_ad_export.passes.constants import add_constant
 from edge_ad_export.passes.fold_front import FoldFrontPass
 from edge_ad_export.passes.neutral import NeutralPass
 from edge_ad_export.passes.require_static import RequireStaticPass
+from edge_ad_export.passes.video_front import VideoFrontPass, VideoInputPass
 from edge_ad_export.quiet import quiet_logs
 
 if TYPE_CHECKING:
@@ -78,8 +79,9 @@ def lower_extractor(extractor: ImportedExtractor, agrees: Callable[[Lowered], bo
             StaticShapePass(spec.shape(spec.batch)),
             SimplifyPass(),
             RequireStaticPass(),
+            *([] if spec.clip is None else [VideoInputPass(spec, spec.clip)]),
             FeaturesPass(extractor.tap),
-            FrontPass(spec),
+            FrontPass(spec) if spec.clip is None else VideoFrontPass(spec, spec.clip),
             SimplifyPass(),
         ],
         model,

@@ -46,7 +46,8 @@ def extractor_input(extractor: ImportedExtractor) -> ModelInput:
 def make_first_stage(
     extractor: ImportedExtractor, pictures: Sequence[NDArray[np.uint8]], threads: int | None
 ) -> FirstStage:
-    """Rewrites the extractor. ``pictures``: real ones, uint8 ``[1, h, w, c]``, on which it must agree with itself.
+    """Rewrites the extractor. ``pictures``: real ones, uint8 ``[1, h, w, c]``, or snippets of them, on which it must
+    agree with itself.
 
     Raises:
         ModelError: the graph cannot be rewritten.

@@ -54,7 +54,8 @@ _CLIP_OPTIONS = (
     click.option(
         "--clip-layout",
         type=click.Choice(["tchw", "cthw", "thwc", "stacked"]),
-        help="Order of the clip's axes; stacked: frames on the channel axis. Found from the shape otherwise.",
+        help="Order of the clip's axes, or the extractor's; stacked: frames on the channel axis. Found from the shape "
+        "otherwise.",
     ),
     click.option(
         "--clip-input",
@@ -75,6 +76,12 @@ _CLIP_OPTIONS = (
         metavar="NAME",
         help="Which value of the extractor is the vector; its only output otherwise. Of a value with places "
         "their mean is taken.",
+    ),
+    click.option(
+        "--extractor-length",
+        type=_STEPS,
+        metavar="FRAMES",
+        help="The extractor takes so many frames in a row. Found from its input where that is of a fixed length.",
     ),
     click.option(
         "--smooth",
@@ -120,6 +127,10 @@ def read_extractor_options(given: dict[str, Any]) -> ExtractorOptions | None:
     from edge_ad.errors import InputError
     from edge_ad_export.video.extractor import ExtractorOptions
 
-    if given["extractor"] is None and given["extractor_output"] is not None:
-        raise InputError("--extractor-output names a value of the extractor: say --extractor FILE too")
-    return None if given["extractor"] is None else ExtractorOptions(given["extractor"], given["extractor_output"])
+    if given["extractor"] is None:
+        if given["extractor_output"] is not None or given["extractor_length"] is not None:
+            raise InputError(
+                "--extractor-output and --extractor-length are about an extractor: say --extractor FILE too"
+            )
+        return None
+    return ExtractorOptions(given["extractor"], given["extractor_output"], given["extractor_length"])
