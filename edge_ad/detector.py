@@ -281,16 +281,13 @@ def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None 
 
 
 def _open_extractor(bundle: Bundle, variant: Variant, options: EngineOptions | None) -> Extractor | None:
-    artefact = bundle.extractor(variant)
-    if artefact is None:
+    artefact, manifest = bundle.extractor(variant), bundle.manifest
+    if artefact is None or manifest.clip is None:
         return None
-    extractor, size = (
-        open_extractor(variant.engine, artefact, options, precision=variant.precision),
-        bundle.manifest.input,
-    )
-    found, expected = extractor.input.shape[1:], (size.height, size.width, size.channels)
-    snippet = bundle.manifest.clip.snippet if bundle.manifest.clip else 1
-    expected = expected if snippet == 1 else (snippet, *expected)
+    size, snippet = manifest.input, manifest.clip.snippet
+    expected = (*([] if snippet == 1 else [snippet]), size.height, size.width, size.channels)
+    extractor = open_extractor(variant.engine, artefact, options, precision=variant.precision)
+    found = extractor.input.shape[1:]
     if found != expected:
         extractor.close()
         raise BundleFormatError(f"{variant.extractor} of {bundle.path} takes {found}, its manifest says {expected}")

@@ -22,6 +22,7 @@ from edge_ad.clips import ClipScorer
 from edge_ad.engines import Artefact, EngineInfo, open_engine, open_extractor
 from edge_ad.errors import BundleError, EngineError
 from edge_ad.geometry import Preprocessor
+from edge_ad.verdict import FrameSpan
 
 SIDE = tiny_clips.SIDE
 MEAN = "real = Cast<to: int = 1>(frame) mean = ReduceMean<keepdims: int = 0>(real, places)"
@@ -62,7 +63,8 @@ def make(tmp_path: Path, extractor: Brightness) -> Iterator[Callable[[Clip], Det
     opened: list[Detector] = []
 
     def detector(clip: Clip) -> Detector:
-        bundle = Bundle.open(tiny_clips.write_bundle(tmp_path / f"{len(opened)}", "features", clip))
+        alone = msgspec.structs.replace(clip, snippet=1)  # the bundle has no extractor of its own
+        bundle = Bundle.open(tiny_clips.write_bundle(tmp_path / f"{len(opened)}", "features", alone))
         path = bundle.path / "variants/onnx-fp32/model.onnx"
         entry = ModelInput(width=SIDE, height=SIDE, channels=3)
         geometry = Preprocessor(Geometry(resize=Resize(width=SIDE, height=SIDE)), entry)
@@ -129,6 +131,33 @@ def test_a_frame_without_a_vector_is_missing_in_its_clips(
         *[Reason.UNCALIBRATED] * 2,
     ]
     assert [verdict.score for verdict in verdicts[7:]] == [7, 8]
+
+
+def test_a_missing_frame_is_missing_in_every_snippet_that_holds_it(
+    make: Callable[[Clip], Detector], extractor: Brightness
+) -> None:
+    """Snippets of three frames, clips of two vectors: frame 6 is in the snippets of 6 to 8, in the clips of 6 to 9."""
+    extractor.input = np.zeros((1, 3, SIDE, SIDE, 3), np.uint8)
+    frames: list[NDArray[Any]] = [*levels(13)]
+    frames[6] = frames[6].astype(np.int16)
+    with_gap = scored(make(Clip(length=2, input="features", snippet=3)), frames)
+    wait, fine = Reason.WARMING_UP, Reason.UNCALIBRATED
+    broken = [Reason.WRONG_TYPE, *[Reason.INCOMPLETE_CLIP] * 3]
+    assert [verdict.reason for verdict in with_gap] == [*[wait] * 3, *[fine] * 3, *broken, *[fine] * 3]
+    assert [verdict.score for verdict in with_gap[3:6]] == [2, 3, 4]
+    assert [verdict.score for verdict in with_gap[10:]] == [9, 10, 11]
+    assert with_gap[-1].covers == FrameSpan(9, 12)
+    assert extractor.seen == [1, 2, 3, 4, 8, 9, 10, 11]
+
+
+def test_snippets_that_do_not_overlap_take_one_run_each(
+    make: Callable[[Clip], Detector], extractor: Brightness
+) -> None:
+    extractor.input = np.zeros((1, 3, SIDE, SIDE, 3), np.uint8)
+    detector = make(Clip(length=2, stride=3, hop=3, input="features", snippet=3))
+    verdicts = scored(detector, levels(12))
+    assert extractor.seen == [1, 4, 7, 10]
+    assert {v.frame_id: v.score for v in verdicts if v.score is not None} == {5: 4, 8: 7, 11: 10}
 
 
 def test_latency_holds_the_extractor(make: Callable[[Clip], Detector], extractor: Brightness) -> None:
@@ -207,3 +236,8 @@ def test_a_manifest_that_contradicts_itself_is_refused(
             (writer.root / name).write_bytes(bundle.read(name) if name in bundle.manifest.files else b"graph")
         with pytest.raises(BundleError, match=message):
             writer.commit(with_extractors(bundle.manifest, *names))
+
+
+def test_snippets_without_an_extractor_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="has snippets of frames and no extractor that takes them"):
+        tiny_clips.write_bundle(tmp_path / "bundle", "features", Clip(length=3, input="features", snippet=4))

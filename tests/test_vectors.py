@@ -126,6 +126,8 @@ def test_a_vector_is_no_picture_and_a_picture_no_vector(bundle: Path, tiny_bundl
     mixed = score(bundle, images)
     assert mixed.exit_code == 2
     assert "is a picture, and this bundle scores vectors: give an .npy file of them" in text_of(mixed)
+    with pytest.raises(InputError, match="no image in this folder, but 1 files of vectors: name them one by one"):
+        open_source(rows.parent)
     with Detector.open(bundle) as detector, pytest.raises(InputError, match="takes features=vector"):
         detector.score(tiny_clips.calm(1)[0])
     with Detector.open(tiny_bundle) as detector, pytest.raises(InputError, match="takes a frame"):

@@ -68,6 +68,10 @@ def _in_folder(folder: Path) -> list[Path]:
     images = [entry for entry in entries if _is_image(entry)]
     if images:
         return sorted(images, key=_natural)
+    if vectors := list_vectors(folder):
+        raise InputError(
+            f"{folder}: no image in this folder, but {len(vectors)} files of vectors: name them one by one"
+        )
     subfolders = sum(entry.is_dir() for entry in entries)
     hint = f"; it has {subfolders} subfolders: take them in with  '{folder}/**/*'" if subfolders else ""
     raise InputError(f"{folder}: no image in this folder ({_suffixes()}){hint}")

@@ -25,7 +25,8 @@ __all__ = ["export"]
     "--images",
     required=True,
     metavar="PATH",
-    help="Normal images: a folder, a file or a glob. 30 or more. For a model of clips: a video, or a folder of frames.",
+    help="Normal images: a folder, a file or a glob. 30 or more. For a model of clips: a video, a folder of "
+    "frames, or an .npy file of vectors.",
 )
 @click.option(
     "-o",

@@ -179,6 +179,12 @@ def test_golden_frames_are_pictures_and_a_calibration_is_bound_to_both_graphs(
     with Detector.open(bundle) as detector:
         assert detector.calibration is not None
         assert detector.calibration.frame_reference is not None  # the extractor's pictures are watched for drift
+    root = tmp_path / "labelled"
+    root.mkdir()
+    tiny_clips.write_video(root / "scene.avi", tiny_clips.flashed(scene(), 17))
+    (root / "scene.csv").write_text("first,last\n17,19\n")
+    answer = json.loads(run("evaluate", bundle.path, "--data", root, "--json").stdout)
+    assert (answer["normal"], answer["anomalous"], answer["video"]["roc_auc_micro"]) == (35, 3, 1.0)
     variant = bundle.variant()
     with BundleWriter(tmp_path / "changed") as writer:
         shutil.copytree(bundle.path, writer.root, dirs_exist_ok=True)
