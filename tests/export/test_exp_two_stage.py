@@ -220,12 +220,15 @@ def test_what_int8_spoils_is_put_back_to_float_in_the_extractor(request_for: Cal
     assert "operations in float" in str(trials["onnx-mixed"].made)
 
 
-def test_the_command_line_makes_a_two_stage_bundle(request_for: Callable[..., ExportRequest]) -> None:
+def test_the_command_line_makes_a_two_stage_bundle(request_for: Callable[..., ExportRequest], tmp_path: Path) -> None:
     request = request_for()
     assert request.extractor is not None
     arguments = ["export", request.model, "--extractor", request.extractor.model, "--extractor-output", "grid"]
-    arguments += ["--images", request.images, "--family", "mil", "--clip-length", "3", "--variants", "onnx-fp32"]
-    done = run(*arguments, "-o", request.target, "--min-spearman", "0.5", "--engine-threads", "1")
+    arguments += ["--images", request.images, "--family", "mil", "--clip-length", "3"]
+    arguments += ["--variants", "onnx-fp32,openvino-fp16", "--report", tmp_path / "page.html"]
+    # For another CPU, so that latency leaves nothing out.
+    arguments += ["--min-spearman", "0.5", "--engine-threads", "1", "--target", "x86-avx2"]
+    done = run(*arguments, "-o", request.target)
     assert done.exit_code == 0, done.output
     assert "assumed: extractor: a vector is the mean of grid over its 16 places" in done.output
     info = run("info", request.target).stdout
@@ -235,6 +238,10 @@ def test_the_command_line_makes_a_two_stage_bundle(request_for: Callable[..., Ex
     assert "  extractor: backbone.onnx" in info
     timed = run("bench", request.target, "--runs", "10", "--json")
     assert timed.exit_code == 0, timed.output
+    assert "Rank corr." in (tmp_path / "page.html").read_text()
+    assert run("pack", request.target, "-o", tmp_path / "packed.zip").exit_code == 0
+    for variant in ("onnx-fp32", "openvino-fp16"):
+        assert run("verify", tmp_path / "packed.zip", "--variant", variant).exit_code == 0
 
 
 @pytest.mark.parametrize(
