@@ -264,6 +264,7 @@ def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None 
         mask = mask.astype(np.uint8, copy=False)
     preprocessor = Preprocessor(manifest.geometry, manifest.input, mask, map_size=variant.map)
     engine = open_engine(variant.engine, bundle.artefact(variant), options, precision=variant.precision)
+    extractor: Extractor | None = None
     try:
         extractor = _open_extractor(bundle, variant, options)
         vector = manifest.input.width if extractor is None else extractor.features.size
@@ -272,6 +273,8 @@ def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None 
             raise BundleFormatError(f"{variant.model} of {bundle.path} takes {found}, its manifest says {expected}")
     except BaseException:
         engine.close()
+        if extractor is not None:
+            extractor.close()
         raise
     if manifest.clip is None:
         return Scorer(preprocessor, engine)

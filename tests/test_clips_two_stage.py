@@ -150,6 +150,21 @@ def test_a_missing_frame_is_missing_in_every_snippet_that_holds_it(
     assert extractor.seen == [1, 2, 3, 4, 8, 9, 10, 11]
 
 
+@pytest.mark.parametrize("snippet", [1, 3])
+def test_a_golden_case_leaves_the_stream_as_it_was(
+    make: Callable[[Clip], Detector], extractor: Brightness, snippet: int
+) -> None:
+    if snippet > 1:
+        extractor.input = np.zeros((1, snippet, SIDE, SIDE, 3), np.uint8)
+    detector = make(Clip(length=2, input="features", snippet=snippet))
+    frames, case = levels(10), [np.full((32, 48, 3), 200, np.uint8)] * (snippet if snippet > 1 else 2)
+    before = scored(detector, frames[:6])
+    assert detector.scorer.measure_case(case).score == 200
+    after = [detector.score(frame, frame_id=6 + i) for i, frame in enumerate(frames[6:])]
+    late = [verdict.score for verdict in [*before, *after] if verdict.score is not None]
+    assert late == [k - snippet // 2 for k in range(snippet, 10)]
+
+
 def test_snippets_that_do_not_overlap_take_one_run_each(
     make: Callable[[Clip], Detector], extractor: Brightness
 ) -> None:

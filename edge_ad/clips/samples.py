@@ -147,8 +147,8 @@ class ExtractorSampler:
 
     def __init__(self, preprocessor: Preprocessor, extractor: Extractor) -> None:
         taken = extractor.input[0]
-        # The frames that the extractor is given stay in its input and move up by one with each that comes.
-        self._window: NDArray[np.uint8] = taken if taken.ndim > _PICTURE else taken[None]
+        # A single frame goes straight into the extractor's input; those of a snippet move up by one as each comes.
+        self._window: NDArray[np.uint8] = np.zeros_like(taken) if taken.ndim > _PICTURE else taken[None]
         self.earlier = len(self._window) - 1
         self.canvas: NDArray[np.uint8] = self._window[-1]
         self.engine_s = 0.0
@@ -167,6 +167,8 @@ class ExtractorSampler:
         self._in_a_row += 1
         if not due or self._in_a_row <= self.earlier:
             return False
+        if self.earlier:
+            np.copyto(self._extractor.input[0], self._window)
         start = perf_counter()
         self._extractor.run()
         self.engine_s = perf_counter() - start
