@@ -16,7 +16,7 @@ import onnx
 import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
-from support import tiny_clips, tiny_stages
+from support import exp_onnx, tiny_clips, tiny_stages
 
 from edge_ad import Detector, Reason
 from edge_ad.bundle import BundleWriter, calibration_name
@@ -28,7 +28,8 @@ from edge_ad.verdict import FrameSpan
 from edge_ad.verification import verify_bundle
 from edge_ad_export import ExportRequest, Gate, ImportOptions, export_bundle
 from edge_ad_export.heads.options import HeadOptions
-from edge_ad_export.video.extractor import ExtractorOptions
+from edge_ad_export.importers.torch_file import TorchOptions
+from edge_ad_export.video.extractor import ExtractorOptions, import_extractor
 from edge_ad_export.video.spec import ClipOptions
 
 T = tiny_stages.LENGTH
@@ -307,6 +308,40 @@ def test_what_does_not_fit_is_named(
 def vector_file(folder: Path) -> str:
     np.save(folder / "normal.npy", np.random.default_rng(0).random((40, 6), np.float32))
     return str(folder / "normal.npy")
+
+
+@pytest.mark.parametrize(
+    ("shape", "said", "order", "snippet"),
+    [
+        pytest.param("1, 3, 16, 16", {}, None, 1, id="picture"),
+        pytest.param("1, 3, 4, 16, 16", {}, "cthw", 4, id="cthw"),
+        pytest.param("1, 4, 3, 16, 16", {}, "tchw", 4, id="tchw"),
+        pytest.param("1, 4, 16, 16, 3", {}, "thwc", 4, id="thwc"),
+        pytest.param("1, 12, 16, 16", {"order": "stacked"}, "stacked", 4, id="stacked"),
+        pytest.param("1, 3, t, 16, 16", {"length": 5}, "cthw", 5, id="any length"),
+    ],
+)
+def test_what_an_extractor_takes_is_read_from_its_shape(
+    tmp_path: Path, shape: str, said: dict[str, Any], order: str | None, snippet: int
+) -> None:
+    nodes = "vector = ReduceMean<keepdims: int = 0>(clip, places)"
+    places = [axis for axis, side in enumerate(shape.split(", ")) if axis and side not in ("3", "12")]
+    size = 12 if "12" in shape else 3
+    model = exp_onnx.graph(f"float[{shape}] clip", f"float[1, {size}] vector", nodes, places=np.array(places))
+    options = ExtractorOptions(tiny_stages.write(tmp_path / "e.onnx", model), length=said.get("length"))
+    importing = ImportOptions(clip=ClipOptions(order=said.get("order")))
+    found = import_extractor(options, importing, TorchOptions())
+    clip = found.model.input.clip
+    assert (found.snippet, found.size) == (snippet, size)
+    assert (None if clip is None else clip.order) == order
+
+
+def test_an_extractor_of_any_length_asks_for_one(tmp_path: Path) -> None:
+    nodes = "vector = ReduceMean<keepdims: int = 0>(clip, places)"
+    graph = exp_onnx.graph("float[1, 3, t, 16, 16] clip", "float[1, 3] vector", nodes, places=np.array([2, 3, 4]))
+    options = ExtractorOptions(tiny_stages.write(tmp_path / "e.onnx", graph))
+    with pytest.raises(InputError, match="say how long with --extractor-length"):
+        import_extractor(options, ImportOptions(clip=ClipOptions()), TorchOptions())
 
 
 def test_half_an_extractor_is_refused(request_for: Callable[..., ExportRequest]) -> None:

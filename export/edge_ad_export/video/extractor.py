@@ -122,7 +122,10 @@ def _resolve(file: ModelFile, options: ExtractorOptions, importing: ImportOption
     axes = len(inputs[0].shape) if len(inputs) == 1 and inputs[0].shape is not None else 0
     if axes == _CLIP_AXES or order == "stacked" or options.length is not None:
         clip = ClipOptions(length=options.length, order=order)
-        return resolve_clip(file, replace(importing, clip=clip, head=None))
+        try:
+            return resolve_clip(file, replace(importing, clip=clip, head=None))
+        except InputError as error:  # what is said of a clip is said of the snippet here
+            raise InputError(str(error).replace("--clip-length", "--extractor-length")) from None
     return resolve_input(only_input(file), importing)
 
 
