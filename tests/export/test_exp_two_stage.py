@@ -7,67 +7,39 @@ import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
-from support import exp_onnx, tiny_clips, tiny_stages
+from support import tiny_clips, tiny_stages
 
 from edge_ad import Detector, Reason
 from edge_ad.bundle import BundleWriter, calibration_name
 from edge_ad.bundle.records import Clip
 from edge_ad.cli import main
-from edge_ad.errors import CalibrationError, InputError, ModelError
+from edge_ad.errors import CalibrationError, ModelError
 from edge_ad.sources import open_source
 from edge_ad.verdict import FrameSpan
 from edge_ad.verification import verify_bundle
 from edge_ad_export import ExportRequest, Gate, ImportOptions, export_bundle
 from edge_ad_export.heads.options import HeadOptions
-from edge_ad_export.importers.torch_file import TorchOptions
-from edge_ad_export.video.extractor import ExtractorOptions, import_extractor
+from edge_ad_export.video.extractor import ExtractorOptions
 from edge_ad_export.video.spec import ClipOptions
 
 T = tiny_stages.LENGTH
 MOBILENET = "models/backbones/mobilenet_v1_0.25_224_imagenet.onnx"
 LENIENT = Gate(min_spearman=0.5)
-FLOAT = ("onnx-fp32", "openvino-fp32", "openvino-fp16")
-
-
-def scene(count: int = 40) -> list[NDArray[np.uint8]]:
-    """A dim scene whose light changes a little, differently from frame to frame."""
-    random = np.random.default_rng(5)
-    shape = (tiny_clips.SIZE[1], tiny_clips.SIZE[0], 3)
-    return [random.integers(20, 24 + int(random.integers(1, 8)), shape, np.uint8) for _ in range(count)]
+FLOAT = tiny_stages.FLOAT
 
 
 @pytest.fixture
 def request_for(tmp_path: Path) -> Callable[..., ExportRequest]:
-    def make(output: str | None = "vector", clip: ClipOptions | None = None) -> ExportRequest:
-        extractor = tiny_stages.write_extractor(tmp_path / "backbone.onnx")
-        return ExportRequest(
-            tiny_stages.write_scorer(tmp_path / "scorer.onnx"),
-            str(tiny_clips.write_video(tmp_path / "normal.avi", scene())),
-            tmp_path / "out",
-            ImportOptions(
-                clip=clip or ClipOptions(),
-                head=HeadOptions(family="mil"),
-                mean=tiny_stages.MEAN,
-                std=tiny_stages.STD,
-            ),
-            gate=LENIENT,
-            variants=FLOAT,
-            max_images=12,
-            threads=1,
-            target_cpu="x86-avx2",  # not this one: latencies of a busy machine would leave variants out
-            extractor=ExtractorOptions(extractor, output),
-        )
-
-    return make
+    return partial(tiny_stages.make_request, tmp_path)
 
 
 def run(*arguments: object) -> Result:
@@ -83,8 +55,8 @@ def scores_of(bundle: Path, variant: str, frames: list[NDArray[np.uint8]], folde
 
 def raised(bundle: Path, variant: str, folder: Path, k: int) -> set[int]:
     """The frames whose score an anomaly in frame ``k`` raises, through ``edge-ad score``."""
-    before = scores_of(bundle, variant, scene(), folder)
-    after = scores_of(bundle, variant, tiny_clips.flashed(scene(), k), folder)
+    before = scores_of(bundle, variant, tiny_stages.scene(), folder)
+    after = scores_of(bundle, variant, tiny_clips.flashed(tiny_stages.scene(), k), folder)
     pairs = enumerate(zip(before, after, strict=True))
     return {i for i, (old, new) in pairs if old is not None and new is not None and new > old + 0.05}
 
@@ -123,7 +95,7 @@ def test_scores_are_those_of_both_files_run_by_hand(
     assert manifest.clip == Clip(length=T, input="features")
     assert (manifest.input.width, manifest.input.height, manifest.input.channels) == (16, 16, 3)
     assert manifest.variants[0].extractor == "variants/onnx-fp32/extractor.onnx"
-    frames = scene(8)
+    frames = tiny_stages.scene(8)
     for variant in FLOAT:
         tolerance = 1e-5 if variant.endswith("fp32") else 2e-3
         with Detector.open(bundle, variant) as detector:
@@ -151,7 +123,7 @@ def test_an_extractor_of_snippets_sees_the_frames_before_too(
     assert len(bundle.manifest.golden.frames) == 3 * 4
     assert [len(one.replays) for one in verify_bundle(bundle.path).variants] == [3, 3, 3]
     assert "stages    extractor of 4 frames, then scorer" in run("info", bundle.path).stdout
-    extract, frames = tiny_stages.session(backbone), scene(12)
+    extract, frames = tiny_stages.session(backbone), tiny_stages.scene(12)
     for variant in FLOAT[:2]:
         with Detector.open(bundle, variant) as detector:
             verdicts, canvases = [], []
@@ -175,7 +147,7 @@ def test_golden_frames_are_pictures_and_a_calibration_is_bound_to_both_graphs(
     bundle = export_bundle(request_for()).bundle
     assert [len(one.replays) for one in verify_bundle(bundle.path).variants] == [3, 3, 3]
     assert {Path(name).suffix for name in bundle.manifest.golden.frames} == {".png"}
-    video = tiny_clips.write_video(tmp_path / "held-out.avi", scene(60))
+    video = tiny_clips.write_video(tmp_path / "held-out.avi", tiny_stages.scene(60))
     done = run("calibrate", bundle.path, "--normal", video, "--fpr", "0.2", "--confidence", "0.8")
     assert done.exit_code == 0, done.output
     with Detector.open(bundle) as detector:
@@ -183,7 +155,7 @@ def test_golden_frames_are_pictures_and_a_calibration_is_bound_to_both_graphs(
         assert detector.calibration.frame_reference is not None  # the extractor's pictures are watched for drift
     root = tmp_path / "labelled"
     root.mkdir()
-    tiny_clips.write_video(root / "scene.avi", tiny_clips.flashed(scene(), 17))
+    tiny_clips.write_video(root / "scene.avi", tiny_clips.flashed(tiny_stages.scene(), 17))
     (root / "scene.csv").write_text("first,last\n17,19\n")
     answer = json.loads(run("evaluate", bundle.path, "--data", root, "--json").stdout)
     assert (answer["normal"], answer["anomalous"], answer["video"]["roc_auc_micro"]) == (35, 3, 1.0)
@@ -198,27 +170,6 @@ def test_golden_frames_are_pictures_and_a_calibration_is_bound_to_both_graphs(
     (changed.path / calibration_name(variant)).write_bytes(calibration)
     with pytest.raises(CalibrationError, match="made for another artefact"):
         changed.calibration(variant)
-
-
-def test_the_extractor_is_quantized_and_the_scorer_is_not(request_for: Callable[..., ExportRequest]) -> None:
-    gate = Gate(min_spearman=-1, max_roc_auc_lost=1, max_more_false_rejects=1)
-    request = replace(request_for(), variants=("onnx-int8", "openvino-int8"), gate=gate)
-    bundle = export_bundle(request).bundle
-    first, second = bundle.manifest.variants
-    assert (first.id, second.id) == ("onnx-int8", "openvino-int8")
-    graphs = [onnx.load(bundle.path / str(name)).graph for name in (first.model, first.extractor)]
-    assert [any(node.op_type == "QuantizeLinear" for node in graph.node) for graph in graphs] == [False, True]
-    texts = [(bundle.path / str(name)).read_text() for name in (second.model, second.extractor)]
-    assert ["FakeQuantize" in text for text in texts] == [False, True]
-    assert [len(one.replays) for one in verify_bundle(bundle.path).variants] == [3, 3]
-
-
-def test_what_int8_spoils_is_put_back_to_float_in_the_extractor(request_for: Callable[..., ExportRequest]) -> None:
-    request = replace(request_for(), variants=("onnx-fp32", "onnx-int8"), gate=Gate())
-    manifest = export_bundle(request).bundle.manifest
-    trials = {trial.id: trial for trial in manifest.trials}
-    assert trials["onnx-int8"].rejected is not None
-    assert "operations in float" in str(trials["onnx-mixed"].made)
 
 
 def test_the_command_line_makes_a_two_stage_bundle(request_for: Callable[..., ExportRequest], tmp_path: Path) -> None:
@@ -242,113 +193,6 @@ def test_the_command_line_makes_a_two_stage_bundle(request_for: Callable[..., Ex
     assert run("pack", request.target, "-o", tmp_path / "packed.zip").exit_code == 0
     for variant in ("onnx-fp32", "openvino-fp16"):
         assert run("verify", tmp_path / "packed.zip", "--variant", variant).exit_code == 0
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        pytest.param(
-            lambda r, d: replace(r, model=tiny_stages.write_scorer(d / "five.onnx", 5)),
-            (InputError, ModelError),
-            "--size 6x1 does not fit|makes vectors of 6 features, and the scorer takes 5",
-            id="another length",
-        ),
-        pytest.param(
-            lambda r, _: replace(r, extractor=replace(r.extractor, output="nothing")),
-            ModelError,
-            "the model has no value nothing",
-            id="no such value",
-        ),
-        pytest.param(
-            lambda r, _: replace(r, importing=replace(r.importing, clip=None)),
-            InputError,
-            "--extractor makes vectors for a scorer of clips: say --clip-length T or --family mil",
-            id="no clip",
-        ),
-        pytest.param(
-            lambda r, _: replace(r, importing=replace(r.importing, clip=ClipOptions(input="flow"))),
-            InputError,
-            "of pictures, not of flow",
-            id="flow",
-        ),
-        pytest.param(
-            lambda r, d: replace(r, images=vector_file(d)),
-            InputError,
-            "this model takes pictures: a video or a folder of frames",
-            id="vectors for pictures",
-        ),
-        pytest.param(
-            lambda r, _: replace(r, extractor=None, importing=replace(r.importing, clip=ClipOptions(input="features"))),
-            InputError,
-            "this model takes an .npy file of vectors",
-            id="pictures for vectors",
-        ),
-        pytest.param(
-            lambda r, d: replace(r, extractor=ExtractorOptions(tiny_stages.write_extractor(d / "two.onnx", batch=2))),
-            ModelError,
-            "insists on 2 images at once",
-            id="batch",
-        ),
-    ],
-)
-def test_what_does_not_fit_is_named(
-    request_for: Callable[..., ExportRequest],
-    tmp_path: Path,
-    change: Callable[[ExportRequest, Path], ExportRequest],
-    error: type[Exception],
-    message: str,
-) -> None:
-    request = change(request_for(), tmp_path)
-    with pytest.raises(error, match=message):
-        export_bundle(request)
-    assert not request.target.exists()
-
-
-def vector_file(folder: Path) -> str:
-    np.save(folder / "normal.npy", np.random.default_rng(0).random((40, 6), np.float32))
-    return str(folder / "normal.npy")
-
-
-@pytest.mark.parametrize(
-    ("shape", "said", "order", "snippet"),
-    [
-        pytest.param("1, 3, 16, 16", {}, None, 1, id="picture"),
-        pytest.param("1, 3, 4, 16, 16", {}, "cthw", 4, id="cthw"),
-        pytest.param("1, 4, 3, 16, 16", {}, "tchw", 4, id="tchw"),
-        pytest.param("1, 4, 16, 16, 3", {}, "thwc", 4, id="thwc"),
-        pytest.param("1, 12, 16, 16", {"order": "stacked"}, "stacked", 4, id="stacked"),
-        pytest.param("1, 3, t, 16, 16", {"length": 5}, "cthw", 5, id="any length"),
-    ],
-)
-def test_what_an_extractor_takes_is_read_from_its_shape(
-    tmp_path: Path, shape: str, said: dict[str, Any], order: str | None, snippet: int
-) -> None:
-    nodes = "vector = ReduceMean<keepdims: int = 0>(clip, places)"
-    places = [axis for axis, side in enumerate(shape.split(", ")) if axis and side not in ("3", "12")]
-    size = 12 if "12" in shape else 3
-    model = exp_onnx.graph(f"float[{shape}] clip", f"float[1, {size}] vector", nodes, places=np.array(places))
-    options = ExtractorOptions(tiny_stages.write(tmp_path / "e.onnx", model), length=said.get("length"))
-    importing = ImportOptions(clip=ClipOptions(order=said.get("order")))
-    found = import_extractor(options, importing, TorchOptions())
-    clip = found.model.input.clip
-    assert (found.snippet, found.size) == (snippet, size)
-    assert (None if clip is None else clip.order) == order
-
-
-def test_an_extractor_of_any_length_asks_for_one(tmp_path: Path) -> None:
-    nodes = "vector = ReduceMean<keepdims: int = 0>(clip, places)"
-    graph = exp_onnx.graph("float[1, 3, t, 16, 16] clip", "float[1, 3] vector", nodes, places=np.array([2, 3, 4]))
-    options = ExtractorOptions(tiny_stages.write(tmp_path / "e.onnx", graph))
-    with pytest.raises(InputError, match="say how long with --extractor-length"):
-        import_extractor(options, ImportOptions(clip=ClipOptions()), TorchOptions())
-
-
-def test_half_an_extractor_is_refused(request_for: Callable[..., ExportRequest]) -> None:
-    request = request_for()
-    arguments = ["export", request.model, "--images", request.images, "-o", request.target, "--family", "mil"]
-    done = run(*arguments, "--extractor-output", "vector")
-    assert done.exit_code == 2
-    assert "--extractor-output and --extractor-length are about an extractor" in done.output
 
 
 @pytest.mark.shared

@@ -10,9 +10,14 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from support import exp_onnx
+from edge_ad_export import ExportRequest, Gate, ImportOptions
+from edge_ad_export.heads.options import HeadOptions
+from edge_ad_export.video.extractor import ExtractorOptions
+from edge_ad_export.video.spec import ClipOptions
+from support import exp_onnx, tiny_clips
 
 SIDE, FEATURES, LENGTH, SNIPPET = 16, 6, 3, 4
+FLOAT = ("onnx-fp32", "openvino-fp32", "openvino-fp16")
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
 
@@ -101,3 +106,32 @@ def model_input(canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
     """float32 ``[1, 3, 16, 16]``, RGB, of a BGR picture of that size."""
     values = (canvas[..., ::-1] / np.float32(255) - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
+
+
+def scene(count: int = 40) -> list[NDArray[np.uint8]]:
+    """A dim scene whose light changes a little, differently from frame to frame."""
+    random = np.random.default_rng(5)
+    shape = (tiny_clips.SIZE[1], tiny_clips.SIZE[0], 3)
+    return [random.integers(20, 24 + int(random.integers(1, 8)), shape, np.uint8) for _ in range(count)]
+
+
+def make_request(folder: Path, output: str | None = "vector", clip: ClipOptions | None = None) -> ExportRequest:
+    """An export of the two files, with a gate that such tiny models pass."""
+    extractor = write_extractor(folder / "backbone.onnx")
+    return ExportRequest(
+        write_scorer(folder / "scorer.onnx"),
+        str(tiny_clips.write_video(folder / "normal.avi", scene())),
+        folder / "out",
+        ImportOptions(
+            clip=clip or ClipOptions(),
+            head=HeadOptions(family="mil"),
+            mean=MEAN,
+            std=STD,
+        ),
+        gate=Gate(min_spearman=0.5),
+        variants=FLOAT,
+        max_images=12,
+        threads=1,
+        target_cpu="x86-avx2",  # not this one: latencies of a busy machine would leave variants out
+        extractor=ExtractorOptions(extractor, output),
+    )

@@ -82,7 +82,10 @@ def import_extractor(options: ExtractorOptions, importing: ImportOptions, torch:
         importer="onnx",
         assumptions=tuple(f"assumed: {line}" for line in assumed),
     )
-    check_model(model, file.path)
+    try:
+        check_model(model, file.path)
+    except ModelError as error:  # whose advice is for scores
+        raise ModelError(str(error).replace("--score-output or --map-output", "--extractor-output")) from None
     return ImportedExtractor(file, model, tap)
 
 
