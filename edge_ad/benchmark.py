@@ -35,7 +35,8 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """``verdict``: from a frame in memory to its verdict; ``bare``: the engine alone on the same artefact.
+    """``verdict``: from a frame in memory to its verdict; ``bare``: the engine alone on the same artefact, of a
+    two-stage bundle the extractor and the scorer.
 
     ``ratio`` is the median verdict over the median bare run.
     """
@@ -68,12 +69,12 @@ def bench_bundle(
         bare, verdict, geometry = [], [], []
         before = 0
         for _ in range(detector.scorer.frames_until_score - 1):
-            detector.score(frame)
+            detector.inspect(frame)
         for run in range(-WARM_UP, runs):
             start = time.perf_counter()
-            found = detector.score(frame, objects=objects)
+            found = detector.inspect(frame, objects=objects).verdict
             middle = time.perf_counter()
-            detector.scorer.engine.run()
+            detector.scorer.run_bare()
             end = time.perf_counter()
             if found.score is None and found.reason is not Reason.BETWEEN_SCORES:
                 raise InputError(f"the frame to measure with cannot be scored: {found.detail}")
@@ -88,7 +89,7 @@ def bench_bundle(
             bundle=str(path),
             variant=detector.variant.id,
             engine=detector.engine,
-            frame=f"{frame.shape[1]}x{frame.shape[0]}",
+            frame=f"{frame.shape[1]}x{frame.shape[0]}" if frame.ndim > 1 else f"vector of {frame.size}",
             runs=runs,
             verdict=_percentiles(verdict),
             bare=_percentiles(bare),
@@ -103,6 +104,8 @@ def _frame(detector: Detector, size: tuple[int, int] | None) -> NDArray[np.uint8
     frame = next(golden_frames(detector.bundle))
     if size is None:
         return frame
+    if detector.scorer.takes_vectors:
+        raise InputError("--frame-size scales pictures, and this bundle takes vectors: leave it out")
     old = detector.scorer.preprocessor
     # Another size than the calibrated one is fine for timing, and for nothing else.
     anything = msgspec.structs.replace(old.geometry, frame=None)

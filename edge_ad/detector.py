@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle import DEFAULT_STATION, Bundle, Calibration, Manifest, Variant
-from edge_ad.engines import EngineInfo, EngineOptions, open_engine
+from edge_ad.engines import EngineInfo, EngineOptions, Extractor, open_engine, open_extractor
 from edge_ad.errors import BundleFormatError, CalibrationError, EngineError, FrameError, InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.golden import replay
@@ -154,6 +154,9 @@ class Detector:
         given = frame if features is None else features
         if given is None or (frame is not None and features is not None):
             raise InputError("expected a frame or features to score: give one of them")
+        if self.scorer.takes_vectors != (features is not None):
+            kind = "features=vector" if self.scorer.takes_vectors else "a frame"
+            raise InputError(f"{self._name} takes {kind}, and was given the other kind")
         return self.inspect(given, objects=objects, frame_id=frame_id, part_id=part_id, captured_at=captured_at).verdict
 
     def inspect(
@@ -286,10 +289,18 @@ def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None 
         mask = mask.astype(np.uint8, copy=False)
     preprocessor = Preprocessor(manifest.geometry, manifest.input, mask, map_size=variant.map)
     engine = open_engine(variant.engine, bundle.artefact(variant), options, precision=variant.precision)
-    found, expected = engine.input.shape[1:], _input_shape(manifest)
-    if found != expected:
+    extractor: Extractor | None = None
+    try:
+        extractor = _open_extractor(bundle, variant, options)
+        vector = manifest.input.width if extractor is None else extractor.features.size
+        found, expected = engine.input.shape[1:], _input_shape(manifest, vector)
+        if found != expected:
+            raise BundleFormatError(f"{variant.model} of {bundle.path} takes {found}, its manifest says {expected}")
+    except BaseException:
         engine.close()
-        raise BundleFormatError(f"{variant.model} of {bundle.path} takes {found}, its manifest says {expected}")
+        if extractor is not None:
+            extractor.close()
+        raise
     if manifest.geometry.level == "object":
         from edge_ad.objects import ObjectScorer
 
@@ -298,16 +309,30 @@ def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None 
         return Scorer(preprocessor, engine)
     from edge_ad.clips import ClipScorer
 
-    return ClipScorer(preprocessor, engine, manifest.clip)
+    return ClipScorer(preprocessor, engine, manifest.clip, extractor)
 
 
-def _input_shape(manifest: Manifest) -> tuple[int, ...]:
-    """What a graph of this bundle takes of one image or clip."""
+def _open_extractor(bundle: Bundle, variant: Variant, options: EngineOptions | None) -> Extractor | None:
+    artefact, manifest = bundle.extractor(variant), bundle.manifest
+    if artefact is None or manifest.clip is None:
+        return None
+    size, snippet = manifest.input, manifest.clip.snippet
+    expected = (*([] if snippet == 1 else [snippet]), size.height, size.width, size.channels)
+    extractor = open_extractor(variant.engine, artefact, options, precision=variant.precision)
+    found = extractor.input.shape[1:]
+    if found != expected:
+        extractor.close()
+        raise BundleFormatError(f"{variant.extractor} of {bundle.path} takes {found}, its manifest says {expected}")
+    return extractor
+
+
+def _input_shape(manifest: Manifest, vector: int) -> tuple[int, ...]:
+    """What a graph of this bundle takes of one image or clip. ``vector``: how long its vectors are, if it takes any."""
     size, clip = manifest.input, manifest.clip
     if clip is None:
         return size.height, size.width, size.channels
     if clip.input == "features":
-        return clip.length, size.width
+        return clip.length, vector
     return clip.length, size.height, size.width, 2 if clip.input == "flow" else size.channels
 
 

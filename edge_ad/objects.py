@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.drift.statistics import frame_statistics
 from edge_ad.errors import FrameError
 from edge_ad.geometry import find_regions, heatmap
 from edge_ad.geometry.mapping import highest
@@ -35,7 +34,7 @@ class ObjectScorer(Scorer):
 
     def __init__(self, preprocessor: Preprocessor, engine: Engine) -> None:
         super().__init__(preprocessor, engine)
-        self._statistics: list[FrameStatistics] = []
+        self._statistics: list[FrameStatistics | None] = []
 
     def inspect(self, frame: NDArray[np.uint8], objects: Sequence[Box] | None) -> Measurement:
         """The scores and maps of the objects whose boxes are given, uint8 frames as :meth:`measure` takes them.
@@ -55,7 +54,7 @@ class ObjectScorer(Scorer):
             found.append(MeasuredObject(box, measured.score))
             geometry_ms += measured.geometry_ms
             engine_ms += measured.engine_ms
-            self._statistics.append(frame_statistics(self.canvas))
+            self._statistics += super().statistics()
             if measured.map is not None:
                 maps = np.empty((len(boxes), *measured.map.shape), np.float32) if maps is None else maps
                 maps[index] = measured.map
@@ -82,7 +81,7 @@ class ObjectScorer(Scorer):
             np.fmax(part, heatmap(one, self.preprocessor.layout(crop(frame, box))), out=part)  # NaN counts for nothing
         return out
 
-    def statistics(self) -> tuple[FrameStatistics, ...]:
+    def statistics(self) -> tuple[FrameStatistics | None, ...]:
         return tuple(self._statistics)
 
     def _measure(self, frame: NDArray[np.uint8], box: Box, which: str) -> Measurement:

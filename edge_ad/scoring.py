@@ -47,7 +47,10 @@ class Scorer:
     A tiled frame scores the largest of its tiles, and where tiles overlap the map keeps the larger value. With an
     ignore mask the score is the largest value of the map outside the mask, since the graph's own score has seen
     what is under it. ``frames_until_score``: how many frames in a row it takes after :meth:`reset` to have a score.
+    ``takes_vectors``: its frames are vectors, float32 ``(n,)``, and no pictures.
     """
+
+    takes_vectors = False
 
     def __init__(self, preprocessor: Preprocessor, engine: Engine) -> None:
         self.preprocessor = preprocessor
@@ -57,8 +60,11 @@ class Scorer:
         self.frames_until_score = 1
 
     @property
-    def canvas(self) -> NDArray[np.uint8]:
-        """What the last frame became for the model, uint8 ``[h, w, c]``; a view that the next frame overwrites."""
+    def canvas(self) -> NDArray[np.uint8] | None:
+        """What the last frame became for the model, uint8 ``[h, w, c]``; a view that the next frame overwrites.
+
+        ``None`` where frames are vectors.
+        """
         return self._canvas
 
     def preparer(self) -> Preprocessor | None:
@@ -110,16 +116,22 @@ class Scorer:
         """The map of an inspected frame in camera pixels: float32 ``(H, W)``, NaN where nothing is inspected."""
         return heatmap(heat, self.preprocessor.layout(frame))
 
-    def statistics(self) -> tuple[FrameStatistics, ...]:
-        """How the frame just inspected looked to the model; one for each object where objects are scored."""
+    def statistics(self) -> tuple[FrameStatistics | None, ...]:
+        """How the frame just inspected looked to the model, ``None`` of a vector; one for each object where objects
+        are scored."""
         from edge_ad.drift.statistics import frame_statistics
 
-        return (frame_statistics(self.canvas),)
+        canvas = self.canvas
+        return (None if canvas is None else frame_statistics(canvas),)
 
     def measure_case(self, frames: Sequence[NDArray[np.uint8]]) -> Measurement:
         """The measurement of a golden case: here one frame."""
         (frame,) = frames
         return self.measure(frame)
+
+    def run_bare(self) -> None:
+        """Runs the engine on what it was given last: what nobody can be faster than. Raises :class:`EngineError`."""
+        self.engine.run()
 
     def reset(self) -> None:
         """The coming frame is the first of another scene; to a model of single frames it is all the same."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_ad.detector import Detector, Inspection
+from edge_ad.errors import InputError
 from edge_ad.outputs.sink import Sink
 from edge_ad.sources import Frame
 from edge_ad.verdict import Reason, State
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from edge_ad.drift import DriftWatch
+    from edge_ad.scoring import Scorer
     from edge_ad.sources.object_table import ObjectTable
 
-__all__ = ["Tally", "inspect_frames"]
+__all__ = ["Tally", "inspect_frames", "sample_of"]
 
 
 @dataclass
@@ -44,6 +48,7 @@ def inspect_frames(
     scores objects.
 
     Raises:
+        InputError: the source gives vectors to a bundle of pictures, or pictures to one of vectors.
         SourceError: the source failed for good; what came before has been written.
         OutputError: a sink failed, or the watch's state cannot be saved.
     """
@@ -64,10 +69,25 @@ def inspect_frames(
         tally.counts[verdict.state] += 1
 
 
+def sample_of(frame: Frame, scorer: Scorer) -> NDArray[Any] | None:
+    """The frame's picture or vector, ``None`` where it has neither.
+
+    Raises:
+        InputError: a picture for a bundle that scores vectors, or a vector for one that scores pictures.
+    """
+    sample = frame.sample
+    if sample is not None and scorer.takes_vectors != (frame.features is not None):
+        found, expected = ("a picture", "vectors") if scorer.takes_vectors else ("a vector", "pictures")
+        what = "give an .npy file of them" if scorer.takes_vectors else "give images or videos"
+        raise InputError(f"{frame.source} is {found}, and this bundle scores {expected}: {what}")
+    return sample
+
+
 def _inspect(detector: Detector, frame: Frame, frame_id: int, objects: ObjectTable | None) -> Inspection:
-    if frame.image is not None:
+    sample = sample_of(frame, detector.scorer)
+    if sample is not None:
         boxes = None if objects is None else objects.boxes(frame.source)
-        return detector.inspect(frame.image, objects=boxes, frame_id=frame_id, captured_at=frame.captured_at)
+        return detector.inspect(sample, objects=boxes, frame_id=frame_id, captured_at=frame.captured_at)
     reason = Reason(frame.error.reason) if frame.error else Reason.UNREADABLE
     detail = str(frame.error or "no picture")
     return Inspection(detector.invalid(reason, detail, frame_id=frame_id, captured_at=frame.captured_at), None)

@@ -304,6 +304,8 @@ def test_each_object_has_looks_of_its_own(detector: Detector) -> None:
     crop(frame, RIGHT)[:] = 200
     detector.score(frame, objects=[LEFT, RIGHT])
     first, second = detector.scorer.statistics()
+    assert first is not None
+    assert second is not None
     assert first.brightness < 60 < second.brightness == 200
     assert ModelInput(width=32, height=32, channels=3) == detector.bundle.manifest.input
 

@@ -20,6 +20,7 @@ PRODUCERS = (
     "benchmarks.families.image_models:rows",
     "benchmarks.families.torch_models:rows",
     "benchmarks.families.video_models:rows",
+    "benchmarks.families.two_stage:rows",
 )
 
 

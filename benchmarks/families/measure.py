@@ -20,7 +20,7 @@ from edge_ad.sources import read_image
 from edge_ad_export import ExportRequest, ImportOptions, ModelFile, export_bundle, import_model
 from edge_ad_export.sessions import Session, open_session
 
-__all__ = ["Trained", "best_int8", "latencies", "linked", "measure"]
+__all__ = ["Latencies", "Trained", "best_int8", "in_turn", "latencies", "linked", "measure"]
 
 _ROUNDS, _RUNS = 12, 3
 
@@ -89,19 +89,25 @@ def _roc_auc(detector: Detector, data: Dataset) -> float:
 
 
 @dataclass(frozen=True)
-class _Latencies:
+class Latencies:
+    """Medians over rounds."""
+
     before_ms: float
     after_ms: float
 
 
-def latencies(untouched: Session, shape: tuple[int, ...], engine: Engine) -> _Latencies:
-    """Medians over rounds in ms, the two taken in turn: a busy machine slows both."""
+def latencies(untouched: Session, shape: tuple[int, ...], engine: Engine) -> Latencies:
+    """A file as it is, for an input of ``shape``, and the engine of a bundle."""
     image = np.random.default_rng(0).random(shape, np.float32)
     engine.input[:] = np.random.default_rng(0).integers(0, 255, engine.input.shape, np.uint8)
-    sides: tuple[Callable[[], object], ...] = (lambda: untouched.run(image), engine.run)
+    return in_turn(lambda: untouched.run(image), engine.run)
+
+
+def in_turn(before: Callable[[], object], after: Callable[[], object]) -> Latencies:
+    """Times the two in turn: a busy machine slows both."""
+    sides = (before, after)
     rounds = [[_fastest(side) for side in sides] for _ in range(_ROUNDS)]
-    before, after = (statistics.median(side) * 1e3 for side in zip(*rounds, strict=True))
-    return _Latencies(before, after)
+    return Latencies(*(statistics.median(side) * 1e3 for side in zip(*rounds, strict=True)))
 
 
 def _fastest(run: Callable[[], object]) -> float:

@@ -18,7 +18,7 @@ from edge_ad_calibration.request import CalibrationRequest
 from edge_ad_calibration.result import CalibrationResult
 from edge_ad_calibration.scoring import ScoreJob, score_images, untracked
 from edge_ad_calibration.scoring.opened import open_job
-from edge_ad_calibration.selection import is_video, list_normals
+from edge_ad_calibration.selection import is_stream, list_normals
 from edge_ad_calibration.sifting import Sifted, sift
 from edge_ad_calibration.tables import read_table
 from edge_ad_calibration.triage import list_confirmed
@@ -102,10 +102,12 @@ def _check_before_scoring(
     """What would otherwise come out after hours of scoring."""
     if not bundle.path.is_dir():
         raise InputError(f"{bundle.path} is packed: run  edge-ad unpack  first, calibrate the folder, pack again")
+    if bundle.manifest.takes_vectors and request.outputs.sheet:
+        raise InputError("--sheet shows pictures, and this bundle takes vectors: leave it out")
     for path in (plot, *request.outputs.asked):
         if not path.parent.is_dir():
             raise InputError(f"{path}: its folder does not exist: create it first")
-    images = [path for path in paths if not is_video(path)]
+    images = [path for path in paths if not is_stream(path)]
     names = object_names(images, objects) if objects else [str(path) for path in images]
     if len(images) == len(paths):
         check_numbers(names, request, bundle.manifest.geometry.level)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     "normals",
     metavar="SOURCE",
     multiple=True,
-    help="Held-out normals, not used in training: a folder, image, glob or video, a CSV file with a column path, or "
-    "rows of one: FILE.csv:COLUMN=VALUE. Repeatable.",
+    help="Held-out normals, not used in training: a folder, image, glob, video or .npy file of vectors, a CSV file "
+    "with a column path, or rows of one: FILE.csv:COLUMN=VALUE. Repeatable.",
 )
 @aim_options
 @selection_options

@@ -37,14 +37,14 @@ class Normals:
 
     ``scores``: float64 ``(n,)``, raw.
     ``peaks``: float64 ``(n,)``, the value of each map below which every pixel threshold shows a region; ``None``
-    without a map. ``statistics``: how each looks to the model.
+    without a map. ``statistics``: how each looks to the model; ``None`` of vectors.
     """
 
     names: tuple[str, ...]
     pixel_sha256: tuple[str, ...]
     scores: NDArray[np.float64]
     peaks: NDArray[np.float64] | None
-    statistics: tuple[FrameStatistics, ...]
+    statistics: tuple[FrameStatistics, ...] | None
     duplicates: tuple[Duplicate, ...] = ()
 
     def __len__(self) -> int:
@@ -63,7 +63,7 @@ class Normals:
             pixel_sha256=tuple(self.pixel_sha256[k] for k in which),
             scores=self.scores[index],
             peaks=None if self.peaks is None else self.peaks[index],
-            statistics=tuple(self.statistics[k] for k in which),
+            statistics=None if self.statistics is None else tuple(self.statistics[k] for k in which),
             duplicates=self.duplicates,
         )
 
@@ -99,7 +99,7 @@ def gather(outcomes: Iterable[Outcome]) -> Normals:
             continue
         seen[outcome.pixel_sha256] = name
         scores.append(outcome.score)
-        statistics.append(outcome.statistics)
+        statistics += [] if outcome.statistics is None else [outcome.statistics]
         if outcome.peak is not None:
             peaks.append(outcome.peak)
     if problems:
@@ -111,7 +111,7 @@ def gather(outcomes: Iterable[Outcome]) -> Normals:
         pixel_sha256=tuple(seen),
         scores=np.array(scores, dtype=np.float64),
         peaks=np.array(peaks, dtype=np.float64) if peaks else None,
-        statistics=tuple(statistics),
+        statistics=tuple(statistics) or None,
         duplicates=tuple(duplicates),
     )
 

@@ -134,7 +134,9 @@ def _decide(station: str, normals: Normals, evidence: Evidence, request: Calibra
         warnings=tuple(warnings),
         exclusions=exclusions,
         engine=evidence.engine,
-        frame_reference=frame_reference([normals.statistics[place] for place in _one_each(seen)]),
+        frame_reference=None
+        if normals.statistics is None
+        else frame_reference([normals.statistics[place] for place in _one_each(seen)]),
     )
     pixel = pixel_guarantee(made)
     words = (

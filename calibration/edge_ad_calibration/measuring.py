@@ -14,7 +14,7 @@ from edge_ad.objects import crop
 from edge_ad.sources import open_source
 from edge_ad_calibration.objects import object_frames, split_object
 from edge_ad_calibration.scoring import ScoredImage, score_frames, score_images
-from edge_ad_calibration.selection import is_video
+from edge_ad_calibration.selection import is_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["engine_record", "measure_normals", "read_frame"]
 
+_CLIPS = "clips, which images are not: give videos"
+
 
 def measure_normals(
     paths: Sequence[Path],
@@ -39,7 +41,7 @@ def measure_normals(
     track: Track,
     objects: ObjectTable | None = None,
 ) -> Iterator[Outcome]:
-    """Scores images, and of videos the frames that thinning leaves; images come first.
+    """Scores images, and of videos and files of vectors the frames that thinning leaves; images come first.
 
     ``objects``: where the objects of these frames are. Each is scored, in place of its frame; in this process and
     uncached.
@@ -48,10 +50,14 @@ def measure_normals(
         EdgeAdError: as ``score_images`` and ``score_frames``; :class:`InputError` also where a video's frame rate is
             needed and unknown.
     """
-    images = [path for path in paths if not is_video(path)]
-    videos = [path for path in paths if is_video(path)]
-    if Bundle.open(job.bundle).manifest.clip is not None:
-        yield from _clips(images, videos, job, thinning)
+    images = [path for path in paths if not is_stream(path)]
+    videos = [path for path in paths if is_stream(path)]
+    manifest = Bundle.open(job.bundle).manifest
+    if manifest.clip is not None:
+        if images:
+            wanted = "vectors, which images are not: give .npy files" if manifest.takes_vectors else _CLIPS
+            raise InputError(f"{images[0]}: this bundle scores {wanted}")
+        yield from _clips(videos, job, thinning)
         return
     if objects is not None:
         frames = chain(_stills(images), _frames(videos, thinning))
@@ -76,7 +82,7 @@ def read_frame(name: str) -> NDArray[np.uint8]:
     if box is not None:
         return crop(read_frame(of), box)
     file, _, index = name.rpartition("#")
-    if index.isdecimal() and is_video(Path(file)):
+    if index.isdecimal() and is_stream(Path(file)):
         with closing(open_source(Path(file))) as source:
             frame = next(frame for frame in source if frame.index == int(index))
     else:
@@ -93,10 +99,8 @@ def engine_record(info: EngineInfo) -> EngineRecord:
     )
 
 
-def _clips(images: Sequence[Path], videos: Sequence[Path], job: ScoreJob, thinning: Thinning) -> Iterator[Outcome]:
+def _clips(videos: Sequence[Path], job: ScoreJob, thinning: Thinning) -> Iterator[Outcome]:
     """A model of clips sees every frame, each video by itself; what is thinned is the scores."""
-    if images:
-        raise InputError(f"{images[0]}: this bundle scores clips, which images are not: give videos")
     for video in videos:
         with closing(open_source(video)) as source:
             step = thinning.step(str(video), source.fps)
@@ -113,4 +117,4 @@ def _frames(videos: Sequence[Path], thinning: Thinning) -> Iterator[Frame]:
     for video in videos:
         with closing(open_source(video)) as source:
             step = thinning.step(str(video), source.fps)
-            yield from (frame for frame in source if frame.index % step == 0 or frame.image is None)
+            yield from (frame for frame in source if frame.index % step == 0 or frame.sample is None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_ad.errors import InputError
 from edge_ad_calibration.objects import split_object
-from edge_ad_calibration.selection import is_video
+from edge_ad_calibration.selection import is_stream
 from edge_ad_calibration.tables import named, read_table
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def split_name(name: str) -> tuple[str, str]:
     """The file's name, and the rest that says which frame and object of it is meant; empty for all of an image."""
     frame = split_object(name)[0]
     file, mark, index = frame.rpartition("#")
-    if not (mark and index.isdecimal() and is_video(Path(file))):
+    if not (mark and index.isdecimal() and is_stream(Path(file))):
         file = frame
     return file, name[len(file) :]
 

@@ -58,7 +58,8 @@ def publish(
         )
         atomic_write(files[station].plot, draw_calibration(made, decision.seen, f"{subject} · {made.created}"))
         if outputs.sheet or outputs.report:
-            shown[station] = show_normals(bundle, variant, scorer, made, highest(decision.normals))
+            names = [] if bundle.manifest.takes_vectors else highest(decision.normals)
+            shown[station] = show_normals(bundle, variant, scorer, made, names)
         if (sheet := files[station].sheet) is not None:
             title = f"The {len(shown[station])} highest-scoring of {len(decision.normals):,} normals: {subject}"
             atomic_write(sheet, draw_sheet(shown[station], title))

@@ -32,7 +32,7 @@ def write_report(
     decisions: Sequence[Decision],
     shown: Mapping[str, Sequence[ShownNormal]],
 ) -> None:
-    """Writes one page about the calibrations of all stations; ``shown``: the pictures, by station.
+    """Writes one page about the calibrations of all stations; ``shown``: the pictures, by station, if there are any.
 
     Raises:
         OutputError: the file cannot be written.
@@ -59,7 +59,8 @@ def _station(decision: Decision, shown: Sequence[ShownNormal]) -> list[Section]:
         sections.append(Section("The groups", (_groups(decision.difference),)))
     if isinstance(made, RankCalibration):
         sections.append(Section("What more normals would buy", (_offer(made),)))
-    sections.append(Section("The highest-scoring normals", (_LOOK, _gallery(shown))))
+    if shown:  # vectors have no pictures
+        sections.append(Section("The highest-scoring normals", (_LOOK, _gallery(shown))))
     if made.exclusions:
         sections.append(Section("Taken out", (_exclusions(made),)))
     sections.append(Section("The record", (_record(decision),)))

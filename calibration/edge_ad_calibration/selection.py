@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError
 from edge_ad.sources import list_images
-from edge_ad.sources.listing import VIDEO_SUFFIXES
+from edge_ad.sources.listing import VECTOR_SUFFIX, VIDEO_SUFFIXES, list_vectors
 from edge_ad_calibration.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ALL", "Thinning", "is_video", "list_normals"]
+__all__ = ["ALL", "Thinning", "is_stream", "is_vectors", "list_normals"]
 
 _TABLE = re.compile(r"(?P<file>.+\.csv)(?::(?P<column>[^:=]+)=(?P<value>.*))?", re.IGNORECASE | re.DOTALL)
 
@@ -51,16 +51,21 @@ class Thinning:
 ALL = Thinning()
 
 
-def is_video(path: Path) -> bool:
-    """Whether a file is taken for a video, by its suffix."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
+def is_stream(path: Path) -> bool:
+    """Whether a file holds many frames, by its suffix: a video, or vectors."""
+    return path.suffix.lower() in VIDEO_SUFFIXES or is_vectors(path)
+
+
+def is_vectors(path: Path) -> bool:
+    """Whether a file holds feature vectors, by its suffix."""
+    return path.suffix.lower() == VECTOR_SUFFIX
 
 
 def list_normals(sources: Sequence[str | Path], thinning: Thinning = ALL) -> list[Path]:
-    """The files that the sources name, source by source; images are thinned, videos come whole.
+    """The files that the sources name, source by source; images are thinned, videos and files of vectors come whole.
 
-    A source is an image, a folder, a glob, a video, a CSV file with a column ``path``, or rows of one:
-    ``file.csv:column=value``.
+    A source is an image, a folder, a glob, a video, an ``.npy`` file of vectors or a folder of such files, a CSV file
+    with a column ``path``, or rows of one: ``file.csv:column=value``.
 
     Raises:
         InputError: no source was given, one of them names no image, or a gap in seconds is asked of images.
@@ -72,8 +77,10 @@ def list_normals(sources: Sequence[str | Path], thinning: Thinning = ALL) -> lis
 
 def _list(source: str | Path, thinning: Thinning) -> list[Path]:
     path = Path(source)
-    if is_video(path) and path.is_file():
+    if is_stream(path) and path.is_file():
         return [path]
+    if path.is_dir() and (vectors := list_vectors(path)):
+        return vectors
     match = _TABLE.fullmatch(str(source))
     found = _rows(Path(match["file"]), match["column"], match["value"]) if match else list_images(source)
     if thinning.gap_s is not None:

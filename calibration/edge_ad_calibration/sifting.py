@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge_ad.errors import InputError
 from edge_ad_calibration.leaks import count_twins, find_leaks, read_signatures
 from edge_ad_calibration.parts import file_of, group_parts
-from edge_ad_calibration.selection import is_video
+from edge_ad_calibration.selection import is_stream
 from edge_ad_calibration.triage import Kept, take_out, take_out_leaks
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def sift(normals: Normals, selection: Selection, training: Sequence[Path]) -> Si
     kept = take_out(normals, selection.exclude)
     if not training:
         return Sifted(kept.normals, kept.exclusions)
-    if any(is_video(file_of(name)) for name in kept.normals.names):
-        raise InputError("--train compares images, found a video among the normals: give its frames as image files")
+    if any(is_stream(file_of(name)) for name in kept.normals.names):
+        raise InputError("--train compares images, found a video or vectors among the normals: give image files")
     held_out = read_signatures([file_of(name) for name in kept.normals.names])
     leaks = find_leaks(held_out, read_signatures(training), same_part=selection.same_part)
     part = group_parts(kept.normals, selection.part_by).part

@@ -37,7 +37,8 @@ class Clip(Record, frozen=True, kw_only=True):
     samples a score is about: all of the clip, its middle one, or the last one, as in a prediction of the next frame.
     ``input``: what a sample is. ``frame``: the picture, uint8 ``[h, w, c]``. ``flow``: the optical flow from the frame
     ``stride`` frames earlier, float32 ``[h, w, 2]`` in pixels of the model's input. ``features``: a float32 vector,
-    given by the caller or made by the variant's extractor.
+    given by the caller or made by the variant's extractor, of the frame or of a ``snippet`` of so many frames in a row
+    that ends with it.
     """
 
     length: Steps
@@ -46,6 +47,7 @@ class Clip(Record, frozen=True, kw_only=True):
     covers: Literal["clip", "middle", "last"] = "clip"
     input: Literal["frame", "flow", "features"] = "frame"
     smoothing: Smoothing | None = None
+    snippet: Steps = 1
 
     @property
     def reach(self) -> int:
@@ -54,5 +56,5 @@ class Clip(Record, frozen=True, kw_only=True):
 
     @property
     def golden_frames(self) -> int:
-        """How many frames, ``stride`` apart, one clip is made of."""
-        return self.length + (self.input == "flow")
+        """How many frames a golden clip is made of: ``stride`` apart, or one snippet that stands for all of them."""
+        return self.snippet if self.snippet > 1 else self.length + (self.input == "flow")

@@ -81,17 +81,23 @@ class Bundle:
 
     def artefact(self, variant: Variant) -> Artefact:
         """The variant's model files, checked: a path where they lie on disk, else bytes."""
-        names = self.artefact_files(variant)
-        weights = next((name for name in names if name.endswith(".bin")), None)
-        path = self._store.file(variant.model)
+        return self._graph(variant, variant.model)
+
+    def extractor(self, variant: Variant) -> Artefact | None:
+        """The files of a two-stage variant's extractor, as :meth:`artefact`; ``None`` where it has none."""
+        return None if variant.extractor is None else self._graph(variant, variant.extractor)
+
+    def _graph(self, variant: Variant, model: str) -> Artefact:
+        weights = f"{model.rpartition('.')[0]}.bin"
+        path = self._store.file(model)
         if path is None:
-            return Artefact(self.read(variant.model), None if weights is None else self.read(weights))
-        for name in names:
+            return Artefact(self.read(model), self.read(weights) if weights in self.manifest.files else None)
+        for name in self.artefact_files(variant):
             self.check_file(name)
         return Artefact(path)
 
     def artefact_files(self, variant: Variant) -> tuple[str, ...]:
-        """The names of the files that make up the variant's model, sorted."""
+        """The names of the files that make up the variant's model and its extractor, sorted."""
         folder = variant.model.rpartition("/")[0] + "/"
         return tuple(sorted(name for name in self.manifest.files if name.startswith(folder)))
 
@@ -200,6 +206,7 @@ def _check_manifest(manifest: Manifest) -> None:
     for name in manifest.files:
         check_name(name)
     named = {variant.model: f"variant {variant.id}" for variant in manifest.variants}
+    named |= {v.extractor: f"extractor of variant {v.id}" for v in manifest.variants if v.extractor is not None}
     named |= dict.fromkeys(manifest.golden.frames, "golden frames")
     named |= dict.fromkeys(manifest.golden.expected.values(), "golden expectations")
     if manifest.geometry.ignore is not None:
@@ -216,11 +223,28 @@ def _check_manifest(manifest: Manifest) -> None:
             raise BundleFormatError(
                 f"variant {variant.id} keeps its model at {variant.model}, expected variants/{variant.id}/"
             )
+        _check_extractor(manifest, variant)
         if variant.id not in manifest.golden.expected:
             raise BundleFormatError(f"the manifest has no golden scores for variant {variant.id}")
     if manifest.clip is not None and manifest.geometry.tiles is not None:
         raise BundleFormatError("the manifest has both clips and tiles: a model of clips takes whole pictures")
     if manifest.clip is not None and manifest.geometry.level == "object":
         raise BundleFormatError("the manifest has both clips and objects: a model of clips takes whole pictures")
+    if manifest.clip is not None and manifest.clip.snippet > 1 and not manifest.variants[0].extractor:
+        raise BundleFormatError("the manifest has snippets of frames and no extractor that takes them")
     if manifest.default_variant not in ids:
         raise BundleFormatError(f"the default variant {manifest.default_variant!r} is none of {', '.join(ids)}")
+
+
+def _check_extractor(manifest: Manifest, variant: Variant) -> None:
+    if variant.extractor is None:
+        if any(other.extractor for other in manifest.variants):
+            raise BundleFormatError(f"variant {variant.id} has no extractor and others have one: expected all or none")
+        return
+    if variant.extractor.rpartition("/")[0] != f"variants/{variant.id}" or variant.extractor == variant.model:
+        raise BundleFormatError(
+            f"variant {variant.id} keeps its extractor at {variant.extractor}, expected a file of its own in "
+            f"variants/{variant.id}/"
+        )
+    if manifest.clip is None or manifest.clip.input != "features":
+        raise BundleFormatError(f"variant {variant.id} has an extractor, and its model takes no clips of features")

@@ -186,6 +186,7 @@ class Variant(Record, frozen=True, kw_only=True):
     """One artefact that an engine can run. ``golden_tolerance`` is absolute, in score units.
 
     ``precision``: what it calculates in, but for ``fp16``, which is float32 with weights stored in 16 bits.
+    ``extractor``: of a two-stage variant, the graph that makes a vector of each frame; ``model`` takes these.
     """
 
     id: Identifier
@@ -195,6 +196,7 @@ class Variant(Record, frozen=True, kw_only=True):
     map: MapSize | None
     fidelity: Fidelity
     golden_tolerance: Annotated[float, msgspec.Meta(gt=0)]
+    extractor: str | None = None
 
 
 class Trial(Record, frozen=True, kw_only=True):
@@ -224,7 +226,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     """``manifest.json``. ``seal`` is the SHA-256 of the file itself with the seal's 64 digits set to zero.
 
     ``clip``: ``None`` where the model scores single frames. With it, :attr:`Clip.golden_frames` golden frames in a row
-    make one golden clip.
+    make one golden clip. ``input``: of a two-stage bundle that of the extractor.
     """
 
     format: Literal["edge-ad/1"]
@@ -243,3 +245,8 @@ class Manifest(Record, frozen=True, kw_only=True):
     golden: Golden
     files: dict[str, FileEntry]
     provenance: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
+
+    @property
+    def takes_vectors(self) -> bool:
+        """Whether vectors are handed in, and no pictures that an extractor makes them of."""
+        return self.clip is not None and self.clip.input == "features" and not self.variants[0].extractor

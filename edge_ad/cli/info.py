@@ -31,17 +31,34 @@ def info(bundle: Path, as_json: bool) -> None:
 
 
 def _lines(manifest: Manifest, calibrations: Mapping[str, Mapping[str, Calibration]]) -> list[str]:
-    model = manifest.input
     return [
         f"{manifest.name}@{manifest.version}  {manifest.family}, {manifest.producer}, {manifest.created}",
-        f"input     {model.width}x{model.height}, {'BGR' if model.channels == 3 else 'gray'}",
-        f"geometry  {_geometry(manifest.geometry)}",
+        *_input(manifest),
         *([] if manifest.clip is None else [f"clips     {_clip(manifest.clip)}"]),
         "variants",
         *(_variant(v, manifest.default_variant, calibrations.get(v.id, {})) for v in manifest.variants),
         "provenance",
         *(f"  {key}: {value}" for key, value in sorted(manifest.provenance.items())),
     ]
+
+
+def _input(manifest: Manifest) -> list[str]:
+    model = manifest.input
+    if manifest.takes_vectors:
+        return [f"input     vectors of {model.width} features"]
+    lines = [
+        f"input     {model.width}x{model.height}, {'BGR' if model.channels == 3 else 'gray'}",
+        f"geometry  {_geometry(manifest.geometry)}",
+    ]
+    return (
+        lines
+        if manifest.variants[0].extractor is None
+        else [*lines, f"stages    extractor{_snippet(manifest)}, then scorer"]
+    )
+
+
+def _snippet(manifest: Manifest) -> str:
+    return f" of {manifest.clip.snippet} frames" if manifest.clip and manifest.clip.snippet > 1 else ""
 
 
 def _geometry(geometry: Geometry) -> str:

@@ -59,7 +59,7 @@ def score(
     self_test: bool,
     **watching: Any,
 ) -> None:
-    """Inspect SOURCES with BUNDLE: image files, folders, globs, videos, a camera's number, URLs.
+    """Inspect SOURCES with BUNDLE: image files, folders, globs, videos, a camera's number, URLs, .npy files of vectors.
 
     Prints a line a frame, with --json an object a frame. An uncalibrated bundle prints scores only.
     """
@@ -71,6 +71,8 @@ def score(
     with ExitStack() as stack:
         opened = [stack.enter_context(open_source(source)) for source in sources]
         detector = stack.enter_context(Detector.open(bundle, variant, station, engine=options, self_test=self_test))
+        if detector.scorer.takes_vectors and (annotate or watch_for.keep):
+            raise InputError("--annotate and --keep take pictures, and this bundle takes vectors: leave them out")
         calibrated = detector.calibration is not None
         objects = _objects(detector, objects_file)
         watch = watch_for.open_watch(detector)

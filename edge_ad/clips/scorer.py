@@ -20,7 +20,7 @@ from edge_ad.verdict import FrameSpan, Reason
 
 if TYPE_CHECKING:
     from edge_ad.bundle.clip import Clip
-    from edge_ad.engines.base import Engine
+    from edge_ad.engines.base import Engine, Extractor
     from edge_ad.geometry import Preprocessor
 
 __all__ = ["ClipScorer"]
@@ -31,25 +31,45 @@ class ClipScorer(Scorer):
 
     Frames must come one by one, in their order: every frame is measured, or reported to :meth:`miss`. Each becomes a
     sample once, when it comes. A frame on which no score falls is a :class:`FrameError` that says why: the clip is
-    not full yet, holds a frame that is missing or damaged, or no score is due.
+    not full yet, holds a frame that is missing or damaged, or no score is due. ``extractor``: of a two-stage variant,
+    which makes the samples; it is closed with the engine.
     """
 
-    def __init__(self, preprocessor: Preprocessor, engine: Engine, clip: Clip) -> None:
+    def __init__(
+        self, preprocessor: Preprocessor, engine: Engine, clip: Clip, extractor: Extractor | None = None
+    ) -> None:
         super().__init__(preprocessor, engine)
         self.clip = clip
-        self._sampler = make_sampler(preprocessor, clip)
+        self.takes_vectors = clip.input == "features" and extractor is None
+        self._extractor = extractor
+        self._sampler = make_sampler(preprocessor, clip, extractor)
+        # Frames that no clip with a score can hold need no extractor.
+        self._looked_at = 1 if extractor is None else math.gcd(clip.stride, clip.hop)
         self._ring = ClipRing(clip.length, clip.stride, engine.input.shape[2:], engine.input.dtype)
         self._smoother = Smoother(clip.smoothing)
         self._alone: ClipScorer | None = None
         self.frames_until_score = self._sampler.earlier + clip.reach + 1 + (self._smoother.window - 1) * clip.hop
 
     @property
-    def canvas(self) -> NDArray[np.uint8]:
-        """What the last frame became for the model, uint8 ``[h, w, c]``."""
+    def canvas(self) -> NDArray[np.uint8] | None:
+        """What the last frame became for the model, or its extractor: uint8 ``[h, w, c]``; ``None`` of a vector."""
+        if self.takes_vectors:
+            return None
         return self._ring.newest if self._sampler.canvas is None else self._sampler.canvas
 
     def preparer(self) -> None:
         """``None``: what a frame is worth here depends on those before it."""
+
+    def run_bare(self) -> None:
+        """Runs the extractor, where there is one, and the engine on what they were given last."""
+        if self._extractor is not None:
+            self._extractor.run()
+        self.engine.run()
+
+    def close(self) -> None:
+        super().close()
+        if self._extractor is not None:
+            self._extractor.close()
 
     def reset(self) -> None:
         """The coming frame is the first of another scene."""
@@ -73,6 +93,9 @@ class ClipScorer(Scorer):
         """
         start = perf_counter()
         self._take(frame)
+        return self._score(frame, start)
+
+    def _score(self, frame: NDArray[Any], start: float) -> Measurement:
         self._require_clip()
         self._ring.copy_to(self.engine.input[0])
         begin = perf_counter()
@@ -81,7 +104,7 @@ class ClipScorer(Scorer):
         except EngineError:
             self._smoother.clear()
             raise
-        engine_s = perf_counter() - begin
+        engine_s = perf_counter() - begin + self._sampler.engine_s
         raw, heat = output.score, output.map
         if heat is not None:
             raw, heat = self._masked(self.preprocessor.valid(frame), raw, heat)
@@ -93,19 +116,34 @@ class ClipScorer(Scorer):
         return Measurement(score, heat, (total_s - engine_s) * 1e3, engine_s * 1e3, self._covers())
 
     def measure_case(self, frames: Sequence[NDArray[Any]]) -> Measurement:
-        """The raw score of one clip, its frames ``stride`` apart; the stream that goes on is not touched."""
+        """The raw score of one clip; the stream that goes on is not touched.
+
+        ``frames``: ``stride`` apart; of a model of snippets those of each sample, or one snippet for all of them.
+        """
         if self._alone is None:
             plain = msgspec.structs.replace(self.clip, stride=1, hop=1, smoothing=None)
-            self._alone = ClipScorer(self.preprocessor, self.engine, plain)
+            self._alone = ClipScorer(self.preprocessor, self.engine, plain, self._extractor)
         self._alone.reset()
+        if self.clip.snippet > 1:
+            return self._alone._measure_snippets(frames)
         for frame in frames[:-1]:
             self._alone._take(frame)
         return self._alone.measure(frames[-1])
 
+    def _measure_snippets(self, frames: Sequence[NDArray[Any]]) -> Measurement:
+        start, size = perf_counter(), self.clip.snippet
+        snippets = [frames[first : first + size] for first in range(0, len(frames), size)]
+        for snippet in snippets * (self.clip.length if len(snippets) == 1 else 1):
+            self._sampler.clear()
+            complete = [self._sampler.write(frame, self._ring.slot) for frame in snippet]
+            self._ring.push(valid=complete[-1])
+        return self._score(frames[-1], start)
+
     def _take(self, frame: NDArray[Any]) -> None:
+        due = self._ring.pushed % self._looked_at == 0
         try:
-            complete = self._sampler.write(frame, self._ring.slot)
-        except FrameError:
+            complete = self._sampler.write(frame, self._ring.slot, due=due)
+        except (FrameError, EngineError):
             self.miss()
             raise
         # Before the first sample there is nothing that a gap could break.

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
-from edge_ad.engines.base import Artefact, Engine, EngineInfo, EngineOptions, EngineOutput
+from edge_ad.engines.base import Artefact, Engine, EngineInfo, EngineOptions, EngineOutput, Extractor
 from edge_ad.errors import InputError
 
-__all__ = ["ENGINES", "Artefact", "Engine", "EngineInfo", "EngineOptions", "EngineOutput", "open_engine"]
+__all__ = [
+    "ENGINES",
+    "Artefact",
+    "Engine",
+    "EngineInfo",
+    "EngineOptions",
+    "EngineOutput",
+    "Extractor",
+    "open_engine",
+    "open_extractor",
+]
+
+_Opened = TypeVar("_Opened")
 
 ENGINES = {
     "onnxruntime": "edge_ad.engines.onnxruntime:OnnxRuntimeEngine",
     "openvino": "edge_ad.engines.openvino:OpenVinoEngine",
+}
+_EXTRACTORS = {
+    "onnxruntime": "edge_ad.engines.onnxruntime:OnnxRuntimeExtractor",
+    "openvino": "edge_ad.engines.openvino:OpenVinoExtractor",
 }
 
 
@@ -30,8 +47,21 @@ def open_engine(
         EngineError: the engine refuses the model, the model does not follow the contract, or the device does not
             calculate in the precision.
     """
-    if name not in ENGINES:
-        raise InputError(f"no engine {name!r}: choose one of {', '.join(ENGINES)}")
-    module, _, attribute = ENGINES[name].partition(":")
-    factory: Callable[[Artefact, str, EngineOptions], Engine] = getattr(importlib.import_module(module), attribute)
+    factory: Callable[[Artefact, str, EngineOptions], Engine] = _find(ENGINES, name)
     return factory(artefact, precision, options or EngineOptions())
+
+
+def open_extractor(
+    name: str, artefact: Artefact, options: EngineOptions | None = None, *, precision: str = "fp32"
+) -> Extractor:
+    """As :func:`open_engine`, for the extractor of a two-stage variant."""
+    factory: Callable[[Artefact, str, EngineOptions], Extractor] = _find(_EXTRACTORS, name)
+    return factory(artefact, precision, options or EngineOptions())
+
+
+def _find(engines: Mapping[str, str], name: str) -> Callable[[Artefact, str, EngineOptions], _Opened]:
+    if name not in engines:
+        raise InputError(f"no engine {name!r}: choose one of {', '.join(engines)}")
+    module, _, attribute = engines[name].partition(":")
+    factory: Callable[[Artefact, str, EngineOptions], _Opened] = getattr(importlib.import_module(module), attribute)
+    return factory

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Artefact", "Engine", "EngineInfo", "EngineOptions", "EngineOutput"]
+__all__ = ["Artefact", "Engine", "EngineInfo", "EngineOptions", "EngineOutput", "Extractor"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,22 @@ class Engine(Protocol):
 
     def run(self) -> EngineOutput:
         """Scores what is in :attr:`input`. Raises :class:`EngineError`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Extractor(Protocol):
+    """A loaded extractor of a two-stage bundle. Fill :attr:`input`, call :meth:`run`. Not thread-safe."""
+
+    info: EngineInfo
+    input: NDArray[Any]
+    """One picture, uint8 ``[1, h, w, c]``, or a snippet of them, ``[1, t, h, w, c]``; preallocated."""
+    features: NDArray[np.float32]
+    """What the last run made of it, float32 ``(n,)``; a view that the next run overwrites."""
+
+    def run(self) -> None:
+        """Fills :attr:`features`. Raises :class:`EngineError`."""
         ...
 
     def close(self) -> None: ...

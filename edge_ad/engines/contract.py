@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from edge_ad.errors import EngineError
 
-__all__ = ["ContractShapes", "InputName", "check_contract"]
+__all__ = ["ContractShapes", "ExtractorShapes", "InputName", "Shapes", "check_contract", "check_extractor"]
 
 Tensor = tuple[Sequence[object], str]
 InputName = Literal["frame", "flow", "features"]
 
 _INPUTS: tuple[InputName, ...] = ("frame", "flow", "features")
 _FLOW_RANK, _FLOW_CHANNELS = 5, 2
+
+
+class Shapes(Protocol):
+    """What a graph takes and gives, all of it static."""
+
+    @property
+    def name(self) -> InputName: ...
+
+    @property
+    def input(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> Literal["uint8", "float32"]: ...
+
+    @property
+    def outputs(self) -> Mapping[str, tuple[int, ...]]:
+        """By name; all of them float32."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +52,27 @@ class ContractShapes:
     def dtype(self) -> Literal["uint8", "float32"]:
         """Of the input: pixels are bytes, everything else is float32."""
         return "uint8" if self.name == "frame" else "float32"
+
+    @property
+    def outputs(self) -> Mapping[str, tuple[int, ...]]:
+        """By name."""
+        return {"score": self.score} | ({} if self.map is None else {"map": self.map})
+
+
+@dataclass(frozen=True)
+class ExtractorShapes:
+    """Of a two-stage variant's first graph: ``frame`` uint8 ``[1, h, w, c]``, or of a snippet ``[1, t, h, w, c]``, to
+    ``features`` float32 ``[1, n]``."""
+
+    input: tuple[int, ...]
+    features: tuple[int, ...]
+    name: InputName = "frame"
+    dtype: Literal["uint8", "float32"] = "uint8"
+
+    @property
+    def outputs(self) -> Mapping[str, tuple[int, ...]]:
+        """By name."""
+        return {"features": self.features}
 
 
 def check_contract(
@@ -59,6 +98,25 @@ def check_contract(
             f"found {list(taken)}, {list(score)} and {list(heat) if heat else 'no map'}"
         )
     return ContractShapes(name, taken, score, heat)
+
+
+def check_extractor(
+    inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], *, uint8: str, float32: str
+) -> ExtractorShapes:
+    """As :func:`check_contract`, for the extractor of a two-stage variant."""
+    if set(inputs) != {"frame"} or set(outputs) != {"features"}:
+        raise EngineError(
+            "the extractor does not follow the contract: expected the input frame and the output features, found "
+            f"{_names(inputs)} and {_names(outputs)}"
+        )
+    taken = _input("frame", inputs["frame"], uint8)
+    features = _static("features", outputs["features"], float32, ranks=(2,))
+    if taken[0] != 1 or features[0] != 1:
+        raise EngineError(
+            "the extractor does not follow the contract: expected frame [1, ...] and features [1, n], found "
+            f"{list(taken)} and {list(features)}"
+        )
+    return ExtractorShapes(taken, features)
 
 
 def _input(name: InputName, tensor: Tensor, dtype: str) -> tuple[int, ...]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput
-from edge_ad.engines.contract import check_contract
+from edge_ad.engines.contract import Shapes, check_contract, check_extractor
 from edge_ad.errors import EngineError, InputError
 
-__all__ = ["OnnxRuntimeEngine", "load_onnxruntime"]
+__all__ = ["OnnxRuntimeEngine", "OnnxRuntimeExtractor", "load_onnxruntime"]
 
 
 def load_onnxruntime() -> Any:
@@ -25,10 +26,12 @@ def load_onnxruntime() -> Any:
     return onnxruntime
 
 
-class OnnxRuntimeEngine:
+class _OnnxRuntimeGraph:
     """One ONNX model in one session, with input and outputs bound to memory that every run reuses."""
 
-    def __init__(self, artefact: Artefact, precision: str, options: EngineOptions) -> None:
+    def __init__(
+        self, artefact: Artefact, precision: str, options: EngineOptions, check: Callable[..., Shapes]
+    ) -> None:
         ort = load_onnxruntime()
         provider, session_options = _provider(ort, options.device), _session_options(ort, options)
         try:
@@ -39,41 +42,58 @@ class OnnxRuntimeEngine:
             )
         except Exception as error:
             raise EngineError(f"ONNX Runtime cannot load the model: {_one_line(error)}") from error
-        shapes = check_contract(
+        shapes = check(
             {i.name: (i.shape, i.type) for i in self._session.get_inputs()},
             {o.name: (o.shape, o.type) for o in self._session.get_outputs()},
             uint8="tensor(uint8)",
             float32="tensor(float)",
         )
         self.input: NDArray[Any] = np.zeros(shapes.input, shapes.dtype)
-        self._score = np.zeros(shapes.score, np.float32)
-        self._map = None if shapes.map is None else np.zeros(shapes.map, np.float32)
+        self._outputs = {name: np.zeros(shape, np.float32) for name, shape in shapes.outputs.items()}
         self._binding = self._bind(ort, shapes.name)
         self.info = EngineInfo("onnxruntime", ort.__version__, provider, precision, options.threads)
 
     def _bind(self, ort: Any, name: str) -> Any:
         binding = self._session.io_binding()
         # OrtValues made from NumPy arrays on the CPU share their memory; the engine keeps them alive.
-        self._values = [
-            ort.OrtValue.ortvalue_from_numpy(self.input),
-            ort.OrtValue.ortvalue_from_numpy(self._score),
-        ]
+        self._values = [ort.OrtValue.ortvalue_from_numpy(self.input)]
         binding.bind_ortvalue_input(name, self._values[0])
-        binding.bind_ortvalue_output("score", self._values[1])
-        if self._map is not None:
-            self._values.append(ort.OrtValue.ortvalue_from_numpy(self._map))
-            binding.bind_ortvalue_output("map", self._values[2])
+        for output, array in self._outputs.items():
+            self._values.append(ort.OrtValue.ortvalue_from_numpy(array))
+            binding.bind_ortvalue_output(output, self._values[-1])
         return binding
 
-    def run(self) -> EngineOutput:
+    def _run(self) -> None:
         try:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed on a frame: {_one_line(error)}") from error
-        return EngineOutput(float(self._score[0]), None if self._map is None else self._map[0])
 
     def close(self) -> None:
         del self._binding, self._values, self._session
+
+
+class OnnxRuntimeEngine(_OnnxRuntimeGraph):
+    """A graph that gives a score."""
+
+    def __init__(self, artefact: Artefact, precision: str, options: EngineOptions) -> None:
+        super().__init__(artefact, precision, options, check_contract)
+        self._score, self._map = self._outputs["score"], self._outputs.get("map")
+
+    def run(self) -> EngineOutput:
+        self._run()
+        return EngineOutput(float(self._score[0]), None if self._map is None else self._map[0])
+
+
+class OnnxRuntimeExtractor(_OnnxRuntimeGraph):
+    """A graph that gives features."""
+
+    def __init__(self, artefact: Artefact, precision: str, options: EngineOptions) -> None:
+        super().__init__(artefact, precision, options, check_extractor)
+        self.features: NDArray[np.float32] = self._outputs["features"][0]
+
+    def run(self) -> None:
+        self._run()
 
 
 def _provider(ort: Any, device: str) -> str:

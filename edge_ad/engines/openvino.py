@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput
-from edge_ad.engines.contract import check_contract
+from edge_ad.engines.contract import Shapes, check_contract, check_extractor
 from edge_ad.engines.telemetry import switch_off
 from edge_ad.errors import EngineError, InputError, MissingExtraError
 
-__all__ = ["OpenVinoEngine", "check_precision", "load_openvino"]
+__all__ = ["OpenVinoEngine", "OpenVinoExtractor", "check_precision", "load_openvino"]
 
 
 def load_openvino() -> Any:
@@ -38,10 +38,12 @@ def check_precision(precision: str, device: str, capabilities: Sequence[str]) ->
         )
 
 
-class OpenVinoEngine:
+class _OpenVinoGraph:
     """One OpenVINO IR, compiled for one device, with one inference request whose memory every run reuses."""
 
-    def __init__(self, artefact: Artefact, precision: str, options: EngineOptions) -> None:
+    def __init__(
+        self, artefact: Artefact, precision: str, options: EngineOptions, check: Callable[..., Shapes]
+    ) -> None:
         ov = load_openvino()
         core = ov.Core()
         if options.device.split(".")[0] not in {d.split(".")[0] for d in core.available_devices}:
@@ -54,7 +56,7 @@ class OpenVinoEngine:
             compiled = core.compile_model(model, options.device, _config(options, precision))
         except Exception as error:
             raise EngineError(f"OpenVINO cannot load the model: {' '.join(str(error).split())}") from error
-        shapes = check_contract(
+        shapes = check(
             {i.any_name: (list(i.shape), i.element_type.get_type_name()) for i in compiled.inputs},
             {o.any_name: (list(o.shape), o.element_type.get_type_name()) for o in compiled.outputs},
             uint8="u8",
@@ -63,20 +65,49 @@ class OpenVinoEngine:
         self.input: NDArray[Any] = np.zeros(shapes.input, shapes.dtype)
         self._request = compiled.create_infer_request()
         self._request.set_tensor(shapes.name, ov.Tensor(self.input, shared_memory=True))
-        self._score = self._request.get_tensor("score").data
-        self._map = None if shapes.map is None else self._request.get_tensor("map").data
+        self._outputs = {name: self._request.get_tensor(name).data for name in shapes.outputs}
         threads = compiled.get_property("INFERENCE_NUM_THREADS") if options.device == "CPU" else options.threads
         self.info = EngineInfo("openvino", ov.__version__, options.device, precision, threads)
 
-    def run(self) -> EngineOutput:
+    def _run(self) -> None:
         try:
             self._request.infer()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed on a frame: {' '.join(str(error).split())}") from error
+
+    def close(self) -> None:
+        del self._outputs, self._request
+
+
+class OpenVinoEngine(_OpenVinoGraph):
+    """A graph that gives a score."""
+
+    def __init__(self, artefact: Artefact, precision: str, options: EngineOptions) -> None:
+        super().__init__(artefact, precision, options, check_contract)
+        self._score, self._map = self._outputs["score"], self._outputs.get("map")
+
+    def run(self) -> EngineOutput:
+        self._run()
         return EngineOutput(float(self._score[0]), None if self._map is None else self._map[0])
 
     def close(self) -> None:
-        del self._score, self._map, self._request
+        del self._score, self._map
+        super().close()
+
+
+class OpenVinoExtractor(_OpenVinoGraph):
+    """A graph that gives features."""
+
+    def __init__(self, artefact: Artefact, precision: str, options: EngineOptions) -> None:
+        super().__init__(artefact, precision, options, check_extractor)
+        self.features: NDArray[np.float32] = self._outputs["features"][0]
+
+    def run(self) -> None:
+        self._run()
+
+    def close(self) -> None:
+        del self.features
+        super().close()
 
 
 def _read(core: Any, ov: Any, artefact: Artefact) -> Any:

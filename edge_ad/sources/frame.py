@@ -1,9 +1,9 @@
-"""What a source gives: frames, each a picture or the reason why there is none."""
+"""What a source gives: frames, each a picture, a vector, or the reason why there is neither."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +20,10 @@ __all__ = ["Frame", "Source"]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture of a source.
+    """One picture, or one vector, of a source.
 
     ``image``: uint8, (H, W, 3) BGR or (H, W) gray, the caller's to keep; ``None`` when ``error`` is set.
+    ``features``: in place of a picture, float32 (n,), the caller's to keep.
     ``source``: the file's path, or ``video.avi#12`` for frame 12 of a stream.
     ``index``: 0, 1, ... within the source; of a live source the frames that were dropped are counted too.
     ``captured_at``: seconds since the epoch. For files, the time of reading.
@@ -33,6 +34,12 @@ class Frame:
     index: int
     captured_at: float
     error: FrameError | None = None
+    features: NDArray[np.float32] | None = None
+
+    @property
+    def sample(self) -> NDArray[Any] | None:
+        """The picture or the vector, ``None`` without either."""
+        return self.image if self.features is None else self.features
 
 
 class Source(Protocol):

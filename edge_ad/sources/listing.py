@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_ad.errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "list_images"]
+__all__ = ["IMAGE_SUFFIXES", "VECTOR_SUFFIX", "VIDEO_SUFFIXES", "list_images", "list_vectors"]
 
 # Animations and formats of 32-bit pixels are left out: they are no frames of an inspection.
 IMAGE_SUFFIXES = frozenset(
@@ -18,6 +18,16 @@ IMAGE_SUFFIXES = frozenset(
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv"}
 )
+
+VECTOR_SUFFIX = ".npy"
+
+
+def list_vectors(folder: Path) -> list[Path]:
+    """The files of feature vectors in a folder that holds no image, in natural order; else none."""
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_file()]
+    if any(_is_image(entry) for entry in entries):
+        return []
+    return sorted((entry for entry in entries if entry.suffix.lower() == VECTOR_SUFFIX), key=_natural)
 
 
 def list_images(folder_file_or_glob: str | Path) -> list[Path]:
@@ -58,6 +68,10 @@ def _in_folder(folder: Path) -> list[Path]:
     images = [entry for entry in entries if _is_image(entry)]
     if images:
         return sorted(images, key=_natural)
+    if vectors := list_vectors(folder):
+        raise InputError(
+            f"{folder}: no image in this folder, but {len(vectors)} files of vectors: name them one by one"
+        )
     subfolders = sum(entry.is_dir() for entry in entries)
     hint = f"; it has {subfolders} subfolders: take them in with  '{folder}/**/*'" if subfolders else ""
     raise InputError(f"{folder}: no image in this folder ({_suffixes()}){hint}")

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from edge_ad.sources.listing import VIDEO_SUFFIXES
+from edge_ad.sources.listing import VECTOR_SUFFIX, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["open_source"]
 
-Kind = Literal["stills", "video", "camera", "url"]
+Kind = Literal["stills", "video", "vectors", "camera", "url"]
 
 _KINDS: dict[Kind, str] = {
     "stills": "edge_ad.sources.stills:open_stills",
     "video": "edge_ad.sources.video:open_video",
+    "vectors": "edge_ad.sources.vectors:open_vectors",
     "camera": "edge_ad.sources.live:open_camera",
     "url": "edge_ad.sources.live:open_url",
 }
@@ -29,13 +30,15 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def open_source(spec: str | Path) -> Source:
-    """The frames of an image file, a folder of images, a glob, a video file, a camera or a URL.
+    """The frames of an image file, a folder of images, a glob, a video file, a camera or a URL; the vectors of an
+    ``.npy`` file.
 
     Text of digits alone is a camera's index and text with ``://`` is a URL; a file or folder of such a name
-    is reached as ``./0`` or as a ``Path``. A file is a video by its suffix; any other is taken for an image.
+    is reached as ``./0`` or as a ``Path``. A file is a video, or holds vectors, by its suffix; any other is taken for
+    an image.
 
     Raises:
-        InputError: nothing of that name, or no image in it.
+        InputError: nothing of that name, no image in it, or no vectors.
         SourceError: the video, camera or URL cannot be opened.
     """
     module, _, name = _KINDS[_kind(spec)].partition(":")
@@ -49,5 +52,7 @@ def _kind(spec: str | Path) -> Kind:
             return "camera"
         if _URL.match(spec):
             return "url"
-    named_like_video = Path(spec).suffix.lower() in VIDEO_SUFFIXES
-    return "video" if named_like_video and not os.path.isdir(spec) else "stills"  # noqa: PTH112  never raises
+    suffix = Path(spec).suffix.lower()
+    if suffix not in {*VIDEO_SUFFIXES, VECTOR_SUFFIX} or os.path.isdir(spec):  # noqa: PTH112  never raises
+        return "stills"
+    return "vectors" if suffix == VECTOR_SUFFIX else "video"

@@ -11,7 +11,7 @@ from edge_ad.cli.options import as_json, echo_json
 from edge_ad_export.heads.arguments import head_options, read_head_options
 from edge_ad_export.ladder.options import gate_options, ladder_options
 from edge_ad_export.options import geometry_options, import_options, model_argument, shrink_options
-from edge_ad_export.video.options import clip_options, read_clip_options
+from edge_ad_export.video.options import clip_options, read_clip_options, read_extractor_options
 
 if TYPE_CHECKING:
     from edge_ad_export.request import ExportRequest
@@ -25,7 +25,8 @@ __all__ = ["export"]
     "--images",
     required=True,
     metavar="PATH",
-    help="Normal images: a folder, a file or a glob. 30 or more. For a model of clips: a video, or a folder of frames.",
+    help="Normal images: a folder, a file or a glob. 30 or more. For a model of clips: a video, a folder of "
+    "frames, or an .npy file of vectors.",
 )
 @click.option(
     "-o",
@@ -119,4 +120,5 @@ def _request(given: dict[str, Any]) -> ExportRequest:
         report=given["report"],
         state_dict=given["state_dict"],
         trust_pickle=given["trust_pickle"],
+        extractor=read_extractor_options(given),
     )

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import cv2
 import msgspec
+import onnx_ir as ir
 
 from edge_ad.bundle import FORMAT, UNSEALED, Bundle, BundleWriter, Manifest
 from edge_ad.bundle.records import Golden, Identifier
 from edge_ad.errors import GateError, InputError
+from edge_ad_export.embedded import find_embedded
 from edge_ad_export.gate import Gate
 from edge_ad_export.geometry import MASK_NAME
 from edge_ad_export.golden import expectation, expected_name, golden_record, pick_golden, write_golden
@@ -33,6 +35,7 @@ from edge_ad_export.setup import Notify, Setup, prepare
 from edge_ad_export.trials import Trials, run_trials
 from edge_ad_export.tried import Tried, pick_default
 from edge_ad_export.video.clips import select_clips
+from edge_ad_export.video.extractor import ImportedExtractor, check_fit, import_extractor, scorer_options
 from edge_ad_export.video.golden import write_golden_clips
 
 __all__ = ["ExportResult", "export_bundle"]
@@ -64,14 +67,18 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
     _identifier(request)  # a bad name is told before any work
     file = ModelFile(request.model, request.torch)
     labelled = () if request.labelled is None else find_labelled(request.labelled)
-    imported = import_model(file, request.importing)
-    images = _select(request, imported)
+    extractor = _import_extractor(request)
+    imported = import_model(file, scorer_options(request.importing, extractor))
+    check_fit(imported, extractor)
+    images = _select(request, imported, extractor.snippet if extractor else 1)
     imported = learn_head(imported, request)
-    baseline, recipes = baseline_for(imported.model), usable_recipes(recipes, imported.model)
-    for line in (*imported.assumptions, *_remarks(images), *_remarks_on_target(request)):
+    graph = _least_portable(imported, extractor)
+    baseline, recipes = baseline_for(graph), usable_recipes(recipes, graph)
+    assumptions = (*(extractor.model.assumptions if extractor else ()), *imported.assumptions)
+    for line in (*assumptions, *_remarks(images), *_remarks_on_target(request)):
         notify(line)
     with BundleWriter(request.target, replace=request.replace) as writer:
-        setup = prepare(request, imported, images, notify)
+        setup = prepare(request, imported, images, notify, extractor)
         gate = replace(request.gate, parity=None) if request.shrink.is_asked else request.gate
         trials = Trials(tuple(dict.fromkeys((baseline, *recipes))), gate, request.plan, labelled)
         tried = run_trials(setup, trials, writer.root, notify)
@@ -94,12 +101,23 @@ def _calculates_bf16(request: ExportRequest) -> bool:
     )
 
 
-def _select(request: ExportRequest, imported: ImportedModel) -> ImageSet:
+def _import_extractor(request: ExportRequest) -> ImportedExtractor | None:
+    options = request.extractor
+    return None if options is None else import_extractor(options, request.importing, request.torch)
+
+
+def _least_portable(imported: ImportedModel, extractor: ImportedExtractor | None) -> ir.Model:
+    """The graph that decides which engines there can be variants for."""
+    graphs = [imported.model, *([] if extractor is None else [extractor.model.model])]
+    return next((graph for graph in graphs if find_embedded(graph)), imported.model)
+
+
+def _select(request: ExportRequest, imported: ImportedModel, snippet: int) -> ImageSet:
     if imported.input.clip is None:
         return select_images(request.images, request.max_images)
     if request.labelled is not None:
         raise InputError("--labelled takes images, and this model scores clips: use edge-ad evaluate on the bundle")
-    return select_clips(request, imported.input)
+    return select_clips(request, imported.input, snippet)
 
 
 def _write_report(path: Path, setup: Setup, tried: Sequence[Tried], manifest: Manifest, gate: Gate, root: Path) -> None:
@@ -154,7 +172,7 @@ def _write(request: ExportRequest, setup: Setup, tried: Sequence[Tried], root: P
     if setup.mask is not None:
         (root / MASK_NAME).parent.mkdir()
         (root / MASK_NAME).write_bytes(cv2.imencode(".png", setup.mask)[1].tobytes())
-    variants = tuple(one.variant(setup.lowered.map) for one in shipped)
+    variants = tuple(one.variant(setup.lowered.map, two_stage=setup.first is not None) for one in shipped)
     return Manifest(
         format=FORMAT,
         seal=UNSEALED,
@@ -163,7 +181,7 @@ def _write(request: ExportRequest, setup: Setup, tried: Sequence[Tried], root: P
         producer=producer(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         family=setup.imported.family,
-        input=setup.lowered.input,
+        input=setup.input,
         geometry=setup.geometry,
         clip=setup.clip,
         variants=variants,

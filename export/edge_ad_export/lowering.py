@@ -29,7 +29,7 @@ from edge_ad_export.passes.static_shape import static_shape
 from edge_ad_export.passes.video_front import VideoFrontPass, VideoInputPass
 from edge_ad_export.shrink import Shrink
 
-__all__ = ["Batch", "Lowered", "lower"]
+__all__ = ["Batch", "Lowered", "apply_passes", "lower"]
 
 Batch = Literal["one", "rebatched", "repeated"]
 
@@ -81,7 +81,7 @@ def _cheapen_exactly(lowered: Lowered, agrees: Callable[[Lowered], bool]) -> Low
 def _cheapen(lowered: Lowered, shrink: Shrink, *, half: bool) -> Lowered:
     """``half``: large constants of the head are stored in 16 bits."""
     model = lowered.model.clone()
-    _apply([*cheaper_passes(shrink), SimplifyPass(), *([HalfStoragePass()] if half else [])], model)
+    apply_passes([*cheaper_passes(shrink), SimplifyPass(), *([HalfStoragePass()] if half else [])], model)
     return replace(lowered, model=model, cheaper=True)
 
 
@@ -97,7 +97,7 @@ def _to_contract(imported: ImportedModel, agrees: Callable[[Lowered], bool]) -> 
 
 def _run(imported: ImportedModel, batch: Batch) -> Lowered:
     model = imported.model.clone()
-    _apply(_passes(imported, batch), model)
+    apply_passes(_passes(imported, batch), model)
     size = imported.input.size
     heat = next((static_shape(value) for value in model.graph.outputs if value.name == "map"), None)
     return Lowered(
@@ -108,7 +108,8 @@ def _run(imported: ImportedModel, batch: Batch) -> Lowered:
     )
 
 
-def _apply(passes: Sequence[ir.passes.PassBase], model: ir.Model) -> None:
+def apply_passes(passes: Sequence[ir.passes.PassBase], model: ir.Model) -> None:
+    """Runs passes on a graph, in place. Raises :class:`ModelError` that says what is wrong with it."""
     try:
         ir.passes.Sequential(*passes)(model)
     except (ir.passes.PassError, ir.passes.InvariantError, RuntimeError, ValueError) as error:

@@ -27,18 +27,21 @@ def collect_provenance(
 ) -> dict[str, str | int | float | bool | None]:
     """The manifest's provenance. No path of this machine is in it."""
     cpu = describe_cpu()
-    spec = setup.imported.input
+    first = None if setup.first is None else setup.first.imported
+    spec = setup.imported.input if first is None else first.model.input
+    assumed = (*(first.model.assumptions if first else ()), *setup.imported.assumptions)
     return {
         "source": file.path.name,
         "source_sha256": file.sha256,
         "importer": setup.imported.importer,
         "source_format": file.format,
         "source_opset": setup.imported.model.opset_imports.get("") if file.format == "onnx" else None,
-        "source_batch": spec.batch,
+        "source_batch": setup.imported.input.batch,
         "batch": setup.lowered.batch,
         "color": spec.color,
         "pixel_scale": spec.scale,
-        "assumptions": "; ".join(setup.imported.assumptions) or None,
+        "assumptions": "; ".join(assumed) or None,
+        **({} if first is None else {"extractor": first.file.path.name, "extractor_sha256": first.file.sha256}),
         **setup.imported.provenance,
         "images": len(setup.images.paths),
         "images_given": setup.images.total,

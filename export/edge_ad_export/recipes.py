@@ -50,6 +50,13 @@ class Material:
             raise AssertionError("int8 variants are made with a lab")
         return self.lab.int8(engine)
 
+    def save(self, engine: Literal["onnxruntime", "openvino"], path: Path) -> None:
+        """Writes the graph as it is, in float32."""
+        if engine == "openvino":
+            self.save_openvino(self.openvino, path, half=False)
+        else:
+            ir.save(self.model, path)
+
     def save_openvino(self, model: Any, path: Path, *, half: bool) -> None:
         """Writes ``path`` and the ``.bin`` beside it; ``half`` stores float weights in 16 bits."""
         load_openvino().save_model(model, path, compress_to_fp16=half)
@@ -70,11 +77,25 @@ class Recipe:
     @property
     def model(self) -> str:
         """Where the model lies in the bundle."""
-        return f"variants/{self.id}/model.{'onnx' if self.engine == 'onnxruntime' else 'xml'}"
+        return f"variants/{self.id}/model.{self._ending}"
+
+    @property
+    def extractor(self) -> str:
+        """Where the extractor of a two-stage variant lies in the bundle."""
+        return f"variants/{self.id}/extractor.{self._ending}"
+
+    @property
+    def in_float(self) -> Recipe:
+        """The recipe for graphs of the same variant that stay in float where this one quantizes."""
+        return RECIPES[f"{self.id.partition('-')[0]}-fp32"] if self.precision == "int8" else self
+
+    @property
+    def _ending(self) -> str:
+        return "onnx" if self.engine == "onnxruntime" else "xml"
 
 
 def _onnx_fp32(material: Material, path: Path) -> None:
-    ir.save(material.model, path)
+    material.save("onnxruntime", path)
 
 
 def _onnx_int8(material: Material, path: Path) -> None:
@@ -82,7 +103,7 @@ def _onnx_int8(material: Material, path: Path) -> None:
 
 
 def _openvino_fp32(material: Material, path: Path) -> None:
-    material.save_openvino(material.openvino, path, half=False)
+    material.save("openvino", path)
 
 
 def _openvino_fp16(material: Material, path: Path) -> None:

@@ -15,6 +15,7 @@ from edge_ad_export.ladder.targets import TargetName, choose_target
 from edge_ad_export.machine import describe_cpu
 from edge_ad_export.quantize.settings import Effort
 from edge_ad_export.shrink import Shrink
+from edge_ad_export.video.extractor import ExtractorOptions
 
 __all__ = ["ExportRequest"]
 
@@ -27,7 +28,8 @@ class ExportRequest:
     ``None`` takes the target's. ``threads``: of the engines, ``None`` leaves the choice to them. ``replace``: an
     existing bundle at ``target`` gives way. ``effort``: how hard to look for a good int8 variant. ``target_cpu``: the
     kind of CPU the bundle is made for. ``labelled``: a folder as :func:`~edge_ad_export.labelled.find_labelled`
-    reads it. ``report``: a page to write. ``state_dict`` and ``trust_pickle``: for PyTorch models, see
+    reads it. ``report``: a page to write. ``extractor``: of a two-stage bundle, whose scorer ``model`` is.
+    ``state_dict`` and ``trust_pickle``: for PyTorch models, see
     :class:`~edge_ad_export.importers.torch_file.TorchOptions`.
     """
 
@@ -50,6 +52,7 @@ class ExportRequest:
     report: Path | None = None
     state_dict: Path | None = None
     trust_pickle: bool = False
+    extractor: ExtractorOptions | None = None
 
     @cached_property
     def plan(self) -> Plan:

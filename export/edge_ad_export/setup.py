@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad.engines import Artefact, Engine, EngineOptions, open_engine
+from edge_ad.engines import Artefact, Engine, EngineOptions, Extractor, open_engine, open_extractor
 from edge_ad.errors import EngineError, InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring import Scorer
@@ -23,17 +23,21 @@ from edge_ad_export.images import ImageSet, collect_pixels
 from edge_ad_export.lowering import Lowered, lower
 from edge_ad_export.recipes import Material, baseline_for
 from edge_ad_export.reference import ReferenceEngine
-from edge_ad_export.video.clips import ClipDefects, ClipSet, clip_record, collect_clips
+from edge_ad_export.video.clips import ClipDefects, ClipSet, clip_record, collect_clips, collect_pictures
+from edge_ad_export.video.extractor_running import ReferenceExtractor
+from edge_ad_export.video.first_stage import extractor_input, make_first_stage
 from edge_ad_export.video.scorer import WholeClipScorer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge_ad.bundle.records import Clip, Geometry
+    from edge_ad.bundle.records import Clip, Geometry, ModelInput
     from edge_ad_export.defects import DefectSet
     from edge_ad_export.imported import ImportedModel
     from edge_ad_export.recipes import Recipe
     from edge_ad_export.request import ExportRequest
+    from edge_ad_export.video.extractor import ImportedExtractor
+    from edge_ad_export.video.first_stage import FirstStage
 
 __all__ = ["Notify", "Setup", "prepare"]
 
@@ -47,7 +51,8 @@ _PROBES = 4
 @dataclass(frozen=True)
 class Setup:
     """``mask``: uint8 ``(H, W)``, above 127 = not inspected, or ``None``. ``threads``: of the engines. ``clip``: of a
-    model that takes clips, whose ``images`` are clips too."""
+    model that takes clips, whose ``images`` are clips too. ``first``: of a two-stage bundle; ``lowered`` is its
+    scorer's graph."""
 
     imported: ImportedModel
     lowered: Lowered
@@ -56,27 +61,48 @@ class Setup:
     images: ImageSet
     threads: int | None
     clip: Clip | None = None
+    first: FirstStage | None = None
+
+    @property
+    def input(self) -> ModelInput:
+        """What the bundle's geometry leads to."""
+        return self.quantizable.input
+
+    @property
+    def quantizable(self) -> Lowered:
+        """The graph that int8 variants have in int8: of two stages the extractor, whose scorer stays in float."""
+        return self.lowered if self.first is None else self.first.lowered
 
     def preprocessor(self) -> Preprocessor:
         """The bundle's geometry at work."""
-        return Preprocessor(self.geometry, self.lowered.input, self.mask, map_size=self.lowered.map)
+        return Preprocessor(self.geometry, self.input, self.mask, map_size=self.lowered.map)
 
     def reference(self) -> Scorer:
-        """The imported model behind the bundle's geometry."""
-        return self._scorer(ReferenceEngine(self.imported, self.threads))
+        """The imported model behind the bundle's geometry; of two stages both models."""
+        first = None if self.first is None else ReferenceExtractor(self.first.imported, self.threads)
+        return self._scorer(ReferenceEngine(self.imported, self.threads), first)
 
     def scorer(self, recipe: Recipe, root: Path) -> Scorer:
         """A variant as the device will run it. Raises :class:`EngineError`."""
         options = EngineOptions(threads=self.threads)
         engine = open_engine(recipe.engine, Artefact(root / recipe.model), options, precision=recipe.precision)
-        return self._scorer(engine)
+        if self.first is None:
+            return self._scorer(engine)
+        artefact = Artefact(root / recipe.extractor)
+        return self._scorer(engine, open_extractor(recipe.engine, artefact, options, precision=recipe.precision))
 
     def pixels(self, images: ImageSet | DefectSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
-        """What the model is given for some of the images: at most ``limit`` of its inputs, evenly spaced."""
+        """What the scoring graph is given for some of the images: at most ``limit`` inputs, evenly spaced."""
         if isinstance(images, ClipSet):
             with closing(self.reference()) as scorer:
                 return collect_clips(scorer, images, limit)
         return collect_pixels(self.preprocessor(), images, limit)
+
+    def quantizable_pixels(self, images: ImageSet | DefectSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
+        """As :meth:`pixels`, for the graph that is quantized."""
+        if self.first is None or not isinstance(images, ClipSet):
+            return self.pixels(images, limit)
+        return collect_pictures(self.preprocessor(), images, limit)
 
     def defects(self) -> DefectSet | ClipDefects:
         """The synthetic defects that variants are tried with."""
@@ -85,14 +111,20 @@ class Setup:
             return ClipDefects(**{f.name: getattr(images, f.name) for f in fields(images)})
         return defects_for(images.paths, self.preprocessor())
 
-    def _scorer(self, engine: Engine) -> Scorer:
+    def _scorer(self, engine: Engine, extractor: Extractor | None = None) -> Scorer:
         if self.clip is None:
             return Scorer(self.preprocessor(), engine)
-        return WholeClipScorer(self.preprocessor(), engine, self.clip)
+        return WholeClipScorer(self.preprocessor(), engine, self.clip, extractor)
 
 
-def prepare(request: ExportRequest, imported: ImportedModel, images: ImageSet, notify: Notify) -> Setup:
-    """Looks at the images, settles the geometry and brings the graph to the contract.
+def prepare(
+    request: ExportRequest,
+    imported: ImportedModel,
+    images: ImageSet,
+    notify: Notify,
+    extractor: ImportedExtractor | None = None,
+) -> Setup:
+    """Looks at the images, settles the geometry and brings the graph, or both graphs, to the contract.
 
     Raises:
         InputError: the options contradict each other, the images or the model; an image cannot be read.
@@ -106,16 +138,23 @@ def prepare(request: ExportRequest, imported: ImportedModel, images: ImageSet, n
     mask_path = request.geometry.ignore_mask
     mask = None if mask_path is None else read_mask(mask_path, frame)
 
-    clip = clip_record(imported, request.importing.clip)
+    clip = clip_record(imported, request.importing.clip, extractor.snippet if extractor else 1)
     if clip is not None and (request.geometry.tiles or request.geometry.grid):
         raise InputError("--tiles, --grid: a model of clips takes whole pictures; leave them out")
     if clip is not None and request.geometry.level == "object":
         raise InputError("--level object: a model of clips takes whole pictures; leave it out")
     options = replace(request.geometry, kernel=request.geometry.kernel or imported.kernel)
 
+    first = None
+    if extractor is not None and isinstance(images, ClipSet):
+        entry = extractor_input(extractor)
+        preprocessor = Preprocessor(build_geometry(options, entry, frame), entry, mask)
+        pictures = collect_pictures(preprocessor, images.first(_PROBES), _PROBES)
+        first = make_first_stage(extractor, pictures, request.threads)
+
     def setup(lowered: Lowered) -> Setup:
-        geometry = build_geometry(options, lowered.input, frame)
-        return Setup(imported, lowered, geometry, mask, images, request.threads, clip)
+        geometry = build_geometry(options, (first.lowered if first else lowered).input, frame)
+        return Setup(imported, lowered, geometry, mask, images, request.threads, clip, first)
 
     lowered = lower(imported, lambda candidate: _agrees(setup(candidate)), request.shrink)
     if not lowered.cheaper:

@@ -64,20 +64,27 @@ class _Court:
     def __init__(self, setup: Setup, trials: Trials, root: Path, stack: ExitStack) -> None:
         self.setup, self.trials, self.root, self.stack = setup, trials, root, stack
         self.evidence = Evidence(setup.images, setup.defects(), trials.labelled)
+        self._scorer = Material(setup.lowered.model)  # of two stages; the other one is the recipe's
         self.reference = stack.enter_context(closing(setup.reference()))
 
     def attempt(self, recipe: Recipe, material: Material, made: str | None = None) -> _Attempt:
         """The variant, made and opened, or why it could not be."""
-        path = self.root / recipe.model
-        path.parent.mkdir(parents=True)
+        (self.root / recipe.model).parent.mkdir(parents=True)
         try:
-            recipe.write(material, path)
+            self._write(recipe, material)
             scorer = self.stack.enter_context(closing(self.setup.scorer(recipe, self.root)))
         except (ModelError, EngineError) as error:
             return _Attempt(recipe, None, str(error))
         if made is None and recipe.precision == "int8":
             made = material.int8(recipe.engine).settings.label
         return _Attempt(recipe, Contender(recipe.id, scorer), made=made)
+
+    def _write(self, recipe: Recipe, material: Material) -> None:
+        if self.setup.first is None:
+            recipe.write(material, self.root / recipe.model)
+            return
+        recipe.write(material, self.root / recipe.extractor)
+        recipe.in_float.write(self._scorer, self.root / recipe.model)
 
     def hear(self, attempts: Sequence[_Attempt]) -> Seen:
         """Lets them score all of the evidence beside the imported model."""
@@ -101,8 +108,10 @@ def run_trials(setup: Setup, trials: Trials, root: Path, notify: Notify) -> tupl
     """
     with ExitStack() as stack:
         court = _Court(setup, trials, root, stack)
-        lab = stack.enter_context(open_lab(setup.lowered.model, lambda: material.openvino, trials.plan))
-        material = Material(setup.lowered.model, lab)
+        quantizable = setup.quantizable.model
+        scorer = None if setup.first is None else Material(setup.lowered.model)
+        lab = stack.enter_context(open_lab(quantizable, lambda: material.openvino, trials.plan, scorer))
+        material = Material(quantizable, lab)
         _fill(lab, setup, court.evidence)
         attempts = []
         for recipe in trials.recipes:
@@ -123,8 +132,8 @@ def run_trials(setup: Setup, trials: Trials, root: Path, notify: Notify) -> tupl
 def _fill(lab: Lab, setup: Setup, evidence: Evidence) -> None:
     """Shows the lab what the model sees of normals and of defects."""
     lab.take(
-        setup.pixels(setup.images, _QUANTIZATION_SAMPLES),
-        setup.pixels(evidence.defects, _QUANTIZATION_SAMPLES),
+        setup.quantizable_pixels(setup.images, _QUANTIZATION_SAMPLES),
+        setup.quantizable_pixels(evidence.defects, _QUANTIZATION_SAMPLES),
     )
 
 
@@ -148,7 +157,7 @@ def _mixed_attempt(court: _Court, recipe: Recipe, mixed: Mixed, expected: Seen, 
         rung = _mixed_recipe(recipe, mixed)
         shutil.rmtree((court.root / rung.model).parent, ignore_errors=True)
         notify(f"making {rung.id}: {mixed.label}")
-        attempt = court.attempt(rung, Material(court.setup.lowered.model), mixed.label)
+        attempt = court.attempt(rung, Material(court.setup.quantizable.model), mixed.label)
         court.hear([attempt])
         further = mixed.with_more()
         if further is None or not court.refusal(attempt, expected):

@@ -48,8 +48,8 @@ class Tried:
         """The bundle's record of the attempt."""
         return Trial(id=self.recipe.id, fidelity=self.fidelity, rejected=self.rejected, made=self.made)
 
-    def variant(self, map_size: MapSize | None) -> Variant:
-        """The bundle's record of a variant that is shipped."""
+    def variant(self, map_size: MapSize | None, *, two_stage: bool = False) -> Variant:
+        """The bundle's record of a variant that is shipped. ``two_stage``: it has an extractor."""
         if self.agreement is None or self.fidelity is None:
             raise AssertionError("a variant that was not measured is never shipped")
         return Variant(
@@ -60,6 +60,7 @@ class Tried:
             map=map_size,
             fidelity=self.fidelity,
             golden_tolerance=golden_tolerance(self.agreement, self.recipe.precision),
+            extractor=self.recipe.extractor if two_stage else None,
         )
 
 

@@ -78,6 +78,7 @@ def test_a_prepared_image_scores_as_on_the_device(
         assert found.score == expected.score
         np.testing.assert_array_equal(found.map, expected.map)
         assert found.peak == area_peak(expected.map, device.preprocessor.layout(frame), MIN_AREA_PX)
+        assert device.canvas is not None
         assert found.statistics == frame_statistics(device.canvas)
         assert found.size == FrameSize(width=WIDTH, height=HEIGHT)
         np.testing.assert_array_equal(station.canvas, device.canvas)

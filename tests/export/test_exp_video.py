@@ -273,6 +273,7 @@ def test_the_command_line_makes_a_video_bundle(tmp_path: Path) -> None:
         "covers": "last",
         "input": "frame",
         "smoothing": {"kind": "mean", "window": 3, "k": 1},
+        "snippet": 1,
     }
 
 

@@ -50,7 +50,9 @@ def calibrate(bundle: Path, *, seed: int = 1, normals: int = NORMALS) -> RankCal
     with Detector.open(bundle) as detector:
         for _ in range(normals):
             scores.append(detector.scorer.measure(photograph(random)).score)
-            statistics.append(frame_statistics(detector.scorer.canvas))
+            canvas = detector.scorer.canvas
+            assert canvas is not None
+            statistics.append(frame_statistics(canvas))
     made = calibration(scores, statistics)
     opened = Bundle.open(bundle)
     write_calibration(opened, opened.variant(None), DEFAULT_STATION, made)

@@ -1,4 +1,4 @@
-"""Videos whose frames are labelled one by one."""
+"""Videos, folders of frames and files of feature vectors whose frames are labelled one by one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.errors import InputError
-from edge_ad.sources.listing import VIDEO_SUFFIXES
+from edge_ad.sources.listing import VECTOR_SUFFIX, VIDEO_SUFFIXES
 from edge_ad_calibration.evaluation.dataset import LabelledClip, LabelledSet
 
 if TYPE_CHECKING:
@@ -23,14 +23,18 @@ _LABEL_FOLDERS = ("labels", "test_frame_mask", ".")
 
 
 def read_clips(root: Path) -> LabelledSet | None:
-    """Every video or folder of frames that has a label file of its name, beside it or in ``labels``.
+    """Every video, folder of frames or ``.npy`` file of vectors that has a label file of its name, beside it or in
+    ``labels``. An ``.npy`` file that a video or folder has the name of holds labels; any other holds vectors.
 
     Raises:
         InputError: some clips have labels and others have none.
     """
     if not root.is_dir():
         return None
-    places = [entry for entry in sorted(root.iterdir()) if _is_clip(entry)]
+    entries = sorted(root.iterdir())
+    pictures = [entry for entry in entries if _is_clip(entry)]
+    named = {_stem(entry) for entry in pictures}
+    places = [e for e in entries if e in pictures or (e.suffix.lower() == VECTOR_SUFFIX and e.stem not in named)]
     labels = [_labels_of(root, entry) for entry in places]
     if not any(labels):
         return None
@@ -69,9 +73,13 @@ def _is_clip(entry: Path) -> bool:
 
 
 def _labels_of(root: Path, clip: Path) -> Path | None:
-    stem = clip.name if clip.is_dir() else clip.stem
+    stem = _stem(clip)
     files = (root / folder / f"{stem}{suffix}" for folder in _LABEL_FOLDERS for suffix in _LABEL_SUFFIXES)
-    return next((file for file in files if file.is_file()), None)
+    return next((file for file in files if file.is_file() and file != clip), None)
+
+
+def _stem(clip: Path) -> str:
+    return clip.name if clip.is_dir() else clip.stem
 
 
 def _from_array(path: Path) -> NDArray[np.bool_]:

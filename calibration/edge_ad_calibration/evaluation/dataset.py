@@ -36,7 +36,7 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledClip:
-    """A video file or a folder of frames, and the file that says which of its frames are anomalous."""
+    """A video, a folder of frames or a file of vectors, and the file that says which of its frames are anomalous."""
 
     path: Path
     labels: Path

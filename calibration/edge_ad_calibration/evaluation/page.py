@@ -44,7 +44,8 @@ def evaluation_page(result: Evaluated, bundle: Bundle, request: EvaluationReques
         sections.append(Section("By type of defect", (types_chart(result.counted, summary), _types_table(summary))))
     if summary.video:
         sections.append(_video_section(summary.video))
-    sections += _picture_sections(result, bundle, request)
+    if not bundle.manifest.takes_vectors:
+        sections += _picture_sections(result, bundle, request)
     return Page(
         title="Evaluation",
         subtitle=_subtitle(summary),

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from edge_ad.errors import FrameError, InputError
 from edge_ad.sources import open_source
+from edge_ad.stream import sample_of
 from edge_ad_calibration.evaluation.clips import read_frame_labels
 from edge_ad_calibration.evaluation.dataset import GOOD, LabelledImage, check_both_classes
 from edge_ad_calibration.evaluation.observe import Observed
@@ -85,10 +86,11 @@ def _score(clip: LabelledClip, scorer: Scorer) -> ClipScores:
     scorer.reset()
     with closing(open_source(clip.path)) as source:
         for frame in source:
-            if frame.image is None:
+            sample = sample_of(frame, scorer)
+            if sample is None:
                 raise InputError(f"{frame.source}: cannot be read: {frame.error}")
             try:
-                scores.append(scorer.measure(frame.image).score)
+                scores.append(scorer.measure(sample).score)
             except FrameError as error:
                 if error.reason in PENDING:
                     scores.append(np.nan)

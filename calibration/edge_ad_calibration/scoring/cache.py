@@ -48,7 +48,7 @@ class ScoreRecord(msgspec.Struct, frozen=True, array_like=True):
     size: FrameSize
     score: float
     peak: float | None
-    statistics: FrameStatistics
+    statistics: FrameStatistics | None
 
     @classmethod
     def of(cls, image: ScoredImage) -> ScoreRecord:

@@ -62,14 +62,16 @@ class ScorePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredImage:
-    """One image, measured.
+    """One image or vector, measured.
 
     ``path``: as it was given; of a frame its source, such as ``clip.avi#12``. ``file_sha256``: of the file's bytes,
     ``None`` of a frame. ``pixel_sha256``: of the decoded pixels and their shape, so that it is
-    the same for the same picture in another file format. ``size``: of the image, in camera pixels.
+    the same for the same picture in another file format. ``size``: of the image, in camera pixels; a vector counts as
+    one row.
     ``score``: raw. ``peak``: the value below which every pixel threshold shows a region that counts; without a
     smallest area the largest value of the map where it is inspected; ``-inf`` where no threshold shows one; ``None``
-    for a model without a map. ``statistics``: how the model's input looks, for the watch on drift.
+    for a model without a map. ``statistics``: how the model's input looks, for the watch on drift; ``None``
+    of a vector.
     ``map``: float32 ``(h', w')``, raw, ``-inf`` in cells that are not inspected; the receiver's to keep; ``None``
     unless the job asked for maps and the model has them.
     ``cached``: all this comes from the score cache.
@@ -81,7 +83,7 @@ class ScoredImage:
     size: FrameSize
     score: float
     peak: float | None
-    statistics: FrameStatistics
+    statistics: FrameStatistics | None
     map: NDArray[np.float32] | None = None
     cached: bool = False
 

@@ -53,7 +53,7 @@ def score_stream(frames: Iterable[Frame], job: ScoreJob) -> Generator[Outcome]:
     want = Want(map=job.maps, min_area_px=job.min_area_px)
     with closing(open_job(job)) as opened:
         for frame in frames:
-            item = take(frame)
+            item = take(frame, opened.scorer)
             outcome = measure(item, opened.scorer, want) if isinstance(item, LoadedImage) else item
             if isinstance(outcome, ScoredImage) or not outcome.pending:
                 yield outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from edge_ad.errors import FrameError
 from edge_ad.geometry import PreparedFrame
 from edge_ad.geometry.mapping import area_peak
 from edge_ad.sources.images import decode_image, read_file
+from edge_ad.stream import sample_of
 from edge_ad.verdict import Reason
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, UnscoredImage
 
@@ -50,14 +51,14 @@ class LoadedImage:
     """An image that waits for the engine.
 
     ``content``: as the model takes it, and then ``statistics`` are there too; or the pixels, uint8 ``(H, W, 3)`` BGR or
-    ``(H, W)`` gray.
+    ``(H, W)`` gray; or a vector, float32 ``(n,)``.
     """
 
     path: Path
     file_sha256: str | None
     pixel_sha256: str
     size: FrameSize
-    content: PreparedFrame | NDArray[np.uint8]
+    content: PreparedFrame | NDArray[Any]
     statistics: FrameStatistics | None = None
 
 
@@ -77,12 +78,13 @@ def load(path: Path, preparer: Preprocessor | None = None, find: Find | None = N
     return _prepare(_loaded(path, file_sha256, pixels), pixels, preparer)
 
 
-def take(frame: Frame) -> LoadedImage | UnscoredImage:
-    """A frame of a source, its pixels as they are."""
-    path = Path(frame.source)
-    if frame.image is None:
+def take(frame: Frame, scorer: Scorer) -> LoadedImage | UnscoredImage:
+    """A frame of a source, its pixels or vector as they are. Raises :class:`InputError` for what the scorer cannot
+    take: a vector for a picture, or the other way round."""
+    path, sample = Path(frame.source), sample_of(frame, scorer)
+    if sample is None:
         return UnscoredImage(path=path, error=str(frame.error))
-    return _loaded(path, None, frame.image)
+    return _loaded(path, None, sample)
 
 
 def look_up(path: Path, find: Find) -> Path | ScoredImage:
@@ -107,14 +109,19 @@ def measure(image: LoadedImage, scorer: Scorer, want: Want) -> Outcome:
         size=image.size,
         score=measured.score,
         peak=None if measured.map is None else _peak(measured.map, content, scorer, want.min_area_px),
-        statistics=image.statistics or frame_statistics(scorer.canvas),
+        statistics=image.statistics or _statistics(scorer),
         map=measured.map.copy() if want.map and measured.map is not None else None,
     )
 
 
-def _loaded(path: Path, file_sha256: str | None, pixels: NDArray[np.uint8]) -> LoadedImage:
-    height, width = pixels.shape[:2]
+def _loaded(path: Path, file_sha256: str | None, pixels: NDArray[Any]) -> LoadedImage:
+    height, width = pixels.shape[:2] if pixels.ndim > 1 else (1, pixels.size)
     return LoadedImage(path, file_sha256, _hash_pixels(pixels), FrameSize(width=width, height=height), pixels)
+
+
+def _statistics(scorer: Scorer) -> FrameStatistics | None:
+    """Of the frame just measured; ``None`` of a vector."""
+    return None if scorer.canvas is None else frame_statistics(scorer.canvas)
 
 
 def _prepare(image: LoadedImage, pixels: NDArray[np.uint8], preparer: Preprocessor | None) -> LoadedImage | Outcome:
@@ -131,16 +138,14 @@ def _unscored(path: Path, error: FrameError) -> UnscoredImage:
     return UnscoredImage(path=path, error=f"{path}: {error}", pending=error.reason in PENDING)
 
 
-def _peak(
-    heat: NDArray[np.float32], content: PreparedFrame | NDArray[np.uint8], scorer: Scorer, min_area_px: int
-) -> float:
+def _peak(heat: NDArray[np.float32], content: PreparedFrame | NDArray[Any], scorer: Scorer, min_area_px: int) -> float:
     if min_area_px == 0:
         return float(heat.max())
     layout = content.layout if isinstance(content, PreparedFrame) else scorer.preprocessor.layout(content)
     return area_peak(heat, layout, min_area_px)
 
 
-def _hash_pixels(pixels: NDArray[np.uint8]) -> str:
+def _hash_pixels(pixels: NDArray[Any]) -> str:
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()

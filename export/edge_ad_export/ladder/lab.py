@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from edge_ad_export.gate import Gate
     from edge_ad_export.ladder.plan import Plan
     from edge_ad_export.quantize.quantized import Quantized
+    from edge_ad_export.recipes import Material
 
 __all__ = ["Int8", "Lab", "Mixed", "open_lab"]
 
@@ -81,8 +82,11 @@ class Mixed:
 class Lab:
     """Works in a folder that is gone in the end; see :func:`open_lab`."""
 
-    def __init__(self, model: ir.Model, openvino: Callable[[], Any], plan: Plan, folder: Path) -> None:
+    def __init__(
+        self, model: ir.Model, openvino: Callable[[], Any], plan: Plan, folder: Path, scorer: Material | None = None
+    ) -> None:
         self._model = model
+        self._scorer = scorer
         self._openvino = openvino
         self._plan = plan
         self._folder = folder
@@ -117,7 +121,7 @@ class Lab:
         seconds = _SEARCH_S[self._plan.effort]
         if not seconds:
             return None
-        int8, probes, runner = self.int8(engine), self._probes_of(engine), Runner(engine, self._plan.threads)
+        int8, probes, runner = self.int8(engine), self._probes_of(engine), self._runner(engine)
         few = probes.few(_RANKING_PROBES)
         ranking = rank_layers(int8.quantized, few, runner, self._folder, monotonic() + seconds)
         path = self._folder / f"mixed{_ending(engine)}"
@@ -158,15 +162,23 @@ class Lab:
         int8.quantized.save(path)
         probes = self._probes_of(engine)
         try:
-            return probes.damage(probes.run(path, Runner(engine, self._plan.threads)))
+            return probes.damage(probes.run(path, self._runner(engine)))
         except EngineError:
             return math.inf
 
     def _probes_of(self, engine: EngineName) -> Probes:
         if engine not in self._probes:
-            runner = Runner(engine, self._plan.threads)
+            runner = self._runner(engine)
             self._probes[engine] = Probes(self._probe_pixels, self._float_file(engine), runner)
         return self._probes[engine]
+
+    def _runner(self, engine: EngineName) -> Runner:
+        if self._scorer is None:
+            return Runner(engine, self._plan.threads)
+        path = self._folder / f"scorer{_ending(engine)}"
+        if not path.exists():
+            self._scorer.save(engine, path)
+        return Runner(engine, self._plan.threads, path)
 
     def _float_file(self, engine: EngineName) -> Path:
         path = self._folder / f"float{_ending(engine)}"
@@ -180,10 +192,13 @@ class Lab:
 
 
 @contextmanager
-def open_lab(model: ir.Model, openvino: Callable[[], Any], plan: Plan) -> Iterator[Lab]:
-    """A lab for the float graph ``model``; ``openvino`` gives the same graph as an ``openvino.Model``."""
+def open_lab(model: ir.Model, openvino: Callable[[], Any], plan: Plan, scorer: Material | None = None) -> Iterator[Lab]:
+    """A lab for the float graph ``model``; ``openvino`` gives the same graph as an ``openvino.Model``.
+
+    ``scorer``: the second stage, where the graph is an extractor.
+    """
     with TemporaryDirectory(prefix="edge-ad-") as folder:
-        yield Lab(model, openvino, plan, Path(folder))
+        yield Lab(model, openvino, plan, Path(folder), scorer)
 
 
 def _ending(engine: EngineName) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from edge_ad.engines import Artefact, EngineOptions, open_engine
+from edge_ad.engines import Artefact, Engine, EngineOptions, open_engine, open_extractor
 from edge_ad.golden import correlate
+from edge_ad_export.video.extractor_running import FrozenClipEngine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -22,10 +23,20 @@ __all__ = ["Probe", "Probes", "Runner"]
 
 @dataclass(frozen=True)
 class Runner:
-    """The engine that a candidate is made for, as the device opens it."""
+    """The engine that a candidate is made for, as the device opens it. ``scorer``: the file of the second stage, where
+    the candidate is an extractor."""
 
     engine: Literal["onnxruntime", "openvino"]
     threads: int | None
+    scorer: Path | None = None
+
+    def open(self, path: Path) -> Engine:
+        """A candidate's file, ready to score frames. Raises :class:`EngineError`."""
+        options = EngineOptions(threads=self.threads)
+        if self.scorer is None:
+            return open_engine(self.engine, Artefact(path), options)
+        extractor = open_extractor(self.engine, Artefact(path), options)
+        return FrozenClipEngine(extractor, open_engine(self.engine, Artefact(self.scorer), options))
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class Probes:
 
     def run(self, path: Path, runner: Runner) -> Probe:
         """Scores the probes with the model in a file. Raises :class:`EngineError`."""
-        engine = open_engine(runner.engine, Artefact(path), EngineOptions(threads=runner.threads))
+        engine = runner.open(path)
         scores, maps = [], []
         with closing(engine):
             for frame in self._pixels:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,34 +20,38 @@ from edge_ad_export.imported import Size
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edge_ad.geometry import Preprocessor
     from edge_ad.scoring import Scorer
     from edge_ad_export.imported import ImportedModel, InputSpec
     from edge_ad_export.request import ExportRequest
     from edge_ad_export.video.spec import ClipOptions
 
-__all__ = ["ClipDefects", "ClipSet", "collect_clips", "select_clips"]
+__all__ = ["ClipDefects", "ClipSet", "collect_clips", "collect_pictures", "select_clips"]
 
 
 @dataclass(frozen=True)
 class ClipSet(ImageSet):
     """Clips of ``frames`` frames that lie ``stride`` apart in the video or folder ``source``; ``ends``: the last of
     each. A clip is uint8 ``(frames, H, W, 3)`` or ``(frames, H, W)``, or float32 ``(frames, n)`` of an ``.npy`` file.
+    ``snippet``: so many frames in a row stand in the place of each of the ``frames``, the last of them being it.
     """
 
     source: str
     ends: tuple[int, ...]
     frames: int
     stride: int
+    snippet: int = 1
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """Raises :class:`FrameError` that names a frame which cannot be read."""
-        reach = (self.frames - 1) * self.stride
+        reach = (self.frames - 1) * self.stride + self.snippet - 1
+        places = [i * self.stride + k for i in range(self.frames) for k in range(self.snippet)]
         wanted = set(self.ends)
         past: deque[NDArray[np.uint8]] = deque(maxlen=reach + 1)
         for index, frame in enumerate(_frames(self.source)):
             past.append(frame)
             if index in wanted:
-                yield np.stack(list(past)[:: self.stride])
+                yield np.stack([past[place] for place in places])
             if index >= self.ends[-1]:
                 return
 
@@ -81,11 +85,11 @@ class ClipDefects(ClipSet):
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         random = np.random.default_rng(0)
         for index, clip in enumerate(super().__iter__()):
-            yield _spoil(clip, index, random)
+            yield _spoil(clip, index, random, self.snippet)
 
 
-def clip_record(imported: ImportedModel, asked: ClipOptions | None) -> Clip | None:
-    """The manifest's record; ``None`` of a model that takes single images."""
+def clip_record(imported: ImportedModel, asked: ClipOptions | None, snippet: int = 1) -> Clip | None:
+    """The manifest's record; ``None`` of a model that takes single images. ``snippet``: what an extractor takes."""
     spec = imported.input.clip
     if spec is None or asked is None:
         return None
@@ -96,11 +100,14 @@ def clip_record(imported: ImportedModel, asked: ClipOptions | None) -> Clip | No
         covers="last" if spec.taken < spec.length else "clip",
         input=spec.input,
         smoothing=asked.smoothing,
+        snippet=snippet,
     )
 
 
-def select_clips(request: ExportRequest, spec: InputSpec) -> ClipSet:
+def select_clips(request: ExportRequest, spec: InputSpec, snippet: int = 1) -> ClipSet:
     """At most ``max_images`` clips of a video, a folder of frames or an ``.npy`` file of vectors, evenly spaced.
+
+    ``snippet``: how many frames in a row an extractor takes.
 
     Raises:
         InputError: nothing there, or too few frames.
@@ -110,9 +117,10 @@ def select_clips(request: ExportRequest, spec: InputSpec) -> ClipSet:
     if clip is None or asked is None:
         raise AssertionError("clips are selected for models of clips")
     frames = clip.length + (clip.input == "flow")
-    reach = (frames - 1) * asked.stride
+    reach = (frames - 1) * asked.stride + snippet - 1
     source = str(request.images)
-    total = sum(1 for _ in _frames(source)) - reach
+    vectors = clip.input == "features" and request.extractor is None
+    total = sum(1 for _ in _frames(source, vectors=vectors)) - reach
     if total < IMAGES_MIN:
         raise InputError(
             f"{source} has {max(total + reach, 0)} frames: expected at least {reach + IMAGES_MIN}, clips of {frames} "
@@ -120,7 +128,7 @@ def select_clips(request: ExportRequest, spec: InputSpec) -> ClipSet:
         )
     count = min(request.max_images, total)
     ends = tuple(reach + i * total // count for i in range(count))
-    return ClipSet(tuple(Path(f"{source}#{end}") for end in ends), total, source, ends, frames, asked.stride)
+    return ClipSet(tuple(Path(f"{source}#{end}") for end in ends), total, source, ends, frames, asked.stride, snippet)
 
 
 def collect_clips(scorer: Scorer, clips: ClipSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
@@ -134,29 +142,46 @@ def collect_clips(scorer: Scorer, clips: ClipSet, limit: int) -> tuple[NDArray[n
     return tuple(inputs)
 
 
-def _frames(source: str) -> Iterator[NDArray[np.uint8]]:
-    if source.endswith(".npy"):
-        vectors = np.load(source, allow_pickle=False)
-        if vectors.ndim != 2 or vectors.dtype.kind != "f":
-            raise InputError(f"{source} holds {vectors.dtype} {list(vectors.shape)}: expected vectors, float (n, size)")
-        yield from vectors.astype(np.float32)
-        return
+def collect_pictures(preprocessor: Preprocessor, clips: ClipSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
+    """What an extractor is given of the clips' frames: at most ``limit`` pictures, uint8 ``[1, h, w, c]``, or snippets,
+    ``[1, t, h, w, c]``."""
+    size = preprocessor.model_input
+    buffer = np.zeros((clips.snippet, size.height, size.width, size.channels), np.uint8)
+    share = max(limit // len(clips), 1)
+    pictures: list[NDArray[np.uint8]] = []
+    for clip in clips:
+        snippets = clip.reshape(-1, clips.snippet, *clip.shape[1:])
+        for place in sorted({len(snippets) - 1 - i * len(snippets) // share for i in range(share)}):
+            for frame, out in zip(snippets[place], buffer, strict=True):
+                for _ in preprocessor.tiles(frame, out):
+                    pass
+            pictures.append(buffer.copy() if clips.snippet == 1 else buffer[None].copy())
+    return tuple(pictures[:limit])
+
+
+def _frames(source: str, *, vectors: bool | None = None) -> Iterator[NDArray[Any]]:
+    """The pictures or vectors of a source. ``vectors``: which of the two they have to be."""
     with closing(open_source(source)) as opened:
         for frame in opened:
-            if frame.image is None:
+            sample = frame.sample
+            if sample is None:
                 raise frame.error or FrameError("unreadable", f"{frame.source} has no picture")
-            yield frame.image
+            if vectors is not None and vectors != (frame.features is not None):
+                expected = "an .npy file of vectors" if vectors else "pictures: a video or a folder of frames"
+                raise InputError(f"--images {source}: this model takes {expected}")
+            yield sample
 
 
-def _spoil(clip: NDArray[np.uint8], index: int, random: np.random.Generator) -> NDArray[np.uint8]:
+def _spoil(clip: NDArray[np.uint8], index: int, random: np.random.Generator, last: int) -> NDArray[np.uint8]:
+    """``last``: how many frames stand for the last sample."""
     spoilt: NDArray[np.uint8] = clip.copy()
     if index % 3 == 1 or clip.ndim == 2:
-        spoilt[-1] = clip[0]
-        spoilt[:-1] = clip[1:]
+        spoilt[-last:] = clip[:last]
+        spoilt[:-last] = clip[last:]
     elif index % 3 == 2:
         spoilt[:] = clip[0]
     else:
         height, width = (side // 4 for side in clip.shape[1:3])
         y, x = (int(random.integers(0, side - side // 4)) for side in clip.shape[1:3])
-        spoilt[-1, y : y + height, x : x + width] = 255 - clip[0, :height, :width][::-1]
+        spoilt[-last:, y : y + height, x : x + width] = 255 - clip[0, :height, :width][::-1]
     return spoilt

@@ -37,7 +37,9 @@ def write_golden_clips(setup: Setup, shipped: Sequence[Tried], scores: NDArray[n
     order = np.argsort(scores, kind="stable")
     chosen = [int(order[place]) for place in (0, len(order) // 2, -1)]
     clips = {index: clip for index, clip in enumerate(setup.images) if index in chosen}
-    cases = [clips[index] for index in chosen]
+    # Of snippets the last one of a clip stands for all of it.
+    frames = 0 if setup.clip is None else setup.clip.golden_frames
+    cases = [clips[index][-frames:] for index in chosen]
     names = []
     for case, name in zip(cases, _NAMES, strict=True):
         (root / "golden" / name).mkdir(parents=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,9 +12,10 @@ from edge_ad.cli.options import add_options
 
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Smoothing
+    from edge_ad_export.video.extractor import ExtractorOptions
     from edge_ad_export.video.spec import ClipOptions
 
-__all__ = ["CLIP_FAMILIES", "clip_options", "read_clip_options"]
+__all__ = ["CLIP_FAMILIES", "clip_options", "read_clip_options", "read_extractor_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -54,7 +56,8 @@ _CLIP_OPTIONS = (
     click.option(
         "--clip-layout",
         type=click.Choice(["tchw", "cthw", "thwc", "stacked"]),
-        help="Order of the clip's axes; stacked: frames on the channel axis. Found from the shape otherwise.",
+        help="Order of the clip's axes, or the extractor's; stacked: frames on the channel axis. Found from the shape "
+        "otherwise.",
     ),
     click.option(
         "--clip-input",
@@ -62,6 +65,25 @@ _CLIP_OPTIONS = (
         default="frame",
         show_default=True,
         help="What a sample is: the picture, its optical flow, or a vector that the caller hands in.",
+    ),
+    click.option(
+        "--extractor",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Two-stage: a model of single images that makes the vectors which MODEL scores. Options of pictures are "
+        "the extractor's then.",
+    ),
+    click.option(
+        "--extractor-output",
+        metavar="NAME",
+        help="Which value of the extractor is the vector; its only output otherwise. Of a value with places "
+        "their mean is taken.",
+    ),
+    click.option(
+        "--extractor-length",
+        type=_STEPS,
+        metavar="FRAMES",
+        help="The extractor takes so many frames in a row. Found from its input where that is of a fixed length.",
     ),
     click.option(
         "--smooth",
@@ -98,3 +120,17 @@ def read_clip_options(given: dict[str, Any]) -> ClipOptions | None:
     if options != ClipOptions():
         raise InputError(f"options of clips were given: say --clip-length T or --family {' | '.join(CLIP_FAMILIES)}")
     return None
+
+
+def read_extractor_options(given: dict[str, Any]) -> ExtractorOptions | None:
+    """What was said about an extractor, ``None`` without one. Raises :class:`InputError` for half of it."""
+    from edge_ad.errors import InputError
+    from edge_ad_export.video.extractor import ExtractorOptions
+
+    if given["extractor"] is None:
+        if given["extractor_output"] is not None or given["extractor_length"] is not None:
+            raise InputError(
+                "--extractor-output and --extractor-length are about an extractor: say --extractor FILE too"
+            )
+        return None
+    return ExtractorOptions(given["extractor"], given["extractor_output"], given["extractor_length"])
