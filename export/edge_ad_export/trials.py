@@ -13,7 +13,7 @@ from edge_ad_export.fidelity import agree, measure_latency
 from edge_ad_export.ladder.lab import Mixed, open_lab
 from edge_ad_export.observe import Contender, Evidence, Seen, observe
 from edge_ad_export.recipes import Material, Recipe
-from edge_ad_export.speed import slower_than
+from edge_ad_export.speed import Timed, not_worth_shipping, outpaced_by
 from edge_ad_export.tried import Tried
 
 if TYPE_CHECKING:
@@ -145,10 +145,24 @@ def _with_mixed(
         recipe = attempt.recipe
         if recipe.precision != "int8" or not attempt.alive() or not court.refusal(attempt, expected):
             continue
+        if court.trials.plan.target.measured and (faster := _outpaced(attempt, attempts)):
+            notify(
+                f"{recipe.id} fails the gate and is no faster than {faster}: with more in float it would not be either"
+            )
+            continue
         notify(f"{recipe.id} fails the gate: looking for the operations that do most harm")
         mixed = lab.mixed(recipe.engine, court.trials.gate)
         if mixed is not None:
             yield _mixed_attempt(court, recipe, mixed, expected, notify)
+
+
+def _outpaced(attempt: _Attempt, attempts: Sequence[_Attempt]) -> str | None:
+    """A more precise variant that is as fast as this one, which was refused. Leaves no latencies behind."""
+    rivals = [one for one in attempts if one.alive() and one.recipe.engine == attempt.recipe.engine]
+    scorers = [one.contender.scorer for one in rivals if one.contender]
+    found = zip(rivals, measure_latency(scorers), strict=True)
+    timed = {one.recipe.id: Timed(one.recipe, latencies) for one, latencies in found}
+    return outpaced_by(timed[attempt.recipe.id], list(timed.values()))
 
 
 def _mixed_attempt(court: _Court, recipe: Recipe, mixed: Mixed, expected: Seen, notify: Notify) -> _Attempt:
@@ -189,6 +203,11 @@ def _judged(court: _Court, attempt: _Attempt, expected: Seen) -> Tried:
 
 
 def _without_slow(tried: Sequence[Tried], attempts: Sequence[_Attempt]) -> list[Tried]:
-    passed = {one.recipe.id: attempt.latencies_ms for one, attempt in zip(tried, attempts, strict=True)}
-    recipes = [one.recipe for one in tried if not one.rejected]
-    return [one if one.rejected else one.rejected_for(slower_than(one.recipe, recipes, passed)) for one in tried]
+    timed = [
+        Timed(one.recipe, attempt.latencies_ms, one.size_bytes) for one, attempt in zip(tried, attempts, strict=True)
+    ]
+    passed = [candidate for one, candidate in zip(tried, timed, strict=True) if not one.rejected]
+    return [
+        one if one.rejected else one.rejected_for(not_worth_shipping(candidate, passed))
+        for one, candidate in zip(tried, timed, strict=True)
+    ]

@@ -29,7 +29,7 @@ from edge_ad_export.machine import Cpu
 from edge_ad_export.quantize.settings import settings_for
 from edge_ad_export.quantize.work import quantize_apart
 from edge_ad_export.recipes import RECIPES, Material, calculates_bf16, chosen_recipes
-from edge_ad_export.speed import slower_than
+from edge_ad_export.speed import Timed, not_worth_shipping, outpaced_by
 from edge_ad_export.tried import pick_default
 
 EngineName = Literal["onnxruntime", "openvino"]
@@ -220,20 +220,31 @@ def test_targets(
     assert {(one.signed, one.seven_bits) for one in settings} == {(signed, seven_bits)}
 
 
+def timed(name: str, latencies_ms: list[float], size_bytes: int = 100) -> Timed:
+    return Timed(RECIPES[name], latencies_ms, size_bytes)
+
+
 @pytest.mark.parametrize(
-    ("mine", "expected"),
+    ("mine", "size", "expected"),
     [
-        pytest.param([1.0, 2.0, 3.0], None, id="equal"),
-        pytest.param([1.04, 2.08, 3.12], None, id="within-the-noise"),
-        pytest.param([1.2, 2.4, 3.6], "1.20 times as slow as openvino-fp32, which is more precise", id="slower"),
-        pytest.param([0.5, 1.0, 9.0], None, id="one-bad-round"),
+        pytest.param([1.0, 2.0, 3.0], 50, None, id="equal-and-smaller"),
+        pytest.param([1.04, 2.08, 3.12], 89, None, id="within-the-noise-and-smaller"),
+        pytest.param([1.2, 2.4, 3.6], 25, "1.20 times as slow as openvino-fp32, which is more precise", id="slower"),
+        pytest.param([0.5, 1.0, 9.0], 100, None, id="one-bad-round"),
+        pytest.param([0.9, 1.8, 2.7], 100, None, id="faster"),
+        pytest.param(
+            [0.96, 2.0, 3.0], 91, "neither faster nor smaller than openvino-fp32, which is more precise", id="no-gain"
+        ),
     ],
 )
-def test_slower_than_what_is_more_precise(mine: list[float], expected: str | None) -> None:
-    recipes = [RECIPES[name] for name in ("onnx-fp32", "openvino-fp32", "openvino-int8")]
-    latencies = {"onnx-fp32": [0.1] * 3, "openvino-fp32": [1.0, 2.0, 3.0], "openvino-int8": mine}
+def test_int8_has_to_be_faster_or_smaller(mine: list[float], size: int, expected: str | None) -> None:
+    others = [timed("onnx-fp32", [0.1] * 3, 10), timed("openvino-fp32", [1.0, 2.0, 3.0])]
 
-    assert slower_than(RECIPES["openvino-int8"], recipes, latencies) == expected
+    assert not_worth_shipping(timed("openvino-int8", mine, size), others) == expected
+
+
+def test_16_bits_need_not_be_smaller_in_a_small_file() -> None:
+    assert not_worth_shipping(timed("openvino-fp16", [1.0]), [timed("openvino-fp32", [1.0])]) is None
 
 
 @pytest.mark.parametrize(
@@ -247,9 +258,23 @@ def test_slower_than_what_is_more_precise(mine: list[float], expected: str | Non
     ],
 )
 def test_what_counts_as_more_precise(mine: str, other: str, slower: bool) -> None:
-    latencies = {mine: [2.0] * 3, other: [1.0] * 3}
+    slow, fast = timed(mine, [2.0] * 3), timed(other, [1.0] * 3)
 
-    assert (slower_than(RECIPES[mine], [RECIPES[mine], RECIPES[other]], latencies) is not None) is slower
+    assert (not_worth_shipping(slow, [slow, fast]) is not None) is slower
+
+
+@pytest.mark.parametrize(
+    ("mine", "expected"),
+    [
+        pytest.param(0.9, None, id="faster"),
+        pytest.param(0.96, "openvino-fp16", id="within-the-noise"),
+        pytest.param(2.0, "openvino-fp16", id="slower"),
+    ],
+)
+def test_nothing_is_mixed_that_is_no_faster_as_it_is(mine: float, expected: str | None) -> None:
+    others = [timed("onnx-fp32", [0.1]), timed("openvino-fp16", [1.0]), timed("openvino-int8", [mine])]
+
+    assert outpaced_by(timed("openvino-int8", [mine]), others) == expected
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ __all__ = ["Int8", "Lab", "Mixed", "open_lab"]
 EngineName = Literal["onnxruntime", "openvino"]
 
 # Seconds for the search of an engine's mixed form; an export of some 100 images is to take about 3 minutes.
-_SEARCH_S = {"low": 0.0, "normal": 50.0, "high": 600.0}
+_SEARCH_S = {"low": 0.0, "normal": 40.0, "high": 600.0}
 # Frames on which a layer's effect is measured, and a number of float layers is tried.
 _RANKING_PROBES = 8
 _PROBES = 40
