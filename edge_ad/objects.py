@@ -123,8 +123,9 @@ def check_boxes(boxes: Sequence[Box], width: int, height: int) -> list[Box]:
 
 def sole_object(bundle: Bundle, picture: NDArray[np.uint8]) -> list[Box] | None:
     """What to say of a picture that shows one object and nothing else; ``None`` where frames are scored."""
-    whole = Box(0, 0, picture.shape[1], picture.shape[0])
-    return [whole] if bundle.manifest.geometry.level == "object" else None
+    if bundle.manifest.geometry.level != "object":
+        return None
+    return [Box(0, 0, picture.shape[1], picture.shape[0])]
 
 
 def _said(box: Box) -> str:

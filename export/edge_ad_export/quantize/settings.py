@@ -62,8 +62,8 @@ def settings_for(engine: Literal["onnxruntime", "openvino"], effort: Effort, tar
             seven_bits=target.seven_bit_weights,
         )
 
-    fast, accurate = one("nncf"), one("nncf", preset="performance", accurate_bias=True)
-    others = (one("nncf", "percentile"), one("nncf", accurate_bias=True))
+    fast, accurate = one("nncf"), one("nncf", accurate_bias=True)
+    others = (one("nncf", "percentile"), one("nncf", preset="performance", accurate_bias=True))
     ort = (one("onnxruntime"), one("onnxruntime", "percentile"))
     if engine == "openvino":
         return {"low": (fast,), "normal": (accurate,), "high": (accurate, fast, *others)}[effort]
