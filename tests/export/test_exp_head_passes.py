@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from support import exp_heads
 from support.exp_onnx import run
 
+from edge_ad.errors import ModelError
 from edge_ad_export import ImportOptions, ModelFile, import_model
 from edge_ad_export.backbone import find_backbone
 from edge_ad_export.heads.base import Head, Read
@@ -27,6 +29,7 @@ from edge_ad_export.heads.taps import Tap
 from edge_ad_export.lowering import apply_passes, lower
 from edge_ad_export.passes import HalfStoragePass, SimplifyPass
 from edge_ad_export.passes.cheaper import cheaper_passes
+from edge_ad_export.passes.coreset import spread_rows
 from edge_ad_export.passes.match import known_shape
 from edge_ad_export.quantize.onnx_ops import onnx_ops
 from edge_ad_export.shrink import Shrink
@@ -115,6 +118,25 @@ def test_a_bank_can_be_projected() -> None:
 
     assert {(FINE + COARSE, VECTORS - 1), (VECTORS - 1, VECTORS)} <= set(constants(model))
     assert_allclose(scored(model, taps)[0], expected(head, taps)[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "nearest"])
+def test_a_coreset_scores_as_a_head_with_the_smaller_bank(interpolation: Interpolation) -> None:
+    head, features = bank_head(interpolation), stack(interpolation, "3x3")
+    assert isinstance(head, MemoryBankHead)
+    taps, kept = values(features), spread_rows(head.bank, 9)
+
+    model = cheap(head, taps, Shrink(coreset=9))
+
+    smaller = replace(head, bank=head.bank[kept])
+    for found, wanted in zip(scored(model, taps), expected(smaller, taps), strict=True):
+        assert_allclose(found, wanted, rtol=1e-4)
+    assert not [shape for shape in constants(model) if VECTORS in shape]
+
+
+def test_a_coreset_keeps_at_least_the_neighbours() -> None:
+    with pytest.raises(ModelError, match="weighed with 4 neighbours, keep more"):
+        cheap(bank_head(), values(stack("linear")), Shrink(coreset=3))
 
 
 def test_the_quantizers_know_the_product_with_the_bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
