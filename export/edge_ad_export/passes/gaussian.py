@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from edge_ad.errors import ModelError
 from edge_ad_export.passes.channel_sources import Channel, channel_sources
 from edge_ad_export.passes.constants import read_array
 from edge_ad_export.passes.gaussian_levels import Grid, Level, split_levels
@@ -46,6 +47,9 @@ class GaussianPass(ir.passes.InPlacePass):
     ``energy`` below 1 drops directions of each level, which changes the scores.
 
     Ensures: the same distances up to rounding, for ``energy`` 1.
+
+    Raises:
+        ModelError: ``energy`` is below 1 and there is no such distance.
     """
 
     def __init__(self, energy: float = 1.0) -> None:
@@ -58,6 +62,8 @@ class GaussianPass(ir.passes.InPlacePass):
             found = _match(node)
             if found is not None:
                 modified = self._rewrite(model.graph, found) or modified
+        if self.energy < 1 and not modified:
+            raise ModelError("there is no Gaussian at every place in this model to truncate: leave --energy out")
         return ir.passes.PassResult(model, modified)
 
     def _rewrite(self, graph: ir.Graph, found: _Distance) -> bool:
