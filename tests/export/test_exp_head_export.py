@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,14 @@ from edge_ad.bundle import Bundle
 from edge_ad.cli import main
 from edge_ad.sources import list_images, read_image
 from edge_ad_export import ExportRequest, Gate, ImportOptions, ModelFile, export_bundle, import_model
+from edge_ad_export.gate import PARITY
 from edge_ad_export.heads.base import Read
+from edge_ad_export.heads.learn import learn_head
 from edge_ad_export.heads.options import HeadOptions
+from edge_ad_export.images import select_images
+from edge_ad_export.lowering import lower
 from edge_ad_export.reference import ReferenceEngine
+from edge_ad_export.setup import _errors, prepare
 
 FLOAT = ("onnx-fp32", "openvino-fp32")
 LENIENT = Gate(min_spearman=0.9, min_map_correlation=0.9, max_aupimo_lost=0.5)
@@ -78,6 +84,20 @@ def test_the_frame_that_a_head_compares_with_is_the_models_own_input(tmp_path: P
     feed = picture.transpose(2, 0, 1)[None].astype(np.float32)
     recon = engine._session.run(feed)[0]
     assert found.verdict.score == pytest.approx(((feed - recon) ** 2).mean(axis=1).max(), rel=1e-4)
+
+
+def test_patches_that_lie_in_the_bank_do_not_cost_the_cheaper_form(tmp_path: Path) -> None:
+    """Their distance is zero in NumPy, and the root of a rounding error in both forms of the graph."""
+    images = tmp_path / "normals"
+    head = HeadOptions(family="memory-bank", feature_output=("fine", "coarse"), fit=images, fit_bank=1700)
+    asked = request(tmp_path, head, scale=1.0)
+    imported = learn_head(import_model(ModelFile(asked.model), asked.importing), asked)
+    said: list[str] = []
+    found = prepare(asked, imported, select_images(asked.images, 8), said.append)
+    plain = replace(found, lowered=lower(imported, lambda _cheaper: False))
+    assert _errors(plain).map > PARITY
+    assert found.lowered.cheaper
+    assert said == []
 
 
 def test_an_old_operator_set_will_do(tmp_path: Path) -> None:

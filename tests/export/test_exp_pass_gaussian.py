@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from support.exp_heads_as_exported import CHANNELS, SIZES, padim, padim_gaussians
 from support.exp_onnx import graph, operators, run
 
+from edge_ad.errors import ModelError
 from edge_ad_export.passes import GaussianPass, SimplifyPass
 from edge_ad_export.passes.gaussian_levels import Grid, split_levels
 
@@ -69,6 +70,14 @@ def test_without_a_positive_definite_matrix_nothing_changes() -> None:
     value.const_value = ir.tensor(-padim_gaussians()[1], name="precision")
 
     assert not GaussianPass()(model).modified
+
+
+def test_a_model_without_gaussians_is_told() -> None:
+    model = graph("float[2, 3] x", "float[2, 3] y", "y = Relu(x)")
+
+    assert not GaussianPass()(model).modified
+    with pytest.raises(ModelError, match="no Gaussian at every place"):
+        GaussianPass(0.9)(model)
 
 
 @given(energy=st.floats(0.5, 0.999))

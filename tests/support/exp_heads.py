@@ -146,11 +146,16 @@ def _ran(found: Sequence[NDArray[np.float32]]) -> Ran:
     return Ran(float(found[0].reshape(())), found[1][0, 0] if len(found) > 1 else None)
 
 
-def _graph(head: Head, taps: Sequence[NDArray[np.float32]], frame: NDArray[np.float32], opset: int) -> bytes:
+def compose(head: Head, taps: Sequence[NDArray[np.float32]], frame: NDArray[np.float32], opset: int = 17) -> ir.Model:
+    """The head's graph alone: ``tap0``, ``tap1``, ... and ``frame`` to ``score`` and ``map``."""
     inputs = [ir.val("frame", ir.DataType.FLOAT, frame.shape)]
     inputs += [ir.val(f"tap{i}", ir.DataType.FLOAT, tap.shape) for i, tap in enumerate(taps)]
     graph = ir.Graph(inputs, inputs[1:], nodes=[], opset_imports={"": opset}, name="head")
     model = HeadPass(head)(ir.Model(graph, ir_version=8)).model
     for role, value in zip(head.roles, model.graph.outputs, strict=True):
         value.name = role
-    return bytes(ir.to_proto(model).SerializeToString())
+    return model
+
+
+def _graph(head: Head, taps: Sequence[NDArray[np.float32]], frame: NDArray[np.float32], opset: int) -> bytes:
+    return bytes(ir.to_proto(compose(head, taps, frame, opset)).SerializeToString())

@@ -19,7 +19,7 @@ __all__ = ["OLDEST_OPSET", "GraphBuilder"]
 OLDEST_OPSET = 11
 
 # The opset from which on the axes are an input and no attribute.
-_AXES_INPUT = {"ReduceSum": 13, "ReduceMean": 18, "ReduceMax": 18, "ReduceMin": 18}
+_AXES_INPUT = {"ReduceSum": 13, "ReduceMean": 18, "ReduceMax": 18, "ReduceMin": 18, "ReduceSumSquare": 18}
 
 
 class GraphBuilder:

@@ -53,18 +53,19 @@ class GaussianHead(EmbeddingHead):
     def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
         features, data = self.features, self.data
         places, count = features.rows * features.columns, data.mean.shape[1]
-        stacked = graph.reshape(features.build(graph, read.values), features.channels, places)
+        stacked = features.build(graph, read.values)
         if data.channels is not None:
-            stacked = graph.op("Gather", stacked, graph.constant("channels", data.channels), axis=0)
-        deviation = graph.op("Sub", stacked, graph.constant("mean", data.mean.T.astype(np.float32)))
-        factor = np.linalg.cholesky(data.precision).astype(np.float32)
+            stacked = graph.op("Gather", stacked, graph.constant("channels", data.channels), axis=1)
+        mean = np.broadcast_to(data.mean, (places, count)) if len(data.precision) > 1 else data.mean
+        flat = graph.reshape(stacked, 1, count, places)
+        deviation = graph.op("Sub", flat, graph.constant("mean", mean.T.astype(np.float32)))
         # Row vectors times matrices: both engines run it twice as fast as matrices times column vectors.
-        rows = graph.op("Transpose", deviation, perm=[1, 0])
+        rows = graph.op("Transpose", deviation, perm=[2, 0, 1])
+        factor = np.linalg.cholesky(data.precision).astype(np.float32)
         if len(factor) == 1:
-            white = graph.op("MatMul", rows, graph.constant("whitening", factor[0]))
-        else:
-            white = graph.op("MatMul", graph.reshape(rows, places, 1, count), graph.constant("whitening", factor))
-        squared = graph.reduce("ReduceSum", graph.square(graph.reshape(white, places, count)), [1])
+            rows, factor = graph.reshape(rows, places, count), factor[0]
+        white = graph.op("MatMul", rows, graph.constant("whitening", factor))
+        squared = graph.reduce("ReduceSumSquare", white, [factor.ndim - 1])
         return self.finish(graph, graph.op("Sqrt", squared))
 
     def reference(self, read: Read[NDArray[Any]]) -> Scored:

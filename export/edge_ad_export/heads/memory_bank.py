@@ -59,36 +59,33 @@ class MemoryBankHead(EmbeddingHead):
         return make(read_bank(path, features))
 
     def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
-        """Squared distances are ``|b|^2 - 2 b'x + |x|^2``, and ``|x|^2`` is added to the smallest alone.
+        """Squared distances are ``|x|^2 + (|b|^2 - 2 x b')``, and ``|x|^2`` is added to the smallest alone.
 
         Both sides are moved by the bank's mean first: the smaller the vectors, the fewer digits the difference loses.
+        It is the form that :class:`~edge_ad_export.passes.NearestPass` makes of others' graphs, and that further
+        passes and the quantizers know.
         """
-        features, origin = self.features, self.bank.mean(axis=0)
+        features, origin = self.features, self.bank.mean(axis=0).astype(np.float32)
         bank = self.bank - origin
-        stacked = graph.reshape(features.build(graph, read.values), features.channels, features.rows * features.columns)
-        patches = graph.op("Sub", stacked, graph.constant("origin", origin.astype(np.float32).reshape(-1, 1)))
-        rows = graph.constant("bank", bank.astype(np.float32))
-        norms = graph.constant("norms", np.sum(bank**2, axis=1, keepdims=True).astype(np.float32))
-        # Twice the few patches is less than twice the bank, and the bank is stored once.
-        doubled = graph.op("Mul", patches, graph.number("minus_two", -2.0))
-        nearest = graph.reduce("ReduceMin", graph.op("Add", graph.op("MatMul", rows, doubled), norms), [0])
-        squared = graph.op("Add", nearest, graph.reduce("ReduceSum", graph.square(patches), [0]))
-        distance = graph.op("Sqrt", graph.op("Relu", squared))
-        return self.finish(graph, distance, self._score(graph, rows, norms, patches, distance))
+        stacked = graph.op("Transpose", features.build(graph, read.values), perm=[0, 2, 3, 1])
+        patches = graph.reshape(stacked, features.rows * features.columns, features.channels)
+        centred = graph.op("Sub", patches, graph.constant("bank_mean", origin))
+        product = graph.op("MatMul", centred, graph.constant("bank", (-2 * bank.T).astype(np.float32)))
+        norms = np.sum(bank**2, axis=1)[None].astype(np.float32)
+        relative = graph.op("Add", product, graph.constant("bank_norms", norms))
+        own = graph.reduce("ReduceSumSquare", centred, [1])
+        distance = _root(graph, graph.op("Add", graph.reduce("ReduceMin", relative, [1]), own))
+        return self.finish(graph, distance, self._score(graph, relative, own, distance))
 
-    def _score(
-        self, graph: GraphBuilder, rows: ir.Value, norms: ir.Value, patches: ir.Value, distance: ir.Value
-    ) -> ir.Value:
-        """Of the worst patch alone, whose few distances are computed from the differences, with all their digits."""
-        worst = graph.op("ArgMax", distance, axis=1, keepdims=0)
-        patch = graph.op("Gather", patches, worst, axis=1)
-        doubled = graph.op("Mul", patch, graph.number("minus_two", -2.0))
-        scores = graph.op("Add", graph.op("MatMul", rows, doubled), norms)
-        nearest = graph.op("ArgMin", scores, axis=0, keepdims=0)
+    def _score(self, graph: GraphBuilder, relative: ir.Value, own: ir.Value, distance: ir.Value) -> ir.Value:
+        """Of the worst patch alone, whose distances to the neighbours are among those to the whole bank."""
+        worst = graph.op("ArgMax", distance, axis=0, keepdims=0)
+        row = graph.op("Gather", relative, worst, axis=0)
+        nearest = graph.op("ArgMin", row, axis=1, keepdims=0)
         table = graph.constant("neighbours", bank_neighbours(self.bank, self.neighbours))
         support = graph.reshape(graph.op("Gather", table, nearest, axis=0), self.neighbours)
-        difference = graph.op("Sub", graph.op("Gather", rows, support, axis=0), graph.reshape(patch, 1, -1))
-        distances = graph.op("Sqrt", graph.reduce("ReduceSum", graph.square(difference), [1], keepdims=False))
+        squared = graph.op("Add", graph.op("Gather", row, support, axis=1), graph.op("Gather", own, worst, axis=0))
+        distances = graph.reshape(_root(graph, squared), self.neighbours)
         first = graph.constant("first", np.array([0], np.int64))
         score = graph.op("Gather", distances, first, axis=0)
         if self.neighbours == 1:
@@ -109,6 +106,11 @@ class MemoryBankHead(EmbeddingHead):
         away = np.linalg.norm(self.bank[support] - patches[worst], axis=1)
         weight = 1.0 if self.neighbours == 1 else 1 - softmax(away)[0]
         return self.finish_reference(distance, float(distance[worst] * weight))
+
+
+def _root(graph: GraphBuilder, squared: ir.Value) -> ir.Value:
+    """Rounding may leave a distance of zero below it."""
+    return graph.op("Sqrt", graph.op("Relu", squared))
 
 
 def bank_neighbours(bank: Array, count: int) -> NDArray[np.int64]:

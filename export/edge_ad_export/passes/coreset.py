@@ -9,6 +9,8 @@ import onnx_ir as ir
 
 from edge_ad.errors import ModelError
 from edge_ad_export.passes.constants import read_array
+from edge_ad_export.passes.match import made_by, reduced_axes
+from edge_ad_export.passes.neighbour_table import nearest_rows
 from edge_ad_export.passes.rising import rising_chain
 from edge_ad_export.passes.squared_distance import are_norms, match_squared_distance
 from edge_ad_export.passes.static_shape import infer_shapes
@@ -20,7 +22,7 @@ __all__ = ["CoresetPass", "spread_rows"]
 
 
 class CoresetPass(ir.passes.InPlacePass):
-    """Requires: static shapes, folded constants, distances as the exporter wrote them (before
+    """Requires: static shapes, folded constants, distances as the exporter or our own head wrote them (before
     :class:`~edge_ad_export.passes.NearestPass`).
 
     Does: of a memory bank whose smallest distance is taken, ``count`` vectors stay: those that leave no vector far
@@ -29,7 +31,7 @@ class CoresetPass(ir.passes.InPlacePass):
     Ensures: size and work of the search in proportion to ``count``. Scores rise where a vector is missed.
 
     Raises:
-        ModelError: there is no bank, or it is no larger.
+        ModelError: there is no bank, it is no larger, or fewer vectors would stay than neighbours are weighed with.
     """
 
     def __init__(self, count: int) -> None:
@@ -70,22 +72,53 @@ def _bank(node: ir.Node) -> NDArray[np.floating] | None:
     if node.op_type != "ReduceMin" or node.inputs[0] is None:
         return None
     distance = match_squared_distance(rising_chain(node.inputs[0]).start)
-    return None if distance is None else distance.right.array
+    return _relative_bank(node) if distance is None else distance.right.array
+
+
+def _relative_bank(node: ir.Node) -> NDArray[np.floating] | None:
+    """Of ``x (-2 bank') + norms``, whose smallest entries are taken: the rows' own norms come later."""
+    total = made_by(node.inputs[0], "Add") if reduced_axes(node) == (1,) else None
+    product = None if total is None else made_by(total.inputs[0], "MatMul")
+    weights = None if product is None else read_array(product.inputs[1])
+    norms = None if total is None else read_array(total.inputs[1])
+    if weights is None or norms is None or weights.ndim != 2:
+        return None
+    bank = weights.T / np.float32(-2)
+    return bank if are_norms(norms, bank) else None
 
 
 def _keep(graph: ir.Graph, bank: NDArray[np.floating], rows: NDArray[np.intp]) -> None:
-    """Every constant that is the bank, its transpose or its squared norms."""
+    """Every constant that is the bank, its transpose, that doubled, or its squared norms; then the neighbours."""
     for value in list(graph.initializers.values()):
         array = read_array(value)
         if array is None:
             continue
         if np.array_equal(array, bank):
             kept = array[rows]
-        elif np.array_equal(array, bank.T):
+        elif np.array_equal(array, bank.T) or np.array_equal(array, -2 * bank.T):
             kept = array[:, rows]
         elif are_norms(array, bank):
             kept = array.reshape(-1)[rows].reshape([len(rows) if d == len(bank) else d for d in array.shape])
         else:
             continue
-        value.const_value = ir.tensor(np.ascontiguousarray(kept), name=value.name)
-        value.shape = ir.Shape(kept.shape)
+        _replace(value, kept)
+    for node in graph:
+        count = _neighbours(node, len(bank))
+        if count is None or node.inputs[0] is None:
+            continue
+        if count > len(rows):
+            raise ModelError(f"--coreset {len(rows)}: the score is weighed with {count} neighbours, keep more")
+        _replace(node.inputs[0], nearest_rows(bank[rows], count))
+
+
+def _neighbours(node: ir.Node, vectors: int) -> int | None:
+    """How many neighbours of the nearest vector are looked up here, in a table of one row for each vector."""
+    table = read_array(node.inputs[0]) if node.op_type == "Gather" and made_by(node.inputs[1], "ArgMin") else None
+    if table is None or table.dtype != np.int64 or table.ndim != 2 or len(table) != vectors:
+        return None
+    return int(table.shape[1])
+
+
+def _replace(value: ir.Value, array: NDArray[np.generic]) -> None:
+    value.const_value = ir.tensor(np.ascontiguousarray(array), name=value.name)
+    value.shape = ir.Shape(array.shape)

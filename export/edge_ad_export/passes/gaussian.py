@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from edge_ad.errors import ModelError
 from edge_ad_export.passes.channel_sources import Channel, channel_sources
 from edge_ad_export.passes.constants import read_array
 from edge_ad_export.passes.gaussian_levels import Grid, Level, split_levels
@@ -24,7 +25,7 @@ __all__ = ["GaussianPass"]
 
 @dataclass(frozen=True)
 class _Distance:
-    """``sum((d @ precision) * d)`` with ``d = features - mean``. ``mean``: ``(k, n)``, ``precision``: ``(n, k, k)``."""
+    """``d' precision d`` with ``d = features - mean``. ``mean``: ``(k, n)``, ``precision``: ``(n, k, k)``."""
 
     node: ir.Node
     channels: tuple[Channel, ...]
@@ -37,14 +38,18 @@ class GaussianPass(ir.passes.InPlacePass):
     """Requires: static shapes.
 
     Does: the squared Mahalanobis distance ``d' P d`` of every position, as PaDiM takes it (Defard et al. 2021, eq. 2),
-    becomes ``|L' d|^2`` with Cholesky's factor of ``P``. Features that were upsampled by repetition are whitened at
-    their own size: their part of the factor is the same all over a block, and is kept, multiplied and read from
-    memory once. The features are picked before they are upsampled. With three levels of 2:1 this is a quarter of the
-    constants and of the work. See :func:`~edge_ad_export.passes.gaussian_levels.split_levels`.
+    becomes ``|L' d|^2`` with Cholesky's factor of ``P``, where it is not that already. Features that were upsampled by
+    repetition are whitened at their own size: their part of the factor is the same all over a block, and is kept,
+    multiplied and read from memory once. The features are picked before they are upsampled. With three levels of 2:1
+    this is a quarter of the constants and of the work. See
+    :func:`~edge_ad_export.passes.gaussian_levels.split_levels`.
 
     ``energy`` below 1 drops directions of each level, which changes the scores.
 
     Ensures: the same distances up to rounding, for ``energy`` 1.
+
+    Raises:
+        ModelError: ``energy`` is below 1 and there is no such distance.
     """
 
     def __init__(self, energy: float = 1.0) -> None:
@@ -57,6 +62,8 @@ class GaussianPass(ir.passes.InPlacePass):
             found = _match(node)
             if found is not None:
                 modified = self._rewrite(model.graph, found) or modified
+        if self.energy < 1 and not modified:
+            raise ModelError("there is no Gaussian at every place in this model to truncate: leave --energy out")
         return ir.passes.PassResult(model, modified)
 
     def _rewrite(self, graph: ir.Graph, found: _Distance) -> bool:
@@ -75,14 +82,33 @@ class GaussianPass(ir.passes.InPlacePass):
 
 
 def _match(node: ir.Node) -> _Distance | None:
-    product = made_by(node.inputs[0], "Mul") if node.op_type == "ReduceSum" and reduced_axes(node) == (2,) else None
-    if product is None or static_shape(node.outputs[0]) is None:
+    if node.op_type not in ("ReduceSum", "ReduceSumSquare") or reduced_axes(node) != (2,):
+        return None
+    if static_shape(node.outputs[0]) is None:
+        return None
+    return _quadratic(node) if node.op_type == "ReduceSum" else _whitened(node)
+
+
+def _quadratic(node: ir.Node) -> _Distance | None:
+    """``sum((d @ precision) * d)``, as exporters write it."""
+    product = made_by(node.inputs[0], "Mul")
+    if product is None:
         return None
     for value, delta in (product.inputs, reversed(product.inputs)):
         matmul = made_by(value, "MatMul")
         if matmul is not None and delta is not None and matmul.inputs[0] is delta:
             return _around(node, delta, read_array(matmul.inputs[1]))
     return None
+
+
+def _whitened(node: ir.Node) -> _Distance | None:
+    """``sum((d @ factor)^2)`` with ``factor factor' = precision``, as our own head writes it."""
+    matmul = made_by(node.inputs[0], "MatMul")
+    factor = None if matmul is None else read_array(matmul.inputs[1])
+    if matmul is None or matmul.inputs[0] is None or factor is None or factor.ndim != 3:
+        return None
+    wide = factor.astype(np.float64)
+    return _around(node, matmul.inputs[0], wide @ wide.swapaxes(1, 2))
 
 
 def _around(node: ir.Node, delta: ir.Value, precision: NDArray[np.floating] | None) -> _Distance | None:

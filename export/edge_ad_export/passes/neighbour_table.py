@@ -18,7 +18,7 @@ from edge_ad_export.passes.static_shape import static_shape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NeighbourTablePass"]
+__all__ = ["NeighbourTablePass", "nearest_rows"]
 
 # Rows of the distance matrix that are held in memory at a time.
 _CHUNK = 512
@@ -41,6 +41,18 @@ class NeighbourTablePass(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified)
 
 
+def nearest_rows(bank: NDArray[np.floating], count: int) -> NDArray[np.int64]:
+    """The indices of the nearest rows of each row, itself first: ``(n, count)``."""
+    points = bank.astype(np.float64)
+    norms = np.square(points).sum(axis=1)
+    rows = []
+    for start in range(0, len(points), _CHUNK):
+        # The row's own norm is the same for all of its distances.
+        distances = norms - 2 * points[start : start + _CHUNK] @ points.T
+        rows.append(np.argsort(distances, axis=1, kind="stable")[:, :count])
+    return np.concatenate(rows)
+
+
 @dataclass(frozen=True)
 class _Lookup:
     """``bank``: ``(n, d)``; ``index``: which of its rows is looked at."""
@@ -57,7 +69,7 @@ def _rewrite(graph: ir.Graph, node: ir.Node) -> bool:
     if found is None or count is None or shape is None or int(np.prod(shape)) != int(count):
         return False
     build = Builder(graph, node)
-    table = build.constant("neighbours", _nearest(found.bank, int(count)))
+    table = build.constant("neighbours", nearest_rows(found.bank, int(count)))
     row = build.op("Gather", [table, build.reshape(found.index, (1,))], (1, int(count)), dtype=ir.DataType.INT64)
     row = build.reshape(row, shape)
     build.commit()
@@ -75,15 +87,3 @@ def _match(distances: ir.Value | None) -> _Lookup | None:
     source = read_array(picked.source)
     same = source is not None and np.array_equal(source, found.right.array)
     return _Lookup(found.right.array, picked.index) if same else None
-
-
-def _nearest(bank: NDArray[np.floating], count: int) -> NDArray[np.int64]:
-    """The indices of the nearest rows of each row, itself first: ``(n, count)``."""
-    points = bank.astype(np.float64)
-    norms = np.square(points).sum(axis=1)
-    rows = []
-    for start in range(0, len(points), _CHUNK):
-        # The row's own norm is the same for all of its distances.
-        distances = norms - 2 * points[start : start + _CHUNK] @ points.T
-        rows.append(np.argsort(distances, axis=1, kind="stable")[:, :count])
-    return np.concatenate(rows)
