@@ -14,7 +14,7 @@ import click
 from benchmarks import machine
 from benchmarks.peers.accuracy import measure_accuracy
 from benchmarks.peers.cases import CASES, Case, enter, export
-from benchmarks.peers.contest import Result, run_contest
+from benchmarks.peers.contest import Conditions, Result, run_contest
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 # What OpenVINO then believes to run on: a CPU of Intel's N series. ONNX Runtime does not listen.
@@ -32,6 +32,7 @@ class Setting:
     shared: Path
     runs: int
     starts: int
+    threads: int
 
 
 @click.command()
@@ -45,6 +46,7 @@ class Setting:
 @click.option("--model", "names", multiple=True, type=click.Choice(NAMES), help="All otherwise.")
 @click.option("--runs", default=60, show_default=True, help="Timed rounds.")
 @click.option("--starts", default=3, show_default=True, help="Cold starts.")
+@click.option("--threads", default=0, help="Of every engine; 0, the default, leaves it to them.")
 @click.option(
     "--bundles", type=click.Path(path_type=Path), help="Keep the bundles in this folder, and use those that are there."
 )
@@ -67,7 +69,8 @@ def _contest(
     case: Case, setting: Setting, bundle: Path, options: Sequence[str], environment: Mapping[str, str]
 ) -> None:
     if not bundle.exists():
-        export(case, setting.shared, bundle, options, environment)
+        threads = ["--engine-threads", str(setting.threads)] if setting.threads else []
+        export(case, setting.shared, bundle, [*options, *threads], environment)
     photographs = case.photographs(setting.shared)
     with tempfile.TemporaryDirectory() as folder:
         results = run_contest(
@@ -76,7 +79,7 @@ def _contest(
             Path(folder),
             runs=setting.runs,
             starts=setting.starts,
-            environment=environment,
+            conditions=Conditions(setting.threads, environment),
         )
     print(f"  {'':<28}" + "".join(f"{head:>10}" for head in HEADS))
     for result in results:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.worker import Answer
 
-__all__ = ["Entry", "Result", "run_contest"]
+__all__ = ["Conditions", "Entry", "Result", "run_contest"]
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -50,19 +50,27 @@ class Result:
     precision: str = ""
 
 
-class _Process:
-    """A worker at the other end of two pipes. ``environment`` adds to this process's own."""
+@dataclass(frozen=True)
+class Conditions:
+    """``threads``: of every engine, 0 leaves it the choice. ``environment`` adds to this process's own."""
 
-    def __init__(self, entry: Entry, folder: Path, environment: Mapping[str, str]) -> None:
+    threads: int
+    environment: Mapping[str, str]
+
+
+class _Process:
+    """A worker at the other end of two pipes."""
+
+    def __init__(self, entry: Entry, folder: Path, conditions: Conditions) -> None:
         self._name = entry.name
         self._process = subprocess.Popen(
-            [str(entry.python), str(WORKER), entry.kind, str(entry.model.resolve())],
+            [str(entry.python), str(WORKER), entry.kind, str(entry.model.resolve()), str(conditions.threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=folder,  # the peer writes a cache into the working directory
-            env={**os.environ, **environment},
+            env={**os.environ, **conditions.environment},
         )
 
     def ask(self, image: Path, target: Path | None = None) -> Answer:
@@ -90,7 +98,7 @@ def run_contest(
     *,
     runs: int,
     starts: int,
-    environment: Mapping[str, str],
+    conditions: Conditions,
 ) -> tuple[Result, ...]:
     """Every contestant scores every image; then ``runs`` rounds, one after the other, are timed.
 
@@ -99,9 +107,9 @@ def run_contest(
     results = tuple(Result(entry) for entry in entries)
     for _ in range(starts):
         for result in results:
-            _start(result, images[0], folder, environment)
+            _start(result, images[0], folder, conditions)
     with ExitStack() as stack:
-        processes = [stack.enter_context(_Process(entry, folder, environment)) for entry in entries]
+        processes = [stack.enter_context(_Process(entry, folder, conditions)) for entry in entries]
         for image in images:
             for result, process in zip(results, processes, strict=True):
                 _score(result, process, image, folder / "map.npy")
@@ -115,9 +123,9 @@ def run_contest(
     return results
 
 
-def _start(result: Result, image: Path, folder: Path, environment: Mapping[str, str]) -> None:
+def _start(result: Result, image: Path, folder: Path, conditions: Conditions) -> None:
     begin = time.perf_counter()
-    with _Process(result.entry, folder, environment) as process:
+    with _Process(result.entry, folder, conditions) as process:
         answer = process.ask(image)
         result.start_s.append(time.perf_counter() - begin)
     result.peak_mib.append(answer.peak_mib)

@@ -1,4 +1,4 @@
-"""One contestant in a process of its own, driven over pipes: ``python worker.py KIND MODEL``.
+"""One contestant in a process of its own, driven over pipes: ``python worker.py KIND MODEL THREADS``.
 
 Runs in the peer's environment too: it imports NumPy and OpenCV, and then what ``KIND`` needs. A line on standard
 input is the path of an image and, behind a tab, where to store the map, or nothing; a line on standard output answers.
@@ -50,11 +50,12 @@ class Contestant:
     precision: str
 
 
-def peer(path: str) -> Contestant:
-    """anomalib's own inferencer, with its defaults but for the device."""
+def peer(path: str, threads: int | None) -> Contestant:
+    """anomalib's own inferencer, with its defaults but for the device and the threads."""
     from anomalib.deploy import OpenVINOInferencer  # type: ignore[import-not-found,unused-ignore]
 
-    inferencer = OpenVINOInferencer(path, device="CPU")
+    config = None if threads is None else {"INFERENCE_NUM_THREADS": threads}
+    inferencer = OpenVINOInferencer(path, device="CPU", config=config)
 
     def score(frame: Any) -> Outcome:
         start = time.perf_counter()
@@ -66,11 +67,13 @@ def peer(path: str) -> Contestant:
     return Contestant(score, hint.get_type_name())
 
 
-def openvino(path: str) -> Contestant:
+def openvino(path: str, threads: int | None) -> Contestant:
     """The untouched export in OpenVINO, float32, and what any user would write around it."""
     import openvino as ov
 
-    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    config: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    if threads is not None:
+        config["INFERENCE_NUM_THREADS"] = threads
     compiled = ov.Core().compile_model(path, "CPU", config)
     request = compiled.create_infer_request()
 
@@ -81,11 +84,13 @@ def openvino(path: str) -> Contestant:
     return Contestant(_around(run), "f32")
 
 
-def onnxruntime(path: str) -> Contestant:
+def onnxruntime(path: str, threads: int | None) -> Contestant:
     """The untouched export in ONNX Runtime, and what any user would write around it."""
     import onnxruntime as ort
 
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(image: Any) -> tuple[Any, Any]:
         score, heat = session.run(["pred_score", "anomaly_map"], {"input": image})
@@ -94,11 +99,12 @@ def onnxruntime(path: str) -> Contestant:
     return Contestant(_around(run), "f32")
 
 
-def edge_ad(path: str) -> Contestant:
+def edge_ad(path: str, threads: int | None) -> Contestant:
     """A bundle's default variant as the device runs it, the check of its golden frames at the start included."""
     from edge_ad import Detector
+    from edge_ad.engines import EngineOptions
 
-    detector = Detector.open(path)
+    detector = Detector.open(path, engine=EngineOptions(threads=threads))
     engine = detector.scorer.engine
 
     def score(frame: Any) -> Outcome:
@@ -138,7 +144,8 @@ KINDS = {"peer": peer, "openvino": openvino, "onnxruntime": onnxruntime, "edge-a
 
 def main() -> None:
     """Answers until standard input ends."""
-    contestant = KINDS[sys.argv[1]](sys.argv[2])
+    kind, model, threads = sys.argv[1:]
+    contestant = KINDS[kind](model, int(threads) or None)
     for line in sys.stdin:
         path, _, target = line.rstrip("\n").partition("\t")
         frame = cv2.imread(path)
