@@ -140,20 +140,24 @@ def _fill(lab: Lab, setup: Setup, evidence: Evidence) -> None:
 def _with_mixed(
     court: _Court, attempts: Sequence[_Attempt], expected: Seen, lab: Lab, notify: Notify
 ) -> Iterator[_Attempt]:
+    plan = court.trials.plan
     for attempt in attempts:
         yield attempt
         recipe = attempt.recipe
-        if recipe.precision != "int8" or not attempt.alive() or not court.refusal(attempt, expected):
+        if plan.effort == "low" or not _is_refused_int8(court, attempt, expected):
             continue
-        if court.trials.plan.target.measured and (faster := _outpaced(attempt, attempts)):
-            notify(
-                f"{recipe.id} fails the gate and is no faster than {faster}: with more in float it would not be either"
-            )
+        if plan.target.measured and (faster := _outpaced(attempt, attempts)):
+            notify(f"{recipe.id} fails the gate and is hardly faster than {faster}: a mixed form would be no gain")
             continue
         notify(f"{recipe.id} fails the gate: looking for the operations that do most harm")
         mixed = lab.mixed(recipe.engine, court.trials.gate)
         if mixed is not None:
             yield _mixed_attempt(court, recipe, mixed, expected, notify)
+
+
+def _is_refused_int8(court: _Court, attempt: _Attempt, expected: Seen) -> bool:
+    works = attempt.recipe.precision == "int8" and attempt.alive() is not None
+    return works and court.refusal(attempt, expected) is not None
 
 
 def _outpaced(attempt: _Attempt, attempts: Sequence[_Attempt]) -> str | None:

@@ -266,12 +266,12 @@ def test_what_counts_as_more_precise(mine: str, other: str, slower: bool) -> Non
 @pytest.mark.parametrize(
     ("mine", "expected"),
     [
-        pytest.param(0.9, None, id="faster"),
-        pytest.param(0.96, "openvino-fp16", id="within-the-noise"),
+        pytest.param(0.8, None, id="much-faster"),
+        pytest.param(0.9, "openvino-fp16", id="hardly-faster"),
         pytest.param(2.0, "openvino-fp16", id="slower"),
     ],
 )
-def test_nothing_is_mixed_that_is_no_faster_as_it_is(mine: float, expected: str | None) -> None:
+def test_nothing_is_mixed_that_is_hardly_faster_as_it_is(mine: float, expected: str | None) -> None:
     others = [timed("onnx-fp32", [0.1]), timed("openvino-fp16", [1.0]), timed("openvino-int8", [mine])]
 
     assert outpaced_by(timed("openvino-int8", [mine]), others) == expected
