@@ -152,8 +152,8 @@ def _speed_text(manifest: Manifest) -> str:
     if manifest.provenance.get("target_cpu") != "this":
         return "Latency decides nothing here, as it was not measured on the target."
     return (
-        f"A variant that is slower than a more precise one for the same engine is not shipped, nor is an int8 one that is "
-        f"neither faster nor a tenth smaller; differences under "
+        "A variant that is slower than a more precise one for the same engine is not shipped, nor is an int8 one that "
+        "is neither faster nor a tenth smaller; differences under "
         f"{NOISE:.0%} count as noise. The default is the fastest one, of those within the noise of it the smallest."
     )
 
