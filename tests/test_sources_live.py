@@ -25,15 +25,20 @@ from edge_ad.verdict import Reason
 
 
 class Camera(http.server.BaseHTTPRequestHandler):
-    """Motion JPEG over HTTP as network cameras speak it: ``/10`` sends 10 frames, ``/10/hold`` then falls silent."""
+    """Motion JPEG over HTTP as network cameras speak it: ``/10`` sends 10 frames, ``/10/hold`` then falls silent,
+    ``/10/wait`` sends three of them and the others once somebody has looked."""
 
     silenced = threading.Event()
+    looked_at = threading.Event()
 
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         for index in range(int(self.path.split("/")[1])):
+            if self.path.endswith("/wait") and index == 3:
+                self.wfile.flush()
+                self.looked_at.wait(30)
             jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 5 * index, np.uint8))[1].tobytes()
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             self.wfile.write(head.encode() + jpeg + b"\r\n")
@@ -59,6 +64,7 @@ def serving(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Itera
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
         Camera.silenced.set()
+        Camera.looked_at.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -67,14 +73,16 @@ def serving(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Itera
 @pytest.fixture
 def camera() -> Iterator[str]:
     Camera.silenced.clear()
+    Camera.looked_at.clear()
     with serving(Camera) as url:
         yield url
 
 
 def test_the_newest_frame_wins_and_an_end_is_a_failure(camera: str) -> None:
-    with open_source(f"{camera}/30") as source:
+    with open_source(f"{camera}/30/wait") as source:
         frames = iter(source)
         next(frames)
+        Camera.looked_at.set()
         assert wait_for(lambda: source.dropped == 28)
         (newest, failed), error = until_failure(frames)
     assert source.length is None
