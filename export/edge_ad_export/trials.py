@@ -161,7 +161,7 @@ def _is_refused_int8(court: _Court, attempt: _Attempt, expected: Seen) -> bool:
 
 
 def _outpaced(attempt: _Attempt, attempts: Sequence[_Attempt]) -> str | None:
-    """A more precise variant that is as fast as this one, which was refused. Leaves no latencies behind."""
+    """A more precise variant that is as fast as this refused one or hardly slower; see :func:`outpaced_by`."""
     rivals = [one for one in attempts if one.alive() and one.recipe.engine == attempt.recipe.engine]
     scorers = [one.contender.scorer for one in rivals if one.contender]
     found = zip(rivals, measure_latency(scorers), strict=True)
