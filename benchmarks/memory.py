@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_ad import Detector
 from edge_ad.benchmark import resident_kib
-from edge_ad.golden import golden_frames
+from edge_ad.scoring.golden import golden_frames
 
 WARM_UP = 500
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from edge_ad import Detector
 from edge_ad.sources import read_image
-from edge_ad_calibration.evaluation.layouts import read_dataset
-from edge_ad_calibration.evaluation.masks import read_mask
 from edge_ad_calibration.evaluation.pixels import PixelSample, measure_pixels
+from edge_ad_metrics.datasets.layouts import read_dataset
+from edge_ad_metrics.datasets.masks import read_mask
 
 TOLERANCE = 1e-3
 PEER = """

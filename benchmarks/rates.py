@@ -17,15 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_ad.bundle import Bundle
-from edge_ad.detector import open_scorer
 from edge_ad.engines.base import Engine
-from edge_ad.scoring import Scorer
+from edge_ad.scoring.opening import open_scorer
+from edge_ad.scoring.scorer import Scorer
 from edge_ad_calibration.scoring import ScoredImage, ScoreJob
+from edge_ad_calibration.scoring.in_process import score_with
 from edge_ad_calibration.scoring.journal import MapJournal
-from edge_ad_calibration.scoring.local import score_with
-from edge_ad_calibration.scoring.machine import core_count
 from edge_ad_calibration.scoring.measure import Want, load
-from edge_ad_calibration.scoring.opened import open_job
+from edge_ad_calibration.scoring.opened import core_count, open_job
 
 ROUNDS = 7
 ROUND_S = 1.0

@@ -16,7 +16,7 @@ EDGE_AD = """
 import sys
 from edge_ad import Detector
 import numpy as np
-from edge_ad.golden import golden_frames
+from edge_ad.scoring.golden import golden_frames
 with Detector.open(sys.argv[1], sys.argv[2]) as detector:
     verdict = detector.score(next(golden_frames(detector.bundle)))
 assert verdict.score is not None

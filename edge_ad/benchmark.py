@@ -16,8 +16,8 @@ from edge_ad.detector import Detector
 from edge_ad.engines import EngineInfo, EngineOptions
 from edge_ad.errors import InputError
 from edge_ad.geometry import Preprocessor
-from edge_ad.golden import golden_frames
-from edge_ad.objects import sole_object
+from edge_ad.scoring.golden import golden_frames
+from edge_ad.scoring.objects import sole_object
 from edge_ad.verdict import Reason
 
 __all__ = ["BenchReport", "Percentiles", "bench_bundle", "resident_kib"]

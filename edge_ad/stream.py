@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad.drift import DriftWatch
-    from edge_ad.scoring import Scorer
+    from edge_ad.scoring.scorer import Scorer
     from edge_ad.sources.object_table import ObjectTable
 
 __all__ = ["Tally", "inspect_frames", "sample_of"]

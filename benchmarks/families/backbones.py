@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_ad.bundle.records import Geometry, ModelInput, Resize
 from edge_ad.geometry import Preprocessor
 from edge_ad_export import ImportOptions, ModelFile, import_model
-from edge_ad_export.heads.options import HeadOptions
-from edge_ad_export.images import ImageSet
-from edge_ad_export.reference import ReferenceEngine
+from edge_ad_export.model.head_options import HeadOptions
+from edge_ad_export.reference.engine import ReferenceEngine
+from edge_ad_export.samples.images import ImageSet
 
 __all__ = ["MOBILENET_V1", "MOBILENET_V2", "SQUEEZENET", "Backbone", "Extension", "extend", "features"]
 

@@ -12,8 +12,7 @@ from benchmarks.families.datasets import Dataset, cookies, magnetic_tile
 from benchmarks.families.measure import Trained, linked, measure
 from benchmarks.families.rows import Row, Workplace
 from edge_ad_export import ImportOptions
-from edge_ad_export.heads.options import HeadOptions
-from edge_ad_export.heads.tail import MapScore
+from edge_ad_export.model.head_options import HeadOptions, MapScore
 
 __all__ = ["rows"]
 

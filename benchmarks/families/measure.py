@@ -18,7 +18,7 @@ from edge_ad.bundle import Manifest
 from edge_ad.engines import Engine
 from edge_ad.sources import read_image
 from edge_ad_export import ExportRequest, ImportOptions, ModelFile, export_bundle, import_model
-from edge_ad_export.sessions import Session, open_session
+from edge_ad_export.reference.sessions import Session, open_session
 
 __all__ = ["Latencies", "Trained", "best_int8", "in_turn", "latencies", "linked", "measure"]
 

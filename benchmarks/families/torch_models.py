@@ -20,7 +20,7 @@ from benchmarks.families.measure import Trained, measure
 from benchmarks.families.rows import Row, Workplace
 from edge_ad.sources import read_image
 from edge_ad_export import ImportOptions
-from edge_ad_export.heads.options import HeadOptions
+from edge_ad_export.model.head_options import HeadOptions
 
 __all__ = ["rows"]
 

@@ -19,14 +19,14 @@ from edge_ad import Detector
 from edge_ad.bundle.records import Geometry, Resize
 from edge_ad.geometry import Preprocessor
 from edge_ad_export import ExportRequest, export_bundle
-from edge_ad_export.heads.options import HeadOptions
-from edge_ad_export.importers.model_file import ModelFile
-from edge_ad_export.importers.torch_file import TorchOptions
-from edge_ad_export.sessions import open_session
-from edge_ad_export.video.extractor import ExtractorOptions, ImportedExtractor, import_extractor
-from edge_ad_export.video.extractor_running import ReferenceExtractor
-from edge_ad_export.video.first_stage import extractor_input
-from edge_ad_export.video.spec import ClipOptions
+from edge_ad_export.files.model_file import ModelFile
+from edge_ad_export.files.torch_file import TorchOptions
+from edge_ad_export.importers.extractor import ExtractorOptions, ImportedExtractor, import_extractor
+from edge_ad_export.model.clip_spec import ClipOptions
+from edge_ad_export.model.head_options import HeadOptions
+from edge_ad_export.preparation.first_stage import extractor_input
+from edge_ad_export.reference.sessions import open_session
+from edge_ad_export.reference.two_stage import ReferenceExtractor
 
 __all__ = ["rows"]
 

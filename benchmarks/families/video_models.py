@@ -23,12 +23,12 @@ from benchmarks.families.video_training import (
 from benchmarks.families.videos import Scene, Spoilt, read_frames, scenes, spoil, write_film
 from edge_ad import Detector
 from edge_ad.bundle.records import Clip, Geometry, ModelInput, Resize
-from edge_ad.clips.samples import make_sampler
 from edge_ad.geometry import Preprocessor
+from edge_ad.scoring.clip_samples import make_sampler
 from edge_ad_export import ExportRequest, ImportOptions, ModelFile, export_bundle, import_model
-from edge_ad_export.heads.options import HeadOptions
-from edge_ad_export.sessions import open_session
-from edge_ad_export.video.spec import ClipOptions
+from edge_ad_export.model.clip_spec import ClipOptions
+from edge_ad_export.model.head_options import HeadOptions
+from edge_ad_export.reference.sessions import open_session
 
 __all__ = ["rows"]
 

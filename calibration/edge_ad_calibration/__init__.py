@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         calibrate_bundle,
         calibrate_stations,
     )
-    from edge_ad_calibration.order_statistic import largest_rank, smallest_alpha, smallest_n, threshold
+    from edge_ad_calibration.thresholds.order_statistic import largest_rank, smallest_alpha, smallest_n, threshold
 
 __all__ = [
     "CalibrationRequest",
@@ -34,10 +34,10 @@ _HOMES = {
     "CalibrationResult": "calibrate",
     "calibrate_bundle": "calibrate",
     "calibrate_stations": "calibrate",
-    "largest_rank": "order_statistic",
-    "smallest_alpha": "order_statistic",
-    "smallest_n": "order_statistic",
-    "threshold": "order_statistic",
+    "largest_rank": "thresholds.order_statistic",
+    "smallest_alpha": "thresholds.order_statistic",
+    "smallest_n": "thresholds.order_statistic",
+    "threshold": "thresholds.order_statistic",
 }
 
 

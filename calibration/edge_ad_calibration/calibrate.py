@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 from edge_ad.bundle import calibration_name, write_calibrations
 from edge_ad.bundle.records import RankCalibration
 from edge_ad.errors import BundleError, InputError
-from edge_ad_calibration.collect import gather
+from edge_ad.sources.listing import is_stream
+from edge_ad.sources.object_table import read_objects
 from edge_ad_calibration.deciding import Decision, Evidence, check_numbers, decide
-from edge_ad_calibration.measuring import engine_record, measure_normals
-from edge_ad_calibration.objects import object_names, open_table
-from edge_ad_calibration.order_statistic import attained_confidence
-from edge_ad_calibration.publishing import Files, publish
+from edge_ad_calibration.normals.exclusions import Sifted, list_confirmed, sift
+from edge_ad_calibration.normals.measured import engine_record, gather, measure_normals
+from edge_ad_calibration.normals.objects import object_names
+from edge_ad_calibration.normals.selection import list_normals
+from edge_ad_calibration.pages.publishing import Files, publish
 from edge_ad_calibration.request import CalibrationRequest
 from edge_ad_calibration.result import CalibrationResult
 from edge_ad_calibration.scoring import ScoreJob, score_images, untracked
 from edge_ad_calibration.scoring.opened import open_job
-from edge_ad_calibration.selection import is_stream, list_normals
-from edge_ad_calibration.sifting import Sifted, sift
-from edge_ad_calibration.tables import read_table
-from edge_ad_calibration.triage import list_confirmed
-from edge_ad_calibration.wording import image_guarantee, pixel_guarantee
+from edge_ad_calibration.thresholds.order_statistic import attained_confidence
+from edge_ad_calibration.thresholds.wording import image_guarantee, pixel_guarantee
+from edge_ad_metrics.datasets.image_table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def calibrate_stations(
         DeviceError: the engine failed, or a file cannot be written.
     """
     variant = bundle.variant(request.variant)
-    objects = open_table(bundle, request)
+    objects = _open_table(bundle, request)
     paths = list(dict.fromkeys(_list(sources, request))) if objects else _list(sources, request)
     plot = request.outputs.plot or (bundle.path / calibration_name(variant)).with_name("calibration.png")
     _check_before_scoring(bundle, paths, plot, request, objects)
@@ -87,6 +87,28 @@ def calibrate_stations(
         files = publish(bundle, variant, opened.scorer, decisions, request, plot)
     record = write_calibrations(bundle, variant, {one.station: one.calibration for one in decisions})
     return [_result(bundle, variant, one, sifted, files[one.station], record) for one in decisions]
+
+
+def _open_table(bundle: Bundle, request: CalibrationRequest) -> ObjectTable | None:
+    """Where the objects are; ``None`` where every image shows one object, or frames are scored.
+
+    Raises:
+        InputError: the file cannot be used, or something is asked for that does not go with objects.
+    """
+    selection, file = request.selection, request.selection.objects
+    if bundle.manifest.geometry.level != "object":
+        if file is not None:
+            raise InputError("this bundle scores whole frames: leave out --objects, or export with --level object")
+        return None
+    if selection.confirmed is not None:
+        raise InputError("--update scores whole frames, and this bundle scores objects: leave it out")
+    if file is None:
+        return None
+    if selection.training:
+        raise InputError("--train compares whole images: leave it out with --objects, or give crops as images")
+    if request.plan.cluster is not None:
+        raise InputError("objects of frames are scored on this machine: leave out --cluster, or give crops as images")
+    return read_objects(file)
 
 
 def _list(sources: Sequence[str | Path], request: CalibrationRequest) -> list[Path]:

@@ -11,7 +11,9 @@ import numpy as np
 
 from edge_ad.drift import frame_reference
 from edge_ad.errors import InputError, NotEnoughNormalsError
-from edge_ad_calibration.cautions import (
+from edge_ad_calibration.normals.parts import file_of, group_parts, kind_of
+from edge_ad_calibration.request import check_station
+from edge_ad_calibration.thresholds.cautions import (
     about_confirmed,
     about_groups,
     about_images,
@@ -19,22 +21,20 @@ from edge_ad_calibration.cautions import (
     about_method,
     excluded_sentence,
 )
-from edge_ad_calibration.groups import compare_groups
-from edge_ad_calibration.methods import calibration_by, check_number
-from edge_ad_calibration.parts import file_of, group_parts, kind_of
-from edge_ad_calibration.request import check_station
-from edge_ad_calibration.tables import read_table
-from edge_ad_calibration.wording import about_objects, image_guarantee, pixel_guarantee
+from edge_ad_calibration.thresholds.groups import compare_groups
+from edge_ad_calibration.thresholds.methods import calibration_by, check_number
+from edge_ad_calibration.thresholds.wording import about_objects, image_guarantee, pixel_guarantee
+from edge_ad_metrics.datasets.image_table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from edge_ad.bundle.records import AnyCalibration, EngineRecord
-    from edge_ad_calibration.collect import Normals
-    from edge_ad_calibration.groups import Difference
-    from edge_ad_calibration.parts import Level, Observations
-    from edge_ad_calibration.request import CalibrationRequest, Selection
-    from edge_ad_calibration.sifting import Sifted
+    from edge_ad_calibration.normals.exclusions import Selection, Sifted
+    from edge_ad_calibration.normals.measured import Normals
+    from edge_ad_calibration.normals.parts import Level, Observations
+    from edge_ad_calibration.request import CalibrationRequest
+    from edge_ad_calibration.thresholds.groups import Difference
 
 __all__ = ["Decision", "Evidence", "check_numbers", "decide", "stations_of"]
 

@@ -10,73 +10,17 @@ import msgspec
 from edge_ad.bundle.records import DEFAULT_STATION, Identifier
 from edge_ad.engines import EngineOptions
 from edge_ad.errors import InputError
-from edge_ad_calibration.leaks import SAME_PART
-from edge_ad_calibration.methods import ByRank
-from edge_ad_calibration.order_statistic import check_probability
+from edge_ad_calibration.normals.exclusions import Selection
 from edge_ad_calibration.scoring import ScorePlan
-from edge_ad_calibration.selection import ALL
+from edge_ad_calibration.thresholds.methods import ByRank
+from edge_ad_calibration.thresholds.order_statistic import check_probability
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge_ad_calibration.methods import Method
-    from edge_ad_calibration.parts import PartBy
-    from edge_ad_calibration.selection import Thinning
+    from edge_ad_calibration.thresholds.methods import Method
 
-__all__ = ["CalibrationRequest", "Exclude", "Outputs", "Selection", "check_station"]
-
-
-@dataclass(frozen=True, slots=True)
-class Exclude:
-    """An image that is not to count, and why.
-
-    Raises:
-        InputError: no reason is given.
-    """
-
-    image: str
-    reason: str
-
-    def __post_init__(self) -> None:
-        if not self.reason.strip():
-            raise InputError(f"{self.image} is to be excluded without a reason: say why with --reason")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Which images count, and as what.
-
-    ``part_by``: what is one part; ``None``: every image is. ``training``: folders or globs of the images that the
-    model was trained on. ``exclude_leaks``: held-out images that repeat one of them, by a correlation of
-    ``same_part`` or more, do not count. ``confirmed``: a folder of borderline frames, as the device keeps them, that
-    a person has confirmed. ``groups``: a CSV file with the columns ``path`` and ``station``: a calibration for each
-    station or, ``pooled``, one for all. ``objects``: a CSV file that says where the objects are in the images, for a
-    bundle that scores objects; ``None``: every image shows one object and nothing else.
-
-    Raises:
-        InputError: what is asked contradicts itself.
-    """
-
-    thinning: Thinning = ALL
-    part_by: PartBy | None = None
-    exclude: tuple[Exclude, ...] = ()
-    training: tuple[str | Path, ...] = ()
-    exclude_leaks: bool = False
-    same_part: float = SAME_PART
-    confirmed: Path | None = None
-    groups: Path | None = None
-    pooled: bool = False
-    objects: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.exclude_leaks and not self.training:
-            raise InputError("to exclude images that repeat training images, name these with --train")
-        if self.pooled and self.groups is None:
-            raise InputError("--pool joins the groups of a CSV file: name it with --groups")
-        if not 0 < self.same_part <= 1:
-            raise InputError(
-                f"the correlation of images of one part must lie between 0 and 1, found {self.same_part:g}"
-            )
+__all__ = ["CalibrationRequest", "Outputs", "check_station"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

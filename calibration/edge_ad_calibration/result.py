@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from edge_ad.bundle.records import Exclusion, Threshold
-from edge_ad_calibration.collect import Duplicate
-from edge_ad_calibration.groups import Difference
-from edge_ad_calibration.leaks import Leak
+from edge_ad_calibration.normals.leaks import Leak
+from edge_ad_calibration.normals.measured import Duplicate
+from edge_ad_calibration.thresholds.groups import Difference
 
 __all__ = ["CalibrationResult"]
 

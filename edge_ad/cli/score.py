@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge_ad.cli.drift_options import WatchOptions, describe_drift, watch_options
 from edge_ad.cli.options import as_json, bundle_argument, engine_options
-from edge_ad.cli.watching import WatchOptions, describe_drift, watch_options
 from edge_ad.engines.base import EngineOptions
 from edge_ad.errors import InputError
 

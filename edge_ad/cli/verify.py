@@ -21,7 +21,7 @@ def verify(
 
     Without --variant all variants are replayed whose engine is installed.
     """
-    from edge_ad.verification import verify_bundle
+    from edge_ad.scoring.verification import verify_bundle
 
     result = verify_bundle(bundle, variant, EngineOptions(device, threads, cache_dir))
     if as_json:

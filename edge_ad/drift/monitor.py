@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from edge_ad.drift.channel import ODDS
+from edge_ad.drift.channels import ODDS
 from edge_ad.verdict import DriftState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_ad.drift.channel import Channel
+    from edge_ad.drift.channels import Channel
 
 __all__ = ["CLEAR", "WATCH", "DriftMonitor", "Memory"]
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge_ad.drift.channel import LEVELS, ODDS
-from edge_ad.drift.channels import STATISTICS, channels
+from edge_ad.drift.channels import LEVELS, ODDS, STATISTICS, channels
 from edge_ad.drift.memory_file import MemoryFile
 from edge_ad.drift.monitor import DriftMonitor
 from edge_ad.drift.settings import DriftSettings

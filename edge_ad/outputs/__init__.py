@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from edge_ad.outputs.annotate import annotate
-from edge_ad.outputs.film import FilmSink
-from edge_ad.outputs.heat import HeatRange, HeatScale
+from edge_ad.outputs.anomaly_map import HeatRange, HeatScale
+from edge_ad.outputs.csv_table import CsvSink
 from edge_ad.outputs.jsonlines import JsonLinesSink
 from edge_ad.outputs.pictures import PictureSink
-from edge_ad.outputs.plain import TextSink
 from edge_ad.outputs.sink import Sink
-from edge_ad.outputs.table import CsvSink
+from edge_ad.outputs.text_lines import TextSink
+from edge_ad.outputs.video_file import FilmSink
 
 __all__ = [
     "CsvSink",

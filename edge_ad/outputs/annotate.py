@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad.outputs.heat import HeatRange, overlay
-from edge_ad.outputs.text import Colour, draw_text, fit_text, text_width
+from edge_ad.outputs.anomaly_map import HeatRange, overlay
+from edge_ad.outputs.draw_text import Colour, draw_text, fit_text, text_width
 from edge_ad.verdict import ObjectVerdict, Reason, Region, State, Verdict
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from edge_ad.outputs.lines import LineWriter, printable
 from edge_ad.outputs.sink import Sink
+from edge_ad.outputs.text_lines import LineWriter, printable
 
 if TYPE_CHECKING:
     import numpy as np

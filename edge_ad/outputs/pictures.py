@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edge_ad.errors import OutputError
 from edge_ad.files import atomic_write, output_error
 from edge_ad.outputs.annotate import BLANK, annotate
-from edge_ad.outputs.heat import HeatScale
+from edge_ad.outputs.anomaly_map import HeatScale
 from edge_ad.outputs.sink import Sink
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_ad.sources.frame import Frame, Source
-from edge_ad.sources.images import read_image
+from edge_ad.sources.image_file import read_image
 from edge_ad.sources.listing import list_images
 from edge_ad.sources.opening import open_source
 

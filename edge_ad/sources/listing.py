@@ -8,7 +8,15 @@ from pathlib import Path
 
 from edge_ad.errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "VECTOR_SUFFIX", "VIDEO_SUFFIXES", "list_images", "list_vectors"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "VECTOR_SUFFIX",
+    "VIDEO_SUFFIXES",
+    "is_stream",
+    "is_vectors",
+    "list_images",
+    "list_vectors",
+]
 
 # Animations and formats of 32-bit pixels are left out: they are no frames of an inspection.
 IMAGE_SUFFIXES = frozenset(
@@ -99,3 +107,13 @@ def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     """Digits compare as numbers, the rest without regard to case; the name itself decides between equals."""
     pieces = re.split(r"([0-9]+)", str(path).casefold())
     return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in pieces], str(path)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a file holds many frames, by its suffix: a video, or vectors."""
+    return path.suffix.lower() in VIDEO_SUFFIXES or is_vectors(path)
+
+
+def is_vectors(path: Path) -> bool:
+    """Whether a file holds feature vectors, by its suffix."""
+    return path.suffix.lower() == VECTOR_SUFFIX

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import FrameError
 from edge_ad.sources.frame import Frame, Source
-from edge_ad.sources.images import read_image
+from edge_ad.sources.image_file import read_image
 from edge_ad.sources.listing import list_images
 
 if TYPE_CHECKING:

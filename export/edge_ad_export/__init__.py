@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_ad_export.export import ExportResult, export_bundle
-    from edge_ad_export.gate import Gate
-    from edge_ad_export.geometry import GeometryOptions
-    from edge_ad_export.imported import ImportedModel, ImportOptions, InputSpec, Size
+    from edge_ad_export.fidelity.gate import Gate
     from edge_ad_export.importers import ModelFile, import_model
+    from edge_ad_export.model.imported import ImportedModel, ImportOptions, InputSpec, Size
     from edge_ad_export.request import ExportRequest
+    from edge_ad_export.samples.geometry import GeometryOptions
 
 __all__ = [
     "ExportRequest",
@@ -34,13 +34,13 @@ __all__ = [
 _HOMES = {
     "ExportRequest": "request",
     "ExportResult": "export",
-    "Gate": "gate",
-    "GeometryOptions": "geometry",
-    "ImportOptions": "imported",
-    "ImportedModel": "imported",
-    "InputSpec": "imported",
+    "Gate": "fidelity.gate",
+    "GeometryOptions": "samples.geometry",
+    "ImportOptions": "model.imported",
+    "ImportedModel": "model.imported",
+    "InputSpec": "model.imported",
     "ModelFile": "importers",
-    "Size": "imported",
+    "Size": "model.imported",
     "export_bundle": "export",
     "import_model": "importers",
 }

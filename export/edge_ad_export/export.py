@@ -17,26 +17,32 @@ import onnx_ir as ir
 from edge_ad.bundle import FORMAT, UNSEALED, Bundle, BundleWriter, Manifest
 from edge_ad.bundle.records import Golden, Identifier
 from edge_ad.errors import GateError, InputError
-from edge_ad_export.embedded import find_embedded
-from edge_ad_export.gate import Gate
-from edge_ad_export.geometry import MASK_NAME
-from edge_ad_export.golden import expectation, expected_name, golden_record, pick_golden, write_golden
-from edge_ad_export.heads.learn import learn_head
-from edge_ad_export.images import ImageSet, select_images
-from edge_ad_export.imported import ImportedModel
+from edge_ad_export.fidelity.gate import Gate
+from edge_ad_export.golden import (
+    expectation,
+    expected_name,
+    golden_record,
+    pick_golden,
+    write_golden,
+    write_golden_clips,
+)
+from edge_ad_export.graph.embedded import find_embedded
+from edge_ad_export.graph.libraries import openvino_capabilities
 from edge_ad_export.importers import ModelFile, import_model
-from edge_ad_export.labelled import find_labelled
-from edge_ad_export.machine import describe_cpu
+from edge_ad_export.importers.extractor import ImportedExtractor, check_fit, import_extractor, scorer_options
+from edge_ad_export.lowering.recipes import Recipe, baseline_for, calculates_bf16, chosen_recipes, usable_recipes
+from edge_ad_export.model.imported import ImportedModel
+from edge_ad_export.preparation.learn_head import learn_head
+from edge_ad_export.preparation.prepare import Notify, Setup, prepare
 from edge_ad_export.provenance import collect_provenance, producer
-from edge_ad_export.recipes import Recipe, baseline_for, calculates_bf16, chosen_recipes, usable_recipes
 from edge_ad_export.request import ExportRequest
-from edge_ad_export.runtime import openvino_capabilities
-from edge_ad_export.setup import Notify, Setup, prepare
-from edge_ad_export.trials import Trials, run_trials
-from edge_ad_export.tried import Tried, pick_default
-from edge_ad_export.video.clips import select_clips
-from edge_ad_export.video.extractor import ImportedExtractor, check_fit, import_extractor, scorer_options
-from edge_ad_export.video.golden import write_golden_clips
+from edge_ad_export.samples.clips import select_clips
+from edge_ad_export.samples.geometry import MASK_NAME
+from edge_ad_export.samples.images import ImageSet, select_images
+from edge_ad_export.samples.labelled import find_labelled
+from edge_ad_export.variants.outcome import Tried, pick_default
+from edge_ad_export.variants.trials import Trials, run_trials
+from edge_ad_metrics.machine import describe_cpu
 
 __all__ = ["ExportResult", "export_bundle"]
 
@@ -117,11 +123,16 @@ def _select(request: ExportRequest, imported: ImportedModel, snippet: int) -> Im
         return select_images(request.images, request.max_images)
     if request.labelled is not None:
         raise InputError("--labelled takes images, and this model scores clips: use edge-ad evaluate on the bundle")
-    return select_clips(request, imported.input, snippet)
+    asked, clip = request.importing.clip, imported.input.clip
+    if asked is None:
+        raise AssertionError("clips are selected for models of clips")
+    vectors = clip.input == "features" and request.extractor is None
+    source, most = str(request.images), request.max_images
+    return select_clips(source, imported.input, asked, most=most, snippet=snippet, vectors=vectors)
 
 
 def _write_report(path: Path, setup: Setup, tried: Sequence[Tried], manifest: Manifest, gate: Gate, root: Path) -> None:
-    from edge_ad_export.pages.ladder_page import ladder_page
+    from edge_ad_export.pages.export_page import ladder_page
     from edge_ad_report import write_page
 
     write_page(path, ladder_page(setup, tried, manifest, gate, root))

@@ -1,7 +1,8 @@
-"""Chooses the golden frames and what each variant must score on them."""
+"""Chooses the golden frames or clips, and what each variant must score on them."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import numpy as np
 
 from edge_ad.bundle.records import Golden
 from edge_ad.errors import OutputError
-from edge_ad.golden import Expectation
+from edge_ad.scoring.golden import Expectation
 from edge_ad.sources import read_image
 
 if TYPE_CHECKING:
@@ -19,10 +20,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_ad.scoring import Scorer
-    from edge_ad_export.images import ImageSet
+    from edge_ad.scoring.scorer import Scorer
+    from edge_ad_export.preparation.prepare import Setup
+    from edge_ad_export.samples.images import ImageSet
+    from edge_ad_export.variants.outcome import Tried
 
-__all__ = ["GoldenFrame", "expectation", "expected_name", "golden_record", "pick_golden", "write_golden"]
+__all__ = [
+    "GoldenFrame",
+    "expectation",
+    "expected_name",
+    "golden_record",
+    "pick_golden",
+    "write_golden",
+    "write_golden_clips",
+]
 
 
 @dataclass(frozen=True)
@@ -73,3 +84,48 @@ def golden_record(frames: Sequence[GoldenFrame], variants: Sequence[str]) -> Gol
 def expected_name(variant: str) -> str:
     """Where a variant's golden scores lie in the bundle."""
     return f"golden/{variant}.npz"
+
+
+_NAMES = ("lowest", "median", "highest")
+
+
+def write_golden_clips(setup: Setup, shipped: Sequence[Tried], scores: NDArray[np.float64], root: Path) -> Golden:
+    """Stores the clips with the lowest, the median and the highest score, frame by frame and without loss.
+
+    Raises:
+        OutputError: a frame cannot be stored.
+    """
+    order = np.argsort(scores, kind="stable")
+    chosen = [int(order[place]) for place in (0, len(order) // 2, -1)]
+    clips = {index: clip for index, clip in enumerate(setup.images) if index in chosen}
+    # Of snippets the last one of a clip stands for all of it.
+    frames = 0 if setup.clip is None else setup.clip.golden_frames
+    cases = [clips[index][-frames:] for index in chosen]
+    names = []
+    for case, name in zip(cases, _NAMES, strict=True):
+        (root / "golden" / name).mkdir(parents=True)
+        names += [_store(root, f"golden/{name}/{place:03d}", sample) for place, sample in enumerate(case)]
+    for one in shipped:
+        with closing(setup.scorer(one.recipe, root)) as scorer:
+            (root / expected_name(one.recipe.id)).write_bytes(_expectation(cases, scorer).dump())
+    return Golden(frames=tuple(names), expected={one.recipe.id: expected_name(one.recipe.id) for one in shipped})
+
+
+def _store(root: Path, name: str, sample: NDArray[np.uint8]) -> str:
+    if sample.ndim == 1:
+        np.save(root / f"{name}.npy", sample)
+        return f"{name}.npy"
+    encoded, data = cv2.imencode(".png", sample)
+    if not encoded:
+        raise OutputError(f"{name} cannot be stored as PNG")
+    (root / f"{name}.png").write_bytes(data.tobytes())
+    return f"{name}.png"
+
+
+def _expectation(cases: Sequence[NDArray[np.uint8]], scorer: Scorer) -> Expectation:
+    scores, maps = [], []
+    for case in cases:
+        measured = scorer.measure(case)
+        scores.append(measured.score)
+        maps += [] if measured.map is None else [measured.map.copy()]
+    return Expectation(np.array(scores, np.float32), np.stack(maps) if maps else None)

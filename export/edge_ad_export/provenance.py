@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from edge_ad_export.machine import describe_cpu
+from edge_ad_metrics.machine import describe_cpu
 
 if TYPE_CHECKING:
     from edge_ad_export.importers import ModelFile
+    from edge_ad_export.preparation.prepare import Setup
     from edge_ad_export.request import ExportRequest
-    from edge_ad_export.setup import Setup
 
 __all__ = ["collect_provenance", "producer"]
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from edge_ad_export.gate import Gate
-from edge_ad_export.geometry import GeometryOptions
-from edge_ad_export.imported import ImportOptions
-from edge_ad_export.importers.torch_file import TorchOptions
-from edge_ad_export.ladder.plan import Plan
-from edge_ad_export.ladder.targets import TargetName, choose_target
-from edge_ad_export.machine import describe_cpu
-from edge_ad_export.quantize.settings import Effort
-from edge_ad_export.shrink import Shrink
-from edge_ad_export.video.extractor import ExtractorOptions
+from edge_ad_export.fidelity.gate import Gate
+from edge_ad_export.files.torch_file import TorchOptions
+from edge_ad_export.importers.extractor import ExtractorOptions
+from edge_ad_export.model.imported import ImportOptions
+from edge_ad_export.passes.cheaper import Shrink
+from edge_ad_export.quantize.settings import Effort, Plan
+from edge_ad_export.quantize.targets import TargetName, choose_target
+from edge_ad_export.samples.geometry import GeometryOptions
+from edge_ad_metrics.machine import describe_cpu
 
 __all__ = ["ExportRequest"]
 
@@ -27,10 +26,11 @@ class ExportRequest:
     ``images``: a folder, a file or a glob. ``variants``: ids of the recipes to try, all when empty. ``name``:
     ``None`` takes the target's. ``threads``: of the engines, ``None`` leaves the choice to them. ``replace``: an
     existing bundle at ``target`` gives way. ``effort``: how hard to look for a good int8 variant. ``target_cpu``: the
-    kind of CPU the bundle is made for. ``labelled``: a folder as :func:`~edge_ad_export.labelled.find_labelled`
-    reads it. ``report``: a page to write. ``extractor``: of a two-stage bundle, whose scorer ``model`` is.
+    kind of CPU the bundle is made for. ``labelled``: a folder, see
+    :func:`~edge_ad_export.samples.labelled.find_labelled`. ``report``: a page to write.
+    ``extractor``: of a two-stage bundle, whose scorer ``model`` is.
     ``state_dict`` and ``trust_pickle``: for PyTorch models, see
-    :class:`~edge_ad_export.importers.torch_file.TorchOptions`.
+    :class:`~edge_ad_export.files.torch_file.TorchOptions`.
     """
 
     model: Path

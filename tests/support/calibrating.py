@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_ad.bundle.records import AnyCalibration, OrderStatistic, Threshold
 from edge_ad.verdict import FrameStatistics
-from edge_ad_calibration.collect import Normals
-from edge_ad_calibration.methods import ByRank, Method, calibration_by
-from edge_ad_calibration.parts import Observations, group_parts
+from edge_ad_calibration.normals.measured import Normals
+from edge_ad_calibration.normals.parts import Observations, group_parts
+from edge_ad_calibration.thresholds.methods import ByRank, Method, calibration_by
 
 LOOKS = FrameStatistics(100.0, 0.5, 0.1)
 

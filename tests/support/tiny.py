@@ -14,8 +14,8 @@ from edge_ad.bundle import BundleWriter, Variant
 from edge_ad.bundle.records import Geometry, MapSize, ModelInput, Resize
 from edge_ad.engines import Artefact, open_engine
 from edge_ad.geometry import Preprocessor
-from edge_ad.golden import Expectation
-from edge_ad.scoring import Scorer
+from edge_ad.scoring.golden import Expectation
+from edge_ad.scoring.scorer import Scorer
 from support import tiny_bundle
 
 SIZE = 32

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from edge_ad.bundle import BundleWriter
 from edge_ad.bundle.records import Clip, Geometry, MapSize, ModelInput, Resize
-from edge_ad.clips import ClipScorer
 from edge_ad.engines import Artefact, open_engine
 from edge_ad.geometry import Preprocessor
-from edge_ad.golden import Expectation
-from support import exp_onnx, tiny_bundle
+from edge_ad.scoring.clip_scorer import ClipScorer
+from edge_ad.scoring.golden import Expectation
+from support import export_onnx, tiny_bundle
 
 SIDE = 16
 SIZE = (48, 32)
@@ -45,7 +45,7 @@ def model(kind: str, length: int) -> ir.Model:
     """``predict`` and ``brightest``: uint8 clips ``[1, length, 16, 16, 3]`` to score and map. ``flow``: the mean
     length of the newest field. ``features``: the mean of the newest vector."""
     if kind in _NODES:
-        return exp_onnx.graph(
+        return export_onnx.graph(
             f"uint8[1, {length}, {SIDE}, {SIDE}, 3] frame",
             "float[1] score, float[1, 2, 2] map",
             f"{_PLANES} {_NODES[kind]} {_BLOCKS}",
@@ -60,7 +60,7 @@ def model(kind: str, length: int) -> ir.Model:
             one=np.array([1]),
         )
     shape = f"{length}, {SIDE}, {SIDE}, 2" if kind == "flow" else f"{length}, {VECTOR}"
-    return exp_onnx.graph(
+    return export_onnx.graph(
         f"float[1, {shape}] {kind}",
         "float[1] score",
         "size = Abs(NAME) newest = Slice(size, last, end, first) mean = ReduceMean<keepdims: int = 0>(newest) "

@@ -11,10 +11,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edge_ad_export import ExportRequest, Gate, ImportOptions
-from edge_ad_export.heads.options import HeadOptions
-from edge_ad_export.video.extractor import ExtractorOptions
-from edge_ad_export.video.spec import ClipOptions
-from support import exp_onnx, tiny_clips
+from edge_ad_export.importers.extractor import ExtractorOptions
+from edge_ad_export.model.clip_spec import ClipOptions
+from edge_ad_export.model.head_options import HeadOptions
+from support import export_onnx, tiny_clips
 
 SIDE, FEATURES, LENGTH, SNIPPET = 16, 6, 3, 4
 FLOAT = ("onnx-fp32", "openvino-fp32", "openvino-fp16")
@@ -25,7 +25,7 @@ def write_extractor(path: Path, *, batch: int = 1) -> Path:
     """float ``[1, 3, 16, 16]`` to ``grid`` ``[1, 6, 4, 4]``, its mean ``pooled`` ``[1, 6, 1, 1]`` and that as
     ``vector`` ``[1, 6]``."""
     kernel = np.random.default_rng(1).random((FEATURES, 3, 4, 4)).astype(np.float32) / 16
-    graph = exp_onnx.graph(
+    graph = export_onnx.graph(
         f"float[{batch}, 3, {SIDE}, {SIDE}] image",
         f"float[{batch}, 6, 4, 4] grid, float[{batch}, 6, 1, 1] pooled, float[{batch}, 6] vector",
         "made = Conv<strides: ints = [4, 4]>(image, kernel, bias) kept = Relu(made) mixed = Conv(kept, mixing) "
@@ -43,7 +43,7 @@ def write_snippet_extractor(path: Path) -> Path:
     """float ``[1, 3, 4, 16, 16]``, four frames, to ``grid`` ``[1, 6, 2, 4, 4]`` and its mean ``pooled``
     ``[1, 6, 1, 1, 1]``."""
     kernel = np.random.default_rng(1).random((FEATURES, 3, 2, 4, 4)).astype(np.float32) / 32
-    graph = exp_onnx.graph(
+    graph = export_onnx.graph(
         f"float[1, 3, {SNIPPET}, {SIDE}, {SIDE}] clip",
         "float[1, 6, 2, 4, 4] grid, float[1, 6, 1, 1, 1] pooled",
         "made = Conv<strides: ints = [2, 4, 4]>(clip, kernel, bias) grid = Relu(made) pooled = GlobalAveragePool(grid)",
@@ -67,7 +67,7 @@ def write_linear(path: Path, rows: NDArray[np.float32], targets: NDArray[np.int_
 
 
 def _linear(path: Path, weights: NDArray[np.float32], bias: float) -> Path:
-    graph = exp_onnx.graph(
+    graph = export_onnx.graph(
         f"float[1, {LENGTH}, {len(weights)}] vectors",
         f"float[1, {LENGTH}, 1] segments",
         "product = MatMul(vectors, weights) shifted = Add(product, bias) segments = Sigmoid(shifted)",

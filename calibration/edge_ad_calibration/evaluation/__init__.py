@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_ad_calibration.evaluation.evaluate import Evaluated, EvaluationRequest, evaluate_bundle
-    from edge_ad_calibration.evaluation.layouts import read_dataset
-    from edge_ad_calibration.evaluation.page import evaluation_page
+    from edge_ad_calibration.evaluation.evaluation_page import evaluation_page
     from edge_ad_calibration.evaluation.pixels import PixelAreas, PixelSample, measure_pixels
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "evaluate_bundle",
     "evaluation_page",
     "measure_pixels",
-    "read_dataset",
 ]
 
 _HOMES = {
@@ -31,9 +29,8 @@ _HOMES = {
     "PixelAreas": "pixels",
     "PixelSample": "pixels",
     "evaluate_bundle": "evaluate",
-    "evaluation_page": "page",
+    "evaluation_page": "evaluation_page",
     "measure_pixels": "pixels",
-    "read_dataset": "layouts",
 }
 
 

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 from edge_ad.bundle.records import DEFAULT_STATION, RankCalibration
 from edge_ad.engines.base import EngineOptions
 from edge_ad.errors import CalibrationError, InputError
-from edge_ad_calibration.evaluation.dataset import check_both_classes
-from edge_ad_calibration.evaluation.layouts import read_dataset
 from edge_ad_calibration.evaluation.observe import Observed, Scoring, observe_images
 from edge_ad_calibration.evaluation.ranking import average_precision, best_threshold, operate, roc_auc
 from edge_ad_calibration.evaluation.records import Evaluation, ScoredImage
 from edge_ad_calibration.evaluation.summary import by_type, observations, pixel_metrics, scores_of
 from edge_ad_calibration.evaluation.video import observe_clips
 from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, untracked
-from edge_ad_calibration.wording import percent
+from edge_ad_calibration.thresholds.wording import percent
+from edge_ad_metrics.datasets.dataset import check_both_classes
+from edge_ad_metrics.datasets.layouts import read_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_ad.bundle import Bundle, Variant
     from edge_ad.bundle.records import Calibration
-    from edge_ad_calibration.evaluation.dataset import LabelledSet
     from edge_ad_calibration.scoring import Track
+    from edge_ad_metrics.datasets.dataset import LabelledSet
 
 __all__ = ["Evaluated", "EvaluationRequest", "evaluate_bundle"]
 

@@ -9,15 +9,15 @@ import numpy as np
 
 from edge_ad.errors import InputError
 from edge_ad.geometry import heatmap
-from edge_ad_calibration.evaluation.masks import read_mask
 from edge_ad_calibration.evaluation.pixels import PixelSample
+from edge_ad_metrics.datasets.masks import read_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edge_ad.geometry import Layout
-    from edge_ad_calibration.evaluation.dataset import LabelledImage
     from edge_ad_calibration.scoring.journal import MapJournal
+    from edge_ad_metrics.datasets.dataset import LabelledImage
 
 __all__ = ["MapStore"]
 

@@ -13,7 +13,7 @@ from edge_ad_calibration.evaluation.pixels import measure_pixels
 from edge_ad_calibration.evaluation.records import ScoredImage
 from edge_ad_calibration.scoring import ScoreJob, UnscoredImage, score_images
 from edge_ad_calibration.scoring.ahead import in_order
-from edge_ad_calibration.tables import named
+from edge_ad_metrics.datasets.image_table import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from edge_ad.bundle import Bundle, Variant
     from edge_ad.bundle.records import FrameSize
     from edge_ad.geometry import Layout
-    from edge_ad_calibration.evaluation.dataset import LabelledImage
     from edge_ad_calibration.evaluation.pixels import PixelAreas
     from edge_ad_calibration.evaluation.records import VideoMetrics
     from edge_ad_calibration.scoring import MapJournal, Outcome, ScorePlan, Track
     from edge_ad_calibration.scoring import ScoredImage as Scored
+    from edge_ad_metrics.datasets.dataset import LabelledImage
 
 __all__ = ["Observed", "Scoring", "observe_images"]
 

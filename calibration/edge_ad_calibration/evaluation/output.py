@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError
 from edge_ad.files import atomic_write
-from edge_ad_calibration.evaluation.text import rows_as_csv
+from edge_ad_calibration.evaluation.result_text import rows_as_csv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ class Outputs:
         if self.table is not None:
             atomic_write(self.table, rows_as_csv(result.rows))
         if self.report is not None:
-            from edge_ad_calibration.evaluation.page import evaluation_page
+            from edge_ad_calibration.evaluation.evaluation_page import evaluation_page
             from edge_ad_report import write_page
 
             write_page(self.report, evaluation_page(result, bundle, request))

@@ -17,14 +17,14 @@ import numpy as np
 from scipy.ndimage import label
 from sklearn.metrics import auc
 
-from edge_ad_calibration.evaluation.pimo import PimoTail
+from edge_ad_metrics.aupimo import PimoTail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
-    from edge_ad_calibration.evaluation.pimo import PimoThresholds
+    from edge_ad_metrics.aupimo import PimoThresholds
 
     Samples = Callable[[], Iterable["PixelSample"]]
 
@@ -110,7 +110,7 @@ def measure_pixels(samples: Samples, *, images: int, normals: int) -> dict[str |
 
     AUPRO (Bergmann et al. 2021): the mean share of each connected defect (8 neighbours) that lies above the
     threshold, over the false-positive rate of all normal pixels up to 0.3, divided by 0.3.
-    AUPIMO: see :mod:`edge_ad_calibration.evaluation.pimo`.
+    AUPIMO: see :mod:`edge_ad_metrics.aupimo`.
     """
     survey = _survey(samples(), images, normals)
     by_type: defaultdict[str, _Counts] = defaultdict(_Counts)

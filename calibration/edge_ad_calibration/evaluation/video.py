@@ -12,12 +12,12 @@ from sklearn.metrics import roc_auc_score
 from edge_ad.errors import FrameError, InputError
 from edge_ad.sources import open_source
 from edge_ad.stream import sample_of
-from edge_ad_calibration.evaluation.clips import read_frame_labels
-from edge_ad_calibration.evaluation.dataset import GOOD, LabelledImage, check_both_classes
 from edge_ad_calibration.evaluation.observe import Observed
 from edge_ad_calibration.evaluation.records import Delay, VideoMetrics
 from edge_ad_calibration.scoring.measure import PENDING
 from edge_ad_calibration.scoring.opened import open_job
+from edge_ad_metrics.datasets.dataset import GOOD, LabelledImage, check_both_classes
+from edge_ad_metrics.datasets.frame_labels import read_frame_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_ad.scoring import Scorer
-    from edge_ad_calibration.evaluation.dataset import LabelledClip
+    from edge_ad.scoring.scorer import Scorer
     from edge_ad_calibration.evaluation.observe import Scoring
     from edge_ad_calibration.evaluation.records import ScoredImage
+    from edge_ad_metrics.datasets.dataset import LabelledClip
 
 __all__ = ["ClipScores", "measure_clips", "observe_clips"]
 

@@ -14,8 +14,8 @@ from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_calibration.scoring.cache import ScoreCache
 from edge_ad_calibration.scoring.fleet import connected, explained, thread_count
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, ScoreJob, ScorePlan
-from edge_ad_calibration.scoring.machine import core_count
 from edge_ad_calibration.scoring.measure import look_up
+from edge_ad_calibration.scoring.opened import core_count
 from edge_ad_calibration.scoring.recall import recall
 from edge_ad_calibration.scoring.worker import Chunk, ScoredChunk, SealedJob, describe, score_chunk
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
     from concurrent.futures import Executor
 
-    from edge_ad_calibration.scoring.identity import Identity
     from edge_ad_calibration.scoring.journal import MapJournal
     from edge_ad_calibration.scoring.measure import Find
+    from edge_ad_calibration.scoring.opened import Identity
 
 __all__ = ["score_on_cluster"]
 
@@ -62,7 +62,7 @@ class _Crew:
 def score_on_cluster(
     images: Sequence[Path], job: ScoreJob, plan: ScorePlan, journal: MapJournal | None = None
 ) -> Generator[Outcome]:
-    """As :func:`~edge_ad_calibration.scoring.service.score_images`, on the workers of ``plan.cluster``.
+    """As :func:`~edge_ad_calibration.scoring.in_process.score_images`, on the workers of ``plan.cluster``.
 
     A worker that dies has its images scored by another one. When all have died it waits for one to come.
     """

@@ -14,7 +14,7 @@ from edge_ad.drift import frame_statistics
 from edge_ad.errors import FrameError
 from edge_ad.geometry import PreparedFrame
 from edge_ad.geometry.mapping import area_peak
-from edge_ad.sources.images import decode_image, read_file
+from edge_ad.sources.image_file import decode_image, read_file
 from edge_ad.stream import sample_of
 from edge_ad.verdict import Reason
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, UnscoredImage
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad.geometry import Preprocessor
-    from edge_ad.scoring import Scorer
+    from edge_ad.scoring.scorer import Scorer
     from edge_ad.sources import Frame
     from edge_ad.verdict import FrameStatistics
 

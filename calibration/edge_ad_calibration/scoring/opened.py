@@ -1,20 +1,29 @@
-"""A job at work: its bundle, its engine, and proof that they score as they should."""
+"""A job at work: its bundle, its engine, proof that they score as they should, and what its scores depend on."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import platform
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import msgspec
+
+import edge_ad
 from edge_ad.bundle import Bundle
-from edge_ad.detector import open_scorer
-from edge_ad.golden import replay
-from edge_ad_calibration.scoring.identity import Identity, identify
+from edge_ad.engines.base import EngineInfo
+from edge_ad.scoring.golden import replay
+from edge_ad.scoring.opening import open_scorer
 
 if TYPE_CHECKING:
-    from edge_ad.scoring import Scorer
+    from edge_ad.bundle import Variant
+    from edge_ad.scoring.scorer import Scorer
     from edge_ad_calibration.scoring.job import ScoreJob
 
-__all__ = ["OpenJob", "open_job"]
+__all__ = ["Identity", "OpenJob", "core_count", "cpu_model", "identify", "open_job"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +56,62 @@ def open_job(job: ScoreJob) -> OpenJob:
     except BaseException:
         scorer.close()
         raise
+
+
+# A cluster of several CPU models is common, and what it may cost, the last digits of a score, the golden frames bound.
+_OF_THE_MACHINE = {"cpu", "cores"}
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """The artefact, the geometry, and what computes them.
+
+    The engine's kernels are chosen by the ``cpu`` and split over its ``cores``, which can change the last digits.
+    ``min_area_px`` changes the peak alone.
+    """
+
+    artefact_sha256: str
+    geometry_sha256: str
+    edge_ad: str
+    opencv: str
+    engine: EngineInfo
+    cpu: str
+    cores: int
+    min_area_px: int
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes that stand for all of it."""
+        return hashlib.sha256(msgspec.json.encode(self)).digest()
+
+    def difference(self, other: Identity) -> str | None:
+        """What sets the two apart, in words; ``None`` where they differ by the machine at most."""
+        mine, theirs = msgspec.to_builtins(self), msgspec.to_builtins(other)
+        unlike = [name for name in mine if name not in _OF_THE_MACHINE and mine[name] != theirs[name]]
+        return "; ".join(f"{name}: expected {mine[name]}, found {theirs[name]}" for name in unlike) or None
+
+
+def identify(bundle: Bundle, variant: Variant, engine: EngineInfo, *, min_area_px: int) -> Identity:
+    """The identity of an opened variant on this machine."""
+    return Identity(
+        artefact_sha256=bundle.artefact_sha256(variant),
+        geometry_sha256=bundle.geometry_sha256,
+        edge_ad=str(edge_ad.__version__),
+        opencv=cv2.__version__,
+        engine=engine,
+        cpu=cpu_model(),
+        cores=core_count(),
+        min_area_px=min_area_px,
+    )
+
+
+def core_count() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def cpu_model() -> str:
+    """What the system calls its CPU; where it does not say, the architecture."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = {line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "CPU part"))}
+    return ", ".join(sorted(models)) or platform.machine()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_ad_calibration.scoring.cache import ScoreCache
-    from edge_ad_calibration.scoring.identity import Identity
     from edge_ad_calibration.scoring.job import ScoreJob
     from edge_ad_calibration.scoring.journal import MapJournal
     from edge_ad_calibration.scoring.measure import Find
+    from edge_ad_calibration.scoring.opened import Identity
 
 __all__ = ["recall"]
 

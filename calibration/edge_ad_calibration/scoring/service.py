@@ -56,14 +56,14 @@ def score_frames(frames: Iterable[Frame], job: ScoreJob) -> Generator[Outcome]:
         SourceError: the source failed for good.
         InputError, MissingExtraError, BundleError, DeviceError: as :func:`score_images`.
     """
-    from edge_ad_calibration.scoring.local import score_stream
+    from edge_ad_calibration.scoring.in_process import score_stream
 
     return score_stream(frames, job)
 
 
 def _outcomes(images: Sequence[Path], job: ScoreJob, plan: ScorePlan, journal: MapJournal | None) -> Generator[Outcome]:
     if plan.cluster is None:
-        from edge_ad_calibration.scoring.local import score_here
+        from edge_ad_calibration.scoring.in_process import score_here
 
         return score_here(images, job, plan, journal)
     from edge_ad_calibration.scoring.cluster import score_on_cluster

@@ -10,15 +10,15 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import BundleIntegrityError, InputError
+from edge_ad_calibration.scoring.in_process import score_with
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, ScoreJob
-from edge_ad_calibration.scoring.local import score_with
 from edge_ad_calibration.scoring.measure import Want
 from edge_ad_calibration.scoring.opened import OpenJob, open_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_ad_calibration.scoring.identity import Identity
+    from edge_ad_calibration.scoring.opened import Identity
 
 __all__ = ["Chunk", "ScoredChunk", "SealedJob", "describe", "score_chunk"]
 

@@ -2,7 +2,7 @@
 
 The trained model keeps its graph; the head of its family is composed into it at export, so that the device knows no
 families. A new family is a module with a class that has ``OPTIONS`` and ``make``, follows
-:class:`~edge_ad_export.heads.base.Head`, and a line in :data:`FAMILIES`.
+:class:`~edge_ad_export.model.head.Head`, and a line in :data:`FAMILIES`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from edge_ad.errors import InputError
 
 if TYPE_CHECKING:
-    from edge_ad_export.heads.base import Head, Unfitted
     from edge_ad_export.heads.request import HeadRequest
+    from edge_ad_export.model.head import Head, Unfitted
 
 __all__ = ["FAMILIES", "make_head"]
 
@@ -23,13 +23,13 @@ FAMILIES = {
     "map": "edge_ad_export.heads.local_map:MapHead",
     "reconstruction": "edge_ad_export.heads.reconstruction:ReconstructionHead",
     "student-teacher": "edge_ad_export.heads.student_teacher:StudentTeacherHead",
-    "flow": "edge_ad_export.heads.flow:FlowHead",
+    "flow": "edge_ad_export.heads.normalizing_flow:FlowHead",
     "gaussian": "edge_ad_export.heads.gaussian:GaussianHead",
     "memory-bank": "edge_ad_export.heads.memory_bank:MemoryBankHead",
     "one-class": "edge_ad_export.heads.one_class:OneClassHead",
-    "next-frame": "edge_ad_export.heads.video_next_frame:NextFrameHead",
-    "clip-reconstruction": "edge_ad_export.heads.video_reconstruction:ClipReconstructionHead",
-    "mil": "edge_ad_export.heads.video_segments:SegmentHead",
+    "next-frame": "edge_ad_export.heads.video:NextFrameHead",
+    "clip-reconstruction": "edge_ad_export.heads.video:ClipReconstructionHead",
+    "mil": "edge_ad_export.heads.video:SegmentHead",
 }
 
 

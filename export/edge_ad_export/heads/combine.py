@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad_export.heads.base import Array
-from edge_ad_export.heads.planes import linear_matrix
+from edge_ad_export.heads.separable import linear_matrix
+from edge_ad_export.model.head import Array
+from edge_ad_export.model.head_options import Combine
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from edge_ad_export.heads.builder import GraphBuilder
+    from edge_ad_export.graph.builder import GraphBuilder
 
-__all__ = ["Combination", "Combine"]
-
-Combine = Literal["product", "sum", "mean"]
+__all__ = ["Combination"]
 
 
 @dataclass(frozen=True)

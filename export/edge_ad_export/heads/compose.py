@@ -8,12 +8,12 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
 from edge_ad.errors import ModelError
-from edge_ad_export.heads.base import Read
-from edge_ad_export.heads.builder import OLDEST_OPSET, GraphBuilder
-from edge_ad_export.quiet import quiet_logs
+from edge_ad_export.graph.builder import OLDEST_OPSET, GraphBuilder
+from edge_ad_export.graph.libraries import quiet_logs
+from edge_ad_export.model.head import Read
 
 if TYPE_CHECKING:
-    from edge_ad_export.heads.base import Head
+    from edge_ad_export.model.head import Head
 
 __all__ = ["HeadPass"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from edge_ad_export.heads.base import Array, Built, Scored
 from edge_ad_export.heads.features import FeatureStack
-from edge_ad_export.heads.tail import MapTail
+from edge_ad_export.heads.map_score import MapTail
+from edge_ad_export.model.head import Array, Built, Scored
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from edge_ad_export.heads.builder import GraphBuilder
+    from edge_ad_export.graph.builder import GraphBuilder
 
 __all__ = ["EmbeddingHead"]
 

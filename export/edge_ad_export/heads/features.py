@@ -1,26 +1,26 @@
-"""Feature maps of several layers as one: pooled, brought to one size and put one behind the other."""
+"""The values of the imported graph that a head reads, their layouts, and feature maps of several layers as one."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from edge_ad_export.heads.base import Array
+from edge_ad.errors import ModelError
+from edge_ad_export.model.head import Array
+from edge_ad_export.model.head_options import FeaturePool, Interpolation
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from edge_ad_export.heads.builder import GraphBuilder
-    from edge_ad_export.heads.taps import Tap
+    from edge_ad_export.graph.builder import GraphBuilder
+    from edge_ad_export.model.imported import Layout
 
-__all__ = ["FeaturePool", "FeatureStack", "Interpolation"]
-
-FeaturePool = Literal["none", "3x3", "global"]
-Interpolation = Literal["linear", "nearest"]
+__all__ = ["FeatureStack", "Tap", "make_map_tap", "make_tap"]
 
 
 @dataclass(frozen=True)
@@ -93,3 +93,80 @@ class FeatureStack:
         kind = cv2.INTER_LINEAR if self.interpolation == "linear" else cv2.INTER_NEAREST
         resized = [cv2.resize(plane, (self.columns, self.rows), interpolation=kind) for plane in planes]
         return np.stack(resized).astype(np.float64, copy=False)
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A value ``name`` that holds ``channels`` planes of ``rows`` x ``columns`` for one image.
+
+    ``layout``: ``nchw`` (a vector ``[1, C]`` and a plane ``[1, h, w]`` are special cases), ``nhwc``, or ``tokens``
+    ``[1, N, C]`` in the raster order of a square, of which the first ``skip`` are no patches.
+    """
+
+    name: str
+    channels: int
+    rows: int
+    columns: int
+    layout: Literal["nchw", "nhwc", "tokens"] = "nchw"
+    skip: int = 0
+
+    @property
+    def is_vector(self) -> bool:
+        return self.rows == self.columns == 1
+
+    def build(self, graph: GraphBuilder, value: ir.Value) -> ir.Value:
+        """The value as ``[1, C, h, w]``."""
+        if self.layout == "nhwc":
+            value = graph.op("Transpose", value, perm=[0, 3, 1, 2])
+        if self.layout == "tokens":
+            if self.skip:
+                bounds = [graph.constant("slice", np.array([b], np.int64)) for b in (self.skip, 2**31 - 1, 1)]
+                value = graph.op("Slice", value, *bounds)
+            value = graph.op("Transpose", value, perm=[0, 2, 1])
+        return graph.reshape(value, 1, self.channels, self.rows, self.columns)
+
+    def reference(self, array: NDArray[Any]) -> Array:
+        """What the value holds for one image as ``(C, h, w)``."""
+        first = np.asarray(array, np.float64)[0]
+        if self.layout == "nhwc":
+            return np.asarray(np.moveaxis(first, -1, 0))
+        if self.layout == "tokens":
+            first = first[self.skip :].T
+        return np.asarray(first).reshape(self.channels, self.rows, self.columns)
+
+
+def make_tap(name: str, shape: tuple[int, ...] | None, layout: Layout) -> Tap:
+    """Reads a value's shape ``[batch, ...]``; ``layout``: of the model's pictures.
+
+    Raises:
+        ModelError: the shape is unknown or of no layout that holds features.
+    """
+    rank = 0 if shape is None else len(shape)
+    if shape is None or rank not in (2, 3, 4) or 0 in shape:
+        raise ModelError(
+            f"{name} has {'an unknown shape' if shape is None else f'the shape {list(shape)}'}: expected features "
+            "[batch, channels, height, width], [batch, patches, channels] or [batch, channels]"
+        )
+    if rank == 2:
+        return Tap(name, shape[1], 1, 1)
+    if rank == 4:
+        channels, rows, columns = shape[1:] if layout == "nchw" else (shape[3], shape[1], shape[2])
+        return Tap(name, channels, rows, columns, layout)
+    for skip in (0, 1):  # a vision transformer puts its class token first
+        side = math.isqrt(shape[1] - skip)
+        if side > 0 and side * side == shape[1] - skip:
+            return Tap(name, shape[2], side, side, "tokens", skip)
+    raise ModelError(
+        f"{name} has {shape[1]} patches: expected a square number, or one more for a class token; "
+        "drop what is no patch from the model's output"
+    )
+
+
+def make_map_tap(name: str, shape: tuple[int, ...] | None) -> Tap:
+    """A value that is one plane an image: ``[batch, 1, h, w]`` or ``[batch, h, w]``. Raises :class:`ModelError`."""
+    if shape is None or len(shape) not in (3, 4) or set(shape[1:-2]) - {1} or 0 in shape:
+        raise ModelError(
+            f"{name} has {'an unknown shape' if shape is None else f'the shape {list(shape)}'}: expected a map "
+            "[batch, 1, height, width] or [batch, height, width]"
+        )
+    return Tap(name, 1, shape[-2], shape[-1])

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.errors import InputError
-from edge_ad_export.heads.base import Array
-from edge_ad_export.heads.data import Gaussians
+from edge_ad_export.heads.embedding_data import Gaussians
+from edge_ad_export.model.head import Array
 
 if TYPE_CHECKING:
-    from edge_ad_export.heads.base import Head
     from edge_ad_export.heads.features import FeatureStack
+    from edge_ad_export.model.head import Head
 
 __all__ = ["BankFit", "CentreFit", "FitOptions", "GaussianFit"]
 

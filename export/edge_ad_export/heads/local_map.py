@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from edge_ad_export.heads.base import Built, Read, Scored
-from edge_ad_export.heads.tail import MapTail
-from edge_ad_export.heads.taps import Tap, make_map_tap
+from edge_ad_export.heads.features import Tap, make_map_tap
+from edge_ad_export.heads.map_score import MapTail
+from edge_ad_export.model.head import Built, Read, Scored
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from edge_ad_export.heads.builder import GraphBuilder
+    from edge_ad_export.graph.builder import GraphBuilder
     from edge_ad_export.heads.request import HeadRequest
 
 __all__ = ["MapHead"]

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from edge_ad_export.heads.base import Array, Built, Read, Scored
-from edge_ad_export.heads.data import read_bank
 from edge_ad_export.heads.embedding import EmbeddingHead
+from edge_ad_export.heads.embedding_data import read_bank
 from edge_ad_export.heads.fitting import BankFit
+from edge_ad_export.model.head import Array, Built, Read, Scored
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from edge_ad_export.heads.builder import GraphBuilder
+    from edge_ad_export.graph.builder import GraphBuilder
     from edge_ad_export.heads.request import HeadRequest
 
 __all__ = ["MemoryBankHead", "bank_neighbours"]

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from edge_ad.errors import InputError, ModelError
-from edge_ad_export.heads.base import Array, Built, Read, Scored
+from edge_ad_export.heads.features import Tap, make_tap
+from edge_ad_export.heads.map_score import MapTail
 from edge_ad_export.heads.ssim import Ssim
-from edge_ad_export.heads.tail import MapTail
-from edge_ad_export.heads.taps import Tap, make_tap
+from edge_ad_export.model.head import Array, Built, Read, Scored
+from edge_ad_export.model.head_options import PixelError
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from edge_ad_export.heads.builder import GraphBuilder
+    from edge_ad_export.graph.builder import GraphBuilder
     from edge_ad_export.heads.request import HeadRequest
 
-__all__ = ["PixelError", "ReconstructionHead"]
+__all__ = ["ReconstructionHead"]
 
-PixelError = Literal["squared", "absolute", "ssim", "psnr"]
 
 # The blur that the field gives its maps by default, in pixels of the model's input.
 _BLUR_PX = 4.0

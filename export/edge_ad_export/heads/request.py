@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING, TypeVar
 import onnx_ir as ir
 
 from edge_ad.errors import InputError, ModelError
-from edge_ad_export.heads.features import FeatureStack, Interpolation
+from edge_ad_export.graph.static_shape import describe, static_shape
+from edge_ad_export.heads.features import FeatureStack, make_tap
 from edge_ad_export.heads.fitting import FitOptions
-from edge_ad_export.heads.options import HeadOptions
-from edge_ad_export.heads.tail import MapScore, MapTail
-from edge_ad_export.heads.taps import make_tap
-from edge_ad_export.importers.inputs import describe
+from edge_ad_export.heads.map_score import MapTail
+from edge_ad_export.model.head_options import HeadOptions, Interpolation, MapScore
 from edge_ad_export.passes import SelectOutputsPass, SimplifyPass, StaticShapePass
-from edge_ad_export.passes.static_shape import static_shape
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge_ad_export.heads.base import Unfitted
-    from edge_ad_export.imported import ImportOptions, InputSpec
-    from edge_ad_export.importers.model_file import ModelFile
+    from edge_ad_export.files.model_file import ModelFile
+    from edge_ad_export.model.head import Unfitted
+    from edge_ad_export.model.imported import ImportOptions, InputSpec
 
 __all__ = ["HeadRequest"]
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from edge_ad.errors import InputError, ModelError
-from edge_ad_export.heads.base import Built, NumbersHead, Read, Scored
+from edge_ad_export.model.head import Built, NumbersHead, Read, Scored
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from edge_ad_export.heads.builder import GraphBuilder
+    from edge_ad_export.graph.builder import GraphBuilder
     from edge_ad_export.heads.request import HeadRequest
 
 __all__ = ["ScoreHead"]

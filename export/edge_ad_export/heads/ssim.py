@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.errors import ModelError
-from edge_ad_export.heads.base import Array
-from edge_ad_export.heads.planes import gaussian_taps
+from edge_ad_export.heads.separable import gaussian_taps
+from edge_ad_export.model.head import Array
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from edge_ad_export.heads.builder import GraphBuilder
+    from edge_ad_export.graph.builder import GraphBuilder
 
 __all__ = ["Ssim"]
 

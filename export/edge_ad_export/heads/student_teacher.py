@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from edge_ad.errors import InputError, ModelError
-from edge_ad_export.heads.base import Array, Built, Read, Scored
 from edge_ad_export.heads.combine import Combination
-from edge_ad_export.heads.tail import MapTail
-from edge_ad_export.heads.taps import Tap, make_tap
+from edge_ad_export.heads.features import Tap, make_tap
+from edge_ad_export.heads.map_score import MapTail
+from edge_ad_export.model.head import Array, Built, Read, Scored
+from edge_ad_export.model.head_options import FeatureDistance
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-    from edge_ad_export.heads.builder import GraphBuilder
+    from edge_ad_export.graph.builder import GraphBuilder
     from edge_ad_export.heads.request import HeadRequest
 
-__all__ = ["FeatureDistance", "LevelPair", "StudentTeacherHead"]
+__all__ = ["LevelPair", "StudentTeacherHead"]
 
-FeatureDistance = Literal["cosine", "l2"]
 
 # Keeps a feature vector of zeros from being divided by its length.
 _LEAST_SQUARE = 1e-12

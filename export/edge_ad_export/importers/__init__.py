@@ -1,4 +1,4 @@
-"""From a trained model's file to an :class:`~edge_ad_export.imported.ImportedModel`.
+"""From a trained model's file to an :class:`~edge_ad_export.model.imported.ImportedModel`.
 
 An importer knows one contract (what an exporter writes); nothing after it does. A new one is a module with a
 class that follows :class:`Importer` and a line in :data:`IMPORTERS`.
@@ -10,9 +10,9 @@ import importlib
 from typing import Protocol
 
 from edge_ad.errors import InputError
-from edge_ad_export.imported import ImportedModel, ImportOptions
+from edge_ad_export.files.model_file import ModelFile
 from edge_ad_export.importers.checks import check_model
-from edge_ad_export.importers.model_file import ModelFile
+from edge_ad_export.model.imported import ImportedModel, ImportOptions
 
 __all__ = ["IMPORTERS", "Importer", "ModelFile", "import_model"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from edge_ad.errors import ModelError
-from edge_ad_export.imported import Color, Kernel, Provenance, Size
+from edge_ad_export.model.imported import Color, Kernel, Provenance, Size
 
 __all__ = ["Preprocessing", "from_metadata", "from_model_info"]
 

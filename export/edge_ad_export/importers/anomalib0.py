@@ -6,17 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
-from edge_ad_export.imported import ImportedModel, ImportOptions, Size
 from edge_ad_export.importers.albumentations import Preprocessing, from_metadata, from_model_info
-from edge_ad_export.importers.crop import Crop, crop_input, pad_map
-from edge_ad_export.importers.family import find_family
-from edge_ad_export.importers.inputs import only_input, resolve_input
-from edge_ad_export.importers.outputs import anomalib_outputs, static_outputs
-from edge_ad_export.importers.refusal import refuse_options
+from edge_ad_export.importers.inputs import only_input, refuse_options, resolve_input
+from edge_ad_export.importers.outputs import anomalib_outputs, find_family, static_outputs
+from edge_ad_export.importers.picture_crop import Crop, crop_input, pad_map
+from edge_ad_export.model.imported import ImportedModel, ImportOptions, Size
 
 if TYPE_CHECKING:
-    from edge_ad_export.imported import InputSpec
-    from edge_ad_export.importers.model_file import ModelFile
+    from edge_ad_export.files.model_file import ModelFile
+    from edge_ad_export.model.imported import InputSpec
 
 __all__ = ["Anomalib0Importer"]
 

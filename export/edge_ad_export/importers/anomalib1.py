@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_ad.errors import ModelError
-from edge_ad_export.imported import ImportedModel, ImportOptions, Provenance
-from edge_ad_export.importers.family import find_family
-from edge_ad_export.importers.inputs import only_input, resolve_input
-from edge_ad_export.importers.outputs import anomalib_outputs
-from edge_ad_export.importers.refusal import refuse_options
-from edge_ad_export.importers.whole_map import WholeMap, lay_over_picture
+from edge_ad_export.importers.inputs import only_input, refuse_options, resolve_input
+from edge_ad_export.importers.outputs import anomalib_outputs, find_family
+from edge_ad_export.importers.picture_crop import WholeMap, lay_over_picture
+from edge_ad_export.model.imported import ImportedModel, ImportOptions, Provenance
 
 if TYPE_CHECKING:
-    from edge_ad_export.importers.model_file import ModelFile
+    from edge_ad_export.files.model_file import ModelFile
 
 __all__ = ["Anomalib1Importer"]
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
-from edge_ad_export.embedded import find_embedded
-from edge_ad_export.imported import ImportedModel, ImportOptions, Provenance
-from edge_ad_export.importers.family import find_family
-from edge_ad_export.importers.inputs import only_input, resolve_input
+from edge_ad_export.graph.embedded import find_embedded
+from edge_ad_export.importers.inputs import only_input, refuse_options, resolve_input
+from edge_ad_export.importers.onnx_tail import Exposed, RawOutput, expose_onnx
 from edge_ad_export.importers.openvino_tail import expose_openvino
-from edge_ad_export.importers.refusal import refuse_options
-from edge_ad_export.importers.tail import Exposed, RawOutput, expose_onnx
-from edge_ad_export.importers.whole_map import WholeMap, lay_over_picture
+from edge_ad_export.importers.outputs import find_family
+from edge_ad_export.importers.picture_crop import WholeMap, lay_over_picture
+from edge_ad_export.model.imported import ImportedModel, ImportOptions, Provenance
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from edge_ad_export.importers.model_file import ModelFile
+    from edge_ad_export.files.model_file import ModelFile
 
 __all__ = ["Anomalib2Importer"]
 

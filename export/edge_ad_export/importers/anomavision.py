@@ -6,14 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
-from edge_ad_export.imported import ImportedModel, ImportOptions
-from edge_ad_export.importers.family import weight_names
-from edge_ad_export.importers.inputs import only_input, resolve_input
-from edge_ad_export.importers.outputs import listing
-from edge_ad_export.importers.refusal import refuse_options
+from edge_ad_export.importers.inputs import only_input, refuse_options, resolve_input
+from edge_ad_export.importers.outputs import listing, weight_names
+from edge_ad_export.model.imported import ImportedModel, ImportOptions
 
 if TYPE_CHECKING:
-    from edge_ad_export.importers.model_file import ModelFile
+    from edge_ad_export.files.model_file import ModelFile
 
 __all__ = ["AnomaVisionImporter"]
 

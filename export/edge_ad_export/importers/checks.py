@@ -8,10 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad.errors import ModelError
-from edge_ad_export.embedded import embedded_model, find_embedded
-from edge_ad_export.embedded.node import DOMAIN
+from edge_ad_export.graph.constants import read_array
+from edge_ad_export.graph.embedded import DOMAIN, embedded_model, find_embedded
 from edge_ad_export.passes import SelectOutputsPass
-from edge_ad_export.passes.constants import read_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_ad_export.imported import ImportedModel
+    from edge_ad_export.model.imported import ImportedModel
 
 __all__ = ["check_model"]
 

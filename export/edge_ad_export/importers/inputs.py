@@ -1,21 +1,24 @@
-"""The one image input of a graph: its layout, size, colours and batch."""
+"""The one image input of a graph: its layout, size, colours and batch; and options that contradict what a file says."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
 from edge_ad.errors import InputError, ModelError
-from edge_ad_export.imported import Color, ImportOptions, InputSpec, Layout, Size
+from edge_ad_export.graph.static_shape import describe
+from edge_ad_export.model.imported import Color, ImportOptions, InputSpec, Layout, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_ad_export.importers.model_file import ModelFile
+    from edge_ad_export.files.model_file import ModelFile
 
-__all__ = ["ResolvedInput", "describe", "fill_in", "only_input", "resolve_input"]
+__all__ = ["ResolvedInput", "fill_in", "only_input", "refuse_options", "resolve_input"]
+
 
 _NUMBERS = {ir.DataType.UINT8, ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE}
 
@@ -69,11 +72,6 @@ def fill_in(spec: InputSpec, entry: ir.Value, options: ImportOptions) -> Resolve
     return ResolvedInput(filled, _assumed(filled, options))
 
 
-def describe(values: Sequence[ir.Value]) -> str:
-    """``name float[1,3,256,256]``, one after the other."""
-    return "; ".join(f"{v.name} {str(v.dtype).lower()}{'' if v.shape is None else v.shape}" for v in values)
-
-
 def _layout(frame: ir.Value, dims: Sequence[int | None]) -> Layout:
     nchw, nhwc = dims[1] in (1, 3), dims[3] in (1, 3)
     if nchw == nhwc:
@@ -122,3 +120,13 @@ def _assumed(spec: InputSpec, options: ImportOptions) -> tuple[str, ...]:
     if options.mean is None and options.std is None:
         assumed.append("no mean or standard deviation (--mean, --std)")
     return tuple(assumed)
+
+
+def refuse_options(options: ImportOptions, applicable: Collection[str], reason: str) -> None:
+    """Raises :class:`ModelError` that names every option given but the ``applicable`` ones."""
+    given = [f.name for f in fields(options) if f.name != "head" and getattr(options, f.name) is not None]
+    if options.head is not None:
+        given += [*options.head.given(), *(["family"] if options.head.family else [])]
+    if refused := sorted(set(given) - {"importer", *applicable}):
+        names = ", ".join("--" + name.replace("_", "-") for name in refused)
+        raise ModelError(f"{names} does not apply: {reason}; leave it out, or say --importer onnx")

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edge_ad_export.backbone import is_smoothing
-from edge_ad_export.embedded import embed, embedded_model, find_embedded
-from edge_ad_export.importers.tail import Exposed, RawOutput
-from edge_ad_export.runtime import load_openvino
+from edge_ad_export.graph.backbone import is_smoothing
+from edge_ad_export.graph.embedded import embed, embedded_model, find_embedded
+from edge_ad_export.graph.libraries import load_openvino
+from edge_ad_export.importers.onnx_tail import Exposed, RawOutput
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,4 +1,4 @@
-"""The outputs of a graph by their shapes."""
+"""The outputs of a graph by their shapes, and the family of model by the names of its weights."""
 
 from __future__ import annotations
 
@@ -10,15 +10,26 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from edge_ad.errors import ModelError
-from edge_ad_export.importers.inputs import describe
+from edge_ad_export.graph.embedded import embedded_model, find_embedded
+from edge_ad_export.graph.static_shape import describe, static_shape
 from edge_ad_export.passes import SelectOutputsPass, SimplifyPass, StaticShapePass
-from edge_ad_export.passes.static_shape import static_shape
 
 if TYPE_CHECKING:
-    from edge_ad_export.imported import ImportOptions
-    from edge_ad_export.importers.model_file import ModelFile
+    from edge_ad_export.files.model_file import ModelFile
+    from edge_ad_export.model.imported import ImportOptions
 
-__all__ = ["Outputs", "anomalib_outputs", "check_named", "is_plane", "is_score", "listing", "static_outputs"]
+__all__ = [
+    "Outputs",
+    "anomalib_outputs",
+    "check_named",
+    "find_family",
+    "is_plane",
+    "is_score",
+    "listing",
+    "static_outputs",
+    "weight_names",
+]
+
 
 Shapes = Mapping[str, tuple[int, ...] | None]
 _FLOATS = {ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE}
@@ -90,3 +101,27 @@ def listing(file: ModelFile) -> str:
     """What the model takes and gives, for a message."""
     graph = file.onnx.graph
     return f"inputs: {describe(graph.inputs)}; outputs: {describe(graph.outputs)}"
+
+
+# Names that only one of anomalib's models gives its weights.
+_FAMILIES = {
+    "memory_bank": "patchcore",
+    "gaussian.inv_covariance": "padim",
+    "student_model.": "stfpm",
+    "teacher.conv": "efficientad",
+    "fast_flow_blocks": "fastflow",
+}
+
+
+def find_family(model: ir.Model) -> str:
+    """The family, ``anomalib`` where nothing tells."""
+    names = weight_names(model)
+    return next((family for part, family in _FAMILIES.items() if any(part in name for name in names)), "anomalib")
+
+
+def weight_names(model: ir.Model) -> tuple[str, ...]:
+    """The names of the constants, those of an embedded model among them."""
+    node = find_embedded(model)
+    inside = [] if node is None else embedded_model(node).get_ops()
+    constants = (op.get_friendly_name() for op in inside if op.get_type_name() == "Constant")
+    return (*model.graph.initializers, *constants)

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
 from edge_ad_export.heads import make_head
-from edge_ad_export.heads.auto import choose_head
-from edge_ad_export.heads.base import Unfitted
 from edge_ad_export.heads.request import HeadRequest
-from edge_ad_export.imported import ImportedModel, ImportOptions
+from edge_ad_export.importers.choose_head import choose_head
+from edge_ad_export.importers.clip_inputs import resolve_clip
 from edge_ad_export.importers.inputs import ResolvedInput, only_input, resolve_input
 from edge_ad_export.importers.outputs import Outputs, check_named, is_plane, is_score, listing, static_outputs
-from edge_ad_export.video.inputs import resolve_clip
+from edge_ad_export.model.head import Unfitted
+from edge_ad_export.model.imported import ImportedModel, ImportOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_ad_export.importers.model_file import ModelFile
+    from edge_ad_export.files.model_file import ModelFile
 
 __all__ = ["PlainOnnxImporter"]
 

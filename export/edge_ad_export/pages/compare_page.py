@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_ad_export.machine import describe_cpu
-from edge_ad_export.pages.charts import bar_chart, scatter_chart
-from edge_ad_export.table import figure_text
+from edge_ad_export.pages.agreement_charts import bar_chart, scatter_chart
+from edge_ad_export.pages.variant_table import figure_text
+from edge_ad_metrics.machine import describe_cpu
 from edge_ad_report import Fact, Facts, Page, Section, Text
 
 if TYPE_CHECKING:
-    from edge_ad_export.comparing import Compared
+    from edge_ad_export.compare import Compared
 
 __all__ = ["compare_page"]
 

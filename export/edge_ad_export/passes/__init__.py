@@ -1,10 +1,12 @@
 """Rewrites of the graph on its way to the contract, one pass a file, each ``(model, modified)``.
 
-The order in which they run is written down in :mod:`edge_ad_export.lowering`.
+The order in which they run is written down in :mod:`edge_ad_export.lowering.contract`.
 """
 
+from edge_ad_export.graph.static_shape import StaticShapePass
+from edge_ad_export.passes.batch import RebatchPass, RepeatPass
 from edge_ad_export.passes.coarse_product import CoarseProductPass
-from edge_ad_export.passes.contract import ContractPass
+from edge_ad_export.passes.contract import ContractPass, SelectOutputsPass
 from edge_ad_export.passes.coreset import CoresetPass
 from edge_ad_export.passes.fold_front import FoldFrontPass
 from edge_ad_export.passes.front import FrontPass
@@ -16,12 +18,8 @@ from edge_ad_export.passes.neighbour_table import NeighbourTablePass
 from edge_ad_export.passes.neutral import NeutralPass
 from edge_ad_export.passes.normalized_distance import NormalizedDistancePass
 from edge_ad_export.passes.project import ProjectPass
-from edge_ad_export.passes.rebatch import RebatchPass
-from edge_ad_export.passes.repeat import RepeatPass
-from edge_ad_export.passes.select import SelectOutputsPass
 from edge_ad_export.passes.separable_blur import SeparableBlurPass
 from edge_ad_export.passes.simplify import SimplifyPass
-from edge_ad_export.passes.static_shape import StaticShapePass
 
 __all__ = [
     "CoarseProductPass",

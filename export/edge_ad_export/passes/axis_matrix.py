@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.passes.constants import read_array
-from edge_ad_export.passes.match import Builder, known_shape
-from edge_ad_export.passes.static_shape import static_shape
-from edge_ad_export.runtime import load_onnxruntime
+from edge_ad_export.graph.constants import read_array
+from edge_ad_export.graph.libraries import load_onnxruntime
+from edge_ad_export.graph.match import Builder, known_shape
+from edge_ad_export.graph.static_shape import static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

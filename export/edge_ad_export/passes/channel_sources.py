@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_ad_export.passes.constants import read_array
-from edge_ad_export.passes.match import made_by
-from edge_ad_export.passes.static_shape import static_shape
+from edge_ad_export.graph.constants import read_array
+from edge_ad_export.graph.match import made_by
+from edge_ad_export.graph.static_shape import static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -1,17 +1,26 @@
-"""Names and shapes the outputs as the bundle's contract asks for."""
+"""Which values of a graph are its outputs, and their names and shapes as the contract of the bundle asks for.
+
+What would make the work of a graph depend on the image is refused.
+"""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import onnx_ir as ir
+import onnx_ir.passes.common as common_passes
 
 from edge_ad.errors import ModelError
-from edge_ad_export.passes.constants import add_constant
-from edge_ad_export.passes.static_shape import static_shape
+from edge_ad_export.graph.constants import add_constant
+from edge_ad_export.graph.embedded import embedded_model, find_embedded
+from edge_ad_export.graph.static_shape import static_shape
 
-__all__ = ["MAP", "SCORE", "ContractPass", "Role"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["MAP", "SCORE", "ContractPass", "RequireStaticPass", "Role", "SelectOutputsPass"]
+
 
 Role = Literal["score", "map"]
 SCORE: Final = "score"
@@ -85,3 +94,55 @@ def _map_shape(value: ir.Value) -> tuple[int, ...]:
 
 def _text(value: ir.Value) -> str:
     return "an unknown number of dimensions" if value.shape is None else str(value.shape)
+
+
+class SelectOutputsPass(ir.passes.InPlacePass):
+    """Requires: every name is a value of the graph. Ensures: exactly these are the outputs, in this order.
+
+    Nodes and weights that led to other outputs only are gone.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = tuple(names)
+
+    def requires(self, model: ir.Model) -> None:
+        known = ir.convenience.create_value_mapping(model.graph)
+        missing = [name for name in self.names if name not in known]
+        if missing:
+            raise ir.passes.PreconditionError(f"no values named {', '.join(missing)}")
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        graph = model.graph
+        known = ir.convenience.create_value_mapping(graph)
+        wanted = [known[name] for name in self.names]
+        changed = list(graph.outputs) != wanted
+        graph.outputs[:] = wanted
+        removed = common_passes.RemoveUnusedNodesPass()(model).modified
+        return ir.passes.PassResult(model, changed or removed)
+
+
+_ONNX = {"If", "Loop", "Scan"}
+_OPENVINO = {"If", "Loop", "TensorIterator"}
+
+
+class RequireStaticPass(ir.passes.InPlacePass):
+    """Requires: constants are folded, so that branches decided at export are gone. Changes nothing.
+
+    Raises:
+        ModelError: branches or loops are left. Their latency cannot be promised and quantization does not see
+            into them.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        found = [f"{node.op_type} {node.name}" for node in model.graph if node.op_type in _ONNX]
+        embedded = find_embedded(model)
+        if embedded is not None:
+            ops = embedded_model(embedded).get_ops()
+            found += [f"{op.get_type_name()} {op.get_friendly_name()}" for op in ops if op.get_type_name() in _OPENVINO]
+        if found:
+            raise ModelError(
+                f"the graph has dynamic control flow ({', '.join(found)}): export the model for a fixed input size "
+                "and unroll its loops, or name outputs before them with --score-output and --map-output"
+            )
+        return ir.passes.PassResult(model, False)

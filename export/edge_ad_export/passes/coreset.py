@@ -8,12 +8,12 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad.errors import ModelError
-from edge_ad_export.passes.constants import read_array
-from edge_ad_export.passes.match import made_by, reduced_axes
+from edge_ad_export.graph.constants import read_array
+from edge_ad_export.graph.match import made_by, reduced_axes
+from edge_ad_export.graph.static_shape import infer_shapes
+from edge_ad_export.passes.chains import rising_chain
 from edge_ad_export.passes.neighbour_table import nearest_rows
-from edge_ad_export.passes.rising import rising_chain
 from edge_ad_export.passes.squared_distance import are_norms, match_squared_distance
-from edge_ad_export.passes.static_shape import infer_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

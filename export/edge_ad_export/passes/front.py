@@ -1,4 +1,4 @@
-"""Puts the way from camera pixels to the model's own input into the graph."""
+"""Puts the way from camera pixels, or from a clip of them, to the model's own input into the graph."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.passes.constants import add_constant
+from edge_ad_export.graph.constants import add_constant
+from edge_ad_export.model.clip_spec import ORDERS
 
 if TYPE_CHECKING:
-    from edge_ad_export.imported import InputSpec
+    from numpy.typing import NDArray
 
-__all__ = ["FRAME", "FrontPass"]
+    from edge_ad_export.model.clip_spec import ClipSpec
+    from edge_ad_export.model.imported import InputSpec
+
+__all__ = ["FRAME", "FrontPass", "VideoFrontPass", "VideoInputPass"]
+
 
 FRAME = "frame"
 
@@ -72,3 +77,87 @@ class FrontPass(ir.passes.InPlacePass):
         if len(numbers) == 1:
             return array.reshape(())
         return array.reshape((-1, 1, 1) if self.spec.layout == "nchw" else (-1,))
+
+
+class VideoInputPass(ir.passes.InPlacePass):
+    """Requires: one input, a clip in the model's own order.
+
+    Ensures: the input is the bundle's clip in the model's values, float32 ``[1, length, planes, h, w]`` (vectors
+    ``[1, length, size]``), of which the model is given the samples that it takes. It comes before the head, which may
+    compare with a frame that the model does not see.
+    """
+
+    def __init__(self, spec: InputSpec, clip: ClipSpec) -> None:
+        super().__init__()
+        self.spec, self.clip = spec, clip
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        graph, clip, size = model.graph, self.clip, self.spec.size
+        old = graph.inputs[0]
+        old.name = f"{old.name}_model"
+        shape: tuple[int, ...] = (1, clip.length, clip.planes, size.height, size.width)
+        if clip.order == "vectors":
+            shape = (1, clip.length, size.width)
+        samples = ir.val("clip_samples", ir.DataType.FLOAT, shape)
+        tape = ir.tape.Tape()
+        value = self._arranged(graph, tape, samples, (old.shape or ir.Shape(())).numpy())
+        if old.dtype not in (None, ir.DataType.FLOAT):
+            value = tape.op("Cast", [value], {"to": old.dtype})
+        value = value if tape.nodes else tape.op("Identity", [value])
+        old.replace_all_uses_with(value)
+        graph.inputs[0] = samples
+        graph.insert_before(graph[0], tape.nodes)
+        return ir.passes.PassResult(model, True)
+
+    def _arranged(self, graph: ir.Graph, tape: ir.tape.Tape, value: ir.Value, shape: tuple[int, ...]) -> ir.Value:
+        clip = self.clip
+        if clip.taken < clip.length:
+            bounds = [add_constant(graph, f"taken_{i}", np.array([n])) for i, n in enumerate((0, clip.taken, 1))]
+            value = tape.op("Slice", [value, *bounds])
+        if clip.order == "stacked":
+            return tape.op("Reshape", [value, add_constant(graph, "stacked_shape", np.array(shape))])
+        order = ORDERS[clip.order]
+        return value if order == tuple(sorted(order)) else tape.op("Transpose", [value], {"perm": order})
+
+
+class VideoFrontPass(ir.passes.InPlacePass):
+    """Requires: one input, float32 ``[1, length, planes, h, w]`` as :class:`VideoInputPass` leaves it.
+
+    Ensures: the input is what the contract says: ``frame``, uint8 ``[1, t, h, w, c]``, BGR or gray, with colour order,
+    scale, mean and standard deviation as nodes; ``flow``, float32 ``[1, t, h, w, 2]``; or ``features``.
+    """
+
+    def __init__(self, spec: InputSpec, clip: ClipSpec) -> None:
+        super().__init__()
+        self.spec, self.clip = spec, clip
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        graph, clip, size = model.graph, self.clip, self.spec.size
+        old = graph.inputs[0]
+        if clip.order == "vectors":
+            old.name = clip.input
+            return ir.passes.PassResult(model, True)
+        dtype = ir.DataType.UINT8 if clip.input == "frame" else ir.DataType.FLOAT
+        entry = ir.val(clip.input, dtype, clip.entry_shape(size.height, size.width))
+        tape = ir.tape.Tape()
+        value = tape.op("Transpose", [entry], {"perm": (0, 1, 4, 2, 3)})
+        if clip.input == "frame":
+            value = self._arithmetic(graph, tape, value)
+        old.replace_all_uses_with(value)
+        graph.inputs[0] = entry
+        graph.insert_before(graph[0], tape.nodes)
+        return ir.passes.PassResult(model, True)
+
+    def _arithmetic(self, graph: ir.Graph, tape: ir.tape.Tape, value: ir.Value) -> ir.Value:
+        """Colour order, then ``(pixel / scale - mean) / std`` in float32."""
+        spec = self.spec
+        if spec.color == "rgb":
+            value = tape.op("Gather", [value, add_constant(graph, "bgr_to_rgb", np.array([2, 1, 0]))], {"axis": 2})
+        value = tape.op("Cast", [value], {"to": ir.DataType.FLOAT})
+        factor = 1 / (np.array(spec.std, np.float64) * spec.scale)
+        offset = -np.array(spec.mean, np.float64) / np.array(spec.std, np.float64)
+        value = tape.op("Mul", [value, self._constant(graph, "pixel_factor", factor)])
+        return tape.op("Add", [value, self._constant(graph, "pixel_offset", offset)]) if offset.any() else value
+
+    def _constant(self, graph: ir.Graph, name: str, numbers: NDArray[np.float64]) -> ir.Value:
+        return add_constant(graph, name, numbers.astype(np.float32).reshape(-1, 1, 1))

@@ -9,11 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad.errors import ModelError
+from edge_ad_export.graph.constants import read_array
+from edge_ad_export.graph.match import Builder, behind_views, known_shape, made_by, reduced_axes
+from edge_ad_export.graph.static_shape import static_shape
 from edge_ad_export.passes.channel_sources import Channel, channel_sources
-from edge_ad_export.passes.constants import read_array
 from edge_ad_export.passes.gaussian_levels import Grid, Level, split_levels
-from edge_ad_export.passes.match import Builder, behind_views, known_shape, made_by, reduced_axes
-from edge_ad_export.passes.static_shape import static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
-from edge_ad_export.passes.constants import read_array
-from edge_ad_export.passes.match import Builder, known_shape
+from edge_ad_export.graph.constants import read_array
+from edge_ad_export.graph.match import Builder, known_shape
 
 __all__ = ["HalfStoragePass"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from edge_ad_export.graph.match import Builder, known_shape, used_once
 from edge_ad_export.passes.axis_matrix import axis_matrix, is_separable, plane
-from edge_ad_export.passes.match import Builder, known_shape, used_once
 
 __all__ = ["LinearMapPass"]
 

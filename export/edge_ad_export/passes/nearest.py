@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.passes.match import Builder, behind_views, known_shape, reduced_axes
-from edge_ad_export.passes.rising import RisingChain, rising_chain
-from edge_ad_export.passes.rows import picked_rows
+from edge_ad_export.graph.match import Builder, behind_views, known_shape, reduced_axes
+from edge_ad_export.graph.static_shape import static_shape
+from edge_ad_export.passes.chains import RisingChain, picked_rows, rising_chain
 from edge_ad_export.passes.squared_distance import SquaredDistance, match_squared_distance, squared_norms
-from edge_ad_export.passes.static_shape import static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

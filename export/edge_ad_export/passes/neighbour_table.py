@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.passes.constants import read_array, read_scalar
-from edge_ad_export.passes.match import Builder
-from edge_ad_export.passes.rising import rising_chain
-from edge_ad_export.passes.rows import picked_rows
+from edge_ad_export.graph.constants import read_array, read_scalar
+from edge_ad_export.graph.match import Builder
+from edge_ad_export.graph.static_shape import static_shape
+from edge_ad_export.passes.chains import picked_rows, rising_chain
 from edge_ad_export.passes.squared_distance import match_squared_distance
-from edge_ad_export.passes.static_shape import static_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from edge_ad_export.passes.constants import read_array, read_scalar
-from edge_ad_export.passes.match import made_by
-from edge_ad_export.passes.static_shape import static_shape
+from edge_ad_export.graph.constants import read_array, read_scalar
+from edge_ad_export.graph.match import made_by
+from edge_ad_export.graph.static_shape import static_shape
 
 __all__ = ["NeutralPass"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.passes.constants import read_scalar, same_scalar
-from edge_ad_export.passes.match import Builder, known_shape, made_by, reduced_axes
-from edge_ad_export.passes.static_shape import static_shape
+from edge_ad_export.graph.constants import read_scalar, same_scalar
+from edge_ad_export.graph.match import Builder, known_shape, made_by, reduced_axes
+from edge_ad_export.graph.static_shape import static_shape
 
 __all__ = ["NormalizedDistancePass"]
 

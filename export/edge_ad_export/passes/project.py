@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad.errors import ModelError
-from edge_ad_export.passes.constants import read_array
-from edge_ad_export.passes.match import Builder, known_shape, made_by, reduced_axes
+from edge_ad_export.graph.constants import read_array
+from edge_ad_export.graph.match import Builder, known_shape, made_by, reduced_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,8 +8,8 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 from onnxscript import optimizer
 
-from edge_ad_export.passes.static_shape import static_shape
-from edge_ad_export.quiet import quiet_logs
+from edge_ad_export.graph.libraries import quiet_logs
+from edge_ad_export.graph.static_shape import static_shape
 
 __all__ = ["SimplifyPass"]
 

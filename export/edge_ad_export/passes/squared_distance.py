@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad_export.passes.constants import read_array, read_scalar, same_scalar
-from edge_ad_export.passes.match import behind_views, made_by, reduced_axes
-from edge_ad_export.passes.static_shape import static_shape
+from edge_ad_export.graph.constants import read_array, read_scalar, same_scalar
+from edge_ad_export.graph.match import behind_views, made_by, reduced_axes
+from edge_ad_export.graph.static_shape import static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir

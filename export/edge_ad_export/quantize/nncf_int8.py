@@ -7,13 +7,13 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from edge_ad.errors import ModelError
-from edge_ad_export.backbone import find_backbone
-from edge_ad_export.runtime import load_nncf
+from edge_ad_export.graph.backbone import find_backbone
+from edge_ad_export.graph.libraries import load_nncf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_ad_export.backbone import Op
+    from edge_ad_export.graph.backbone import Op
     from edge_ad_export.quantize.settings import Settings
 
 __all__ = ["quantize_with_nncf"]

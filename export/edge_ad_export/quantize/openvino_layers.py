@@ -1,25 +1,29 @@
-"""Puts layers of a quantized OpenVINO graph back to float."""
+"""An OpenVINO graph as operations, and its quantized layers put back to float."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_ad_export.quantize.openvino_ops import constant_of, openvino_ops
-from edge_ad_export.quantize.priority import in_priority
-from edge_ad_export.runtime import load_openvino
+from edge_ad_export.graph.backbone import Op, is_heavy
+from edge_ad_export.graph.libraries import load_openvino
+from edge_ad_export.quantize.int8_graph import in_priority
 
-__all__ = ["OpenVinoInt8"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["OpenVinoInt8", "constant_of", "openvino_ops"]
+
 
 # Smaller constants are not what a file's size is made of.
 _HALF_ELEMENTS_MIN = 10_000
 
 
 class OpenVinoInt8:
-    """A :class:`~edge_ad_export.quantize.quantized.Quantized` ``openvino.Model``.
+    """A :class:`~edge_ad_export.quantize.int8_graph.Quantized` ``openvino.Model``.
 
     Args:
         original: the float graph that ``quantized`` was made of; both have the same names but for what was added.
@@ -85,3 +89,40 @@ def _store_in_half(model: Any) -> None:
 def _is_quantized(node: Any) -> bool:
     sources = (port.get_source_output().get_node().get_type_name() for port in node.inputs())
     return "FakeQuantize" in sources
+
+
+_GROUPED = {"GroupConvolution", "GroupConvolutionBackpropData"}
+_TRANSPOSED = {"ConvolutionBackpropData", "GroupConvolutionBackpropData"}
+_CONVOLUTIONS = {"Convolution", *_GROUPED, *_TRANSPOSED}
+# What may stand between a constant and the operation that takes it as weights.
+_WRAPPERS = {"Convert", "Reshape", "Transpose"}
+
+
+def openvino_ops(model: Any) -> tuple[Op, ...]:
+    """The operations of an ``openvino.Model`` but its constants, in the order of execution."""
+    return tuple(_op(node) for node in model.get_ordered_ops() if node.get_type_name() != "Constant")
+
+
+def _op(node: Any) -> Op:
+    feeds = tuple(value.get_source_output().get_node().get_friendly_name() for value in node.inputs())
+    kind = node.get_type_name()
+    weights = constant_of(node.input(1)) if kind in _CONVOLUTIONS | {"MatMul"} else None
+    kernel = weights if kind in _CONVOLUTIONS else None
+    if kernel is not None and kind in _TRANSPOSED:
+        kernel = kernel.swapaxes(-kernel.ndim + (kind in _GROUPED), 1 + (kind in _GROUPED))
+    if kernel is not None and kind in _GROUPED:
+        kernel = kernel.reshape(-1, *kernel.shape[2:])  # [groups, out, in, ...] -> [groups * out, in, ...]
+    factor = weights if kind == "MatMul" else None
+    return Op(node.get_friendly_name(), feeds, kernel, factor is not None, factor is not None and is_heavy(factor))
+
+
+def constant_of(port: Any) -> NDArray[np.floating] | None:
+    """What an input is fed with, in its shape, where that is a constant."""
+    node = port.get_source_output().get_node()
+    shape = list(port.get_partial_shape().to_shape())
+    while node.get_type_name() in _WRAPPERS:
+        node = node.input(0).get_source_output().get_node()
+    if node.get_type_name() != "Constant":
+        return None
+    data: NDArray[np.floating] = node.data
+    return data.reshape(shape)

@@ -1,15 +1,17 @@
-"""How an int8 graph is made: by which tool, and with which of its settings."""
+"""How an int8 graph is made: by which tool, with which of its settings, for which CPU and how hard it is looked for."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
-    from edge_ad_export.ladder.targets import Target
+    from edge_ad_export.quantize.targets import Target
 
-__all__ = ["Effort", "Settings", "settings_for"]
+__all__ = ["Effort", "Plan", "Settings", "settings_for"]
+
 
 Effort = Literal["low", "normal", "high"]
 
@@ -68,3 +70,12 @@ def settings_for(engine: Literal["onnxruntime", "openvino"], effort: Effort, tar
     if engine == "openvino":
         return {"low": (fast,), "normal": (accurate,), "high": (accurate, fast, *others)}[effort]
     return {"low": ort[:1], "normal": (ort[0], fast), "high": (*ort, fast, accurate, *others)}[effort]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How hard to look, and for which kind of CPU. ``threads``: of the engines."""
+
+    effort: Effort
+    target: Target
+    threads: int | None

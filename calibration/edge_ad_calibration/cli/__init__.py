@@ -1,0 +1,1 @@
+"""The commands ``edge-ad calibrate`` and ``edge-ad evaluate``, and their options."""

@@ -1,0 +1,82 @@
+"""The images that an evaluation is about, with heat map, verdict and the marked defect."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_ad.outputs.annotate import annotate
+from edge_ad.outputs.anomaly_map import HeatScale
+from edge_ad.scoring.objects import sole_object
+from edge_ad.sources import open_source
+from edge_ad_metrics.datasets.masks import read_mask
+from edge_ad_report import Picture, image_data_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_ad.detector import Detector
+    from edge_ad_calibration.evaluation.records import ScoredImage
+
+__all__ = ["Photographer"]
+
+_MASK_COLOUR = (255, 255, 0)  # cyan: no colour of the heat map
+_OUTLINE_PER_PX = 250
+
+
+class Photographer:
+    """Takes pictures of scored rows with a detector; one colour scale for all of them.
+
+    ``masks``: by the path of their image.
+    """
+
+    def __init__(self, detector: Detector, masks: dict[str, Path]) -> None:
+        self._detector = detector
+        self._masks = masks
+        self._scale = HeatScale()
+
+    def take(self, rows: Sequence[ScoredImage]) -> tuple[Picture, ...]:
+        """A picture of each row, in their order."""
+        return tuple(self._picture(row) for row in rows)
+
+    def _picture(self, row: ScoredImage) -> Picture:
+        image = _load(row.path)
+        inspected = self._detector.inspect(image, objects=sole_object(self._detector.bundle, image))
+        objects = inspected.verdict.objects
+        heat = None if inspected.map is None else self._detector.heatmap(inspected.map, image, objects)
+        heat_range = None if heat is None else self._scale.fit(heat, inspected.verdict.pixel_threshold)
+        shown = annotate(self._outlined(row, image), inspected.verdict, heat, heat_range)
+        return Picture(
+            uri=image_data_uri(shown),
+            alt=f"{row.type}, {inspected.verdict.state.value}, score {row.score:.6g}",
+            caption=f"{row.type}: score {row.score:.6g}, {row.path}",
+        )
+
+    def _outlined(self, row: ScoredImage, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        import cv2
+
+        mask = self._masks.get(row.path)
+        if mask is None:
+            return image
+        colour = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image.copy()
+        marked = read_mask(mask, *image.shape[:2]).view(np.uint8)
+        contours, _ = cv2.findContours(marked, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(colour, contours, -1, _MASK_COLOUR, max(1, max(image.shape) // _OUTLINE_PER_PX))
+        outlined: NDArray[np.uint8] = colour.astype(np.uint8, copy=False)
+        return outlined
+
+
+def _load(path: str) -> NDArray[np.uint8]:
+    """An image file, or frame 12 of ``clip.avi#12``."""
+    clip, _, index = path.rpartition("#")
+    source, wanted = (Path(clip), int(index)) if clip and not Path(path).exists() else (Path(path), 0)
+    with closing(open_source(source)) as frames:
+        for frame in frames:
+            if frame.index == wanted and frame.image is not None:
+                return frame.image
+    raise AssertionError(f"{path} could be read when it was scored")

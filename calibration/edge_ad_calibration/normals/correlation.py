@@ -1,0 +1,97 @@
+"""How many observations a stream of frames is worth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.signal import correlate
+from scipy.stats import rankdata
+
+from edge_ad_calibration.normals.objects import split_object
+from edge_ad_calibration.normals.parts import file_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Stream", "correlated_streams", "correlation_length"]
+
+_SHORTEST = 30
+_LENGTH_THAT_MATTERS = 1.5
+# One in about a thousand streams of independent frames has neighbours as alike as this.
+_STANDARD_ERRORS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Frames of one video or one folder of numbered images. ``length``: over how many their scores are alike."""
+
+    where: str
+    frames: int
+    length: float
+
+    @property
+    def every(self) -> int:
+        """Of how many frames one is about independent of the next."""
+        return math.ceil(self.length)
+
+
+def correlation_length(scores: NDArray[np.float64]) -> float:
+    """The integrated autocorrelation time ``1 + 2 * (rho_1 + rho_2 + ...)`` of the scores' ranks, in frames; 1 or more.
+
+    ``n`` frames estimate a mean, and a share above a threshold, about as well as ``n`` over this many independent
+    ones. The sum ends where the sum of two neighbouring terms is no longer positive (C. J. Geyer, "Practical Markov
+    chain Monte Carlo", Statistical Science 7 (1992) 473-483). Ranks, so that one frame far out does not count more.
+
+    Args:
+        scores: float64 ``(n,)`` in the order of time.
+    """
+    rho = _autocorrelation(scores)
+    total = 0.0
+    for lag in range(1, rho.size - 1, 2):
+        pair = float(rho[lag] + rho[lag + 1])
+        if pair <= 0:
+            break
+        total += pair
+    return max(1.0, 1 + 2 * total)
+
+
+def correlated_streams(names: Sequence[str], scores: NDArray[np.float64]) -> list[Stream]:
+    """The videos and folders of numbered images whose neighbouring frames score alike.
+
+    Args:
+        names: of the images; frames of one stream follow one another in the order of time.
+        scores: float64 ``(n,)``, one each.
+    """
+    found = []
+    for where, group in groupby(range(len(names)), key=lambda k: _stream_of(names[k])):
+        values = scores[list(group)]
+        if not where or values.size < _SHORTEST or values.min() == values.max():
+            continue
+        alike = _autocorrelation(values)[1] * math.sqrt(values.size) > _STANDARD_ERRORS
+        stream = Stream(where, values.size, correlation_length(values))
+        if alike and stream.length > _LENGTH_THAT_MATTERS:
+            found.append(stream)
+    return found
+
+
+def _autocorrelation(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    ranks = rankdata(scores)
+    ranks -= ranks.mean()
+    rho: NDArray[np.float64] = correlate(ranks, ranks, method="fft")[ranks.size - 1 :]
+    return rho / rho[0] if rho[0] > 0 else np.zeros_like(rho)
+
+
+def _stream_of(name: str) -> str:
+    """The video, or the folder of an image with a number in its name; empty for other images."""
+    name = split_object(name)[0]
+    file = file_of(name)
+    if str(file) != str(Path(name)):
+        return str(file)
+    return str(file.parent) if any(letter.isdigit() for letter in file.stem) else ""

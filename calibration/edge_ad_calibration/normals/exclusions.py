@@ -1,0 +1,209 @@
+"""Which of the measured normals count: what a person excludes, and what repeats training images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from edge_ad.bundle.records import Exclusion
+from edge_ad.drift.kept import CONFIRMED, read_kept
+from edge_ad.errors import InputError
+from edge_ad.sources.listing import is_stream
+from edge_ad_calibration.normals.leaks import SAME_PART, count_twins, find_leaks, read_signatures
+from edge_ad_calibration.normals.parts import file_of, group_parts, split_name
+from edge_ad_calibration.normals.selection import ALL
+from edge_ad_metrics.datasets.image_table import named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_ad_calibration.normals.leaks import Leak
+    from edge_ad_calibration.normals.measured import Normals
+    from edge_ad_calibration.normals.parts import PartBy
+    from edge_ad_calibration.normals.selection import Thinning
+
+__all__ = [
+    "SHOWN",
+    "Exclude",
+    "Kept",
+    "Selection",
+    "Sifted",
+    "highest",
+    "list_confirmed",
+    "sift",
+    "take_out",
+    "take_out_leaks",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Exclude:
+    """An image that is not to count, and why.
+
+    Raises:
+        InputError: no reason is given.
+    """
+
+    image: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise InputError(f"{self.image} is to be excluded without a reason: say why with --reason")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which images count, and as what.
+
+    ``part_by``: what is one part; ``None``: every image is. ``training``: folders or globs of the images that the
+    model was trained on. ``exclude_leaks``: held-out images that repeat one of them, by a correlation of
+    ``same_part`` or more, do not count. ``confirmed``: a folder of borderline frames, as the device keeps them, that
+    a person has confirmed. ``groups``: a CSV file with the columns ``path`` and ``station``: a calibration for each
+    station or, ``pooled``, one for all. ``objects``: a CSV file that says where the objects are in the images, for a
+    bundle that scores objects; ``None``: every image shows one object and nothing else.
+
+    Raises:
+        InputError: what is asked contradicts itself.
+    """
+
+    thinning: Thinning = ALL
+    part_by: PartBy | None = None
+    exclude: tuple[Exclude, ...] = ()
+    training: tuple[str | Path, ...] = ()
+    exclude_leaks: bool = False
+    same_part: float = SAME_PART
+    confirmed: Path | None = None
+    groups: Path | None = None
+    pooled: bool = False
+    objects: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.exclude_leaks and not self.training:
+            raise InputError("to exclude images that repeat training images, name these with --train")
+        if self.pooled and self.groups is None:
+            raise InputError("--pool joins the groups of a CSV file: name it with --groups")
+        if not 0 < self.same_part <= 1:
+            raise InputError(
+                f"the correlation of images of one part must lie between 0 and 1, found {self.same_part:g}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """``normals``: those that count. ``held_out``: how many the check for leaks looked at; 0 without one.
+
+    ``twins``: how many of these look like one that counts as another observation.
+    """
+
+    normals: Normals
+    exclusions: tuple[Exclusion, ...] = ()
+    leaks: tuple[Leak, ...] = ()
+    twins: int = 0
+    held_out: int = 0
+
+
+def sift(normals: Normals, selection: Selection, training: Sequence[Path]) -> Sifted:
+    """Takes out what is to be excluded and looks for images that repeat one of ``training``.
+
+    Raises:
+        InputError: an image to exclude is not among the normals, none is left, or images cannot be compared.
+    """
+    kept = take_out(normals, selection.exclude)
+    if not training:
+        return Sifted(kept.normals, kept.exclusions)
+    if any(is_stream(file_of(name)) for name in kept.normals.names):
+        raise InputError("--train compares images, found a video or vectors among the normals: give image files")
+    held_out = read_signatures([file_of(name) for name in kept.normals.names])
+    leaks = find_leaks(held_out, read_signatures(training), same_part=selection.same_part)
+    part = group_parts(kept.normals, selection.part_by).part
+    twins = count_twins(held_out, part, same_part=selection.same_part)
+    rest = take_out_leaks(kept.normals, leaks) if selection.exclude_leaks else Kept(kept.normals)
+    return Sifted(rest.normals, kept.exclusions + rest.exclusions, tuple(leaks), twins, len(kept.normals))
+
+
+SHOWN = 12
+"""How many of the highest-scoring normals are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The normals that count, and those that were taken out of them."""
+
+    normals: Normals
+    exclusions: tuple[Exclusion, ...] = ()
+
+
+def take_out(normals: Normals, excludes: Sequence[Exclude]) -> Kept:
+    """Takes out what a person has named; of exact copies all go when one is named.
+
+    Raises:
+        InputError: a name is not among the normals, or none is left.
+    """
+    places = {_key(name): place for place, name in enumerate(normals.names)}
+    places |= {_key(copy.image): places[_key(copy.same_as)] for copy in normals.duplicates}
+    unknown = [one.image for one in excludes if _key(one.image) not in places]
+    if unknown:
+        raise InputError(f"--exclude names {len(unknown)} images that are not among the normals: {named(unknown)}")
+    return _without(normals, {places[_key(one.image)]: one.reason.strip() for one in excludes}, "person")
+
+
+def take_out_leaks(normals: Normals, leaks: Sequence[Leak]) -> Kept:
+    """Takes out the images that repeat training images. Raises :class:`InputError` when none is left."""
+    places = {name: place for place, name in enumerate(normals.names)}
+    reasons = {
+        places[leak.image]: f"looks like the training image {leak.training_image} (correlation {leak.correlation:g})"
+        for leak in leaks
+    }
+    return _without(normals, reasons, "leak-check")
+
+
+def highest(normals: Normals, most: int = SHOWN) -> list[str]:
+    """The names of the highest-scoring normals, the highest first."""
+    return [normals.names[place] for place in np.argsort(-normals.scores, kind="stable")[:most]]
+
+
+def list_confirmed(folder: Path, artefact_sha256: str) -> list[Path]:
+    """The pictures of borderline frames in ``folder/confirmed``, which a person has put there.
+
+    Raises:
+        InputError: there are none, one is damaged, or it was kept while another model judged.
+    """
+    sidecars = sorted((folder / CONFIRMED).glob("*.json"))
+    if not sidecars:
+        raise InputError(
+            f"{folder / CONFIRMED}: no confirmed frames: move both files of a good part there from pending"
+        )
+    pictures = []
+    for sidecar in sidecars:
+        kept = read_kept(sidecar)
+        if kept.artefact_sha256 != artefact_sha256:
+            raise InputError(f"{sidecar} was kept while another model judged: take it and its picture out")
+        pictures.append(sidecar.parent / kept.image)
+    return pictures
+
+
+def _without(normals: Normals, reasons: dict[int, str], by: Literal["person", "leak-check"]) -> Kept:
+    rest = [place for place in range(len(normals)) if place not in reasons]
+    if not rest:
+        raise InputError(f"all {len(normals)} normals are taken out: nothing is left to calibrate with")
+    exclusions = tuple(
+        Exclusion(
+            image=normals.names[place],
+            pixel_sha256=normals.pixel_sha256[place],
+            score=float(normals.scores[place]),
+            reason=reason,
+            by=by,
+        )
+        for place, reason in reasons.items()
+    )
+    return Kept(normals.take(rest), exclusions)
+
+
+def _key(name: str) -> str:
+    """The same for all ways to write one name."""
+    file, place = split_name(name)
+    return f"{Path(file).resolve()}{place}"

@@ -1,0 +1,155 @@
+"""Held-out images that repeat training images: a model scores them lower than any new part."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from edge_ad.errors import FrameError, InputError
+from edge_ad.sources import read_image
+from edge_ad_metrics.datasets.image_table import named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["SAME_PART", "Leak", "Signatures", "count_twins", "find_leaks", "read_signatures", "sign", "thumbnail"]
+
+SAME_PART = 0.95
+"""From this correlation on, two images are taken for photographs of one part."""
+
+_SIDE = 32
+_HASH_SIDE = 8
+_MOST_BITS = 3
+_ROWS = 1024
+# With fewer images their mean is no picture of what all parts have in common.
+_FEWEST_FOR_MEAN = 10
+
+
+class Leak(msgspec.Struct, frozen=True, kw_only=True):
+    """A held-out image and the training image that it resembles most.
+
+    ``correlation``: of what distinguishes each from the mean training image. ``hash_distance``: in how many of 63
+    bits their perceptual hashes differ.
+    """
+
+    image: str
+    training_image: str
+    correlation: float
+    hash_distance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """What is compared. ``gray``: float32 ``(n, 1024)``, images as 32 x 32 gray pixels of mean 0 and norm 1.
+
+    ``hashes``: float32 ``(n, 63)`` of -1 and 1, the signs of the lowest frequencies but the mean against their median.
+    """
+
+    names: tuple[str, ...]
+    gray: NDArray[np.float32]
+    hashes: NDArray[np.float32]
+
+
+def read_signatures(paths: Sequence[Path], *, workers: int | None = None) -> Signatures:
+    """Reads images and signs them. About 4 KB of memory an image.
+
+    Raises:
+        InputError: images cannot be read; names the first of them.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        signed = list(pool.map(_read, paths))
+    problems = [str(one) for one in signed if isinstance(one, FrameError)]
+    if problems:
+        raise InputError(f"{len(problems)} of {len(paths)} images cannot be read: {named(problems, '; ')}")
+    return sign(tuple(map(str, paths)), [one for one in signed if not isinstance(one, FrameError)])
+
+
+def sign(names: tuple[str, ...], thumbnails: Sequence[NDArray[np.float32]]) -> Signatures:
+    """The signatures of images that :func:`thumbnail` has shrunk."""
+    import cv2
+
+    pixels = np.stack([one.ravel() for one in thumbnails])
+    gray = pixels - pixels.mean(axis=1, keepdims=True)
+    corner = slice(0, _HASH_SIDE)
+    low = np.stack([cv2.dct(one)[corner, corner].ravel()[1:] for one in thumbnails])
+    above = low > np.median(low, axis=1, keepdims=True)
+    return Signatures(names, _unit(gray), np.where(above, np.float32(1), np.float32(-1)))
+
+
+def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """An image, uint8 ``(H, W)`` or ``(H, W, 3)``, as float32 ``(32, 32)`` gray levels, averaged, not sampled."""
+    import cv2
+
+    gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    small: NDArray[np.float32] = cv2.resize(gray.astype(np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    return small
+
+
+def find_leaks(held_out: Signatures, training: Signatures, *, same_part: float = SAME_PART) -> list[Leak]:
+    """The held-out images whose nearest training image shows the same part.
+
+    The mean training image is taken off first: what all parts have in common makes any two of them correlate, and
+    says nothing. What is left is what tells one part from another. It is not fooled by other brightness, contrast,
+    noise or compression; the perceptual hash adds pairs that differ in one place. Images that are turned, mirrored
+    or shifted by much are not found.
+
+    Args:
+        same_part: from which correlation on; images whose hashes differ in 3 bits or fewer are found too.
+    """
+    mean = training.gray.mean(axis=0) if len(training.names) >= _FEWEST_FOR_MEAN else np.float32(0)
+    reference = _unit(training.gray - mean)
+    leaks = []
+    for start in range(0, len(held_out.names), _ROWS):
+        rows = slice(start, start + _ROWS)
+        alike = _unit(held_out.gray[rows] - mean) @ reference.T
+        distance = np.rint((training.hashes.shape[1] - held_out.hashes[rows] @ training.hashes.T) / 2)
+        # A pair with nearly the same hash outranks one that only correlates.
+        rank = np.where(distance <= _MOST_BITS, 1 + alike, alike)
+        for row, best in enumerate(rank.argmax(axis=1)):
+            if alike[row, best] >= same_part or distance[row, best] <= _MOST_BITS:
+                leaks.append(
+                    Leak(
+                        image=held_out.names[start + row],
+                        training_image=training.names[best],
+                        correlation=round(float(alike[row, best]), 4),
+                        hash_distance=int(distance[row, best]),
+                    )
+                )
+    return leaks
+
+
+def count_twins(held_out: Signatures, part: NDArray[np.intp], *, same_part: float = SAME_PART) -> int:
+    """How many held-out images look like one that counts as another observation.
+
+    Args:
+        part: intp ``(n,)``, to which observation each image belongs.
+        same_part: from which correlation on, as in :func:`find_leaks`.
+    """
+    mean = held_out.gray.mean(axis=0) if len(held_out.names) >= _FEWEST_FOR_MEAN else np.float32(0)
+    gray, twins = _unit(held_out.gray - mean), 0
+    for start in range(0, len(held_out.names), _ROWS):
+        rows = slice(start, start + _ROWS)
+        alike = gray[rows] @ gray.T >= same_part
+        alike &= part[rows, None] != part[None]
+        twins += int(alike.any(axis=1).sum())
+    return twins
+
+
+def _read(path: Path) -> NDArray[np.float32] | FrameError:
+    try:
+        return thumbnail(read_image(path))
+    except FrameError as error:
+        return error
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = rows / np.where(norm > 0, norm, np.float32(1))
+    return unit

@@ -1,0 +1,226 @@
+"""The held-out normals as they were measured: from the files that a user named to what they score."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from edge_ad.bundle import Bundle
+from edge_ad.bundle.records import EngineRecord
+from edge_ad.errors import InputError
+from edge_ad.scoring.objects import crop
+from edge_ad.sources import open_source
+from edge_ad.sources.listing import is_stream
+from edge_ad_calibration.normals.objects import object_frames, split_object
+from edge_ad_calibration.scoring import ScoredImage, score_frames, score_images
+from edge_ad_metrics.datasets.image_table import named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_ad.engines import EngineInfo
+    from edge_ad.sources import Frame
+    from edge_ad.sources.object_table import ObjectTable
+    from edge_ad.verdict import FrameStatistics
+    from edge_ad_calibration.normals.selection import Thinning
+    from edge_ad_calibration.scoring import Outcome, ScoreJob, ScorePlan, Track
+
+__all__ = ["Duplicate", "Normals", "engine_record", "gather", "measure_normals", "read_frame"]
+
+
+class Duplicate(msgspec.Struct, frozen=True):
+    """An image whose pixels are exactly those of another one."""
+
+    image: str
+    same_as: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normals:
+    """What was measured, one entry per different image, in the order of the images.
+
+    ``scores``: float64 ``(n,)``, raw.
+    ``peaks``: float64 ``(n,)``, the value of each map below which every pixel threshold shows a region; ``None``
+    without a map. ``statistics``: how each looks to the model; ``None`` of vectors.
+    """
+
+    names: tuple[str, ...]
+    pixel_sha256: tuple[str, ...]
+    scores: NDArray[np.float64]
+    peaks: NDArray[np.float64] | None
+    statistics: tuple[FrameStatistics, ...] | None
+    duplicates: tuple[Duplicate, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def images_sha256(self) -> str:
+        """Over the pixels of all images, whatever their names and order."""
+        return hashlib.sha256(b"".join(sorted(map(bytes.fromhex, self.pixel_sha256)))).hexdigest()
+
+    def take(self, which: Sequence[int]) -> Normals:
+        """Some of them, by their places."""
+        index = np.asarray(which, dtype=np.intp)
+        return Normals(
+            names=tuple(self.names[k] for k in which),
+            pixel_sha256=tuple(self.pixel_sha256[k] for k in which),
+            scores=self.scores[index],
+            peaks=None if self.peaks is None else self.peaks[index],
+            statistics=None if self.statistics is None else tuple(self.statistics[k] for k in which),
+            duplicates=self.duplicates,
+        )
+
+
+def gather(outcomes: Iterable[Outcome]) -> Normals:
+    """Takes the outcomes of scoring in.
+
+    Exact copies are counted once. A copy adds no observation, and counting it would promise more than was
+    seen: the guarantee grows with the number of *independent* normals. It is no reason to refuse either, since
+    what remains is the set of different images that was meant.
+
+    Every image is looked at before an error is raised: all that is wrong is said at once, and nothing is
+    dropped silently, for a calibration without the images that a station cannot score promises too much.
+
+    Raises:
+        InputError: images are unreadable or cannot be scored; names the first of them and says how many. Or there
+            is none.
+    """
+    seen: dict[str, str] = {}
+    scores: list[float] = []
+    peaks: list[float] = []
+    statistics: list[FrameStatistics] = []
+    duplicates: list[Duplicate] = []
+    problems: list[str] = []
+    total = 0
+    for total, outcome in enumerate(outcomes, start=1):  # noqa: B007
+        if not isinstance(outcome, ScoredImage):
+            problems.append(outcome.error)
+            continue
+        name = str(outcome.path)
+        if outcome.pixel_sha256 in seen:
+            duplicates.append(Duplicate(name, seen[outcome.pixel_sha256]))
+            continue
+        seen[outcome.pixel_sha256] = name
+        scores.append(outcome.score)
+        statistics += [] if outcome.statistics is None else [outcome.statistics]
+        if outcome.peak is not None:
+            peaks.append(outcome.peak)
+    if problems:
+        raise _cannot_score(problems, total)
+    if not scores:
+        raise InputError("there is not one picture among the normals: name images, or a video that has frames")
+    return Normals(
+        names=tuple(seen.values()),
+        pixel_sha256=tuple(seen),
+        scores=np.array(scores, dtype=np.float64),
+        peaks=np.array(peaks, dtype=np.float64) if peaks else None,
+        statistics=tuple(statistics) or None,
+        duplicates=tuple(duplicates),
+    )
+
+
+def _cannot_score(problems: list[str], total: int) -> InputError:
+    return InputError(
+        f"{len(problems)} of {total} images cannot be scored: {named(problems, '; ')}. Repair them or take them out: "
+        "none is left out unasked"
+    )
+
+
+_CLIPS = "clips, which images are not: give videos"
+
+
+def measure_normals(
+    paths: Sequence[Path],
+    job: ScoreJob,
+    plan: ScorePlan,
+    thinning: Thinning,
+    track: Track,
+    objects: ObjectTable | None = None,
+) -> Iterator[Outcome]:
+    """Scores images, and of videos and files of vectors the frames that thinning leaves; images come first.
+
+    ``objects``: where the objects of these frames are. Each is scored, in place of its frame; in this process and
+    uncached.
+
+    Raises:
+        EdgeAdError: as ``score_images`` and ``score_frames``; :class:`InputError` also where a video's frame rate is
+            needed and unknown.
+    """
+    images = [path for path in paths if not is_stream(path)]
+    videos = [path for path in paths if is_stream(path)]
+    manifest = Bundle.open(job.bundle).manifest
+    if manifest.clip is not None:
+        if images:
+            wanted = "vectors, which images are not: give .npy files" if manifest.takes_vectors else _CLIPS
+            raise InputError(f"{images[0]}: this bundle scores {wanted}")
+        yield from _clips(videos, job, thinning)
+        return
+    if objects is not None:
+        frames = chain(_stills(images), _frames(videos, thinning))
+        with track(sum(len(objects.boxes(str(path))) for path in images)) as advance:
+            for outcome in score_frames(object_frames(frames, objects), job):
+                yield outcome
+                advance(1)
+        return
+    if images:
+        yield from score_images(images, job, plan, track)
+    if videos:
+        yield from score_frames(_frames(videos, thinning), job)
+
+
+def read_frame(name: str) -> NDArray[np.uint8]:
+    """The picture of an image file, of a video's frame such as ``clip.avi#12``, or of an object in either.
+
+    Raises:
+        FrameError: it cannot be read any more.
+    """
+    of, box = split_object(name)
+    if box is not None:
+        return crop(read_frame(of), box)
+    file, _, index = name.rpartition("#")
+    if index.isdecimal() and is_stream(Path(file)):
+        with closing(open_source(Path(file))) as source:
+            frame = next(frame for frame in source if frame.index == int(index))
+    else:
+        frame = next(iter(open_source(Path(name))))
+    if frame.image is None:
+        raise frame.error or ValueError(f"{name} has no picture")
+    return frame.image
+
+
+def engine_record(info: EngineInfo) -> EngineRecord:
+    """What the calibration says of the engine."""
+    return EngineRecord(
+        name=info.name, version=info.version, device=info.device, precision=info.precision, threads=info.threads
+    )
+
+
+def _clips(videos: Sequence[Path], job: ScoreJob, thinning: Thinning) -> Iterator[Outcome]:
+    """A model of clips sees every frame, each video by itself; what is thinned is the scores."""
+    for video in videos:
+        with closing(open_source(video)) as source:
+            step = thinning.step(str(video), source.fps)
+            for place, outcome in enumerate(score_frames(source, job)):
+                if place % step == 0 or not isinstance(outcome, ScoredImage):
+                    yield outcome
+
+
+def _stills(images: Sequence[Path]) -> Iterator[Frame]:
+    return chain.from_iterable(map(open_source, images))
+
+
+def _frames(videos: Sequence[Path], thinning: Thinning) -> Iterator[Frame]:
+    for video in videos:
+        with closing(open_source(video)) as source:
+            step = thinning.step(str(video), source.fps)
+            yield from (frame for frame in source if frame.index % step == 0 or frame.sample is None)

@@ -1,0 +1,76 @@
+"""Normals of a bundle that scores objects: pictures of one object each, or boxes in whole frames."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edge_ad.errors import FrameError, InputError
+from edge_ad.scoring.objects import check_boxes, crop
+from edge_ad.verdict import Box
+from edge_ad_metrics.datasets.image_table import named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from edge_ad.sources import Frame
+    from edge_ad.sources.object_table import ObjectTable
+
+__all__ = ["object_frames", "object_name", "object_names", "split_object"]
+
+# A fragment as the W3C's Media Fragments have it: an object is named by its frame and its place there.
+_OBJECT = re.compile(r"(?P<frame>.*)#xywh=(?P<box>\d+,\d+,\d+,\d+)", re.DOTALL)
+
+
+def object_name(frame: str, box: Box) -> str:
+    """What an object is called: ``a.png#xywh=160,120,320,240``, ``clip.avi#12#xywh=160,120,320,240``."""
+    return f"{frame}#xywh={box.x},{box.y},{box.width},{box.height}"
+
+
+def split_object(name: str) -> tuple[str, Box | None]:
+    """The frame that a name stands for, and the object in it; ``None`` where it stands for all of the frame."""
+    match = _OBJECT.fullmatch(name)
+    return (name, None) if match is None else (match["frame"], Box(*map(int, match["box"].split(","))))
+
+
+def object_names(images: Sequence[Path], table: ObjectTable) -> list[str]:
+    """The names of all objects of the images.
+
+    Raises:
+        InputError: the table names no object in some of them.
+    """
+    found = {str(image): table.boxes(str(image)) for image in images}
+    missing = [image for image, boxes in found.items() if not boxes]
+    if missing:
+        raise InputError(
+            f"{table.file} names no object in {len(missing)} of {len(images)} images: {named(missing)}. Add rows for "
+            "them or take them out: none is left out unasked"
+        )
+    return [object_name(image, box) for image, boxes in found.items() for box in boxes]
+
+
+def object_frames(frames: Iterable[Frame], table: ObjectTable) -> Iterator[Frame]:
+    """Each object as a frame of its own; a frame with a box that does not fit is one that says so.
+
+    Frames without objects are passed over: what is counted is objects, and there is none in them.
+    """
+    for frame in frames:
+        boxes = table.boxes(frame.source)
+        if frame.image is None:
+            yield frame
+        elif boxes:
+            yield from _cropped(frame, boxes)
+
+
+def _cropped(frame: Frame, boxes: Sequence[Box]) -> Iterator[Frame]:
+    if frame.image is None:
+        return
+    try:
+        checked = check_boxes(boxes, frame.image.shape[1], frame.image.shape[0])
+    except FrameError as error:
+        yield replace(frame, image=None, error=FrameError(error.reason, f"{frame.source}: {error}"))
+        return
+    for box in checked:
+        yield replace(frame, image=crop(frame.image, box), source=object_name(frame.source, box))

@@ -1,0 +1,91 @@
+"""Which images are the normals: what the user names, thinned where it is a stream."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_ad.errors import InputError
+from edge_ad.sources import list_images
+from edge_ad.sources.listing import is_stream, list_vectors
+from edge_ad_metrics.datasets.image_table import read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+__all__ = ["ALL", "Thinning", "list_normals"]
+
+_TABLE = re.compile(r"(?P<file>.+\.csv)(?::(?P<column>[^:=]+)=(?P<value>.*))?", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinning:
+    """How much of a stream is taken: every ``every``-th frame, or in a video one frame in ``gap_s`` seconds.
+
+    Raises:
+        InputError: both were given, or one is too small.
+    """
+
+    every: int = 1
+    gap_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise InputError(f"expected every frame (1), every second one (2) and so on, found {self.every}")
+        if self.gap_s is not None and not 0 < self.gap_s < float("inf"):
+            raise InputError(f"the gap between frames must be a time in seconds above 0, found {self.gap_s:g}")
+        if self.gap_s is not None and self.every > 1:
+            raise InputError("a stream is thinned by number or by time: give --every or --gap, not both")
+
+    def step(self, label: str, fps: float | None) -> int:
+        """Of how many frames one is taken. Raises :class:`InputError` where the frame rate is needed and unknown."""
+        if self.gap_s is None:
+            return self.every
+        if not fps:
+            raise InputError(f"{label}: its frame rate is unknown, so --gap cannot be kept: use --every")
+        return max(1, round(self.gap_s * fps))
+
+
+ALL = Thinning()
+
+
+def list_normals(sources: Sequence[str | Path], thinning: Thinning = ALL) -> list[Path]:
+    """The files that the sources name, source by source; images are thinned, videos and files of vectors come whole.
+
+    A source is an image, a folder, a glob, a video, an ``.npy`` file of vectors or a folder of such files, a CSV file
+    with a column ``path``, or rows of one: ``file.csv:column=value``.
+
+    Raises:
+        InputError: no source was given, one of them names no image, or a gap in seconds is asked of images.
+    """
+    if not sources:
+        raise InputError("no images were given: name a folder of normals, an image or a glob with --normal")
+    return [path for source in sources for path in _list(source, thinning)]
+
+
+def _list(source: str | Path, thinning: Thinning) -> list[Path]:
+    path = Path(source)
+    if is_stream(path) and path.is_file():
+        return [path]
+    if path.is_dir() and (vectors := list_vectors(path)):
+        return vectors
+    match = _TABLE.fullmatch(str(source))
+    found = _rows(Path(match["file"]), match["column"], match["value"]) if match else list_images(source)
+    if thinning.gap_s is not None:
+        raise InputError(f"{source}: images have no frame rate, so --gap cannot be kept: use --every")
+    return found[:: thinning.every]
+
+
+def _rows(file: Path, column: str | None, value: str) -> list[Path]:
+    table = read_table(file)
+    if column is None:
+        return list(table.paths)
+    cells = table.column(column)
+    found = [path for path, cell in zip(table.paths, cells, strict=True) if cell == value]
+    if not found:
+        values = ", ".join(sorted(set(cells))[:10])
+        raise InputError(f"{file}: no row has {value!r} as its {column}: found are {values}")
+    return found

@@ -1,0 +1,1 @@
+"""The pictures, sheets and pages of a calibration, for people."""

@@ -1,0 +1,185 @@
+"""The page that a quality engineer signs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import edge_ad
+from edge_ad.bundle.records import OrderStatistic, RankCalibration
+from edge_ad_calibration.pages.plots import draw_distribution, draw_scores
+from edge_ad_calibration.thresholds.order_statistic import attained_confidence, largest_rank, smallest_alpha, smallest_n
+from edge_ad_calibration.thresholds.wording import describe_threshold, percent
+from edge_ad_report import Fact, Facts, Gallery, Note, Page, Picture, Section, Table, Text, image_data_uri, write_page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edge_ad.bundle import Bundle, Variant
+    from edge_ad.bundle.records import AnyCalibration
+    from edge_ad_calibration.deciding import Decision
+    from edge_ad_calibration.pages.highest_normals import ShownNormal
+    from edge_ad_calibration.thresholds.groups import Difference
+    from edge_ad_report import Chart
+
+__all__ = ["write_report"]
+
+
+def write_report(
+    path: Path,
+    bundle: Bundle,
+    variant: Variant,
+    decisions: Sequence[Decision],
+    shown: Mapping[str, Sequence[ShownNormal]],
+) -> None:
+    """Writes one page about the calibrations of all stations; ``shown``: the pictures, by station, if there are any.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    name, created = f"{bundle.manifest.name}@{bundle.manifest.version}", decisions[0].calibration.created
+    page = Page(
+        title="Calibration",
+        subtitle=f"{name} · {variant.id} · {created}",
+        sections=tuple(section for decision in decisions for section in _station(decision, shown[decision.station])),
+        footer=f"edge-ad {edge_ad.__version__}. Artefact {bundle.artefact_sha256(variant)}, "
+        f"geometry {bundle.geometry_sha256}.",
+    )
+    write_page(path, page)
+
+
+def _station(decision: Decision, shown: Sequence[ShownNormal]) -> list[Section]:
+    made = decision.calibration
+    sections = [
+        Section(f"Station {decision.station}: what is promised", (_facts(decision), *map(Text, made.statements))),
+        Section("What may speak against it", tuple(_cautions(made))),
+        Section("The normals", _charts(decision)),
+    ]
+    if decision.difference:
+        sections.append(Section("The groups", (_groups(decision.difference),)))
+    if isinstance(made, RankCalibration):
+        sections.append(Section("What more normals would buy", (_offer(made),)))
+    if shown:  # vectors have no pictures
+        sections.append(Section("The highest-scoring normals", (_LOOK, _gallery(shown))))
+    if made.exclusions:
+        sections.append(Section("Taken out", (_exclusions(made),)))
+    sections.append(Section("The record", (_record(decision),)))
+    return sections
+
+
+_LOOK = Text(
+    "Look for parts that are not normal. One that is not can be taken out with --exclude FILE --reason TEXT; what is "
+    "taken out, and why, is recorded."
+)
+
+
+def _facts(decision: Decision) -> Facts:
+    made = decision.calibration
+    facts = [Fact("image threshold", f"{made.image.threshold:.6g}", describe_threshold(made.image))]
+    if made.pixel:
+        origin = describe_threshold(made.pixel, "map maxima")
+        facts.append(Fact("pixel threshold", f"{made.pixel.threshold:.6g}", origin))
+    if made.alpha is not None:
+        guaranteed = "guaranteed" if isinstance(made, RankCalibration) else "aimed at, not guaranteed"
+        facts.append(Fact("false rejects, at most", percent(made.alpha), guaranteed))
+    if isinstance(made, RankCalibration) and made.confidence is not None:
+        reached = percent(round(attained_confidence(made.image, made.alpha), 4))
+        facts.append(Fact("confidence", percent(made.confidence), f"{reached} reached"))
+    pictures, scored = decision.seen.pictures, len(decision.normals)
+    alone = made.observation != "part" and made.image.n == scored
+    counted = f"one an {pictures}" if alone else f"from {scored:,} {pictures}s"
+    facts.append(Fact(f"normal {made.observation}s", f"{made.image.n:,}", counted))
+    return Facts(tuple(facts))
+
+
+def _cautions(made: AnyCalibration) -> list[Note | Text]:
+    notes: list[Note | Text] = [Note(f"{text[0].upper()}{text[1:]}.", "warning") for text in made.warnings]
+    return notes or [Text("Nothing was found.")]
+
+
+def _charts(decision: Decision) -> tuple[Chart, ...]:
+    made, seen = decision.calibration, decision.seen
+    charts = [
+        draw_scores(seen.scores, made.image, "score", seen.kind),
+        draw_distribution(seen.scores, made.image, made.alpha, made.confidence, "score"),
+    ]
+    if made.pixel is not None and seen.peaks is not None:
+        label = f"largest map value of a {seen.kind}"
+        charts.append(draw_scores(seen.peaks, made.pixel, label, seen.kind))
+        charts.append(draw_distribution(seen.peaks, made.pixel, made.alpha, made.confidence, label))
+    return tuple(charts)
+
+
+def _groups(found: Difference) -> Table:
+    rows = [
+        (
+            group.name,
+            f"{group.n:,}",
+            f"{group.median:.5g}",
+            f"{group.above:,}",
+            f"{100 * group.rate_at_least:.2f} % to {100 * group.rate_at_most:.2f} %",
+        )
+        for group in found.groups
+    ]
+    return Table(
+        head=("group", "normals", "median score", "above the threshold", "false-reject rate, 95 % interval"),
+        rows=tuple(rows),
+        caption=f"Anderson-Darling k-sample test p = {found.p_value:.3g}; effect size epsilon squared = "
+        f"{found.effect:.3f} (0: no difference, 1: nothing but difference).",
+    )
+
+
+def _offer(made: RankCalibration) -> Table:
+    alpha, confidence, n = made.alpha, made.confidence, made.image.n
+    needed = {smallest_n(alpha / part, confidence) for part in (1, 2, 5, 10)}
+    rows = [
+        (
+            f"{size:,}{' (this one)' if size == n else ''}",
+            f"{100 * smallest_alpha(size, confidence):.3g} %",
+            f"{max(largest_rank(size, alpha, confidence) - 1, 0):,}" if size >= min(needed) else "none: too few",
+        )
+        for size in sorted(needed | {n, 2 * n, 5 * n, 10 * n})
+    ]
+    return Table(
+        head=(
+            f"normal {made.observation}s",
+            "lowest false-reject rate that can be promised",
+            f"bad ones tolerated at {percent(alpha)}",
+        ),
+        rows=tuple(rows),
+        caption=f"With {percent(confidence)} confidence.",
+    )
+
+
+def _gallery(shown: Sequence[ShownNormal]) -> Gallery:
+    return Gallery(
+        tuple(
+            Picture(
+                uri=image_data_uri(one.picture, longest_px=480),
+                alt=f"normal {Path(one.name).name} with its heat map, score {one.score:.5g}",
+                caption=f"{number}. {one.name}",
+            )
+            for number, one in enumerate(shown, start=1)
+        )
+    )
+
+
+def _exclusions(made: AnyCalibration) -> Table:
+    rows = [(one.image, one.reason, one.by, f"{one.score:.5g}") for one in made.exclusions]
+    return Table(head=("image", "reason", "by", "score"), rows=tuple(rows), text_columns=3)
+
+
+def _record(decision: Decision) -> Table:
+    made, engine = decision.calibration, decision.calibration.engine
+    rows = [
+        ("method", made.method),
+        ("rank", f"{made.image.rank:,}" if isinstance(made.image, OrderStatistic) else "none"),
+        ("one observation", made.observation + (f", told apart by {made.part_by}" if made.part_by else "")),
+        (f"{decision.seen.pictures}s", f"{len(decision.normals):,}, SHA-256 over their pixels {made.images_sha256}"),
+        ("smallest region", f"{made.min_area_px:,} px"),
+        ("made by", made.producer),
+    ]
+    if engine is not None:
+        threads = "its own choice of threads" if engine.threads is None else f"{engine.threads} threads"
+        rows.append(("engine", f"{engine.name} {engine.version}, {engine.device}, {engine.precision}, {threads}"))
+    return Table(head=("", "as recorded"), rows=tuple(rows), text_columns=2)

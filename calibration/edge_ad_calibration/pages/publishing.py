@@ -1,0 +1,74 @@
+"""The files of a calibration that are for people: pictures, sheet and page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_ad.bundle.records import DEFAULT_STATION
+from edge_ad.files import atomic_write
+from edge_ad_calibration.normals.exclusions import highest
+from edge_ad_calibration.pages.highest_normals import draw_sheet, show_normals
+from edge_ad_calibration.pages.plots import draw_calibration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from edge_ad.bundle import Bundle, Variant
+    from edge_ad.scoring.scorer import Scorer
+    from edge_ad_calibration.deciding import Decision
+    from edge_ad_calibration.pages.highest_normals import ShownNormal
+    from edge_ad_calibration.request import CalibrationRequest
+
+__all__ = ["Files", "publish"]
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What was written for one station; ``None`` where it was not asked for. One page serves all stations."""
+
+    plot: Path
+    report: Path | None
+    sheet: Path | None
+
+
+def publish(
+    bundle: Bundle,
+    variant: Variant,
+    scorer: Scorer,
+    decisions: Sequence[Decision],
+    request: CalibrationRequest,
+    plot: Path,
+) -> dict[str, Files]:
+    """Writes the files, those of a station other than the default one under its name; by station.
+
+    Raises:
+        OutputError: a file cannot be written.
+        FrameError: one of the images cannot be read any more.
+    """
+    outputs = request.outputs
+    shown: dict[str, list[ShownNormal]] = {}
+    files: dict[str, Files] = {}
+    for decision in decisions:
+        station, made = decision.station, decision.calibration
+        subject = f"{bundle.manifest.name}@{bundle.manifest.version} · {variant.id} · station {station}"
+        files[station] = Files(
+            _of_station(plot, station), outputs.report, _of_station(outputs.sheet, station) if outputs.sheet else None
+        )
+        atomic_write(files[station].plot, draw_calibration(made, decision.seen, f"{subject} · {made.created}"))
+        if outputs.sheet or outputs.report:
+            names = [] if bundle.manifest.takes_vectors else highest(decision.normals)
+            shown[station] = show_normals(bundle, variant, scorer, made, names)
+        if (sheet := files[station].sheet) is not None:
+            title = f"The {len(shown[station])} highest-scoring of {len(decision.normals):,} normals: {subject}"
+            atomic_write(sheet, draw_sheet(shown[station], title))
+    if outputs.report:
+        from edge_ad_calibration.pages.calibration_page import write_report
+
+        write_report(outputs.report, bundle, variant, decisions, shown)
+    return files
+
+
+def _of_station(path: Path, station: str) -> Path:
+    return path if station == DEFAULT_STATION else path.with_name(f"{path.stem}-{station}{path.suffix}")

@@ -1,0 +1,1 @@
+"""From observations to a threshold, and what can be promised of it."""

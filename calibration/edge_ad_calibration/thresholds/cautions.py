@@ -1,0 +1,112 @@
+"""What may speak against a calibration, one sentence each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_ad.bundle.records import FixedCalibration, MadCalibration, RankCalibration, TailCalibration
+from edge_ad_calibration.normals.correlation import correlated_streams
+from edge_ad_calibration.thresholds.groups import describe_difference
+from edge_ad_calibration.thresholds.order_statistic import confidence_with_excluded
+from edge_ad_calibration.thresholds.wording import percent
+from edge_ad_metrics.datasets.image_table import named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_ad.bundle.records import AnyCalibration, Exclusion
+    from edge_ad_calibration.normals.correlation import Stream
+    from edge_ad_calibration.normals.leaks import Leak
+    from edge_ad_calibration.normals.measured import Duplicate, Normals
+    from edge_ad_calibration.normals.parts import Observations
+    from edge_ad_calibration.thresholds.groups import Difference
+
+__all__ = ["about_confirmed", "about_groups", "about_images", "about_leaks", "about_method", "excluded_sentence"]
+
+
+def about_method(calibration: AnyCalibration) -> list[str]:
+    """What is to be said of every calibration by a method without a guarantee."""
+    match calibration:
+        case RankCalibration():
+            return []
+        case TailCalibration():
+            return [
+                "the thresholds are extrapolated by a model (generalized Pareto tail) and not guaranteed: more normals "
+                "and the default method would be"
+            ]
+        case FixedCalibration():
+            return ["the thresholds were chosen by a person; the normals only say how they would have done"]
+        case MadCalibration():
+            return ["the thresholds are for a first look and promise nothing: calibrate with the default method"]
+
+
+def about_images(normals: Normals, seen: Observations) -> list[str]:
+    """Copies, and frames that come as streams and are counted one by one."""
+    cautions = []
+    if normals.duplicates:
+        cautions.append(_about_copies(normals.duplicates))
+    if seen.kind != "part":
+        cautions += [_about_stream(stream, seen) for stream in correlated_streams(seen.names, seen.scores)]
+    return cautions
+
+
+def about_leaks(leaks: Sequence[Leak], twins: int, held_out: int, *, excluded: bool) -> list[str]:
+    """Images that repeat training images, or one another."""
+    cautions = []
+    if leaks:
+        pairs = named([f"{leak.image} = {leak.training_image} ({leak.correlation:.2f})" for leak in leaks])
+        remedy = "they are excluded" if excluded else "where they show the same part it scores too low: --exclude-leaks"
+        cautions.append(f"{len(leaks)} of {held_out} normals look like training images: {pairs}; {remedy}")
+    if twins:
+        cautions.append(
+            f"{twins} of {held_out} normals look like another one of them: if they show the same part, say what is "
+            "one part with --part-by"
+        )
+    return cautions
+
+
+def about_groups(difference: Difference | None) -> list[str]:
+    """A guarantee that is pooled over groups which differ."""
+    return [describe_difference(difference)] if difference is not None and difference.differ else []
+
+
+def about_confirmed(scores: Sequence[float], threshold: float) -> list[str]:
+    """Frames that a person has confirmed as good; they do not count, but they say what would happen to them."""
+    if not scores:
+        return []
+    above = sum(score > threshold for score in scores)
+    return [
+        f"{len(scores)} confirmed borderline frames do not count, since they were picked by their scores; {above} of "
+        "them would be rejected"
+    ]
+
+
+def excluded_sentence(calibration: AnyCalibration, exclusions: Sequence[Exclusion]) -> list[str]:
+    """What is left of the guarantee if a person has taken out good parts."""
+    by_person = sum(exclusion.by == "person" for exclusion in exclusions)
+    if not by_person:
+        return []
+    images = "1 image was" if by_person == 1 else f"{by_person} images were"
+    if not isinstance(calibration, RankCalibration):
+        return [f"{images} taken out by a person."]
+    reached = confidence_with_excluded(calibration.image, calibration.alpha, by_person)
+    return [
+        f"{images} taken out by a person; had these been good parts after all, the confidence would be "
+        f"{percent(round(reached, 4))}."
+    ]
+
+
+def _about_copies(found: Sequence[Duplicate]) -> str:
+    copies = named([f"{one.image} = {one.same_as}" for one in found])
+    return f"images that are exact copies of others are counted once, found {len(found)}: {copies}"
+
+
+def _about_stream(stream: Stream, seen: Observations) -> str:
+    worth = max(1, int(stream.frames / stream.length))
+    things = f"{seen.kind}s"
+    frames = "count frames with --part-by frame" if seen.kind == "object" else f"thin them with --every {stream.every}"
+    return (
+        f"neighbouring {things} of {stream.where} score alike, over about {stream.length:.1f} {things}: these "
+        f"{stream.frames:,} say about as much as {worth:,} independent ones, but all are counted: {frames}, "
+        "or say what is one part with --part-by"
+    )

@@ -1,0 +1,192 @@
+"""The ways to a threshold, and from observations by one of them to a calibration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+from scipy.stats import binomtest, median_abs_deviation
+
+import edge_ad
+from edge_ad.bundle.records import (
+    FixedCalibration,
+    FixedThreshold,
+    MadCalibration,
+    MadThreshold,
+    RankCalibration,
+    TailCalibration,
+)
+from edge_ad.errors import InputError
+from edge_ad_calibration.thresholds.order_statistic import check_enough, check_probability, check_scores, threshold
+from edge_ad_calibration.thresholds.pareto_tail import tail_threshold
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from edge_ad.bundle.records import AnyCalibration
+    from edge_ad_calibration.normals.parts import Observations
+
+__all__ = [
+    "MOST_SCORES",
+    "ByFixed",
+    "ByMad",
+    "ByRank",
+    "ByTail",
+    "Method",
+    "calibration_by",
+    "check_number",
+    "fixed_threshold",
+    "kept_scores",
+    "mad_threshold",
+]
+
+
+MOST_SCORES = 100_000
+"""How many scores a record keeps."""
+
+_PEAK = "largest map value"
+
+
+@dataclass(frozen=True, slots=True)
+class ByRank:
+    """An order statistic, with a guarantee. ``rank``: ``None`` is the highest that keeps the promise."""
+
+    rank: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rank is not None and self.rank < 1:
+            raise InputError(f"the rank must be 1 (the largest score) or more, found {self.rank}")
+
+
+@dataclass(frozen=True, slots=True)
+class ByTail:
+    """A generalized Pareto tail: for rates that the normals cannot promise. As good as its model."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByFixed:
+    """Thresholds that a person chose. ``pixel``: ``None`` for no regions."""
+
+    image: float
+    pixel: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ByMad:
+    """``k`` robust standard deviations above the median: for a first look."""
+
+    k: float
+
+
+Method = ByRank | ByTail | ByFixed | ByMad
+
+
+class _Evidence(TypedDict):
+    scores: tuple[float, ...]
+    observation: Literal["frame", "part", "object"]
+    images_sha256: str
+    created: str
+    producer: str
+
+
+def check_number(
+    method: Method, n: int, alpha: float, confidence: float, *, kind: Literal["frame", "part", "object"] = "frame"
+) -> None:
+    """Raises :class:`NotEnoughNormalsError` where ``n`` observations cannot be enough, before any is scored."""
+    if isinstance(method, ByRank):
+        things = "normal" if kind == "frame" else f"normal {kind}"
+        check_enough(n, alpha, confidence, method.rank or 1, things=things)
+
+
+def calibration_by(
+    method: Method, seen: Observations, alpha: float, confidence: float, *, images_sha256: str
+) -> AnyCalibration:
+    """Finds the thresholds. What else a record holds is for the caller to add.
+
+    Raises:
+        InputError: the scores cannot be used in this way.
+        NotEnoughNormalsError: there are too few observations; says the number needed.
+    """
+    scores, peaks = seen.scores, seen.peaks
+    check_number(method, scores.size, alpha, confidence, kind=seen.kind)
+    evidence = _Evidence(
+        scores=kept_scores(scores),
+        observation=seen.kind,
+        images_sha256=images_sha256,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        producer=f"edge-ad {edge_ad.__version__}",
+    )
+    match method:
+        case ByRank(rank):
+            image = threshold(scores, alpha, confidence, rank=rank)
+            pixel = None if peaks is None else threshold(peaks, alpha, confidence, rank=rank, what=_PEAK)
+            return RankCalibration(alpha=alpha, confidence=confidence, image=image, pixel=pixel, **evidence)
+        case ByTail():
+            tail = tail_threshold(scores, alpha, confidence)
+            spot = None if peaks is None else tail_threshold(peaks, alpha, confidence, what=_PEAK)
+            return TailCalibration(alpha=alpha, confidence=confidence, image=tail, pixel=spot, **evidence)
+        case ByFixed(value, at):
+            return FixedCalibration(
+                confidence=confidence,
+                image=fixed_threshold(scores, value, confidence),
+                pixel=None if peaks is None or at is None else fixed_threshold(peaks, at, confidence, what=_PEAK),
+                **evidence,
+            )
+        case ByMad(k):
+            return MadCalibration(
+                k=k,
+                image=mad_threshold(scores, k),
+                pixel=None if peaks is None else mad_threshold(peaks, k, what=_PEAK),
+                **evidence,
+            )
+
+
+def kept_scores(scores: NDArray[np.float64], most: int = MOST_SCORES) -> tuple[float, ...]:
+    """The scores that a record keeps, ascending: all of them, or every m-th counted from the largest.
+
+    With m the smallest step that leaves ``most`` or fewer, ``floor(n / m)`` are kept, each standing for itself and
+    the m - 1 next lower ones. Of c scores that are as high as a frame's, ``ceil(c / m)`` are kept, and
+    ``(1 + ceil(c / m)) / (1 + floor(n / m)) >= (1 + c) / (1 + n)``: a p-value from them is valid, only coarser.
+    """
+    ascending = np.sort(scores)
+    step = -(-ascending.size // most)
+    kept = ascending[::-1][::step][: ascending.size // step]
+    return tuple(kept[::-1].tolist())
+
+
+def fixed_threshold(scores: ArrayLike, value: float, confidence: float, *, what: str = "score") -> FixedThreshold:
+    """A chosen threshold, with the exact upper bound on its false-reject rate that the normals give.
+
+    The bound is that of Clopper and Pearson (Biometrika 26 (1934) 404-413). It holds where the threshold was chosen
+    without these normals.
+
+    Raises:
+        InputError: the scores cannot be used, or ``value`` is not finite.
+    """
+    check_probability("confidence", confidence)
+    if not math.isfinite(value):
+        raise InputError(f"a fixed threshold must be a finite number, found {value}")
+    checked = check_scores(scores, what)
+    above = int(np.sum(checked > value))
+    interval = binomtest(above, checked.size, alternative="less").proportion_ci(confidence, method="exact")
+    return FixedThreshold(threshold=value, n=checked.size, above=above, bound=float(interval.high))
+
+
+def mad_threshold(scores: ArrayLike, k: float, *, what: str = "score") -> MadThreshold:
+    """``median + k * MAD``, the median absolute deviation being scaled to a normal law's standard deviation.
+
+    Raises:
+        InputError: the scores cannot be used, more than half of them are the same, or ``k`` is not above 0.
+    """
+    if not 0 < k < math.inf:
+        raise InputError(f"--k must be a number above 0, such as 5, found {k:g}")
+    checked = check_scores(scores, what)
+    median, mad = float(np.median(checked)), float(median_abs_deviation(checked, scale="normal"))
+    if mad <= 0:
+        raise InputError(f"more than half of the {what}s are {median:g}: a deviation from their median says nothing")
+    return MadThreshold(threshold=median + k * mad, n=checked.size, median=median, mad=mad)

@@ -1,0 +1,195 @@
+"""Thresholds with a finite-sample guarantee: the r-th largest of n held-out normal scores.
+
+The rule is ``score > threshold -> reject``. With the r-th largest of ``n`` exchangeable, continuous normal
+scores as the threshold, the rate at which normals to come are rejected is itself random, with the law
+``Beta(r, n + 1 - r)`` whatever the scores' distribution. Hence::
+
+    P(false-reject rate <= alpha) = I_alpha(r, n + 1 - r) = P(Bin(n, alpha) >= r)
+
+Ties among the scores only make the true rate smaller: a score that equals the threshold is accepted.
+
+Sources: S. S. Wilks, "Determination of sample sizes for setting tolerance limits", Annals of Mathematical
+Statistics 12 (1941) 91-96; V. Vovk, "Conditional validity of inductive conformal predictors", ACML 2012
+(PMLR 25, 475-490); the incomplete beta function as a binomial tail: NIST DLMF 8.17.5.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import betainc, betaincc
+
+from edge_ad.bundle.records import OrderStatistic
+from edge_ad.errors import InputError, NotEnoughNormalsError
+from edge_ad_calibration.thresholds.wording import percent
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "attained_confidence",
+    "check_enough",
+    "check_probability",
+    "check_scores",
+    "confidence_with_excluded",
+    "largest_rank",
+    "smallest_alpha",
+    "smallest_n",
+    "threshold",
+]
+
+# No set of normals shows a rate or a risk below one in a trillion; above it every integer here is exact.
+_SMALLEST = 1e-12
+
+# Relative. A tail that equals its bound in decimals (alpha 0.1, n 2, confidence 0.19) may miss it in binary.
+# What this gives away, a billionth of the risk, is far below what any set of normals can tell.
+_SLACK = 1e-9
+
+
+def largest_rank(n: int, alpha: float, confidence: float) -> int:
+    """The largest r with ``P(Bin(n, alpha) >= r) >= confidence``; 0 where there is none.
+
+    Raises:
+        InputError: ``n`` is negative, or ``alpha`` or ``confidence`` does not lie between 0 and 1.
+    """
+    _check_guarantee(alpha, confidence)
+    if n < 0:
+        raise InputError(f"the number of normals must not be negative, found {n}")
+    return bisect_left(range(1, n + 1), True, key=lambda rank: not _holds(n, rank, alpha, confidence))
+
+
+def smallest_n(alpha: float, confidence: float, rank: int = 1) -> int:
+    """The smallest number of normals whose ``rank``-th largest score carries the guarantee.
+
+    Raises:
+        InputError: ``rank`` is below 1, or ``alpha`` or ``confidence`` does not lie between 0 and 1.
+    """
+    _check_guarantee(alpha, confidence)
+    if rank < 1:
+        raise InputError(f"the rank must be 1 or more, found {rank}")
+    enough = rank
+    while not _holds(enough, rank, alpha, confidence):
+        enough *= 2
+    candidates = range(rank, enough)
+    return rank + bisect_left(candidates, True, key=lambda n: _holds(n, rank, alpha, confidence))
+
+
+def smallest_alpha(n: int, confidence: float) -> float:
+    """The smallest false-reject rate that ``n`` normals can promise: the largest score is the threshold.
+
+    ``1 - (1 - confidence) ** (1 / n)``, from ``P(Bin(n, alpha) >= 1) = confidence``.
+
+    Raises:
+        InputError: ``n`` is below 1, or ``confidence`` does not lie between 0 and 1.
+    """
+    check_probability("confidence", confidence)
+    if n < 1:
+        raise InputError(f"the number of normals must be 1 or more, found {n}")
+    return -math.expm1(math.log1p(-confidence) / n)
+
+
+def attained_confidence(statistic: OrderStatistic, alpha: float) -> float:
+    """``P(false-reject rate <= alpha)`` of this threshold: the confidence asked for, or more."""
+    check_probability("false-reject rate", alpha)
+    return float(betainc(statistic.rank, statistic.n - statistic.rank + 1, alpha))
+
+
+def confidence_with_excluded(statistic: OrderStatistic, alpha: float, excluded: int) -> float:
+    """``P(false-reject rate <= alpha)`` if the normals that were taken out had been good parts after all.
+
+    Whatever they scored, the threshold is then at least the ``(rank + excluded)``-th largest of all of them.
+    """
+    check_probability("false-reject rate", alpha)
+    return float(betainc(statistic.rank + excluded, statistic.n - statistic.rank + 1, alpha))
+
+
+def threshold(
+    scores: ArrayLike, alpha: float, confidence: float, *, rank: int | None = None, what: str = "score"
+) -> OrderStatistic:
+    """The lowest of the scores that, as the threshold, keeps ``P(false-reject rate <= alpha) >= confidence``.
+
+    Args:
+        scores: ``(n,)``, one raw score per independent normal, in any order; ties are allowed.
+        alpha: the rate of false rejects that must not be exceeded, a fraction.
+        confidence: the chance, over draws of the normals, that the promise holds.
+        rank: which of the scores, 1 being the largest; ``None``: the highest rank that keeps the promise. Up to
+            ``rank - 1`` bad images among the normals cannot lift the threshold to their own scores.
+        what: what one of the scores is called in messages.
+
+    Raises:
+        InputError: the scores are not one-dimensional, are empty, not finite or all the same, or ``alpha``
+            or ``confidence`` does not lie between 0 and 1.
+        NotEnoughNormalsError: not even the largest score, or not the ``rank`` asked for, carries the promise; says
+            the number needed.
+    """
+    ascending = np.sort(check_scores(scores, what))
+    n = ascending.size
+    check_enough(n, alpha, confidence, rank or 1)
+    rank = rank or largest_rank(n, alpha, confidence)
+    return OrderStatistic(threshold=float(ascending[n - rank]), rank=rank, n=n)
+
+
+def check_enough(n: int, alpha: float, confidence: float, rank: int = 1, *, things: str = "normal") -> None:
+    """Raises :class:`NotEnoughNormalsError` unless the ``rank``-th largest of ``n`` scores carries the promise.
+
+    ``things``: what one of the observations is called in the message.
+    """
+    needed = smallest_n(alpha, confidence, rank)
+    if n >= needed:
+        return
+    given = f"1 {things} was given" if n == 1 else f"{n:,} {things}s were given"
+    message = (
+        f"{given}; a false-reject rate of at most {percent(alpha)} with {percent(confidence)} confidence "
+        f"needs at least {needed:,}{f' for rank {rank}' if rank > 1 else ''}: give more {things}s"
+    )
+    if rank > 1 and n >= smallest_n(alpha, confidence):
+        raise NotEnoughNormalsError(needed, f"{message}, or ask for --rank {largest_rank(n, alpha, confidence)}")
+    reachable = _round_up(smallest_alpha(n, confidence))
+    if reachable < 1:
+        message += f", or ask for --fpr {reachable:g}"
+    raise NotEnoughNormalsError(needed, message)
+
+
+def check_probability(name: str, value: float) -> None:
+    """Raises :class:`InputError` unless ``value`` lies between 0 and 1, neither included."""
+    if not _SMALLEST <= value <= 1 - _SMALLEST:
+        raise InputError(f"the {name} must be a fraction between 0 and 1 (1 % is 0.01), found {value:g}")
+
+
+def _check_guarantee(alpha: float, confidence: float) -> None:
+    check_probability("false-reject rate", alpha)
+    check_probability("confidence", confidence)
+
+
+def _holds(n: int, rank: int, alpha: float, confidence: float) -> bool:
+    """Whether ``P(Bin(n, alpha) < rank) <= 1 - confidence``."""
+    risk = 1 - confidence
+    return bool(betaincc(rank, n - rank + 1, alpha) <= risk + _SLACK * min(risk, confidence))
+
+
+def check_scores(scores: ArrayLike, what: str = "score") -> NDArray[np.float64]:
+    """The scores as float64 ``(n,)``. Raises :class:`InputError` unless they are finite and not all the same."""
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise InputError(f"expected one {what} per normal, (n,) with n >= 1; found the shape {values.shape}")
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise InputError(
+            f"every {what} must be a finite number, found {bad.size} of {values.size} that are not, "
+            f"the first at index {bad[0]}: check the model"
+        )
+    if values.size > 1 and values.min() == values.max():
+        raise InputError(
+            f"the {what} of all {values.size} normals is {values[0]:g}: the model does not respond to its "
+            "input; check the model and the region of interest"
+        )
+    return values
+
+
+def _round_up(rate: float) -> float:
+    """To two significant digits, never downwards, so that what is recommended is also granted."""
+    unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return math.ceil(rate / unit) * unit

@@ -1,0 +1,73 @@
+"""From a bundle's variant to a scorer: geometry and engine, checked against the manifest."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edge_ad.bundle import Bundle, Manifest, Variant
+from edge_ad.engines import EngineOptions, Extractor, open_engine, open_extractor
+from edge_ad.errors import BundleFormatError
+from edge_ad.geometry import Preprocessor
+from edge_ad.scoring.scorer import Scorer
+
+__all__ = ["open_scorer"]
+
+
+def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None = None) -> Scorer:
+    """Geometry and engine of a variant, without thresholds and without the self-test."""
+    manifest = bundle.manifest
+    mask = None
+    if manifest.geometry.ignore is not None:
+        data = np.frombuffer(bundle.read(manifest.geometry.ignore), np.uint8)
+        mask = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        if mask is None:
+            raise BundleFormatError(f"{manifest.geometry.ignore} of {bundle.path} is no image")
+        mask = mask.astype(np.uint8, copy=False)
+    preprocessor = Preprocessor(manifest.geometry, manifest.input, mask, map_size=variant.map)
+    engine = open_engine(variant.engine, bundle.artefact(variant), options, precision=variant.precision)
+    extractor: Extractor | None = None
+    try:
+        extractor = _open_extractor(bundle, variant, options)
+        vector = manifest.input.width if extractor is None else extractor.features.size
+        found, expected = engine.input.shape[1:], _input_shape(manifest, vector)
+        if found != expected:
+            raise BundleFormatError(f"{variant.model} of {bundle.path} takes {found}, its manifest says {expected}")
+    except BaseException:
+        engine.close()
+        if extractor is not None:
+            extractor.close()
+        raise
+    if manifest.geometry.level == "object":
+        from edge_ad.scoring.objects import ObjectScorer
+
+        return ObjectScorer(preprocessor, engine)
+    if manifest.clip is None:
+        return Scorer(preprocessor, engine)
+    from edge_ad.scoring.clip_scorer import ClipScorer
+
+    return ClipScorer(preprocessor, engine, manifest.clip, extractor)
+
+
+def _open_extractor(bundle: Bundle, variant: Variant, options: EngineOptions | None) -> Extractor | None:
+    artefact, manifest = bundle.extractor(variant), bundle.manifest
+    if artefact is None or manifest.clip is None:
+        return None
+    size, snippet = manifest.input, manifest.clip.snippet
+    expected = (*([] if snippet == 1 else [snippet]), size.height, size.width, size.channels)
+    extractor = open_extractor(variant.engine, artefact, options, precision=variant.precision)
+    found = extractor.input.shape[1:]
+    if found != expected:
+        extractor.close()
+        raise BundleFormatError(f"{variant.extractor} of {bundle.path} takes {found}, its manifest says {expected}")
+    return extractor
+
+
+def _input_shape(manifest: Manifest, vector: int) -> tuple[int, ...]:
+    """What a graph of this bundle takes of one image or clip. ``vector``: how long its vectors are, if it takes any."""
+    size, clip = manifest.input, manifest.clip
+    if clip is None:
+        return size.height, size.width, size.channels
+    if clip.input == "features":
+        return clip.length, vector
+    return clip.length, size.height, size.width, 2 if clip.input == "flow" else size.channels

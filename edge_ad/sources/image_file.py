@@ -1,0 +1,123 @@
+"""One image file to pixels that can be scored, or the reason why not."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_ad.errors import FrameError
+from edge_ad.verdict import Reason
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["decode_image", "is_jpeg", "is_whole_jpeg", "read_file", "read_image"]
+
+
+_OPAQUE = 255
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """The pixels of an image file as they are stored: uint8, (H, W, 3) BGR or (H, W) gray.
+
+    An EXIF orientation is not applied: the tools that models are trained with (Pillow, torchvision, anomalib)
+    read pixels as stored, and a turned picture would be scored as something the model has never seen.
+    An alpha channel is dropped where it is opaque everywhere, which changes nothing; palettes become colours.
+    Of a file with several pictures the first is read.
+
+    Raises:
+        FrameError: ``unreadable`` (missing, no permission, empty, cut off, not an image), ``wrong_type`` (16
+            bit or float, whose scale would have to be guessed; transparent pixels), ``wrong_shape``.
+    """
+    return decode_image(path, read_file(path))
+
+
+def decode_image(path: Path, data: bytes) -> NDArray[np.uint8]:
+    """As :func:`read_image`, of bytes that are in memory already; ``path`` is what messages call them."""
+    pixels = _decode(path, data)
+    if pixels.dtype != np.uint8:
+        raise FrameError(
+            Reason.WRONG_TYPE,
+            f"{path}: expected 8 bits per channel, found {pixels.dtype}: convert it the way the training "
+            "images were converted; a scale is never guessed",
+        )
+    return _without_alpha(path, pixels.astype(np.uint8, copy=False))
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of an image file. Raises ``FrameError`` (``unreadable``) where there are none."""
+    try:
+        data = path.read_bytes()
+    except IsADirectoryError:
+        raise FrameError(Reason.UNREADABLE, f"{path}: expected an image file, found a folder") from None
+    except OSError as error:
+        raise FrameError(Reason.UNREADABLE, f"{path}: cannot be read: {error.strerror}") from error
+    if not data:
+        raise FrameError(Reason.UNREADABLE, f"{path}: expected an image file, found an empty file")
+    return data
+
+
+def _decode(path: Path, data: bytes) -> NDArray[np.generic]:
+    import cv2
+
+    if is_jpeg(data) and not is_whole_jpeg(data):
+        raise FrameError(Reason.UNREADABLE, f"{path}: the JPEG file is cut off after {len(data)} bytes: copy it again")
+    try:
+        pixels: NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise FrameError(Reason.UNREADABLE, f"{path}: cannot be decoded: {error.err}") from error
+    if pixels is None:
+        raise FrameError(
+            Reason.UNREADABLE,
+            f"{path}: damaged, cut off or not an image: expected PNG, JPEG, BMP, TIFF or WebP",
+        )
+    return pixels
+
+
+def _without_alpha(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if channels == 1:
+        return pixels.reshape(pixels.shape[:2])
+    if channels == 3:
+        return pixels
+    if channels != 4:
+        raise FrameError(Reason.WRONG_SHAPE, f"{path}: expected 1 or 3 channels, found {channels}: convert it")
+    if pixels[..., 3].min() < _OPAQUE:
+        raise FrameError(
+            Reason.WRONG_TYPE,
+            f"{path}: its alpha channel is not opaque everywhere: flatten it onto the background that the "
+            "training images have",
+        )
+    return np.ascontiguousarray(pixels[..., :3])
+
+
+_START = b"\xff\xd8"
+_END = 0xD9
+# In a scan's data, ff is followed by 00 (an escaped ff) or d0-d7 (restart); all else begins a segment.
+# Of several ff in a row the last one counts. A literal first byte is what makes the search fast.
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
+
+
+def is_jpeg(data: bytes) -> bool:
+    """True where ``data`` begins like a JPEG file."""
+    return data.startswith(_START)
+
+
+def is_whole_jpeg(data: bytes) -> bool:
+    """True where the segments of the JPEG file ``data`` lead to its end marker (ITU-T T.81, annex B).
+
+    Looking at the last two bytes would not do: cameras append previews and padding after the end marker, and
+    an embedded thumbnail carries an end marker of its own.
+    """
+    position = len(_START)
+    while found := _MARKER.search(data, position):
+        marker = found.group(1)[0]
+        if marker == _END:
+            return True
+        length = int.from_bytes(data[found.end() : found.end() + 2], "big")
+        position = found.end() + length
+    return False

@@ -1,0 +1,1 @@
+"""The commands ``edge-ad export`` and ``edge-ad compare``, and their options."""

@@ -1,0 +1,181 @@
+"""How far each variant is from the imported model, through the same runtime that the device has."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_ad_export.fidelity.labelled_figures import LabelledFigures, labelled_figures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_ad.scoring.scorer import Scorer
+    from edge_ad_export.fidelity.observe import Contender, Seen
+    from edge_ad_export.samples.labelled import LabelledImage
+
+__all__ = ["Agreement", "agree", "measure_latency", "relative_error"]
+
+# Below this part of the scores' spread a score counts as near zero, where a relative error means nothing.
+_NEAR_ZERO = 0.01
+_ROUNDS = 12
+_WARM_UP_RUNS = 1
+_TIMED_RUNS = 3
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """``reference`` and ``scores`` float64 ``(n,)``: of the normals, in the order of the images. ``defect_reference``
+    and ``defect_scores`` ``(m,)``: of the synthetic defects. ``map_correlation_min`` is Pearson's, of the worst of
+    all these images; ``None`` without a map. ``aupimo_reference`` and ``aupimo``: of the synthetic defects, see
+    :mod:`edge_ad_export.fidelity.localisation`; ``None`` without maps, and of clips.
+    ``labelled_reference`` and ``labelled``: ``None`` without labels."""
+
+    reference: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    map_correlation_min: float | None
+    latency_ms: float
+    defect_reference: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    defect_scores: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    aupimo_reference: float | None = None
+    aupimo: float | None = None
+    labelled_reference: LabelledFigures | None = None
+    labelled: LabelledFigures | None = None
+
+    @property
+    def max_abs(self) -> float:
+        return float(np.abs(self._scores - self._reference).max())
+
+    @property
+    def max_rel(self) -> float:
+        return relative_error(self._scores, self._reference)
+
+    @property
+    def spearman(self) -> float:
+        """Spearman's rank correlation over normals and synthetic defects together."""
+        return _spearman(self._scores, self._reference)
+
+    @property
+    def spearman_normals(self) -> float:
+        """Spearman's rank correlation over the normals alone."""
+        return _spearman(self.scores, self.reference)
+
+    @property
+    def roc_auc_lost(self) -> float | None:
+        """By how much worse synthetic defects are told from the normals; negative: better."""
+        if not self.defect_scores.size:
+            return None
+        return _roc_auc(self.reference, self.defect_reference) - _roc_auc(self.scores, self.defect_scores)
+
+    @property
+    def aupimo_lost(self) -> float | None:
+        """By how much less of the synthetic defects the maps mark; negative: more."""
+        return _lost(self.aupimo_reference, self.aupimo)
+
+    @property
+    def labelled_aupimo_lost(self) -> float | None:
+        """By how much less of the real anomalies the maps mark; negative: more."""
+        if self.labelled is None or self.labelled_reference is None:
+            return None
+        return _lost(self.labelled_reference.aupimo, self.labelled.aupimo)
+
+    @property
+    def labelled_roc_auc_lost(self) -> float | None:
+        """By how much worse the real anomalies are told from the real normals; negative: better."""
+        if self.labelled is None or self.labelled_reference is None:
+            return None
+        return self.labelled_reference.roc_auc - self.labelled.roc_auc
+
+    @property
+    def more_false_rejects(self) -> int:
+        """How many more of the normals than with the imported model are rejected after each was calibrated anew:
+        either half of them scores against the other half's largest score."""
+        return _false_rejects(self.scores) - _false_rejects(self.reference)
+
+    @property
+    def spread(self) -> float:
+        """Between the smallest and the largest score of the normals."""
+        return float(np.ptp(self.scores))
+
+    @property
+    def _scores(self) -> NDArray[np.float64]:
+        return np.concatenate([self.scores, self.defect_scores])
+
+    @property
+    def _reference(self) -> NDArray[np.float64]:
+        return np.concatenate([self.reference, self.defect_reference])
+
+
+def relative_error(scores: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """The largest ``|score - reference| / |reference|``, the denominator at least 1 % of the references' spread."""
+    floor = max(_NEAR_ZERO * float(np.ptp(reference)), np.finfo(np.float32).tiny)
+    return float((np.abs(scores - reference) / np.maximum(np.abs(reference), floor)).max())
+
+
+def agree(contender: Contender, expected: Seen, labelled: Sequence[LabelledImage]) -> Agreement | None:
+    """The contender's scores beside the reference's; ``None`` for one that failed."""
+    if contender.failed:
+        return None
+    seen = contender.seen
+    return Agreement(
+        reference=np.array(expected.normals),
+        scores=np.array(seen.normals),
+        map_correlation_min=min(contender.correlations, default=None),
+        latency_ms=statistics.median(contender.latencies_ms or [math.inf]),
+        defect_reference=np.array(expected.defects),
+        defect_scores=np.array(seen.defects),
+        aupimo_reference=expected.localisation.mean,
+        aupimo=seen.localisation.mean,
+        labelled_reference=labelled_figures(expected, labelled),
+        labelled=labelled_figures(seen, labelled),
+    )
+
+
+def measure_latency(scorers: Sequence[Scorer]) -> tuple[list[float], ...]:
+    """Times the bare engines in turn, on the last image, each warm before it is timed: milliseconds, by round.
+
+    Of every round the fastest run counts: whatever else the machine does makes runs slower, never faster.
+    """
+    found: tuple[list[float], ...] = tuple([] for _ in scorers)
+    for _ in range(_ROUNDS):
+        for scorer, latencies in zip(scorers, found, strict=True):
+            # ONNX Runtime's threads go on spinning for a while after a run, at the cost of whoever comes next.
+            runs = [_timed(scorer) for _ in range(_WARM_UP_RUNS + _TIMED_RUNS)]
+            latencies.append(min(runs[_WARM_UP_RUNS:]))
+    return found
+
+
+def _lost(reference: float | None, found: float | None) -> float | None:
+    return None if reference is None or found is None else reference - found
+
+
+def _timed(scorer: Scorer) -> float:
+    start = perf_counter()
+    scorer.run_bare()
+    return (perf_counter() - start) * 1e3
+
+
+def _spearman(scores: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """Ties by average ranks; 0 for scores that are all the same."""
+    from scipy.stats import spearmanr
+
+    return 0.0 if np.ptp(scores) == 0 else float(spearmanr(scores, reference).statistic)
+
+
+def _roc_auc(normals: NDArray[np.float64], defects: NDArray[np.float64]) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    labels = np.repeat([0, 1], [normals.size, defects.size])
+    return float(roc_auc_score(labels, np.concatenate([normals, defects])))
+
+
+def _false_rejects(normals: NDArray[np.float64]) -> int:
+    halves = normals[::2], normals[1::2]
+    return sum(int((tested > fitted.max()).sum()) for fitted, tested in (halves, halves[::-1]))

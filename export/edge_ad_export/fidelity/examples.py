@@ -1,0 +1,78 @@
+"""The same frames as several models see them, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_ad.geometry import heatmap
+from edge_ad.outputs.anomaly_map import HeatRange, overlay
+from edge_ad.sources import read_image
+from edge_ad_export.samples.defects import KINDS, DefectSet
+from edge_ad_report import Gallery, Picture, image_data_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_ad.scoring.scorer import Scorer
+    from edge_ad_export.fidelity.agreement import Agreement
+    from edge_ad_export.fidelity.observe import Evidence
+
+__all__ = ["Example", "choose_examples", "example_galleries"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A frame, uint8 ``(H, W)`` or ``(H, W, 3)``, and what it shows."""
+
+    caption: str
+    frame: NDArray[np.uint8]
+
+
+def choose_examples(evidence: Evidence, agreement: Agreement) -> tuple[Example, ...]:
+    """The normal that scores highest, and of every kind of defect the one with the median score; none of clips."""
+    defects = evidence.defects
+    if not isinstance(defects, DefectSet):
+        return ()
+    highest = evidence.images.paths[int(agreement.reference.argmax())]
+    found = [Example(f"the normal that scores highest, {highest.name}", read_image(highest))]
+    samples = defects.samples
+    for kind in KINDS:
+        of_kind = [index for index, sample in enumerate(samples) if sample.kind == kind]
+        if not of_kind:
+            continue
+        ordered = sorted(of_kind, key=lambda index: agreement.defect_reference[index])
+        sample = samples[ordered[len(ordered) // 2]]
+        found.append(Example(f"synthetic defect, {kind}, in {sample.path.name}", defects.draw(sample).image))
+    return tuple(found)
+
+
+def example_galleries(examples: Sequence[Example], scorers: Mapping[str, Scorer]) -> tuple[Gallery, ...]:
+    """One gallery an example: the frame, then every model's map over it, on the colour scale of the first."""
+    return tuple(Gallery(_pictures(example, scorers)) for example in examples)
+
+
+def _pictures(example: Example, scorers: Mapping[str, Scorer]) -> tuple[Picture, ...]:
+    frame = example.frame if example.frame.ndim == 3 else np.repeat(example.frame[..., None], 3, axis=2)
+    pictures = [Picture(uri=image_data_uri(frame, longest_px=480), alt=example.caption, caption=example.caption)]
+    scale = None
+    for name, scorer in scorers.items():
+        found = scorer.measure(example.frame)
+        shown = frame
+        if found.map is not None:
+            heat = heatmap(found.map, scorer.preprocessor.layout(example.frame))
+            scale = scale or _range(heat)
+            shown = overlay(frame, heat, scale)
+        caption = f"{name}: score {found.score:.6g}"
+        pictures.append(Picture(uri=image_data_uri(shown, longest_px=480), alt=caption, caption=caption))
+    return tuple(pictures)
+
+
+def _range(heat: NDArray[np.float32]) -> HeatRange:
+    low, high = float(np.nanmin(heat)), float(np.nanmax(heat))
+    width = max(high - low, abs(high) * 1e-6, 1e-12)
+    return HeatRange(low, low + width / 2, low + width)

@@ -1,0 +1,87 @@
+"""Which variants may be shipped, and how closely a device must give their scores again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from edge_ad_export.fidelity.agreement import Agreement
+
+__all__ = ["PARITY", "Gate", "golden_tolerance"]
+
+PARITY = 1e-3
+"""The largest relative error of a score that a float32 variant may have against the imported model."""
+
+# Areas under a curve are sums of fractions.
+_ROUNDING = 1e-9
+
+# The part of the normals' spread by which another CPU may differ, see golden_tolerance.
+_SPREAD_SHARE = {"fp32": 0.01, "fp16": 0.01, "bf16": 0.05, "int8": 0.05}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a variant must reach on the given images and on copies of them with a synthetic defect.
+
+    ``min_spearman``: rank correlation over both together. Among normals alone the scores hardly spread, so that
+    changes of their order may mean nothing; what counts is that a larger anomaly keeps scoring higher.
+    ``min_map_correlation``: of the worst map. ``max_roc_auc_lost``: on synthetic defects, and on labelled images
+    where there are any. ``max_aupimo_lost``: of what the maps mark of the synthetic defects at few false alarms, see
+    :mod:`edge_ad_export.fidelity.localisation`. ``max_more_false_rejects``: the part of the normals by which false
+    rejects may rise after both were calibrated anew; one image more is never held against a variant.
+    ``parity``: of float32 scores; ``None`` for a head that was made smaller on purpose.
+    """
+
+    min_spearman: float = 0.99
+    min_map_correlation: float = 0.99
+    parity: float | None = PARITY
+    max_roc_auc_lost: float = 0.005
+    max_more_false_rejects: float = 0.05
+    max_aupimo_lost: float = 0.01
+
+    def refuses(self, agreement: Agreement, precision: str) -> str | None:
+        """Why the variant may not be shipped, ``None`` when it may."""
+        if precision == "fp32" and self.parity is not None and not agreement.max_rel <= self.parity:
+            return f"relative score error {agreement.max_rel:.2g} above {self.parity:g}"
+        if not agreement.spearman >= self.min_spearman:
+            return f"rank correlation {_floor(agreement.spearman)} below {self.min_spearman:g}"
+        heat = agreement.map_correlation_min
+        if heat is not None and not heat >= self.min_map_correlation:
+            return f"map correlation {_floor(heat)} below {self.min_map_correlation:g}"
+        lost = agreement.aupimo_lost
+        if lost is not None and not lost <= self.max_aupimo_lost + _ROUNDING:
+            return f"AUPIMO on synthetic defects lower by {lost:.4f}, more than {self.max_aupimo_lost:g}"
+        return self._refuses_detection(agreement)
+
+    def _refuses_detection(self, agreement: Agreement) -> str | None:
+        for what, lost in (
+            ("synthetic defects", agreement.roc_auc_lost),
+            ("the labelled images", agreement.labelled_roc_auc_lost),
+        ):
+            if lost is not None and not lost <= self.max_roc_auc_lost + _ROUNDING:
+                return f"ROC-AUC on {what} lower by {lost:.4f}, more than {self.max_roc_auc_lost:g}"
+        normals, more = len(agreement.scores), agreement.more_false_rejects
+        if more > max(self.max_more_false_rejects * normals, 1):
+            return f"{more} more of {normals} normals rejected, more than {self.max_more_false_rejects:.0%}"
+        return None
+
+
+def _floor(correlation: float) -> str:
+    """Four digits, rounded down: what is below the limit must not read like it."""
+    return f"{math.floor(correlation * 1e4) / 1e4:.4f}" if math.isfinite(correlation) else str(correlation)
+
+
+def golden_tolerance(agreement: Agreement, precision: str) -> float:
+    """By how much a golden score may differ on another device, in score units.
+
+    A thousandth of the largest score, for sums in another order, and a share of the normals' spread: 1 % in float.
+    For int8 it is 5 %. Measured with OpenVINO on three kinds of model: CPUs with VNNI, of AVX2 and of AVX-512, agree
+    to 1e-6; on CPUs without it eight-bit sums saturate, scores are off by 13 to 36 % of the spread, and the golden
+    frames have to say so.
+    """
+    largest = float(np.abs(agreement.scores).max())
+    return PARITY * largest + _SPREAD_SHARE[precision] * agreement.spread

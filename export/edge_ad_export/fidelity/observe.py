@@ -1,0 +1,152 @@
+"""What scorers make of the same frames, one frame at a time: normals, synthetic defects, labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from edge_ad.errors import EngineError, FrameError, InputError, ModelError
+from edge_ad.scoring.golden import correlate
+from edge_ad.sources import read_image
+from edge_ad_export.fidelity.localisation import Aupimo, PixelValues, sample_pixels
+from edge_ad_export.samples.defects import DefectSet
+from edge_ad_export.samples.labelled import LabelledImage, read_truth
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edge_ad.scoring.scorer import Measurement, Scorer
+    from edge_ad_export.samples.clips import ClipDefects
+    from edge_ad_export.samples.images import ImageSet
+
+__all__ = ["Contender", "Evidence", "Seen", "observe"]
+
+Kind = Literal["normals", "defects", "labelled"]
+
+# Camera pixels a side that maps are looked at: of labelled images, which are all kept, and of the others. Neighbouring
+# ones say the same.
+_LABELLED_SIDE = 128
+_SIDE = 256
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What variants are judged by. ``labelled`` is empty without ``--labelled``."""
+
+    images: ImageSet
+    defects: DefectSet | ClipDefects
+    labelled: tuple[LabelledImage, ...] = ()
+
+
+@dataclass
+class Seen:
+    """Scores in the order of the frames; ``pixels``: of labelled images whose masks are known. ``localisation``: how
+    well the maps mark the synthetic defects."""
+
+    normals: list[float] = field(default_factory=list)
+    defects: list[float] = field(default_factory=list)
+    labelled: list[float] = field(default_factory=list)
+    pixels: list[PixelValues] = field(default_factory=list)
+    localisation: Aupimo = field(default_factory=lambda: Aupimo(1))
+
+    def of(self, kind: Kind) -> list[float]:
+        """The list of that kind."""
+        return {"normals": self.normals, "defects": self.defects, "labelled": self.labelled}[kind]
+
+
+@dataclass
+class Contender:
+    """A variant on trial: what has been seen of it so far. ``failed`` says why it was given up."""
+
+    id: str
+    scorer: Scorer
+    seen: Seen = field(default_factory=Seen)
+    correlations: list[float] = field(default_factory=list)
+    latencies_ms: list[float] = field(default_factory=list)
+    failed: str | None = None
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """One frame. ``truth``: which pixels are a defect, ``None`` where that is not asked or not known."""
+
+    kind: Kind
+    path: Path
+    frame: NDArray[np.uint8]
+    truth: NDArray[np.bool_] | None = None
+
+
+def observe(reference: Scorer, contenders: Sequence[Contender], evidence: Evidence) -> Seen:
+    """Scores every frame with the reference, whose scores are returned, and with every contender.
+
+    Raises:
+        InputError: the imported model cannot score an image.
+        ModelError: it scores all normals the same.
+    """
+    expected = Seen()
+    for seen in (expected, *(contender.seen for contender in contenders)):
+        seen.localisation = Aupimo(len(evidence.images))
+    for shot in _shots(evidence):
+        try:
+            found = reference.measure(shot.frame)
+        except FrameError as error:
+            raise InputError(f"the imported model cannot score {shot.path}: {error}") from None
+        _note(expected, shot, found, reference)
+        for contender in contenders:
+            if contender.failed is None:
+                _measure(contender, shot, found.map)
+    scores = expected.normals
+    if np.ptp(scores) == 0:
+        raise ModelError(
+            f"the model scores all {len(scores)} images {scores[0]:g}: it tells nothing apart; "
+            "check which output is the score, and scale, mean and colour order of the input"
+        )
+    return expected
+
+
+def _shots(evidence: Evidence) -> Iterator[_Shot]:
+    defects = evidence.defects
+    drawn = isinstance(defects, DefectSet)
+    for path, image in zip(evidence.images.paths, evidence.images, strict=True):
+        yield _Shot("normals", path, image, np.zeros(image.shape[:2], bool) if drawn else None)
+    if isinstance(defects, DefectSet):
+        for sample in defects.samples:
+            defect = defects.draw(sample)
+            yield _Shot("defects", sample.path, defect.image, defect.mask)
+    else:
+        for clip, spoilt in zip(defects.samples, defects, strict=True):
+            yield _Shot("defects", clip.path, spoilt)
+    for one in evidence.labelled:
+        frame = read_image(one.path)
+        yield _Shot("labelled", one.path, frame, read_truth(one, frame.shape))
+
+
+def _measure(contender: Contender, shot: _Shot, heat: NDArray[np.float32] | None) -> None:
+    try:
+        found = contender.scorer.measure(shot.frame)
+    except (FrameError, EngineError) as error:
+        contender.failed = f"cannot score {shot.path.name}: {error}"
+        return
+    _note(contender.seen, shot, found, contender.scorer)
+    if heat is not None and found.map is not None and shot.kind != "labelled":
+        contender.correlations.append(correlate(found.map, heat))
+
+
+def _note(seen: Seen, shot: _Shot, found: Measurement, scorer: Scorer) -> None:
+    seen.of(shot.kind).append(found.score)
+    if shot.truth is None or found.map is None:
+        return
+    side = _LABELLED_SIDE if shot.kind == "labelled" else _SIDE
+    pixels = sample_pixels(found.map, shot.truth, scorer.preprocessor.layout(shot.frame), side)
+    if shot.kind == "labelled":
+        seen.pixels.append(pixels)
+    elif shot.kind == "normals":
+        seen.localisation.add_normal(pixels.values)
+    else:
+        seen.localisation.add_defect(pixels.values[pixels.defect])

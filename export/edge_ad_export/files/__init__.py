@@ -1,0 +1,1 @@
+"""The files of trained models: which format they are in, and reading or converting them."""

@@ -1,0 +1,1 @@
+"""What works on any ONNX graph: constants, shapes, patterns, and graphs that only OpenVINO can run."""

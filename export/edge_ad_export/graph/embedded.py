@@ -1,0 +1,188 @@
+"""The node that stands for a whole OpenVINO model."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common_passes
+
+from edge_ad.errors import ModelError
+from edge_ad_export.graph.libraries import load_openvino
+
+__all__ = ["DOMAIN", "embed", "embedded_model", "find_embedded", "infer_embedded", "to_openvino"]
+
+
+DOMAIN: Final = "edge_ad"
+_OPERATOR: Final = "OpenVinoModel"
+_OPSET: Final = 18  # of the nodes that will be put around it
+_MODEL: Final = "openvino"
+
+_TYPES = {
+    "boolean": ir.DataType.BOOL,
+    "bf16": ir.DataType.BFLOAT16,
+    "f16": ir.DataType.FLOAT16,
+    "f32": ir.DataType.FLOAT,
+    "f64": ir.DataType.DOUBLE,
+    "i8": ir.DataType.INT8,
+    "i16": ir.DataType.INT16,
+    "i32": ir.DataType.INT32,
+    "i64": ir.DataType.INT64,
+    "u8": ir.DataType.UINT8,
+    "u16": ir.DataType.UINT16,
+    "u32": ir.DataType.UINT32,
+    "u64": ir.DataType.UINT64,
+}
+
+
+def embed(model: Any) -> ir.Model:
+    """An ONNX graph whose one node stands for an ``openvino.Model``, with the same inputs and outputs.
+
+    The model itself is kept, not copied, and must not be changed any more.
+    """
+    inputs = [_value(port) for port in model.inputs]
+    outputs = [_value(port) for port in model.outputs]
+    node = ir.Node(DOMAIN, _OPERATOR, inputs, outputs=outputs, name=model.get_friendly_name())
+    node.meta[_MODEL] = model
+    graph = ir.Graph(inputs, outputs, nodes=[node], opset_imports={"": _OPSET, DOMAIN: 1}, name="embedded")
+    return ir.Model(graph, ir_version=10)
+
+
+def find_embedded(model: ir.Model) -> ir.Node | None:
+    """The node that stands for an OpenVINO model, if the graph has one."""
+    return next((node for node in model.graph if node.domain == DOMAIN and node.op_type == _OPERATOR), None)
+
+
+def embedded_model(node: ir.Node) -> Any:
+    """The ``openvino.Model`` that the node stands for. Not to be changed."""
+    return node.meta[_MODEL]
+
+
+def infer_embedded(model: ir.Model) -> bool:
+    """Works out the shapes that an embedded model gives for the shape of its input; whether there was one to do.
+
+    Raises:
+        ModelError: the model cannot take an input of this shape.
+    """
+    node = find_embedded(model)
+    frame = None if node is None else node.inputs[0]
+    if node is None or frame is None or frame.shape is None or not frame.shape.is_static():
+        return False
+    sized = embedded_model(node).clone()
+    try:
+        sized.reshape({sized.inputs[0]: list(frame.shape.numpy())})
+    except RuntimeError as error:
+        raise ModelError(f"the model cannot take {frame.name} of shape {frame.shape}: {_last_line(error)}") from None
+    node.meta[_MODEL] = sized
+    for value, port in zip(node.outputs, sized.outputs, strict=True):
+        value.shape = _shape(port, str(value.name))
+    return True
+
+
+def _value(port: Any) -> ir.Value:
+    name = port.any_name if port.names else port.get_node().get_friendly_name()
+    dtype = _TYPES.get(port.element_type.get_type_name())
+    return ir.val(name, dtype, _shape(port, name))
+
+
+def _shape(port: Any, name: str) -> ir.Shape | None:
+    found = port.get_partial_shape()
+    if found.rank.is_dynamic:
+        return None
+    return ir.Shape([f"{name}_{axis}" if dim.is_dynamic else dim.get_length() for axis, dim in enumerate(found)])
+
+
+def _last_line(error: Exception) -> str:
+    """OpenVINO puts where it failed first and why last."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
+
+
+# Names that no model has by chance.
+_INTO = "edge_ad_into_embedded"
+_OUT_OF = "edge_ad_out_of_embedded"
+
+
+def to_openvino(model: ir.Model) -> Any:
+    """The graph as an ``openvino.Model``; what is around an embedded model is converted, the model is taken as it is.
+
+    Raises:
+        RuntimeError: OpenVINO does not know the graph.
+    """
+    node = find_embedded(model)
+    if node is None:
+        return _convert(model)
+    shell = model.clone()
+    inner = embedded_model(node).clone()
+    taken = _open_up(shell)
+    return _join(_convert(shell), inner, taken, [str(value.name) for value in model.graph.outputs])
+
+
+def _convert(model: ir.Model) -> Any:
+    return load_openvino().convert_model(io.BytesIO(ir.to_proto(model).SerializeToString()))
+
+
+def _open_up(shell: ir.Model) -> list[int]:
+    """Takes the embedded node out: what it took becomes an output, what it gave becomes inputs.
+
+    Returns which of its outputs are used; the k-th of them is the input ``edge_ad_out_of_embedded_k``.
+    """
+    graph = shell.graph
+    node = find_embedded(shell)
+    if node is None or node.inputs[0] is None:
+        raise AssertionError("only called for a graph with an embedded model")
+    into = _renamed(graph, node.inputs[0], _INTO)
+    used = [index for index, value in enumerate(node.outputs) if value.uses() or value.is_graph_output()]
+    for index in used:
+        old = node.outputs[index]
+        new = ir.val(f"{_OUT_OF}_{index}", old.dtype, old.shape)
+        graph.inputs.append(new)
+        # An output must not be an input at the same time.
+        for position, output in enumerate(list(graph.outputs)):
+            if output is old:
+                graph.outputs[position] = _renamed(graph, new, str(old.name))
+        old.replace_all_uses_with(new)
+        old.name = f"{old.name}_inside"
+    graph.outputs.append(into)
+    graph.remove(node, safe=True)
+    common_passes.TopologicalSortPass()(shell)
+    return used
+
+
+def _renamed(graph: ir.Graph, value: ir.Value, name: str) -> ir.Value:
+    node = ir.node("Identity", [value], outputs=[ir.val(name, value.dtype, value.shape)])
+    graph.append(node)
+    return node.outputs[0]
+
+
+def _join(shell: Any, inner: Any, taken: list[int], outputs: list[str]) -> Any:
+    """Wires the inner model into the place that was opened for it."""
+    frame = next(port for port in shell.inputs if not port.any_name.startswith(_OUT_OF))
+    source = shell.output(_INTO).get_node().input_value(0)
+    results = [inner.outputs[index].get_node().input_value(0) for index in taken]
+    _make_names_unique(shell, inner)
+    # Where nothing lies between, the frame itself carries the name of the opening too.
+    source.get_tensor().set_names(source.get_names() - {_INTO})
+    _feed(inner.inputs[0], source)
+    for index, result in zip(taken, results, strict=True):
+        _feed(shell.input(f"{_OUT_OF}_{index}"), result)
+    joined = load_openvino().Model(
+        [shell.output(name).get_node() for name in outputs], [frame.get_node()], inner.get_friendly_name()
+    )
+    joined.validate_nodes_and_infer_types()
+    return joined
+
+
+def _feed(parameter: Any, source: Any) -> None:
+    for port in parameter.get_target_inputs():
+        port.replace_source_output(source)
+
+
+def _make_names_unique(shell: Any, inner: Any) -> None:
+    taken = {op.get_friendly_name() for op in shell.get_ops()}
+    for op in inner.get_ops():
+        if op.get_friendly_name() in taken:
+            op.set_friendly_name(f"{op.get_friendly_name()}_inside")
+        for port in op.outputs():
+            port.get_tensor().set_names(set())

@@ -1,0 +1,98 @@
+"""From an imported extractor to the first graph of a two-stage variant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as common_passes
+
+from edge_ad.bundle.records import ModelInput
+from edge_ad.errors import ModelError
+from edge_ad_export.graph.builder import OLDEST_OPSET, GraphBuilder
+from edge_ad_export.graph.constants import add_constant
+from edge_ad_export.graph.libraries import quiet_logs
+from edge_ad_export.lowering.contract import Lowered, apply_passes
+from edge_ad_export.passes import FrontPass, SelectOutputsPass, SimplifyPass, StaticShapePass
+from edge_ad_export.passes.contract import RequireStaticPass
+from edge_ad_export.passes.fold_front import FoldFrontPass
+from edge_ad_export.passes.front import VideoFrontPass, VideoInputPass
+from edge_ad_export.passes.neutral import NeutralPass
+
+if TYPE_CHECKING:
+    from edge_ad_export.heads.features import Tap
+    from edge_ad_export.importers.extractor import ImportedExtractor
+
+__all__ = ["FEATURES", "FeaturesPass", "lower_extractor"]
+
+FEATURES: Final = "features"
+
+
+class FeaturesPass(ir.passes.InPlacePass):
+    """Requires: the one output is what ``tap`` describes, for one image.
+
+    Ensures: it is ``features``, float32 ``[1, n]``; where the value has places, their mean.
+    """
+
+    def __init__(self, tap: Tap) -> None:
+        super().__init__()
+        self.tap = tap
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        graph = model.graph
+        opset = graph.opset_imports.get("", 0)
+        if opset < OLDEST_OPSET:
+            raise ModelError(
+                f"an extractor takes an ONNX file of opset {OLDEST_OPSET} or newer, found {opset}: export it again"
+            )
+        for value in [*graph.inputs, *(v for node in graph for v in node.outputs)]:
+            if value.name == FEATURES:
+                value.name = f"{FEATURES}_model"
+        builder, (found,) = GraphBuilder(graph), graph.outputs
+        planes = self.tap.build(builder, found)
+        vector = planes if self.tap.is_vector else builder.reduce("ReduceMean", planes, [2, 3])
+        if found.dtype != ir.DataType.FLOAT:
+            vector = builder.op("Cast", vector, to=ir.DataType.FLOAT)
+        shape = add_constant(graph, "features_shape", np.array((1, self.tap.channels)))
+        tape = ir.tape.Tape(graph)
+        named = ir.val(FEATURES, ir.DataType.FLOAT, (1, self.tap.channels))
+        graph.outputs[:] = [tape.op("Reshape", [vector, shape], output=named)]
+        with quiet_logs("onnx_ir"):
+            common_passes.ShapeInferencePass(strict_mode=False)(model)
+        return ir.passes.PassResult(model, True)
+
+
+def lower_extractor(extractor: ImportedExtractor, agrees: Callable[[Lowered], bool]) -> Lowered:
+    """As :func:`~edge_ad_export.lowering.contract.lower`: ``frame`` to ``features``, cheaper
+    where that still ``agrees``.
+
+    Raises:
+        ModelError: the graph cannot be rewritten.
+    """
+    spec, model = extractor.model.input, extractor.model.model.clone()
+    apply_passes(
+        [
+            SelectOutputsPass(extractor.model.taps),
+            StaticShapePass(spec.shape(spec.batch)),
+            SimplifyPass(),
+            RequireStaticPass(),
+            *([] if spec.clip is None else [VideoInputPass(spec, spec.clip)]),
+            FeaturesPass(extractor.tap),
+            FrontPass(spec) if spec.clip is None else VideoFrontPass(spec, spec.clip),
+            SimplifyPass(),
+        ],
+        model,
+    )
+    entry = ModelInput(width=spec.size.width, height=spec.size.height, channels=spec.channels)
+    plain = Lowered(model=model, input=entry, map=None, batch="one")
+    with suppress(ModelError):
+        cheaper = model.clone()
+        apply_passes([FoldFrontPass(), NeutralPass(), SimplifyPass()], cheaper)
+        candidate = replace(plain, model=cheaper, cheaper=True)
+        if agrees(candidate):
+            return candidate
+    return plain

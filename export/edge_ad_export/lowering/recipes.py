@@ -1,0 +1,153 @@
+"""The variants that export tries: engine, precision and how the file is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+import onnx_ir as ir
+
+from edge_ad.errors import InputError
+from edge_ad_export.graph.embedded import find_embedded
+
+if TYPE_CHECKING:
+    from edge_ad_export.lowering.float_model import FloatModel
+    from edge_ad_export.quantize.int8_graph import Quantized
+    from edge_ad_metrics.machine import Cpu
+
+__all__ = [
+    "BASELINE",
+    "RECIPES",
+    "Recipe",
+    "baseline_for",
+    "calculates_bf16",
+    "chosen_recipes",
+    "usable_recipes",
+]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """``write`` makes the model's file at a path and, for OpenVINO, the weights beside it. An int8 recipe takes the
+    quantized form of the graph, every other one the float form alone.
+
+    It raises :class:`~edge_ad.errors.ModelError` where the graph cannot be had in this form.
+    """
+
+    id: str
+    engine: Literal["onnxruntime", "openvino"]
+    precision: Literal["fp32", "fp16", "bf16", "int8"]
+    write: Callable[[FloatModel, Path, Quantized | None], None]
+
+    @property
+    def model(self) -> str:
+        """Where the model lies in the bundle."""
+        return f"variants/{self.id}/model.{self._ending}"
+
+    @property
+    def extractor(self) -> str:
+        """Where the extractor of a two-stage variant lies in the bundle."""
+        return f"variants/{self.id}/extractor.{self._ending}"
+
+    @property
+    def in_float(self) -> Recipe:
+        """The recipe for graphs of the same variant that stay in float where this one quantizes."""
+        return RECIPES[f"{self.id.partition('-')[0]}-fp32"] if self.precision == "int8" else self
+
+    @property
+    def _ending(self) -> str:
+        return "onnx" if self.engine == "onnxruntime" else "xml"
+
+
+def _onnx_fp32(model: FloatModel, path: Path, _int8: Quantized | None) -> None:
+    model.save("onnxruntime", path)
+
+
+def _openvino_fp32(model: FloatModel, path: Path, _int8: Quantized | None) -> None:
+    model.save("openvino", path)
+
+
+def _openvino_fp16(model: FloatModel, path: Path, _int8: Quantized | None) -> None:
+    model.save_openvino(path, half=True)
+
+
+def _int8(_model: FloatModel, path: Path, int8: Quantized | None) -> None:
+    if int8 is None:
+        raise AssertionError("an int8 variant is made of a quantized graph")
+    int8.save(path)
+
+
+BASELINE = Recipe("onnx-fp32", "onnxruntime", "fp32", _onnx_fp32)
+"""The baseline of every graph that ONNX Runtime can run."""
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        recipe.id: recipe
+        for recipe in (
+            BASELINE,
+            Recipe("onnx-int8", "onnxruntime", "int8", _int8),
+            Recipe("openvino-fp32", "openvino", "fp32", _openvino_fp32),
+            Recipe("openvino-fp16", "openvino", "fp16", _openvino_fp16),
+            # The same file, opened otherwise.
+            Recipe("openvino-bf16", "openvino", "bf16", _openvino_fp16),
+            Recipe("openvino-int8", "openvino", "int8", _int8),
+        )
+    }
+)
+
+
+_BF16_INSTRUCTIONS = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+def baseline_for(model: ir.Model) -> Recipe:
+    """The recipe that is always made of this graph: it must agree with the imported model before anything else is
+    worth making. A model that exists only as an OpenVINO graph has no ONNX variants."""
+    return RECIPES["openvino-fp32"] if find_embedded(model) else BASELINE
+
+
+def usable_recipes(recipes: Sequence[Recipe], model: ir.Model) -> tuple[Recipe, ...]:
+    """Those of the recipes that this graph can be had in. Raises :class:`InputError` where none is."""
+    only_openvino = find_embedded(model) is not None
+    usable = tuple(recipe for recipe in recipes if recipe.engine == "openvino" or not only_openvino)
+    if not usable:
+        raise InputError(
+            f"the model exists only as an OpenVINO graph, which cannot be had as "
+            f"{', '.join(recipe.id for recipe in recipes)}: ask for an openvino variant"
+        )
+    return usable
+
+
+def calculates_bf16(capabilities: Sequence[str], cpu: Cpu) -> bool:
+    """Whether a variant in bfloat16 can gain anything here.
+
+    Args:
+        capabilities: OpenVINO's ``OPTIMIZATION_CAPABILITIES`` of the device. They name ``BF16`` also where it is
+            emulated with AVX-512, which is slow.
+    """
+    return "BF16" in capabilities and not _BF16_INSTRUCTIONS.isdisjoint(cpu.instructions)
+
+
+def chosen_recipes(ids: Sequence[str], *, bf16: bool) -> tuple[Recipe, ...]:
+    """The recipes of these ids in the table's order, for none all that can gain anything.
+
+    Args:
+        bf16: whether :func:`calculates_bf16` says so; variants are measured where they are made.
+
+    Raises:
+        InputError: an unknown id, or one that cannot be measured here.
+    """
+    unknown = [name for name in ids if name not in RECIPES]
+    if unknown:
+        raise InputError(f"no variant {', '.join(unknown)}: choose from {', '.join(RECIPES)}")
+    chosen = tuple(recipe for recipe in RECIPES.values() if not ids or recipe.id in ids)
+    if bf16:
+        return chosen
+    if any(RECIPES[name].precision == "bf16" for name in ids):
+        raise InputError(
+            "openvino-bf16 is measured where it is made, which takes a CPU with instructions for bfloat16 "
+            f"({' or '.join(sorted(_BF16_INSTRUCTIONS))}), and this one has none: leave it out"
+        )
+    return tuple(recipe for recipe in chosen if recipe.precision != "bf16")

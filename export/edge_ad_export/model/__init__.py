@@ -1,0 +1,1 @@
+"""The imported model and its description, whatever file it came from."""

@@ -1,0 +1,124 @@
+"""What an importer hands on: a model of any origin, described so that nothing after it needs to know the origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edge_ad_export.model.clip_spec import ClipOptions, ClipSpec
+    from edge_ad_export.model.head import Head, Unfitted
+    from edge_ad_export.model.head_options import HeadOptions
+
+__all__ = ["Color", "ImportOptions", "ImportedModel", "InputSpec", "Kernel", "Layout", "Provenance", "Size"]
+
+Color = Literal["rgb", "bgr", "gray"]
+Layout = Literal["nchw", "nhwc"]
+Kernel = Literal["area", "linear", "cubic", "nearest"]
+Provenance = Mapping[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the user says about a model that the file does not say. ``None``: found, or the importer's default.
+
+    ``scale`` divides the pixel values (255: the model takes 0 to 1); ``mean`` and ``std`` are subtracted and
+    divided after that, one value or one a channel, in the model's colour order.
+    """
+
+    importer: str | None = None
+    score_output: str | None = None
+    map_output: str | None = None
+    size: Size | None = None
+    color: Color | None = None
+    scale: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    layout: Layout | None = None
+    head: HeadOptions | None = None
+    clip: ClipOptions | None = None
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The model's own input and the arithmetic that leads to it from uint8 pixels.
+
+    ``value = (pixel / scale - mean) / std``, one mean and std a channel in the order of ``color``. ``batch`` is
+    the number of images that the file insists on, 1 where it takes any number. ``clip``: of a model that takes clips.
+    """
+
+    name: str
+    size: Size
+    color: Color
+    layout: Layout
+    scale: float = 255.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    batch: int = 1
+    clip: ClipSpec | None = None
+
+    @property
+    def channels(self) -> Literal[1, 3]:
+        return 1 if self.color == "gray" else 3
+
+    def shape(self, batch: int) -> tuple[int, ...]:
+        """The input's static shape for so many images."""
+        if self.clip is not None:
+            return self.clip.model_shape(batch, self.size.height, self.size.width)
+        if self.layout == "nchw":
+            return batch, self.channels, self.size.height, self.size.width
+        return batch, self.size.height, self.size.width, self.channels
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A trained model as its file has it, and where its raw score and map are.
+
+    ``model`` is never changed: passes work on clones, and the parity check runs it as it is. ``score`` and ``map``
+    name values of its graph, before any clamp, normalisation or threshold; at least one of them is given, unless a
+    ``head`` makes both of other values. ``unfitted``: the head, where it has yet to learn from normal images.
+    ``kernel``: the resampling that the model was trained with, where the file says.
+    ``assumptions`` are the lines that the user should read: what the file did not say.
+    """
+
+    model: ir.Model
+    input: InputSpec
+    score: str | None
+    map: str | None
+    family: str
+    importer: str
+    provenance: Provenance = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()
+    head: Head | None = None
+    unfitted: Unfitted | None = None
+    kernel: Kernel | None = None
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The values of the graph that score and map are, or are made of."""
+        reader = self.head or self.unfitted
+        if reader is not None:
+            return reader.taps
+        return tuple(name for name in (self.score, self.map) if name is not None)
+
+    @property
+    def roles(self) -> tuple[Literal["score", "map"], ...]:
+        """What comes out in the end."""
+        if self.head is not None:
+            return self.head.roles
+        named: tuple[tuple[Literal["score", "map"], str | None], ...] = (("score", self.score), ("map", self.map))
+        return tuple(role for role, name in named if name is not None)

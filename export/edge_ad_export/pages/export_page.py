@@ -1,0 +1,179 @@
+"""An export as a page."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from edge_ad_export.fidelity.examples import choose_examples, example_galleries
+from edge_ad_export.fidelity.observe import Evidence
+from edge_ad_export.pages.agreement_charts import bar_chart, scatter_chart
+from edge_ad_export.pages.variant_table import figure_text
+from edge_ad_export.variants.outcome import NOISE
+from edge_ad_metrics.machine import describe_cpu
+from edge_ad_report import Fact, Facts, Note, Page, Section, Table, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from edge_ad.bundle import Manifest
+    from edge_ad.bundle.records import Fidelity, LabelledFidelity
+    from edge_ad_export.fidelity.gate import Gate
+    from edge_ad_export.preparation.prepare import Setup
+    from edge_ad_export.variants.outcome import Tried
+    from edge_ad_report import Chart, Gallery
+
+__all__ = ["ladder_page"]
+
+_IMPORTED = "the imported model"
+_SHOWN_MAX = 3
+
+
+def ladder_page(setup: Setup, tried: Sequence[Tried], manifest: Manifest, gate: Gate, root: Path) -> Page:
+    """The table of all variants, scores against the imported model's, maps, latency and size. ``root``: where the
+    shipped variants lie."""
+    measured = [one for one in tried if one.agreement is not None]
+    default = next(one for one in measured if one.recipe.id == manifest.default_variant)
+    sections = [
+        Section(
+            "Variants",
+            (
+                _table(tried, manifest),
+                *_labelled_table(tried),
+                *_remarks(tried),
+                Text(_gate_text(gate)),
+                Text(_speed_text(manifest)),
+            ),
+        ),
+        Section("Latency and size", _bars(measured, manifest.default_variant)),
+        Section(
+            "Scores against the imported model's",
+            tuple(scatter_chart(one.recipe.id, _IMPORTED, one.agreement) for one in measured if one.agreement),
+        ),
+        Section("The same frames", (Text(_EXAMPLES), *_examples(setup, tried, default, root))),
+    ]
+    return Page(
+        title=f"Export of {manifest.name}",
+        subtitle=f"version {manifest.version} · {manifest.family} · {manifest.provenance.get('source')}",
+        lead=(_facts(default), *_target_note(manifest)),
+        sections=tuple(sections),
+        footer=f"Written by {manifest.producer} at {manifest.created}. Latencies measured on: {describe_cpu().model}.",
+    )
+
+
+_EXAMPLES = (
+    "Left the frame, then each model's map over it, all on the colour scale of the imported model's map of that frame."
+)
+
+
+def _facts(default: Tried) -> Facts:
+    found = default.fidelity
+    if found is None:
+        raise AssertionError("the default variant was measured")
+    return Facts(
+        (
+            Fact("Default variant", default.recipe.id, default.made or ""),
+            Fact("Latency", f"{found.latency_ms:.2f} ms", "engine alone"),
+            Fact("Size", f"{found.size_bytes / 1e6:.1f} MB"),
+            Fact("Rank correlation", f"{found.spearman:.4f}", f"{found.images} normals, {found.defects} defects"),
+            Fact("ROC-AUC lost", figure_text(found.roc_auc_lost), "on synthetic defects"),
+        )
+    )
+
+
+def _target_note(manifest: Manifest) -> tuple[Note, ...]:
+    target = manifest.provenance.get("target_cpu")
+    if target == "this":
+        return ()
+    return (Note(f"Made for {target}: the latencies on this page were not measured there.", "warning"),)
+
+
+def _table(tried: Sequence[Tried], manifest: Manifest) -> Table:
+    head = (
+        "Variant", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "of normals", "Worst map", "AUC lost",
+        "AUPIMO lost", "Rejects",
+    )  # fmt: skip
+    rows = tuple(_row(one, manifest.default_variant) for one in tried)
+    return Table(head=head, rows=rows, text_columns=2)
+
+
+def _row(one: Tried, default: str) -> tuple[str, ...]:
+    verdict = "rejected" if one.rejected else "default" if one.recipe.id == default else "shipped"
+    return (one.recipe.id, verdict, *(("-",) * 8 if one.fidelity is None else _cells(one.fidelity)))
+
+
+def _labelled_table(tried: Sequence[Tried]) -> tuple[Table, ...]:
+    rows = tuple(
+        (one.recipe.id, *_labelled_cells(one.fidelity.labelled))
+        for one in tried
+        if one.fidelity and one.fidelity.labelled
+    )
+    head = ("Variant", "Real AUC", "lost", "Real AP", "Pixel AUC", "AUPIMO", "lost")
+    return (Table(head=head, rows=rows, caption="On the labelled images."),) if rows else ()
+
+
+def _remarks(tried: Sequence[Tried]) -> tuple[Table, ...]:
+    """How int8 was made, and why something was left out."""
+    rows = tuple((one.recipe.id, one.made or "-", one.rejected or "-") for one in tried if one.made or one.rejected)
+    return (Table(head=("Variant", "Made by", "Left out because"), rows=rows, text_columns=3),) if rows else ()
+
+
+def _cells(found: Fidelity) -> tuple[str, ...]:
+    return (
+        f"{found.latency_ms:.2f}",
+        f"{found.size_bytes / 1e6:.1f}",
+        f"{found.spearman:.4f}",
+        figure_text(found.spearman_normals),
+        figure_text(found.map_correlation_min),
+        figure_text(found.roc_auc_lost),
+        figure_text(found.aupimo_lost),
+        "-" if found.more_false_rejects is None else f"{found.more_false_rejects:+d}",
+    )
+
+
+def _labelled_cells(real: LabelledFidelity) -> tuple[str, ...]:
+    pixels = (real.pixel_roc_auc, real.aupimo, real.aupimo_lost)
+    figures = (real.roc_auc, real.roc_auc_lost, real.average_precision, *pixels)
+    return tuple(figure_text(figure) for figure in figures)
+
+
+def _gate_text(gate: Gate) -> str:
+    return (
+        f"A variant is shipped when the rank correlation of its scores with the imported model's, over the normals and "
+        f"copies of them with a synthetic defect, is at least {gate.min_spearman:g}; no map of these correlates less "
+        f"than {gate.min_map_correlation:g}; it tells defects from normals with at most {gate.max_roc_auc_lost:g} less "
+        f"ROC-AUC; its maps mark them with at most {gate.max_aupimo_lost:g} less AUPIMO; and, both calibrated anew, it "
+        f"rejects at most {gate.max_more_false_rejects:.0%} more of the normals."
+    )
+
+
+def _speed_text(manifest: Manifest) -> str:
+    if manifest.provenance.get("target_cpu") != "this":
+        return "Latency decides nothing here, as it was not measured on the target."
+    return (
+        "A variant that is slower than a more precise one for the same engine is not shipped, nor is an int8 one that "
+        "is neither faster nor a tenth smaller; differences under "
+        f"{NOISE:.0%} count as noise. The default is the fastest one, of those within the noise of it the smallest."
+    )
+
+
+def _bars(measured: Sequence[Tried], default: str) -> tuple[Chart, ...]:
+    found = {one.recipe.id: one.fidelity for one in measured if one.fidelity}
+    names = list(found)
+    return (
+        bar_chart(names, [f.latency_ms for f in found.values()], "ms", "Latency of the engine, per frame.", default),
+        bar_chart(names, [f.size_bytes / 1e6 for f in found.values()], "MB", "Size of the model's files.", default),
+    )
+
+
+def _examples(setup: Setup, tried: Sequence[Tried], default: Tried, root: Path) -> tuple[Gallery, ...]:
+    shipped = [default, *(one for one in reversed(tried) if not one.rejected and one is not default)][:_SHOWN_MAX]
+    if default.agreement is None:
+        return ()
+    evidence = Evidence(setup.images, setup.defects())
+    with ExitStack() as stack:
+        scorers = {_IMPORTED: stack.enter_context(closing(setup.reference()))}
+        for one in shipped:
+            scorers[one.recipe.id] = stack.enter_context(closing(setup.scorer(one.recipe, root)))
+        return example_galleries(choose_examples(evidence, default.agreement), scorers)

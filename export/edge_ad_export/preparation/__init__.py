@@ -1,0 +1,1 @@
+"""What is settled before the first variant is made: graph, geometry and images."""

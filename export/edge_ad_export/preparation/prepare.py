@@ -1,0 +1,225 @@
+"""Everything that is settled before the first variant is made: graph, geometry and images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_ad.engines import Artefact, Engine, EngineOptions, Extractor, open_engine, open_extractor
+from edge_ad.errors import EngineError, InputError
+from edge_ad.geometry import Preprocessor
+from edge_ad.scoring.scorer import Scorer
+from edge_ad_export.fidelity.agreement import relative_error
+from edge_ad_export.fidelity.gate import PARITY
+from edge_ad_export.lowering.contract import Lowered, lower
+from edge_ad_export.lowering.float_model import FloatModel
+from edge_ad_export.lowering.recipes import baseline_for
+from edge_ad_export.preparation.first_stage import extractor_input, make_first_stage
+from edge_ad_export.reference.engine import ReferenceEngine
+from edge_ad_export.reference.two_stage import ReferenceExtractor, WholeClipScorer
+from edge_ad_export.samples.clips import ClipDefects, ClipSet, clip_record, collect_clips, collect_pictures
+from edge_ad_export.samples.defects import defects_for
+from edge_ad_export.samples.geometry import build_geometry, frame_size, read_mask
+from edge_ad_export.samples.images import ImageSet, collect_pixels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_ad.bundle.records import Clip, Geometry, ModelInput
+    from edge_ad_export.importers.extractor import ImportedExtractor
+    from edge_ad_export.lowering.recipes import Recipe
+    from edge_ad_export.model.imported import ImportedModel
+    from edge_ad_export.preparation.first_stage import FirstStage
+    from edge_ad_export.request import ExportRequest
+    from edge_ad_export.samples.defects import DefectSet
+
+__all__ = ["Notify", "Setup", "prepare"]
+
+Notify = Callable[[str], None]
+"""Takes one line for the user."""
+
+# A wrong guess of the rewrite to one image gives other scores on any image.
+_PROBES = 4
+# A sum in another order may lose so many times what the plain graph loses to rounding.
+_ROUNDING_TIMES = 2.0
+
+
+@dataclass(frozen=True)
+class Setup:
+    """``mask``: uint8 ``(H, W)``, above 127 = not inspected, or ``None``. ``threads``: of the engines. ``clip``: of a
+    model that takes clips, whose ``images`` are clips too. ``first``: of a two-stage bundle; ``lowered`` is its
+    scorer's graph."""
+
+    imported: ImportedModel
+    lowered: Lowered
+    geometry: Geometry
+    mask: NDArray[np.uint8] | None
+    images: ImageSet
+    threads: int | None
+    clip: Clip | None = None
+    first: FirstStage | None = None
+
+    @property
+    def input(self) -> ModelInput:
+        """What the bundle's geometry leads to."""
+        return self.quantizable.input
+
+    @property
+    def quantizable(self) -> Lowered:
+        """The graph that int8 variants have in int8: of two stages the extractor, whose scorer stays in float."""
+        return self.lowered if self.first is None else self.first.lowered
+
+    def preprocessor(self) -> Preprocessor:
+        """The bundle's geometry at work."""
+        return Preprocessor(self.geometry, self.input, self.mask, map_size=self.lowered.map)
+
+    def reference(self) -> Scorer:
+        """The imported model behind the bundle's geometry; of two stages both models."""
+        first = None if self.first is None else ReferenceExtractor(self.first.imported, self.threads)
+        return self._scorer(ReferenceEngine(self.imported, self.threads), first)
+
+    def scorer(self, recipe: Recipe, root: Path) -> Scorer:
+        """A variant as the device will run it. Raises :class:`EngineError`."""
+        options = EngineOptions(threads=self.threads)
+        engine = open_engine(recipe.engine, Artefact(root / recipe.model), options, precision=recipe.precision)
+        if self.first is None:
+            return self._scorer(engine)
+        artefact = Artefact(root / recipe.extractor)
+        return self._scorer(engine, open_extractor(recipe.engine, artefact, options, precision=recipe.precision))
+
+    def pixels(self, images: ImageSet | DefectSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
+        """What the scoring graph is given for some of the images: at most ``limit`` inputs, evenly spaced."""
+        if isinstance(images, ClipSet):
+            with closing(self.reference()) as scorer:
+                return collect_clips(scorer, images, limit)
+        return collect_pixels(self.preprocessor(), images, limit)
+
+    def quantizable_pixels(self, images: ImageSet | DefectSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
+        """As :meth:`pixels`, for the graph that is quantized."""
+        if self.first is None or not isinstance(images, ClipSet):
+            return self.pixels(images, limit)
+        return collect_pictures(self.preprocessor(), images, limit)
+
+    def defects(self) -> DefectSet | ClipDefects:
+        """The synthetic defects that variants are tried with."""
+        images = self.images
+        if isinstance(images, ClipSet):
+            return ClipDefects(**{f.name: getattr(images, f.name) for f in fields(images)})
+        return defects_for(images.paths, self.preprocessor())
+
+    def _scorer(self, engine: Engine, extractor: Extractor | None = None) -> Scorer:
+        if self.clip is None:
+            return Scorer(self.preprocessor(), engine)
+        return WholeClipScorer(self.preprocessor(), engine, self.clip, extractor)
+
+
+def prepare(
+    request: ExportRequest,
+    imported: ImportedModel,
+    images: ImageSet,
+    notify: Notify,
+    extractor: ImportedExtractor | None = None,
+) -> Setup:
+    """Looks at the images, settles the geometry and brings the graph, or both graphs, to the contract.
+
+    Raises:
+        InputError: the options contradict each other, the images or the model; an image cannot be read.
+        ModelError: the graph cannot be brought to the contract.
+    """
+    frame = frame_size(request.geometry, images.sizes())
+    if request.geometry.level == "object":
+        notify("every image is taken for one object, cropped as the device will crop it, of any size")
+    elif frame is None:
+        notify("the bundle takes frames of any size: the images have several, or --frame-size any was said")
+    mask_path = request.geometry.ignore_mask
+    mask = None if mask_path is None else read_mask(mask_path, frame)
+
+    clip = clip_record(imported, request.importing.clip, extractor.snippet if extractor else 1)
+    if clip is not None and (request.geometry.tiles or request.geometry.grid):
+        raise InputError("--tiles, --grid: a model of clips takes whole pictures; leave them out")
+    if clip is not None and request.geometry.level == "object":
+        raise InputError("--level object: a model of clips takes whole pictures; leave it out")
+    options = replace(request.geometry, kernel=request.geometry.kernel or imported.kernel)
+
+    first = None
+    if extractor is not None and isinstance(images, ClipSet):
+        entry = extractor_input(extractor)
+        preprocessor = Preprocessor(build_geometry(options, entry, frame), entry, mask)
+        pictures = collect_pictures(preprocessor, images.first(_PROBES), _PROBES)
+        first = make_first_stage(extractor, pictures, request.threads)
+
+    def setup(lowered: Lowered) -> Setup:
+        geometry = build_geometry(options, (first.lowered if first else lowered).input, frame)
+        return Setup(imported, lowered, geometry, mask, images, request.threads, clip, first)
+
+    def agrees(candidate: Lowered) -> bool:
+        return _agrees(setup(candidate), lambda: setup(lower(imported, lambda _cheaper: False)))
+
+    lowered = lower(imported, agrees, request.shrink)
+    if not lowered.cheaper:
+        notify("the cheaper form of this graph does not score as the model does: the plain one is used")
+    if lowered.batch == "rebatched":
+        notify(f"the batch of {imported.input.batch} fixed in the model was rewritten to 1")
+    if lowered.batch == "repeated":
+        notify(
+            f"the batch of {imported.input.batch} fixed in the model could not be taken out: every image is fed "
+            f"{imported.input.batch} times, at {imported.input.batch} times the cost; export the model with batch 1"
+        )
+    return setup(lowered)
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """The largest over some images. ``score``: relative; ``map``: a part of the map's largest cell."""
+
+    score: float
+    map: float
+
+
+def _agrees(setup: Setup, plain: Callable[[], Setup]) -> bool:
+    """Whether the rewritten graph scores and maps some real images as the imported one does.
+
+    A head of ours is held against NumPy in float64, and where a patch lies in the memory bank, its distance of zero is
+    the root of what float32 leaves: there the map may be off as the ``plain`` graph's is.
+    """
+    found = _errors(setup)
+    if found.score > PARITY or found.map <= PARITY:
+        return found.score <= PARITY
+    return setup.imported.head is not None and found.map <= _ROUNDING_TIMES * _errors(plain()).map < math.inf
+
+
+def _errors(setup: Setup) -> _Errors:
+    pixels = setup.pixels(setup.images.first(_PROBES), _PROBES)
+    recipe = baseline_for(setup.imported.model)
+    with TemporaryDirectory() as folder, closing(ReferenceEngine(setup.imported, setup.threads)) as reference:
+        path = Path(folder) / Path(recipe.model).name
+        FloatModel(setup.lowered.model).save(recipe.engine, path)
+        try:
+            rewritten = open_engine(recipe.engine, Artefact(path), EngineOptions(threads=setup.threads))
+        except EngineError:
+            return _Errors(math.inf, math.inf)
+        with closing(rewritten):
+            found = [_compare(reference, rewritten, image) for image in pixels]
+    return _Errors(max(one.score for one in found), max(one.map for one in found))
+
+
+def _compare(reference: Engine, rewritten: Engine, pixels: NDArray[np.uint8]) -> _Errors:
+    reference.input[:] = rewritten.input[:] = pixels
+    expected, found = reference.run(), rewritten.run()
+    score = _number(relative_error(np.array([found.score]), np.array([expected.score])))
+    if expected.map is None or found.map is None:
+        return _Errors(score, 0.0 if expected.map is found.map else math.inf)
+    off, largest = float(np.abs(found.map - expected.map).max()), float(np.abs(expected.map).max())
+    return _Errors(score, 0.0 if off == 0 else _number(off / largest if largest else math.inf))
+
+
+def _number(error: float) -> float:
+    """What is no number agrees with nothing."""
+    return math.inf if math.isnan(error) else error

@@ -1,0 +1,1 @@
+"""What the imported model itself gives: every variant is measured against it."""

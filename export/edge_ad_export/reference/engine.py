@@ -1,0 +1,84 @@
+"""The imported model as its file has it: what every variant is measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from edge_ad.engines import EngineOutput
+from edge_ad_export.model.head import Read
+from edge_ad_export.model.imported import ImportedModel, InputSpec
+from edge_ad_export.reference.sessions import open_session
+
+__all__ = ["ReferenceEngine"]
+
+
+class ReferenceEngine:
+    """Runs the imported graph, unchanged but for its outputs, in the engine that knows it. An ``Engine``.
+
+    What the rewritten graph does in nodes is done here in NumPy, so that a fault of a pass cannot hide in both.
+    A model that insists on several images is given the same one as often.
+
+    Raises:
+        ModelError: the engine refuses the graph.
+    """
+
+    def __init__(self, imported: ImportedModel, threads: int | None = None) -> None:
+        self._session = open_session(imported.model, imported.taps, threads)
+        self._spec = imported.input
+        self._head = imported.head
+        self._has_score = imported.score is not None
+        self._has_map = imported.map is not None
+        self._dtype = (imported.model.graph.inputs[0].dtype or ir.DataType.FLOAT).numpy()
+        size = imported.input.size
+        clip = imported.input.clip
+        shape: tuple[int, ...] = (1, size.height, size.width, imported.input.channels)
+        shape = shape if clip is None else clip.entry_shape(size.height, size.width)
+        self.input: NDArray[Any] = np.zeros(shape, np.uint8 if clip is None or clip.input == "frame" else np.float32)
+        self.info = self._session.info
+
+    def run(self) -> EngineOutput:
+        """Scores what is in :attr:`input`. Raises :class:`ModelError`."""
+        outputs = self.values()
+        if self._head is not None:
+            scored = self._head.reference(Read(outputs, model_input(self.input, self._spec)))
+            return EngineOutput(
+                scored.score, None if scored.map is None else np.ascontiguousarray(scored.map, np.float32)
+            )
+        heat = None
+        if self._has_map:
+            found = outputs[-1]
+            heat = np.ascontiguousarray(found.reshape(-1, *found.shape[-2:])[0], np.float32)
+        score = float(np.ravel(outputs[0])[0]) if self._has_score or heat is None else float(heat.max())
+        return EngineOutput(score, heat)
+
+    def values(self) -> Sequence[NDArray[Any]]:
+        """What the taps hold for what is in :attr:`input`. Raises :class:`ModelError`."""
+        image, clip = model_input(self.input, self._spec), self._spec.clip
+        feed = np.repeat(image if clip is None else clip.arrange(image), self._spec.batch, axis=0)
+        return self._session.run(feed.astype(self._dtype))
+
+    def close(self) -> None:
+        del self._session
+
+
+def model_input(pixels: NDArray[Any], spec: InputSpec) -> NDArray[np.float32]:
+    """What the model takes for uint8 pixels ``[1, h, w, c]``, BGR or gray: float32 in the model's layout.
+
+    Of a clip ``[1, t, h, w, c]`` all samples, float32 ``[1, t, c, h, w]``; vectors as they are.
+    """
+    if pixels.ndim == 3:
+        vectors: NDArray[np.float32] = pixels
+        return vectors
+    ordered = pixels[..., ::-1] if spec.color == "rgb" else pixels
+    mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
+    values: NDArray[np.float32] = (ordered / np.float32(spec.scale) - mean) / std
+    if values.ndim == 5:
+        values = values.transpose(0, 1, 4, 2, 3)
+    elif spec.layout == "nchw":
+        values = values.transpose(0, 3, 1, 2)
+    return values

@@ -1,0 +1,87 @@
+"""Runs a graph as its file has it, in the engine that knows it, and gives some of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common_passes
+
+from edge_ad.engines import EngineInfo
+from edge_ad.errors import ModelError
+from edge_ad_export.graph.embedded import find_embedded, to_openvino
+from edge_ad_export.graph.libraries import load_onnxruntime, load_openvino, quiet_logs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Session", "open_session"]
+
+
+class Session(Protocol):
+    """A graph that is ready to run. ``info`` says in what."""
+
+    info: EngineInfo
+
+    def run(self, image: NDArray[Any]) -> list[NDArray[Any]]:
+        """The chosen values, in the order they were asked for. Raises :class:`ModelError`."""
+        ...
+
+
+def open_session(model: ir.Model, names: Sequence[str], threads: int | None = None) -> Session:
+    """Loads a graph of one input, unchanged but for its outputs, which are the values ``names``.
+
+    ONNX graphs run in ONNX Runtime, models that exist only as OpenVINO graphs in OpenVINO with float32 pinned.
+
+    Raises:
+        ModelError: the engine refuses the graph.
+    """
+    chosen = model.clone()
+    with quiet_logs("onnx_ir"):  # a file may lack the types of inner values, and an output needs one
+        common_passes.ShapeInferencePass(strict_mode=False)(chosen)
+    known = ir.convenience.create_value_mapping(chosen.graph)
+    chosen.graph.outputs[:] = [known[name] for name in names]
+    return _OpenVinoSession(chosen, threads) if find_embedded(chosen) else _OnnxSession(chosen, threads)
+
+
+class _OnnxSession:
+    def __init__(self, model: ir.Model, threads: int | None) -> None:
+        ort = load_onnxruntime()
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads or 0
+        data = bytes(ir.to_proto(model).SerializeToString())
+        try:
+            self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ModelError(f"ONNX Runtime cannot load the model: {' '.join(str(error).split())}") from error
+        self._input = model.graph.inputs[0].name
+        self.info = EngineInfo("onnxruntime", ort.__version__, "CPUExecutionProvider", "fp32", threads)
+
+    def run(self, image: NDArray[Any]) -> list[NDArray[Any]]:
+        try:
+            outputs: list[NDArray[Any]] = self._session.run(None, {self._input: image})
+        except Exception as error:
+            raise ModelError(f"ONNX Runtime cannot run the model: {' '.join(str(error).split())}") from error
+        return outputs
+
+
+class _OpenVinoSession:
+    def __init__(self, model: ir.Model, threads: int | None) -> None:
+        ov = load_openvino()
+        config: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if threads is not None:
+            config["INFERENCE_NUM_THREADS"] = threads
+        try:
+            self._compiled = ov.Core().compile_model(to_openvino(model), "CPU", config)
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO cannot load the model: {' '.join(str(error).split())}") from error
+        self.info = EngineInfo("openvino", ov.__version__, "CPU", "fp32", threads)
+
+    def run(self, image: NDArray[Any]) -> list[NDArray[Any]]:
+        try:
+            found = self._compiled([image])
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO cannot run the model: {' '.join(str(error).split())}") from error
+        return [found[port] for port in self._compiled.outputs]

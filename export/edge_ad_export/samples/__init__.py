@@ -1,0 +1,1 @@
+"""What export measures with: normal images and clips, their geometry, and synthetic defects."""

@@ -1,0 +1,186 @@
+"""The normal clips that export measures with, read anew whenever they are asked for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_ad.bundle.records import Clip
+from edge_ad.errors import FrameError, InputError
+from edge_ad.sources import open_source
+from edge_ad_export.model.imported import Size
+from edge_ad_export.samples.images import IMAGES_MIN, ImageSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_ad.geometry import Preprocessor
+    from edge_ad.scoring.scorer import Scorer
+    from edge_ad_export.model.clip_spec import ClipOptions
+    from edge_ad_export.model.imported import ImportedModel, InputSpec
+
+__all__ = ["ClipDefects", "ClipSet", "collect_clips", "collect_pictures", "select_clips"]
+
+
+@dataclass(frozen=True)
+class ClipSet(ImageSet):
+    """Clips of ``frames`` frames that lie ``stride`` apart in the video or folder ``source``; ``ends``: the last of
+    each. A clip is uint8 ``(frames, H, W, 3)`` or ``(frames, H, W)``, or float32 ``(frames, n)`` of an ``.npy`` file.
+    ``snippet``: so many frames in a row stand in the place of each of the ``frames``, the last of them being it.
+    """
+
+    source: str
+    ends: tuple[int, ...]
+    frames: int
+    stride: int
+    snippet: int = 1
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Raises :class:`FrameError` that names a frame which cannot be read."""
+        reach = (self.frames - 1) * self.stride + self.snippet - 1
+        places = [i * self.stride + k for i in range(self.frames) for k in range(self.snippet)]
+        wanted = set(self.ends)
+        past: deque[NDArray[np.uint8]] = deque(maxlen=reach + 1)
+        for index, frame in enumerate(_frames(self.source)):
+            past.append(frame)
+            if index in wanted:
+                yield np.stack([past[place] for place in places])
+            if index >= self.ends[-1]:
+                return
+
+    def sizes(self) -> frozenset[Size]:
+        """Of the frames; vectors count as pictures of one row."""
+        shapes = {clip.shape[1:3] for clip in self}
+        return frozenset(Size(shape[-1], shape[0] if len(shape) > 1 else 1) for shape in shapes)
+
+    def first(self, count: int) -> ClipSet:
+        """At most so many of them, from the beginning."""
+        return replace(self, paths=self.paths[:count], ends=self.ends[:count])
+
+    @property
+    def samples(self) -> tuple[ClipSample, ...]:
+        """As :class:`~edge_ad_export.samples.defects.DefectSet` has them."""
+        return tuple(ClipSample(path) for path in self.paths)
+
+
+@dataclass(frozen=True)
+class ClipSample:
+    """A clip by its name."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class ClipDefects(ClipSet):
+    """The same clips spoilt, in turn: a patch of the first frame turns up in the last one upside down, the scene
+    jumps back in time, or it freezes."""
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        random = np.random.default_rng(0)
+        for index, clip in enumerate(super().__iter__()):
+            yield _spoil(clip, index, random, self.snippet)
+
+
+def clip_record(imported: ImportedModel, asked: ClipOptions | None, snippet: int = 1) -> Clip | None:
+    """The manifest's record; ``None`` of a model that takes single images. ``snippet``: what an extractor takes."""
+    spec = imported.input.clip
+    if spec is None or asked is None:
+        return None
+    return Clip(
+        length=spec.length,
+        stride=asked.stride,
+        hop=asked.hop,
+        covers="last" if spec.taken < spec.length else "clip",
+        input=spec.input,
+        smoothing=asked.smoothing,
+        snippet=snippet,
+    )
+
+
+def select_clips(
+    source: str, spec: InputSpec, asked: ClipOptions, *, most: int, snippet: int = 1, vectors: bool = False
+) -> ClipSet:
+    """At most ``most`` clips of a video, a folder of frames or an ``.npy`` file of vectors, evenly spaced.
+
+    ``snippet``: how many frames in a row an extractor takes. ``vectors``: the source has to hold feature vectors.
+
+    Raises:
+        InputError: nothing there, or too few frames.
+        FrameError: a frame cannot be read.
+    """
+    clip = spec.clip
+    if clip is None:
+        raise AssertionError("clips are selected for models of clips")
+    frames = clip.length + (clip.input == "flow")
+    reach = (frames - 1) * asked.stride + snippet - 1
+    total = sum(1 for _ in _frames(source, vectors=vectors)) - reach
+    if total < IMAGES_MIN:
+        raise InputError(
+            f"{source} has {max(total + reach, 0)} frames: expected at least {reach + IMAGES_MIN}, clips of {frames} "
+            f"frames {asked.stride} apart; better 30 more"
+        )
+    count = min(most, total)
+    ends = tuple(reach + i * total // count for i in range(count))
+    return ClipSet(tuple(Path(f"{source}#{end}") for end in ends), total, source, ends, frames, asked.stride, snippet)
+
+
+def collect_clips(scorer: Scorer, clips: ClipSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
+    """What the model's engine is given for at most ``limit`` clips."""
+    step = -(-len(clips.paths) // limit)
+    inputs = []
+    for index, clip in enumerate(clips):
+        if index % step == 0:
+            scorer.measure(clip)
+            inputs.append(scorer.engine.input.copy())
+    return tuple(inputs)
+
+
+def collect_pictures(preprocessor: Preprocessor, clips: ClipSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
+    """What an extractor is given of the clips' frames: at most ``limit`` pictures, uint8 ``[1, h, w, c]``, or snippets,
+    ``[1, t, h, w, c]``."""
+    size = preprocessor.model_input
+    buffer = np.zeros((clips.snippet, size.height, size.width, size.channels), np.uint8)
+    share = max(limit // len(clips), 1)
+    pictures: list[NDArray[np.uint8]] = []
+    for clip in clips:
+        snippets = clip.reshape(-1, clips.snippet, *clip.shape[1:])
+        for place in sorted({len(snippets) - 1 - i * len(snippets) // share for i in range(share)}):
+            for frame, out in zip(snippets[place], buffer, strict=True):
+                for _ in preprocessor.tiles(frame, out):
+                    pass
+            pictures.append(buffer.copy() if clips.snippet == 1 else buffer[None].copy())
+    return tuple(pictures[:limit])
+
+
+def _frames(source: str, *, vectors: bool | None = None) -> Iterator[NDArray[Any]]:
+    """The pictures or vectors of a source. ``vectors``: which of the two they have to be."""
+    with closing(open_source(source)) as opened:
+        for frame in opened:
+            sample = frame.sample
+            if sample is None:
+                raise frame.error or FrameError("unreadable", f"{frame.source} has no picture")
+            if vectors is not None and vectors != (frame.features is not None):
+                expected = "an .npy file of vectors" if vectors else "pictures: a video or a folder of frames"
+                raise InputError(f"--images {source}: this model takes {expected}")
+            yield sample
+
+
+def _spoil(clip: NDArray[np.uint8], index: int, random: np.random.Generator, last: int) -> NDArray[np.uint8]:
+    """``last``: how many frames stand for the last sample."""
+    spoilt: NDArray[np.uint8] = clip.copy()
+    if index % 3 == 1 or clip.ndim == 2:
+        spoilt[-last:] = clip[:last]
+        spoilt[:-last] = clip[last:]
+    elif index % 3 == 2:
+        spoilt[:] = clip[0]
+    else:
+        height, width = (side // 4 for side in clip.shape[1:3])
+        y, x = (int(random.integers(0, side - side // 4)) for side in clip.shape[1:3])
+        spoilt[-last:, y : y + height, x : x + width] = 255 - clip[0, :height, :width][::-1]
+    return spoilt

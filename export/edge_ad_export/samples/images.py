@@ -1,0 +1,79 @@
+"""The normal images that export measures with, read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from edge_ad.errors import InputError
+from edge_ad.sources import list_images, read_image
+from edge_ad_export.model.imported import Size
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_ad.geometry import Preprocessor
+
+__all__ = ["IMAGES_MIN", "ImageSet", "Images", "collect_pixels", "select_images"]
+
+IMAGES_MIN = 3
+"""Three frames become golden ones, and two scores have no order worth comparing."""
+
+
+class Images(Protocol):
+    """A known number of images, read or made one at a time: uint8 ``(H, W, 3)`` BGR or ``(H, W)`` gray."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]: ...
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """``paths`` are read, of the ``total`` images that were given."""
+
+    paths: tuple[Path, ...]
+    total: int
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """uint8 ``(H, W, 3)`` BGR or ``(H, W)`` gray. Raises :class:`FrameError` that names the image."""
+        return map(read_image, self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def first(self, count: int) -> ImageSet:
+        """At most so many of them, from the beginning."""
+        return replace(self, paths=self.paths[:count])
+
+    def sizes(self) -> frozenset[Size]:
+        """The sizes that occur. Reads every image once, so that a damaged one is found before any work is done."""
+        return frozenset(Size(image.shape[1], image.shape[0]) for image in self)
+
+
+def select_images(images: str | Path, limit: int) -> ImageSet:
+    """At most ``limit`` images of a folder, file or glob, evenly spaced over all of them.
+
+    Raises:
+        InputError: nothing there, or fewer than three images.
+    """
+    paths = list_images(images)
+    if len(paths) < IMAGES_MIN:
+        raise InputError(f"{images} holds {len(paths)} images: expected at least {IMAGES_MIN} normal ones, better 30")
+    count = min(limit, len(paths))
+    return ImageSet(tuple(paths[i * len(paths) // count] for i in range(count)), len(paths))
+
+
+def collect_pixels(preprocessor: Preprocessor, images: Images, limit: int) -> tuple[NDArray[np.uint8], ...]:
+    """What the model sees of the images: at most ``limit`` tiles, uint8 ``[1, h, w, c]``, evenly spaced."""
+    size = preprocessor.model_input
+    buffer = np.zeros((size.height, size.width, size.channels), np.uint8)
+    share = max(limit // len(images), 1)
+    pixels: list[NDArray[np.uint8]] = []
+    for image in images:
+        tiles = [buffer[None].copy() for _ in preprocessor.tiles(image, buffer)]
+        pixels += tiles[:: -(-len(tiles) // share)]
+    return tuple(pixels[:limit])

@@ -1,0 +1,1 @@
+"""Variants of the graph: made, measured, and kept or turned away."""

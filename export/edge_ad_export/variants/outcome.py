@@ -1,0 +1,162 @@
+"""What came of a variant: its measurement, whether it is worth its place, and its records in the bundle."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from edge_ad.bundle.records import Fidelity, LabelledFidelity, Trial, Variant
+from edge_ad_export.fidelity.gate import golden_tolerance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_ad.bundle.records import MapSize
+    from edge_ad_export.fidelity.agreement import Agreement
+    from edge_ad_export.lowering.recipes import Recipe
+    from edge_ad_export.quantize.targets import Target
+
+__all__ = ["NOISE", "Timed", "Tried", "fidelity_record", "not_worth_shipping", "outpaced_by", "pick_default"]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A recipe, what came of it and why it is not shipped, ``None`` when it is.
+
+    ``made``: by what it was quantized. ``labelled``: how many labelled images there were.
+    """
+
+    recipe: Recipe
+    agreement: Agreement | None
+    size_bytes: int
+    rejected: str | None
+    made: str | None = None
+    labelled: int = 0
+
+    @property
+    def fidelity(self) -> Fidelity | None:
+        """The bundle's record of the measurement."""
+        found = self.agreement
+        return None if found is None else fidelity_record(found, self.size_bytes, self.labelled)
+
+    def rejected_for(self, reason: str | None) -> Tried:
+        """The same with a reason not to ship it."""
+        return replace(self, rejected=reason)
+
+    def trial(self) -> Trial:
+        """The bundle's record of the attempt."""
+        return Trial(id=self.recipe.id, fidelity=self.fidelity, rejected=self.rejected, made=self.made)
+
+    def variant(self, map_size: MapSize | None, *, two_stage: bool = False) -> Variant:
+        """The bundle's record of a variant that is shipped. ``two_stage``: it has an extractor."""
+        if self.agreement is None or self.fidelity is None:
+            raise AssertionError("a variant that was not measured is never shipped")
+        return Variant(
+            id=self.recipe.id,
+            engine=self.recipe.engine,
+            precision=self.recipe.precision,
+            model=self.recipe.model,
+            map=map_size,
+            fidelity=self.fidelity,
+            golden_tolerance=golden_tolerance(self.agreement, self.recipe.precision),
+            extractor=self.recipe.extractor if two_stage else None,
+        )
+
+
+def fidelity_record(found: Agreement, size_bytes: int, labelled: int = 0) -> Fidelity:
+    """The bundle's record of an agreement over so many labelled images."""
+    return Fidelity(
+        images=len(found.scores),
+        defects=len(found.defect_scores),
+        score_max_abs=found.max_abs,
+        score_max_rel=found.max_rel,
+        spearman=found.spearman,
+        spearman_normals=found.spearman_normals,
+        map_correlation_min=found.map_correlation_min,
+        roc_auc_lost=found.roc_auc_lost,
+        aupimo=found.aupimo,
+        aupimo_lost=found.aupimo_lost,
+        more_false_rejects=found.more_false_rejects,
+        labelled=_labelled_record(found, labelled),
+        latency_ms=found.latency_ms,
+        size_bytes=size_bytes,
+    )
+
+
+def _labelled_record(found: Agreement, images: int) -> LabelledFidelity | None:
+    figures, lost = found.labelled, found.labelled_roc_auc_lost
+    if figures is None or lost is None:
+        return None
+    return LabelledFidelity(
+        images=images,
+        roc_auc=figures.roc_auc,
+        roc_auc_lost=lost,
+        average_precision=figures.average_precision,
+        pixel_roc_auc=figures.pixel_roc_auc,
+        aupimo=figures.aupimo,
+        aupimo_lost=found.labelled_aupimo_lost,
+    )
+
+
+def pick_default(variants: Sequence[Variant], target: Target) -> str:
+    """The fastest; of those within the noise of it the smallest. Where latency was not measured, the target's first."""
+    if not target.measured:
+        order = {name: place for place, name in enumerate(target.preference)}
+        return min(variants, key=lambda variant: order.get(variant.id, len(order))).id
+    fastest = min(variant.fidelity.latency_ms for variant in variants)
+    close = [variant for variant in variants if variant.fidelity.latency_ms <= fastest * (1 + NOISE)]
+    return min(close, key=lambda variant: variant.fidelity.size_bytes).id
+
+
+NOISE = 0.05
+"""Latencies that differ by less than this part count as equal."""
+
+# And by less than this, in milliseconds, whatever the part.
+_NOISE_MS = 0.05
+# With operations put back to float a part of what int8 gains is lost again: a smaller gain is not worth the search.
+_WORTH_MIXING = 0.15
+# What is as slow as something more precise has to be smaller by this part.
+_SMALLER = 0.1
+_PRECISION = ("fp32", "fp16", "bf16", "int8")
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A variant's ``latencies_ms``, one a round, and its size. Rounds are compared pairwise, as what else the machine
+    does slows all variants of a round."""
+
+    recipe: Recipe
+    latencies_ms: Sequence[float]
+    size_bytes: int = 0
+
+
+def not_worth_shipping(mine: Timed, others: Sequence[Timed]) -> str | None:
+    """Why the variant is not worth shipping: a more precise one for the same engine is faster or, where this one is
+    int8, as fast and hardly larger; ``None``: it is. Variants of another engine do not count: a device may have only
+    one."""
+    for other in _more_precise(mine.recipe, others):
+        ratio = _ratio(mine, other)
+        slower_ms = statistics.median(a - b for a, b in zip(mine.latencies_ms, other.latencies_ms, strict=True))
+        if ratio > 1 + NOISE and slower_ms > _NOISE_MS:
+            return f"{ratio:.2f} times as slow as {other.recipe.id}, which is more precise"
+        hardly_smaller = mine.size_bytes > (1 - _SMALLER) * other.size_bytes
+        if mine.recipe.precision == "int8" and ratio > 1 - NOISE and hardly_smaller:
+            return f"neither faster nor smaller than {other.recipe.id}, which is more precise"
+    return None
+
+
+def outpaced_by(mine: Timed, others: Sequence[Timed]) -> str | None:
+    """A more precise variant for the same engine that is faster, or so little slower that a mixed form of this one
+    would be no gain."""
+    rivals = _more_precise(mine.recipe, others)
+    return next((other.recipe.id for other in rivals if _ratio(mine, other) > 1 - _WORTH_MIXING), None)
+
+
+def _more_precise(recipe: Recipe, others: Sequence[Timed]) -> list[Timed]:
+    rank = _PRECISION.index(recipe.precision)
+    return [o for o in others if o.recipe.engine == recipe.engine and _PRECISION.index(o.recipe.precision) < rank]
+
+
+def _ratio(mine: Timed, other: Timed) -> float:
+    return statistics.median(a / b for a, b in zip(mine.latencies_ms, other.latencies_ms, strict=True))

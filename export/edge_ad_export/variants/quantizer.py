@@ -1,0 +1,206 @@
+"""Where int8 graphs are made and compared: each engine's best, and its mixed form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from edge_ad.errors import EngineError, ModelError
+from edge_ad_export.graph.backbone import find_backbone
+from edge_ad_export.graph.libraries import load_openvino
+from edge_ad_export.quantize.isolated import quantize_apart
+from edge_ad_export.quantize.onnx_layers import OnnxInt8, onnx_ops
+from edge_ad_export.quantize.openvino_layers import OpenVinoInt8, openvino_ops
+from edge_ad_export.quantize.settings import Settings, settings_for
+from edge_ad_export.variants.mixed_precision import fewest_floats, holds_on, rank_layers
+from edge_ad_export.variants.probes import Probes, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from edge_ad_export.fidelity.gate import Gate
+    from edge_ad_export.lowering.float_model import FloatModel
+    from edge_ad_export.quantize.int8_graph import Quantized
+    from edge_ad_export.quantize.settings import Plan
+
+__all__ = ["Int8", "Mixed", "Quantizer", "open_quantizer"]
+
+EngineName = Literal["onnxruntime", "openvino"]
+
+# Seconds for the search of an engine's mixed form; an export of some 100 images is to take about 3 minutes.
+_SEARCH_S = {"low": 0.0, "normal": 40.0, "high": 600.0}
+# Frames on which a layer's effect is measured, and a number of float layers is tried.
+_RANKING_PROBES = 8
+_PROBES = 40
+
+
+@dataclass(frozen=True)
+class Int8:
+    """An int8 graph and how it was made."""
+
+    quantized: Quantized
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The first ``count`` of the int8 graph's ``layers``, which are in the order of the harm they do, are in float."""
+
+    int8: Int8
+    layers: tuple[str, ...]
+    count: int
+
+    def with_more(self) -> Mixed | None:
+        """Twice as many in float and two, all but one at most; ``None`` where no more are left."""
+        count = min(2 * self.count + 2, len(self.layers) - 1)
+        return replace(self, count=count) if count > self.count else None
+
+    def write(self, path: Path) -> None:
+        """Writes the model; for OpenVINO the weights beside it."""
+        self.int8.quantized.save(path, self.layers[: self.count])
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.int8.settings.label}; {self.count} of {len(self.layers)} operations in float"
+
+
+class Quantizer:
+    """Works in a folder that is gone in the end; see :func:`open_quantizer`."""
+
+    def __init__(self, model: FloatModel, plan: Plan, folder: Path, scorer: FloatModel | None = None) -> None:
+        self._model = model
+        self._scorer = scorer
+        self._plan = plan
+        self._folder = folder
+        self._made: dict[EngineName, Int8] = {}
+        self._probe_pixels: tuple[NDArray[np.uint8], ...] = ()
+        self._probes: dict[EngineName, Probes] = {}
+
+    def use_calibration_data(self, pixels: Sequence[NDArray[np.uint8]], defects: Sequence[NDArray[np.uint8]]) -> None:
+        """Takes in what the model sees of normals and of synthetic defects, uint8 ``[1, h, w, c]`` each.
+
+        Quantizers see both: ranges taken from normals alone cut off the very activations that give a defect away.
+        """
+        np.save(self._pixels, np.concatenate([*pixels, *defects]))
+        normals, spoilt = _spaced(pixels, _PROBES // 2), _spaced(defects, _PROBES // 2)
+        # In turn, so that evenly spaced ones of them are of both kinds.
+        pairs = zip(normals, spoilt, strict=False)
+        self._probe_pixels = tuple(frame for pair in pairs for frame in pair) or tuple(normals)
+
+    def int8(self, engine: EngineName) -> Int8:
+        """The one of the plan's ways to quantize that does the least damage; made once.
+
+        Raises:
+            ModelError: no way leads anywhere.
+        """
+        if engine not in self._made:
+            self._made[engine] = self._best(engine)
+        return self._made[engine]
+
+    def mixed(self, engine: EngineName, gate: Gate) -> Mixed | None:
+        """The int8 graph with as few of its most harmful layers in float as the gate takes, judged on the probes;
+        ``None`` where that leaves nothing, or no time was given."""
+        seconds = _SEARCH_S[self._plan.effort]
+        if not seconds:
+            return None
+        int8, probes, runner = self.int8(engine), self._probes_of(engine), self._runner(engine)
+        few = probes.few(_RANKING_PROBES)
+        ranking = rank_layers(int8.quantized, few, runner, self._folder, monotonic() + seconds)
+        path = self._folder / f"mixed{_ending(engine)}"
+        holds = holds_on(probes, runner, int8.quantized, ranking.layers, gate, path)
+        count = fewest_floats(len(ranking.layers), holds)
+        return None if count is None else Mixed(int8, ranking.layers, count)
+
+    @property
+    def _pixels(self) -> Path:
+        return self._folder / "pixels.npy"
+
+    def _best(self, engine: EngineName) -> Int8:
+        ops = openvino_ops(self._model.openvino) if engine == "openvino" else onnx_ops(self._model.model.graph)
+        if not find_backbone(ops):
+            raise ModelError("the graph has no convolution with constant weights to quantize")
+        choices = settings_for(engine, self._plan.effort, self._plan.target)
+        attempts = [self._attempt(engine, settings) for settings in choices]
+        made = [attempt for attempt in attempts if isinstance(attempt, Int8)]
+        if not made:
+            raise ModelError("; ".join(str(attempt) for attempt in attempts))
+        return made[0] if len(made) == 1 else min(made, key=lambda one: self._damage(engine, one))
+
+    def _attempt(self, engine: EngineName, settings: Settings) -> Int8 | ModelError:
+        try:
+            return self._quantize(engine, settings)
+        except ModelError as error:
+            return error
+
+    def _quantize(self, engine: EngineName, settings: Settings) -> Int8:
+        source, target = self._float_file(engine), self._folder / f"int8{_ending(engine)}"
+        quantize_apart(source, self._pixels, target, settings)
+        if engine == "openvino":
+            return Int8(OpenVinoInt8(self._model.openvino, _read_openvino(target)), settings)
+        return Int8(OnnxInt8(self._model.model, ir.from_proto(ir.to_proto(ir.load(target)))), settings)
+
+    def _damage(self, engine: EngineName, int8: Int8) -> float:
+        path = self._folder / f"candidate{_ending(engine)}"
+        int8.quantized.save(path)
+        probes = self._probes_of(engine)
+        try:
+            return probes.damage(probes.run(path, self._runner(engine)))
+        except EngineError:
+            return math.inf
+
+    def _probes_of(self, engine: EngineName) -> Probes:
+        if engine not in self._probes:
+            runner = self._runner(engine)
+            self._probes[engine] = Probes(self._probe_pixels, self._float_file(engine), runner)
+        return self._probes[engine]
+
+    def _runner(self, engine: EngineName) -> Runner:
+        if self._scorer is None:
+            return Runner(engine, self._plan.threads)
+        path = self._folder / f"scorer{_ending(engine)}"
+        if not path.exists():
+            self._scorer.save(engine, path)
+        return Runner(engine, self._plan.threads, path)
+
+    def _float_file(self, engine: EngineName) -> Path:
+        path = self._folder / f"float{_ending(engine)}"
+        if path.exists():
+            return path
+        self._model.save(engine, path)
+        return path
+
+
+@contextmanager
+def open_quantizer(model: FloatModel, plan: Plan, scorer: FloatModel | None = None) -> Iterator[Quantizer]:
+    """Quantizes the float graph ``model`` in a temporary folder.
+
+    ``scorer``: the second stage, where the graph is an extractor.
+    """
+    with TemporaryDirectory(prefix="edge-ad-") as folder:
+        yield Quantizer(model, plan, Path(folder), scorer)
+
+
+def _ending(engine: EngineName) -> str:
+    return ".xml" if engine == "openvino" else ".onnx"
+
+
+def _read_openvino(path: Path) -> Any:
+    # Without memory mapping, as the file is written again by the next candidate.
+    return load_openvino().Core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+
+
+def _spaced(frames: Sequence[NDArray[np.uint8]], count: int) -> list[NDArray[np.uint8]]:
+    used = min(count, len(frames))
+    return [frames[i * len(frames) // used] for i in range(used)]

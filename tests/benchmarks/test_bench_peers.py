@@ -1,0 +1,70 @@
+"""The contest beside peers: every contestant answers for itself, on the same frames."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support import export_models, tiny
+from support.export_models import Tiny
+
+from benchmarks.peers.accuracy import measure_accuracy
+from benchmarks.peers.cases import Photograph
+from benchmarks.peers.contest import Conditions, Entry, Result, run_contest
+from edge_ad_export import ExportRequest, Gate, export_bundle
+
+SIDE = 256
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, ...]:
+    folder = tmp_path_factory.mktemp("contest")
+    model = export_models.write(folder, Tiny(size=SIDE, batch=1))
+    images = tiny.write_images(folder / "parts", export_models.parts(4, shape=(SIDE, SIDE, 3)))
+    request = ExportRequest(model, images, folder / "bundle", gate=Gate(0, 0), variants=("onnx-fp32",), threads=1)
+    export_bundle(request)
+    python = Path(sys.executable)
+    entries = (
+        Entry("edge-ad", "edge-ad", request.target, python, (request.target / "variants/onnx-fp32/model.onnx",)),
+        Entry("bare onnxruntime", "onnxruntime", model, python, (model,)),
+        Entry("bare openvino", "openvino", model, python, (model,)),
+    )
+    return run_contest(entries, sorted(images.iterdir()), folder, runs=2, starts=1, conditions=Conditions(1, {}))
+
+
+def test_all_score_the_same_frames_alike(results: tuple[Result, ...]) -> None:
+    ours, *others = results
+
+    assert [len(result.scores) for result in results] == [4, 4, 4]
+    for other in others:
+        np.testing.assert_allclose(other.scores, ours.scores, rtol=1e-3)
+        for heat, expected in zip(other.maps, ours.maps, strict=True):
+            np.testing.assert_allclose(heat, expected, rtol=1e-2, atol=1e-3)
+
+
+def test_each_is_timed_and_weighed(results: tuple[Result, ...]) -> None:
+    for result in results:
+        assert len(result.start_s) == len(result.peak_mib) == 1
+        assert len(result.total_ms) == len(result.engine_ms) == 2
+        assert min(result.start_s) > min(result.total_ms) / 1e3 > 0
+        assert min(result.peak_mib) > 20
+        assert result.entry.size_mib > 0
+
+
+def test_accuracy_tells_marked_defects_from_normal_parts(tmp_path: Path) -> None:
+    mask = np.zeros((8, 8), np.uint8)
+    mask[:4] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    photographs = [Photograph(Path("good.png"), None), Photograph(Path("bad.png"), tmp_path / "mask.png")]
+    heats = [np.zeros((8, 8), np.float32), np.where(mask > 0, np.float32(1), np.float32(0))]
+    entry = Entry("made up", "edge-ad", Path(), Path(), ())
+
+    right = measure_accuracy(Result(entry, scores=[0.1, 0.9], maps=heats), photographs)
+    wrong = measure_accuracy(Result(entry, scores=[0.9, 0.1], maps=heats[::-1]), photographs)
+
+    assert (right.image, right.pixel) == (1.0, 1.0)
+    assert wrong.image == 0.0
+    assert wrong.pixel < 0.5

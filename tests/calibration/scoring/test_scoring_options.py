@@ -1,0 +1,69 @@
+"""What commands share: the options of a plan, and progress for somebody who watches."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from edge_ad_calibration.cli.scoring_options import plan_options
+from edge_ad_calibration.scoring import ScorePlan, untracked
+from edge_ad_calibration.scoring.progress import progress
+
+
+@click.command()
+@click.option("--other", default="x")
+@plan_options
+def command(*, other: str, plan: ScorePlan) -> None:
+    """Shows what arrives."""
+    click.echo(f"{other} {plan}")
+
+
+def test_the_options_become_one_plan(own_cache: Path) -> None:
+    chosen = ScorePlan(cache=Path("/c"), cluster="tcp://host:8786", workers=3)
+    asked = ["--other", "y", "--cache", "/c", "--cluster", "tcp://host:8786", "--workers", "3"]
+    runner = CliRunner()
+    assert runner.invoke(command, asked).output == f"y {chosen}\n"
+    assert runner.invoke(command, []).output == f"x {ScorePlan(cache=own_cache)}\n"
+    assert runner.invoke(command, ["--no-cache"]).output == f"x {ScorePlan()}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param(["--cache", "/c", "--no-cache"], "--cache and --no-cache exclude each other", id="both"),
+        pytest.param(["--workers", "0"], "0 is not in the range", id="no workers"),
+        pytest.param(["--cache", __file__], "is a file", id="a file as the cache"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(arguments: list[str], expected: str) -> None:
+    result = CliRunner().invoke(command, arguments)
+    assert (result.exit_code, expected in result.output) == (2, True)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_shows_count_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, seconds = Terminal(), itertools.count(1_000.0)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(time, "time", lambda: next(seconds))
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    with progress("scoring")(3) as advance:
+        for _ in range(3):
+            advance(1)
+    assert re.search(r"scoring .* 2/3 +\d\d:\d\d:\d\d +0\.\d images/s", terminal.getvalue())
+
+
+def test_progress_keeps_quiet_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert progress("scoring") is untracked

@@ -1,0 +1,97 @@
+"""The bound on how often a value of the calibration is exceeded, and the bets on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import beta
+
+from edge_ad.drift.channels import LEVELS, ODDS, Channel, Edge, Side, exceedance_limit, largest, smallest
+
+FLOATS = st.floats(-1e6, 1e6)
+VALUES = st.lists(FLOATS, min_size=1, max_size=60).map(sorted)
+
+
+@pytest.mark.parametrize(
+    ("rank", "n", "risk"),
+    [
+        pytest.param(1, 1, 0.05, id="one-value"),
+        pytest.param(1, 59, 0.05, id="largest-of-59"),
+        pytest.param(3, 300, 0.001, id="third-of-300"),
+        pytest.param(150, 300, 0.001, id="median-of-300"),
+        pytest.param(300, 300, 0.01, id="smallest-of-300"),
+        pytest.param(50_000, 100_000, 1e-4, id="median-of-100000"),
+    ],
+)
+def test_the_limit_is_the_quantile_of_the_beta_law(rank: int, n: int, risk: float) -> None:
+    assert exceedance_limit(rank, n, risk) == pytest.approx(beta.isf(risk, rank, n + 1 - rank), rel=1e-9)
+
+
+@given(n=st.integers(1, 400), data=st.data(), risk=st.floats(1e-6, 0.4))
+@settings(deadline=None)
+def test_limits_rise_with_the_rank_and_with_the_care_taken(n: int, data: st.DataObject, risk: float) -> None:
+    rank = data.draw(st.integers(1, n))
+    limit = exceedance_limit(rank, n, risk)
+    assert 0 < limit < 1
+    assert exceedance_limit(rank, n, risk / 2) > limit
+    assert exceedance_limit(min(rank + 1, n), n, risk) >= limit
+
+
+@given(limit=st.floats(1e-6, 1, exclude_max=True), odds=st.sampled_from(ODDS), share=st.floats(0, 1))
+@settings(deadline=None)
+def test_a_bet_gains_nothing_on_average_while_its_limit_holds(limit: float, odds: float, share: float) -> None:
+    edge, chance = Edge(0.0, limit), share * limit
+    mean = chance * edge.factor(odds, beyond=True) + (1 - chance) * edge.factor(odds, beyond=False)
+    assert mean <= 1 + 1e-12
+    fair = limit * edge.factor(odds, beyond=True) + (1 - limit) * edge.factor(odds, beyond=False)
+    assert fair == pytest.approx(1)
+
+
+@given(values=VALUES, value=FLOATS, data=st.data())
+@settings(deadline=None)
+def test_the_table_says_what_the_sides_say(values: list[float], value: float, data: st.DataObject) -> None:
+    high, low = largest("high", values, 0.01, 0.0), smallest("low", values, 0.01, 0.0)
+    for asked in (value, data.draw(st.sampled_from(values))):
+        expected = high.factors(asked) + low.factors(asked)
+        assert Channel(high, low).factors(asked).tolist() == expected
+
+
+@given(values=VALUES, pair=st.tuples(FLOATS, FLOATS).map(sorted))
+@settings(deadline=None)
+def test_a_higher_value_never_speaks_against_higher(values: list[float], pair: list[float]) -> None:
+    high, low = largest("high", values, 0.01, 0.0), smallest("low", values, 0.01, 0.0)
+    below, above = pair
+    assert all(a <= b for a, b in zip(high.factors(below), high.factors(above), strict=True))
+    assert all(a >= b for a, b in zip(low.factors(below), low.factors(above), strict=True))
+
+
+@given(values=VALUES, value=FLOATS)
+@settings(deadline=None)
+def test_beyond_an_edge_means_a_small_conformal_p_value(values: list[float], value: float) -> None:
+    """Both ways of saying it: the value exceeds the r-th largest, and its p-value is at most r / (n + 1)."""
+    p_value = (1 + sum(other >= value for other in values)) / (1 + len(values))
+    ranks = sorted({max(1, int(level * (len(values) + 1))) for level in LEVELS})
+    exceeds = [value > edge.value for edge in largest("high", values, 0.01, 0.0).edges]
+    assert exceeds == [p_value <= rank / (len(values) + 1) for rank in ranks]
+
+
+@given(value=FLOATS, n=st.integers(1, 50))
+@settings(deadline=None)
+def test_ties_speak_for_no_drift(value: float, n: int) -> None:
+    values = [value] * n
+    factors = Channel(largest("high", values, 0.01, 0.0), smallest("low", values, 0.01, 0.0)).factors(value)
+    assert np.all(factors < 1)
+
+
+def test_real_defects_are_allowed_for() -> None:
+    values = list(np.arange(100.0))
+    strict, lenient = largest("high", values, 0.01, 0.0), largest("high", values, 0.01, 0.02)
+    for without, with_allowance in zip(strict.edges, lenient.edges, strict=True):
+        assert with_allowance.limit == pytest.approx(0.02 + 0.98 * without.limit)
+
+
+def test_a_side_is_named_and_counts_its_bets() -> None:
+    side = Side("more rejects", (Edge(1.0, 0.1),), above=True)
+    assert side.bets == len(ODDS) == Channel(side).bets
