@@ -14,6 +14,7 @@ import numpy as np
 from edge_ad.bundle.records import Clip
 from edge_ad.errors import FrameError, InputError
 from edge_ad.sources import open_source
+from edge_ad.sources.frame_name import FrameName
 from edge_ad_export.model.imported import Size
 from edge_ad_export.samples.images import IMAGES_MIN, ImageSet
 
@@ -127,7 +128,15 @@ def select_clips(
         )
     count = min(most, total)
     ends = tuple(reach + i * total // count for i in range(count))
-    return ClipSet(tuple(Path(f"{source}#{end}") for end in ends), total, source, ends, frames, asked.stride, snippet)
+    return ClipSet(
+        tuple(Path(str(FrameName(str(source), end))) for end in ends),
+        total,
+        source,
+        ends,
+        frames,
+        asked.stride,
+        snippet,
+    )
 
 
 def collect_clips(scorer: Scorer, clips: ClipSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
