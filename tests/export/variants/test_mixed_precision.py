@@ -120,7 +120,8 @@ def test_as_few_layers_in_float_as_the_gate_needs(count: int, needed: int) -> No
         asked.append(floats)
         return floats >= needed
 
-    assert fewest_floats(count, holds) == (needed if needed < count else None)
+    expected = needed if needed < count else None
+    assert fewest_floats(count, holds) == expected
     assert len(asked) <= 2 + count.bit_length()
 
 
