@@ -26,7 +26,7 @@ __all__ = [
     "Edge",
     "Side",
     "channels",
-    "exceedance_limit",
+    "exceedance_bound",
     "largest",
     "smallest",
 ]
@@ -109,7 +109,7 @@ def _ranks(n: int) -> list[int]:
 
 
 def _limit(rank: int, n: int, risk: float, defect_rate: float) -> float:
-    return defect_rate + (1 - defect_rate) * exceedance_limit(rank, n, risk)
+    return defect_rate + (1 - defect_rate) * exceedance_bound(rank, n, risk)
 
 
 def _samples(edges: Sequence[float]) -> list[float]:
@@ -160,7 +160,7 @@ def _rejects(calibration: Calibration, defect_rate: float) -> list[Side]:
 _HALVINGS = 60
 
 
-def exceedance_limit(rank: int, n: int, risk: float) -> float:
+def exceedance_bound(rank: int, n: int, risk: float) -> float:
     """The bound that the chance of exceeding the ``rank``-th largest of ``n`` values keeps with ``1 - risk``.
 
     That chance is fixed once the ``n`` values are drawn, and it is itself random: ``Beta(rank, n + 1 - rank)`` for

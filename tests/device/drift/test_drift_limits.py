@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from edge_ad.drift.channels import LEVELS, ODDS, Channel, Edge, Side, exceedance_limit, largest, smallest
+from edge_ad.drift.channels import LEVELS, ODDS, Channel, Edge, Side, exceedance_bound, largest, smallest
 
 FLOATS = st.floats(-1e6, 1e6)
 VALUES = st.lists(FLOATS, min_size=1, max_size=60).map(sorted)
@@ -26,17 +26,17 @@ VALUES = st.lists(FLOATS, min_size=1, max_size=60).map(sorted)
     ],
 )
 def test_the_limit_is_the_quantile_of_the_beta_law(rank: int, n: int, risk: float) -> None:
-    assert exceedance_limit(rank, n, risk) == pytest.approx(beta.isf(risk, rank, n + 1 - rank), rel=1e-9)
+    assert exceedance_bound(rank, n, risk) == pytest.approx(beta.isf(risk, rank, n + 1 - rank), rel=1e-9)
 
 
 @given(n=st.integers(1, 400), data=st.data(), risk=st.floats(1e-6, 0.4))
 @settings(deadline=None)
 def test_limits_rise_with_the_rank_and_with_the_care_taken(n: int, data: st.DataObject, risk: float) -> None:
     rank = data.draw(st.integers(1, n))
-    limit = exceedance_limit(rank, n, risk)
+    limit = exceedance_bound(rank, n, risk)
     assert 0 < limit < 1
-    assert exceedance_limit(rank, n, risk / 2) > limit
-    assert exceedance_limit(min(rank + 1, n), n, risk) >= limit
+    assert exceedance_bound(rank, n, risk / 2) > limit
+    assert exceedance_bound(min(rank + 1, n), n, risk) >= limit
 
 
 @given(limit=st.floats(1e-6, 1, exclude_max=True), odds=st.sampled_from(ODDS), share=st.floats(0, 1))
