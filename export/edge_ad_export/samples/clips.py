@@ -14,6 +14,7 @@ import numpy as np
 from edge_ad.bundle.records import Clip
 from edge_ad.errors import FrameError, InputError
 from edge_ad.sources import open_source
+from edge_ad.sources.frame_name import FrameName
 from edge_ad_export.model.imported import Size
 from edge_ad_export.samples.images import IMAGES_MIN, ImageSet
 from edge_ad_metrics.sampling import evenly_spaced, evenly_stepped
@@ -127,7 +128,8 @@ def select_clips(
             f"frames {asked.stride} apart; better 30 more"
         )
     ends = tuple(reach + i for i in evenly_spaced(total, most))
-    return ClipSet(tuple(Path(f"{source}#{end}") for end in ends), total, source, ends, frames, asked.stride, snippet)
+    paths = tuple(Path(str(FrameName(str(source), end))) for end in ends)
+    return ClipSet(paths, total, source, ends, frames, asked.stride, snippet)
 
 
 def collect_clips(scorer: Scorer, clips: ClipSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
