@@ -14,7 +14,7 @@ from support import drifting
 
 from edge_ad.bundle.records import FixedCalibration, FixedThreshold, MadCalibration, MadThreshold
 from edge_ad.drift import DriftMonitor, DriftSettings, frame_reference
-from edge_ad.drift.monitor import WATCH
+from edge_ad.drift.monitor import WATCH, Memory
 from edge_ad.drift.watched_values import Cutoff, Tail, watched_values
 from edge_ad.errors import InputError
 from edge_ad.verdict import DriftState, FrameStatistics
@@ -110,6 +110,12 @@ def test_a_restart_changes_nothing(stream: list[list[float]], stop: int) -> None
     for values in stream[stop:]:
         second.observe(values)
     assert (second.memory, second.evidence, second.causes) == (whole.memory, whole.evidence, whole.causes)
+
+
+def test_the_field_names_of_old_state_files_still_open() -> None:
+    memory = msgspec.json.decode(b'{"bets":[1.5,0.0],"state":"WATCH","since":3,"frames":9}', type=Memory)
+    assert memory == Memory(sums=(1.5, 0.0), state=DriftState.WATCH, since=3, frames=9)
+    assert list(msgspec.to_builtins(memory)) == ["bets", "state", "since", "frames"]
 
 
 def test_a_memory_of_other_tests_is_refused() -> None:
