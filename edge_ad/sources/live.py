@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from edge_ad.errors import SourceError
 from edge_ad.sources.decoder import DecodedImage, Decoder, StreamAddress
-from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.frame import Frame, FrameSource
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.video import VideoSource, failed_frame
 
@@ -28,7 +28,7 @@ def open_camera(spec: str | Path) -> LiveSource:
     return LiveSource(stream, Decoder(stream))
 
 
-def open_url(spec: str | Path) -> Source:
+def open_url(spec: str | Path) -> FrameSource:
     """A stream from the network. One that states how many frames it has is a recording, else it is live.
 
     Raises:
@@ -47,7 +47,7 @@ class _Arrival:
     picture: DecodedImage
 
 
-class LiveSource(Source):
+class LiveSource(FrameSource):
     """The newest frame of a camera or a network stream each time one is asked for. Can be iterated once.
 
     Frames that came in between are dropped and counted. A live stream does not end by itself: when it ends,

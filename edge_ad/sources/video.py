@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import FrameError, InputError, SourceError
 from edge_ad.sources.decoder import Decoder, StreamAddress
-from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.frame import Frame, FrameSource
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.verdict import Reason
 
@@ -34,7 +34,7 @@ def open_video(spec: str | Path) -> VideoSource:
     return VideoSource(StreamAddress(str(path.absolute()), str(spec)))
 
 
-class VideoSource(Source):
+class VideoSource(FrameSource):
     """The frames of a recording. Can be iterated once."""
 
     def __init__(self, stream: StreamAddress, decoder: Decoder | None = None) -> None:
