@@ -95,7 +95,7 @@ def cropped1() -> ir.Model:
 
 
 @pytest.mark.parametrize(
-    ("model", "score", "heat"),
+    ("model", "score", "anomaly_map"),
     [
         pytest.param(patchcore1(), "494", "output", id="patchcore"),
         pytest.param(three_maps(), None, "output", id="efficientad"),

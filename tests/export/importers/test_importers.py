@@ -53,7 +53,7 @@ def test_anomalib_gives_the_score_and_map_before_its_normalisation(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("tiny", "score", "heat"),
+    ("tiny", "score", "anomaly_map"),
     [
         pytest.param(Tiny(), "pred_score", "anomaly_map", id="post-processor-off"),
         pytest.param(Tiny(with_map=False), "pred_score", None, id="no-map"),
@@ -70,7 +70,7 @@ def test_anomalib_without_normalisation_is_raw_already(
 
 
 @pytest.mark.parametrize(
-    ("tiny", "options", "score", "heat"),
+    ("tiny", "options", "score", "anomaly_map"),
     [
         pytest.param(plain(), ImportOptions(), "badness", "where", id="by-shape"),
         pytest.param(plain(score_name="a_score", map_name="map"), ImportOptions(), "a_score", "map", id="by-name"),

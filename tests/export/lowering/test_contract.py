@@ -54,4 +54,4 @@ def test_a_controller_gets_the_same_score_from_the_file_alone(tmp_path: Path, va
 
     found = np.load(tmp_path / "found.npz")
     assert found["score"][0] == pytest.approx(expected_score, rel=1e-5)
-    np.testing.assert_allclose(found["heat"][0], expected_map, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found["anomaly_map"][0], expected_map, rtol=1e-4, atol=1e-5)
