@@ -198,7 +198,7 @@ def test_a_real_tflite_classifier_is_imported(shared: Path, tmp_path: Path) -> N
     found = run_exported(imported, image, tmp_path)
 
     assert (file.format, imported.input.layout, imported.input.scale) == ("tflite", "nhwc", 1.0)
-    assert found.score == found.score.__round__()  # the quantised model's own steps
+    assert found.score == round(found.score)  # the quantised model's own steps
     assert 0 <= found.score <= 255
 
 

@@ -98,5 +98,5 @@ def _same(found: export_heads.Ran, expected: HeadResult) -> None:
     np.testing.assert_allclose(_cells(found.map), _cells(expected.map), rtol=1e-3, atol=1e-5)
 
 
-def _cells(heat: NDArray[np.floating] | None) -> NDArray[np.floating]:
-    return np.empty(0) if heat is None else heat
+def _cells(anomaly_map: NDArray[np.floating] | None) -> NDArray[np.floating]:
+    return np.empty(0) if anomaly_map is None else anomaly_map
