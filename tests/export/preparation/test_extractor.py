@@ -34,7 +34,7 @@ def run(*arguments: object) -> Result:
 
 def test_the_extractor_is_quantized_and_the_scorer_is_not(request_for: Callable[..., ExportRequest]) -> None:
     gate = Gate(min_spearman=-1, max_roc_auc_lost=1, max_more_false_rejects=1)
-    request = replace(request_for(), variants=("onnx-int8", "openvino-int8"), gate=gate)
+    request = replace(request_for(), variants=("onnx-int8", "openvino-int8"), gate=gate, effort="low")
     bundle = export_bundle(request).bundle
     first, second = bundle.manifest.variants
     assert (first.id, second.id) == ("onnx-int8", "openvino-int8")
