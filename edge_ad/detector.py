@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle import DEFAULT_STATION, Bundle, Calibration, Variant
+from edge_ad.bundle.calibrations import conformal_p_value
 from edge_ad.engines import EngineInfo, EngineOptions
 from edge_ad.errors import CalibrationError, EngineError, FrameError, InputError
 from edge_ad.scoring.golden import replay
@@ -245,7 +245,7 @@ class Detector:
             regions = self.scorer.regions(frame, measured, pixel_threshold, min_area_px=calibration.min_area_px)
         return _Judgement(
             state=_state(measured.score, threshold),
-            p_value=_p_value(calibration.scores, measured.score),
+            p_value=conformal_p_value(calibration.scores, measured.score),
             threshold=threshold,
             pixel_threshold=pixel_threshold,
             regions=regions,
@@ -259,7 +259,7 @@ class Detector:
             box=one.box,
             state=_state(one.score, calibration.image.threshold),
             score=one.score,
-            p_value=_p_value(calibration.scores, one.score),
+            p_value=conformal_p_value(calibration.scores, one.score),
         )
 
     def _invalid(self, reason: Reason, detail: str, tag: _Tag) -> Verdict:
@@ -294,8 +294,3 @@ def _at_station(stations: Mapping[str, Calibration], station: str | None) -> Cal
 def _state(score: float, threshold: float) -> State:
     # Asked this way round, anything that does not compare rejects.
     return State.ACCEPT if score <= threshold else State.REJECT
-
-
-def _p_value(normals: tuple[float, ...], score: float) -> float:
-    at_least = len(normals) - bisect.bisect_left(normals, score)
-    return (1 + at_least) / (len(normals) + 1)

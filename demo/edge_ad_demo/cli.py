@@ -27,7 +27,7 @@ def demo(output: Path, seed: int, force: bool) -> None:
     Photographs good and defective parts, fits a small model to the good ones, and then runs the commands that you
     would run on your own model: export, calibrate, score. Ends with figures and pictures. Downloads nothing.
     """
-    from edge_ad_demo.report import describe
+    from edge_ad_demo.result.text import describe
     from edge_ad_demo.run import run
 
     result = run(output, seed=seed, replace=force, say=click.echo)

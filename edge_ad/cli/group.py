@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_ad.errors import EdgeAdError, MissingExtraError, OutputError
+from edge_ad.errors import EdgeAdError, MissingExtraError, OutputError, one_line
 
 __all__ = ["CommandGroup"]
 
@@ -102,7 +102,7 @@ def _plugins() -> dict[str, EntryPoint]:
 def _report(error: EdgeAdError) -> NoReturn:
     if os.environ.get("EDGE_AD_DEBUG") == "1":
         raise error
-    _fail(" ".join(str(error).split()), error.exit_code)
+    _fail(one_line(error), error.exit_code)
 
 
 def _fail(message: str, code: int) -> NoReturn:

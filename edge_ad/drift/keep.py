@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_ad.bundle.calibrations import conformal_p_value
 from edge_ad.drift.kept import CONFIRMED, PENDING, Entry, own_name, write_kept
 from edge_ad.errors import InputError
 from edge_ad.files import output_error
@@ -55,8 +55,7 @@ class Borderline:
 
     def __init__(self, calibration: Calibration) -> None:
         scores, threshold = calibration.scores, calibration.image.threshold
-        at_threshold = (1 + len(scores) - bisect_left(scores, threshold)) / (1 + len(scores))
-        self.p_value = _P_VALUES * at_threshold
+        self.p_value = _P_VALUES * conformal_p_value(scores, threshold)
         self.score = threshold + _BEYOND * max(0.0, threshold - statistics.median(scores))
 
     def __contains__(self, verdict: Verdict) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput
 from edge_ad.engines.contract import Shapes, check_contract, check_extractor
 from edge_ad.engines.telemetry import switch_off
-from edge_ad.errors import EngineError, InputError, MissingExtraError
+from edge_ad.errors import EngineError, InputError, MissingExtraError, one_line
 
 __all__ = ["OpenVinoEngine", "OpenVinoExtractor", "check_precision", "load_openvino"]
 
@@ -55,7 +55,7 @@ class _OpenVinoGraph:
             model = _read(core, ov, artefact)
             compiled = core.compile_model(model, options.device, _config(options, precision))
         except Exception as error:
-            raise EngineError(f"OpenVINO cannot load the model: {' '.join(str(error).split())}") from error
+            raise EngineError(f"OpenVINO cannot load the model: {one_line(error)}") from error
         shapes = check(
             {i.any_name: (list(i.shape), i.element_type.get_type_name()) for i in compiled.inputs},
             {o.any_name: (list(o.shape), o.element_type.get_type_name()) for o in compiled.outputs},
@@ -73,7 +73,7 @@ class _OpenVinoGraph:
         try:
             self._request.infer()
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed on a frame: {' '.join(str(error).split())}") from error
+            raise EngineError(f"OpenVINO failed on a frame: {one_line(error)}") from error
 
     def close(self) -> None:
         del self._outputs, self._request

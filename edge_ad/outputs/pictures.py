@@ -11,6 +11,7 @@ from edge_ad.files import atomic_write, output_error
 from edge_ad.outputs.annotate import BLANK, annotate
 from edge_ad.outputs.anomaly_map import HeatScale
 from edge_ad.outputs.sink import Sink
+from edge_ad.sources.frame_name import FrameName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +79,6 @@ def _jpeg(path: Path, picture: NDArray[np.uint8]) -> bytes:
 
 def _stem(source: str) -> str:
     """A safe file name: ``shots/a.png`` -> ``a``, ``line.avi#12`` -> ``line_000012``."""
-    name, _, index = source.rpartition("#")
-    stem = f"{Path(name).stem}_{int(index):06d}" if name and index.isdecimal() else Path(source).stem
+    name = FrameName.parse(source)
+    stem = Path(name.file).stem if name.index is None else f"{Path(name.file).stem}_{name.index:06d}"
     return re.sub(r"[^\w.-]+", "_", stem)[-_LONGEST_NAME:].lstrip(".") or "frame"

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from edge_ad.errors import SourceError
 from edge_ad.sources.decoder import Decoder, Picture, Stream
 from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.video import VideoSource, failed_frame
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class LiveSource(Source):
                 arrival = self._take()
                 index = arrival.index
                 picture = arrival.picture
-                yield Frame(picture.image, f"{self._label}#{index}", index, picture.captured_at)
+                yield Frame(picture.image, str(FrameName(self._label, index)), index, picture.captured_at)
                 index += 1
         except SourceError as error:
             yield failed_frame(self._label, index, error)

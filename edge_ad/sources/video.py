@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edge_ad.errors import FrameError, InputError, SourceError
 from edge_ad.sources.decoder import Decoder, Stream
 from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.frame_name import FrameName
 from edge_ad.verdict import Reason
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class VideoSource(Source):
         index = 0
         try:
             while (picture := self._decoder.read()) is not None:
-                yield Frame(picture.image, f"{self._label}#{index}", index, picture.captured_at)
+                yield Frame(picture.image, str(FrameName(self._label, index)), index, picture.captured_at)
                 index += 1
         except SourceError as error:
             yield failed_frame(self._label, index, error)
@@ -60,4 +61,4 @@ class VideoSource(Source):
 
 def failed_frame(label: str, index: int, error: SourceError) -> Frame:
     """The frame that a source gives in place of all that it cannot give any more."""
-    return Frame(None, f"{label}#{index}", index, time.time(), FrameError(Reason.SOURCE_FAILED, str(error)))
+    return Frame(None, str(FrameName(label, index)), index, time.time(), FrameError(Reason.SOURCE_FAILED, str(error)))

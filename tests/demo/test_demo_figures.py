@@ -10,10 +10,9 @@ import pytest
 
 from edge_ad.errors import GateError
 from edge_ad.verdict import Latency, Reason, State
-from edge_ad_demo.defects import Kind
-from edge_ad_demo.figures import Asked, Figures, ScoredFrame, read_verdicts, summarise
-from edge_ad_demo.report import describe
-from edge_ad_demo.run import DemoResult
+from edge_ad_demo.line.defects import Kind
+from edge_ad_demo.result.figures import Asked, DemoResult, Figures, ScoredFrame, read_verdicts, summarise
+from edge_ad_demo.result.text import describe
 
 ASKED = Asked(fpr=0.01, confidence=0.95)
 THRESHOLD = 2.0

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge_ad.verdict import Box, Point, Region, State
-from edge_ad_demo.charts import bin_edges, draw_histogram
-from edge_ad_demo.defects import Kind
-from edge_ad_demo.figures import Asked, ScoredFrame, summarise
-from edge_ad_demo.palette import ACCEPTED, REJECTED
-from edge_ad_demo.sheet import Tile, draw_sheet
+from edge_ad_demo.line.defects import Kind
+from edge_ad_demo.result.contact_sheet import Tile, draw_sheet
+from edge_ad_demo.result.figures import Asked, ScoredFrame, summarise
+from edge_ad_demo.result.histogram import bin_edges, draw_histogram
+from edge_ad_demo.result.palette import ACCEPTED, REJECTED
 
 BOX = Box(x=300, y=200, width=80, height=60)
 

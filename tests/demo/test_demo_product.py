@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_ad_demo.defects import Kind, Surface, spoil
-from edge_ad_demo.plate import HEIGHT, WIDTH, Plate, draw_plate
-from edge_ad_demo.product import Product, Stream
+from edge_ad_demo.line.defects import Kind, Surface, spoil
+from edge_ad_demo.line.plate import HEIGHT, WIDTH, Plate, draw_plate
+from edge_ad_demo.line.product import Product, Stream
 
 KINDS = [pytest.param(kind, id=kind.value) for kind in Kind]
 # A drop's shading and a blurred edge reach a little beyond the defect itself.

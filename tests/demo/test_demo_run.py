@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from edge_ad.cli import main
 from edge_ad.errors import EdgeAdError, InputError, OutputError
-from edge_ad_demo.dataset import Counts, render
-from edge_ad_demo.defects import Kind
-from edge_ad_demo.figures import Figures, read_verdicts
-from edge_ad_demo.product import Product, Stream
+from edge_ad_demo.line.dataset import Counts, render
+from edge_ad_demo.line.defects import Kind
+from edge_ad_demo.line.product import Product, Stream
+from edge_ad_demo.result.figures import Figures, read_verdicts
 from edge_ad_demo.run import run
 
 FEW = Counts(train=2, calibration=1, test=1, per_defect=1)

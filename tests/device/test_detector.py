@@ -16,8 +16,8 @@ from support.tiny_calibration import calibrate
 
 from edge_ad import Detector, Reason, State
 from edge_ad.bundle import Bundle
+from edge_ad.bundle.calibrations import conformal_p_value
 from edge_ad.bundle.records import Geometry, Resize, Roi, Tiles
-from edge_ad.detector import _p_value
 from edge_ad.errors import CalibrationError, FrameError, GoldenError, InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring.scorer import Scorer
@@ -201,4 +201,4 @@ def test_a_region_of_interest_hides_what_lies_outside(tmp_path: Path) -> None:
 def test_p_values_follow_their_definition(normals: list[int], score: int) -> None:
     ordered = tuple(float(n) for n in sorted(normals))
     expected = (1 + sum(n >= score for n in normals)) / (len(normals) + 1)
-    assert _p_value(ordered, float(score)) == expected
+    assert conformal_p_value(ordered, float(score)) == expected

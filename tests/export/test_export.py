@@ -122,7 +122,8 @@ def test_golden_frames_are_lowest_median_and_highest(request_for: ExportRequest)
 
 
 def test_what_the_gate_refuses_is_reported_but_not_shipped(request_for: ExportRequest) -> None:
-    request = dataclasses.replace(request_for, variants=(*FLOAT, "onnx-int8"), gate=Gate(0.5, 1.0 - 1e-7))
+    gate = Gate(0.5, 1.0 - 1e-7)
+    request = dataclasses.replace(request_for, variants=(*FLOAT, "onnx-int8"), gate=gate, effort="low")
 
     manifest = export_bundle(request).bundle.manifest
 
@@ -134,7 +135,8 @@ def test_what_the_gate_refuses_is_reported_but_not_shipped(request_for: ExportRe
 
 
 def test_no_variant_passes(request_for: ExportRequest) -> None:
-    request = dataclasses.replace(request_for, variants=("onnx-int8",), gate=Gate(0.5, 0.999999))
+    gate = Gate(0.5, 0.999999)
+    request = dataclasses.replace(request_for, variants=("onnx-int8",), gate=gate, effort="low")
 
     with pytest.raises(GateError, match=r"no variant passes the gate.*onnx-int8: map correlation"):
         export_bundle(request)

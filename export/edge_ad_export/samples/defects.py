@@ -13,6 +13,7 @@ import numpy as np
 
 from edge_ad.geometry import heatmap
 from edge_ad.sources import read_image
+from edge_ad_metrics.sampling import evenly_spaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -255,8 +256,8 @@ class DefectSet:
 
 def defects_for(paths: Sequence[Path], preprocessor: Preprocessor, seed: int = 0) -> DefectSet:
     """As many defects as images, at most 60, evenly spaced over them; the kinds in turn."""
-    count = min(len(paths), _COUNT_MAX)
-    chosen = [paths[i * len(paths) // count] for i in range(count)]
+    chosen = [paths[i] for i in evenly_spaced(len(paths), _COUNT_MAX)]
+    count = len(chosen)
     seeds = np.random.SeedSequence(seed).generate_state(count)
     samples = (
         Sample(path, chosen[(i + count // 2) % count], KINDS[i % len(KINDS)], int(seeds[i]))

@@ -11,8 +11,8 @@ import pytest
 from edge_ad.detector import Detector
 from edge_ad.drift import DriftWatch
 from edge_ad.verdict import Drift, DriftState
-from edge_ad_demo.dataset import Counts
-from edge_ad_demo.product import Product, Stream
+from edge_ad_demo.line.dataset import Counts
+from edge_ad_demo.line.product import Product, Stream
 from edge_ad_demo.run import run
 
 SWITCH = 5_000

@@ -316,8 +316,9 @@ def test_k_of_n_is_above_a_threshold_where_k_scores_are(scores: list[int], n: in
     found = [smoother.add(float(score)) for score in scores]
     for index, smoothed in enumerate(found):
         last = scores[max(index - n + 1, 0) : index + 1]
-        expected = None if len(last) < n else sum(score > threshold for score in last) >= min(k, n)
-        assert (None if smoothed is None else smoothed > threshold) == expected
+        assert (smoothed is None) == (len(last) < n)
+        if smoothed is not None:
+            assert (smoothed > threshold) == (sum(score > threshold for score in last) >= min(k, n))
 
 
 def test_more_scores_than_a_window_holds_are_refused() -> None:

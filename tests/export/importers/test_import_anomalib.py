@@ -203,7 +203,8 @@ def test_other_slices_are_no_crop(tmp_path: Path, cut: str, form: str) -> None:
     )
     path = write_onnx(tmp_path, model, METADATA_1)
 
-    assert import_model(ModelFile(path if form == "onnx" else write_ir(tmp_path, path))).map == "output"
+    path = path if form == "onnx" else write_ir(tmp_path, path)
+    assert import_model(ModelFile(path)).map == "output"
 
 
 def test_nothing_is_found_outside_of_the_crop(tmp_path: Path) -> None:

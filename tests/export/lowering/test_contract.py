@@ -40,6 +40,7 @@ def test_a_controller_gets_the_same_score_from_the_file_alone(tmp_path: Path, va
         gate=Gate(0, 0, max_aupimo_lost=1),
         variants=(variant,),
         threads=1,
+        effort="low",
         target_cpu="x86-avx2",  # for another CPU nothing is left out for being slow
     )
     bundle = export_bundle(request).bundle

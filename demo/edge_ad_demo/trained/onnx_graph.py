@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_ad_demo.features import POOL, POOL_STRIDE, RADIUS
-from edge_ad_demo.model import INPUT_HEIGHT, INPUT_WIDTH, SMOOTHING, DemoModel
+from edge_ad_demo.trained.features import POOL, POOL_STRIDE, RADIUS
+from edge_ad_demo.trained.gaussian_model import INPUT_HEIGHT, INPUT_WIDTH, SMOOTHING, DemoModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.files import output_error
-from edge_ad_demo.defects import Kind
-from edge_ad_demo.product import Product, Stream
+from edge_ad_demo.line.defects import Kind
+from edge_ad_demo.line.product import Product, Stream
 
 __all__ = ["Counts", "Dataset", "render"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -11,9 +12,9 @@ from scipy.stats import binom, mannwhitneyu
 
 from edge_ad.errors import GateError
 from edge_ad.verdict import State, Verdict
-from edge_ad_demo.defects import Kind
+from edge_ad_demo.line.defects import Kind
 
-__all__ = ["GOOD", "Asked", "Caught", "Figures", "ScoredFrame", "read_verdicts", "summarise"]
+__all__ = ["GOOD", "Asked", "Caught", "DemoResult", "Figures", "ScoredFrame", "read_verdicts", "summarise"]
 
 GOOD = "good"
 
@@ -61,6 +62,16 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float
     engine_ms: float
     variant: str
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """The figures, and the files that show them."""
+
+    figures: Figures
+    sheet: Path
+    histogram: Path
+    figures_file: Path
 
 
 def read_verdicts(lines: bytes) -> tuple[ScoredFrame, ...]:

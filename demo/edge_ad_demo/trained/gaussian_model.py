@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.errors import InputError
-from edge_ad_demo.features import COLOURS, FilterBank, compress, filter_bank, responses
+from edge_ad_demo.trained.features import COLOURS, FilterBank, compress, filter_bank, responses
 
 __all__ = ["INPUT_HEIGHT", "INPUT_WIDTH", "SMOOTHING", "DemoModel", "ModelOutput", "fit", "to_model_size"]
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad_demo.plate import HEIGHT, WIDTH, Image, Plate
+from edge_ad_demo.line.plate import HEIGHT, WIDTH, Image, Plate
 
 __all__ = ["Kind", "Surface", "spoil"]
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad_demo.defects import Kind, Surface, spoil
-from edge_ad_demo.plate import BOSS, BOSS_RADIUS, HEIGHT, WIDTH, Image, draw_plate
+from edge_ad_demo.line.defects import Kind, Surface, spoil
+from edge_ad_demo.line.plate import BOSS, BOSS_RADIUS, HEIGHT, WIDTH, Image, draw_plate
 
 __all__ = ["DefectFrame", "Product", "Stream"]
 

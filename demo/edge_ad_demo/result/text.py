@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge_ad_demo.figures import Figures
-    from edge_ad_demo.run import DemoResult
+    from edge_ad_demo.result.figures import DemoResult, Figures
 
 __all__ = ["describe"]
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from edge_ad import Detector
 from edge_ad.sources import read_image
 from edge_ad.verdict import Box
-from edge_ad_demo.figures import GOOD, ScoredFrame
-from edge_ad_demo.palette import ACCEPTED, FAINT, INK, REJECTED
+from edge_ad_demo.result.figures import GOOD, ScoredFrame
+from edge_ad_demo.result.palette import ACCEPTED, FAINT, INK, REJECTED
 
 __all__ = ["Tile", "draw_sheet", "take_tiles"]
 

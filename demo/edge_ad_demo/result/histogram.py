@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from edge_ad_demo.figures import GOOD, Figures, ScoredFrame
-from edge_ad_demo.palette import FAINT, INK, NORMAL, REJECTED
+from edge_ad_demo.result.figures import GOOD, Figures, ScoredFrame
+from edge_ad_demo.result.palette import FAINT, INK, NORMAL, REJECTED
 
 __all__ = ["bin_edges", "draw_histogram"]
 
