@@ -144,13 +144,7 @@ def run_plainly(net: Net) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
         ),
     ],
 )
-@pytest.mark.parametrize(
-    "variants",
-    [
-        pytest.param(("onnx-fp32",), marks=today("the shape of the map is not known"), id="onnx"),
-        pytest.param((), marks=today("the shape of the map is not known"), id="all"),
-    ],
-)
+@pytest.mark.parametrize("variants", [pytest.param(("onnx-fp32",), id="onnx"), pytest.param((), id="all")])
 def test_what_the_engine_runs_is_exported(tmp_path: Path, images: Path, net: Net, variants: tuple[str, ...]) -> None:
     made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", variants=variants)
     check_scores(made, run_plainly(net))
