@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_ad.bundle import Bundle
-    from edge_ad.detector import Detector, Inspection
+    from edge_ad.detector import Detector, ScoredFrame
     from edge_ad.engines import EngineOptions
     from edge_ad.errors import EdgeAdError
     from edge_ad.sources import Frame, open_source
@@ -27,12 +27,12 @@ __all__ = [
     "EdgeAdError",
     "EngineOptions",
     "Frame",
-    "Inspection",
     "Latency",
     "ObjectVerdict",
     "Point",
     "Reason",
     "Region",
+    "ScoredFrame",
     "State",
     "Verdict",
     "__version__",
@@ -45,7 +45,7 @@ _HOMES = {
     "EdgeAdError": "errors",
     "EngineOptions": "engines",
     "Frame": "sources",
-    "Inspection": "detector",
+    "ScoredFrame": "detector",
     "open_source": "sources",
 } | dict.fromkeys(("Box", "Latency", "ObjectVerdict", "Point", "Reason", "Region", "State", "Verdict"), "verdict")
 

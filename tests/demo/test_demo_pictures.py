@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_ad.verdict import Box, Point, Region, State
 from edge_ad_demo.line.defects import Kind
-from edge_ad_demo.result.contact_sheet import Tile, draw_sheet
+from edge_ad_demo.result.contact_sheet import SheetFrame, draw_sheet
 from edge_ad_demo.result.figures import Asked, ScoredFrame, summarise
 from edge_ad_demo.result.histogram import bin_edges, draw_histogram
 from edge_ad_demo.result.palette import ACCEPTED, REJECTED
@@ -33,8 +33,8 @@ def frame(folder: str, score: float, *, regions: tuple[Region, ...] = ()) -> Sco
     )
 
 
-def tile(verdict: ScoredFrame, *, heat: float = 0.0) -> Tile:
-    return Tile(verdict, np.full((480, 640, 3), 90, np.uint8), np.full((480, 640), heat, np.float32))
+def tile(verdict: ScoredFrame, *, value: float = 0.0) -> SheetFrame:
+    return SheetFrame(verdict, np.full((480, 640, 3), 90, np.uint8), np.full((480, 640), value, np.float32))
 
 
 def decode(png: bytes) -> NDArray[np.uint8]:
@@ -78,7 +78,7 @@ def test_regions_are_boxed() -> None:
 
 
 def test_a_map_below_half_the_threshold_leaves_the_picture_gray() -> None:
-    cold, warm = (decode(draw_sheet([tile(frame("stain", 1.0), heat=heat)])) for heat in (0.9, 3.0))
+    cold, warm = (decode(draw_sheet([tile(frame("stain", 1.0), value=heat)])) for heat in (0.9, 3.0))
     assert np.any(cold != warm)
     np.testing.assert_array_equal(cold, decode(draw_sheet([tile(frame("stain", 1.0))])))
 

@@ -76,7 +76,7 @@ def test_the_frame_that_a_head_compares_with_is_the_models_own_input(tmp_path: P
     export_bundle(asked)
     image = read_image(list_images(asked.images)[3])
     with Detector.open(asked.target, "onnx-fp32") as detector:
-        found = detector.inspect(image)
+        found = detector.score_with_map(image)
         seen = np.array(detector.scorer.engine.input[0])
     picture = (seen[..., ::-1] / 255 - (0.4, 0.5, 0.6)) / (0.2, 0.3, 0.4)
     model = export_heads.write_model(tmp_path / "again.onnx")

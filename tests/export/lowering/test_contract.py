@@ -45,7 +45,7 @@ def test_a_controller_gets_the_same_score_from_the_file_alone(tmp_path: Path, va
     )
     bundle = export_bundle(request).bundle
     with Detector.open(bundle, variant) as detector:
-        inspected = detector.inspect(read_image(list_images(images)[0]))
+        inspected = detector.score_with_map(read_image(list_images(images)[0]))
         expected_score, expected_map = inspected.verdict.score, np.array(inspected.map)
         np.save(tmp_path / "frame.npy", detector.scorer.engine.input)
 
