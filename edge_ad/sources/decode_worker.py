@@ -1,6 +1,6 @@
 """``python -m edge_ad.sources.decode_worker``: decodes one video, camera or URL for its parent process.
 
-A decoder works on bytes that nobody vouches for, and some make it crash; here it takes only itself down.
+Damaged or hostile bytes can crash a decoder. In a process of its own, that ends only this process.
 Standard input: which stream (``SPEC``), and then nothing; when it closes, the parent is gone and this process ends at
 once, even in the middle of a decoder's call. Standard output: ``GREETING`` and then frames. All is little-endian.
 """
