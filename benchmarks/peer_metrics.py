@@ -78,7 +78,7 @@ def _measured(bundle: Path, data: Path, most: int) -> list[PixelSample]:
     with Detector.open(bundle) as detector:
         for index in evenly_spaced(len(images), most):
             pixels = read_image(images[index].path)
-            heat = detector.inspect(pixels).map
+            heat = detector.score_with_map(pixels).map
             assert heat is not None, "the model has no map"
             path = images[index].mask
             mask = read_mask(path, *pixels.shape[:2]) if path else np.zeros(pixels.shape[:2], np.bool_)

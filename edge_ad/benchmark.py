@@ -69,10 +69,10 @@ def bench_bundle(
         bare, verdict, geometry = [], [], []
         before = 0
         for _ in range(detector.scorer.frames_until_score - 1):
-            detector.inspect(frame)
+            detector.score_with_map(frame)
         for run in range(-WARM_UP, runs):
             start = time.perf_counter()
-            found = detector.inspect(frame, objects=objects).verdict
+            found = detector.score_with_map(frame, objects=objects).verdict
             middle = time.perf_counter()
             detector.scorer.run_bare()
             end = time.perf_counter()

@@ -88,9 +88,9 @@ def _clip(clip: Clip) -> str:
 
 def _variant(variant: Variant, default: str, stations: Mapping[str, Calibration]) -> str:
     fidelity = variant.fidelity
-    heat = f"map {variant.map.width}x{variant.map.height}" if variant.map else "no map"
+    size = f"map {variant.map.width}x{variant.map.height}" if variant.map else "no map"
     line = (
-        f"  {variant.id}{' (default)' if variant.id == default else ''}: {heat}, "
+        f"  {variant.id}{' (default)' if variant.id == default else ''}: {size}, "
         f"{fidelity.size_bytes / 1e6:.1f} MB, {fidelity.latency_ms:.2f} ms where it was exported, "
         f"rank correlation {fidelity.spearman:.4f}"
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge_ad.sources.object_table import ObjectTable
     from edge_ad.stream import Tally
 
-FILMS = {".mp4", ".avi"}
+VIDEO_SUFFIXES = {".mp4", ".avi"}
 
 
 @click.command()
@@ -33,7 +33,7 @@ FILMS = {".mp4", ".avi"}
 @click.option(
     "--annotate",
     type=click.Path(path_type=Path),
-    help="Also write pictures with heat map and boxes into this folder, or one video where it ends in .mp4 or .avi.",
+    help="Also write pictures with anomaly map and boxes into this folder, or one video where it ends in .mp4 or .avi.",
 )
 @click.option(
     "--objects",
@@ -65,7 +65,7 @@ def score(
     """
     from edge_ad.detector import Detector
     from edge_ad.sources import open_source
-    from edge_ad.stream import Tally, inspect_frames
+    from edge_ad.stream import Tally, score_frames
 
     options, tally, watch_for = EngineOptions(device, threads, cache_dir), Tally(), WatchOptions(**watching)
     with ExitStack() as stack:
@@ -84,7 +84,7 @@ def score(
         for sink in sinks:
             stack.enter_context(closing(sink))
         for source in opened:
-            inspect_frames(detector, source, sinks, tally, watch, objects)
+            score_frames(detector, source, sinks, tally, watch, objects)
     if not as_json:
         click.echo(_summary(tally, verdicts=calibrated), err=True)
         if watch is not None:
@@ -106,14 +106,14 @@ def _objects(detector: Detector, file: Path | None) -> ObjectTable | None:
 def _sinks(
     as_json: bool, table: Path | None, annotate: Path | None, *, fps: float | None, verdicts: bool, objects: bool
 ) -> list[Sink]:
-    from edge_ad.outputs import CsvSink, FilmSink, JsonLinesSink, PictureSink, TextSink
+    from edge_ad.outputs import CsvSink, JsonLinesSink, PictureSink, TextSink, VideoSink
 
     sinks: list[Sink] = []
     if table is not None:
         sinks.append(CsvSink(table, verdicts=verdicts, objects=objects))
     if annotate is not None:
-        film = annotate.suffix.lower() in FILMS
-        sinks.append(FilmSink(annotate, fps=fps) if film else PictureSink(annotate))
+        is_video = annotate.suffix.lower() in VIDEO_SUFFIXES
+        sinks.append(VideoSink(annotate, fps=fps) if is_video else PictureSink(annotate))
     # Last, so that no line is printed for a frame that could not be written elsewhere.
     lines = JsonLinesSink if as_json else TextSink
     return [*sinks, lines(sys.stdout.buffer, verdicts=verdicts)]

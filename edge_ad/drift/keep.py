@@ -80,7 +80,7 @@ class KeepSink(Sink):
         OutputError: the folder cannot be made or read.
     """
 
-    needs_heat = False
+    needs_map = False
 
     def __init__(
         self, folder: Path, calibration: Calibration, artefact_sha256: str, limits: KeepLimits | None = None
@@ -98,7 +98,7 @@ class KeepSink(Sink):
         except OSError as error:
             raise output_error(folder, error) from error
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:  # noqa: ARG002
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:  # noqa: ARG002
         if frame.image is None or verdict not in self._borderline:
             return
         # A clock that was set back must not stop the keeping.

@@ -41,7 +41,7 @@ class CsvSink(Sink):
     adds how many there are, how many are rejected, and the box of the highest-scoring one.
     """
 
-    needs_heat = False
+    needs_map = False
 
     def __init__(self, target: Path | BinaryIO, *, verdicts: bool, objects: bool = False) -> None:
         self._lines = LineWriter(target)
@@ -50,7 +50,7 @@ class CsvSink(Sink):
         self._columns = [column for column in _COLUMNS if column not in hidden]
         self._has_header = False
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:  # noqa: ARG002
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:  # noqa: ARG002
         if not self._has_header:
             self._lines.write(_row(self._columns))
             self._has_header = True

@@ -30,13 +30,13 @@ class JsonLinesSink(Sink):
     in ``JUDGEMENTS`` are left out; ``detail`` still says why a frame has no score.
     """
 
-    needs_heat = False
+    needs_map = False
 
     def __init__(self, target: Path | BinaryIO, *, verdicts: bool) -> None:
         self._lines = LineWriter(target)
         self._left_out = frozenset() if verdicts else JUDGEMENTS
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:  # noqa: ARG002
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:  # noqa: ARG002
         fields = msgspec.structs.asdict(verdict)
         fields["detail"] = verdict.detail and printable(verdict.detail)
         if self._left_out:

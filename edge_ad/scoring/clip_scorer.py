@@ -104,15 +104,15 @@ class ClipScorer(Scorer):
             self._smoother.clear()
             raise
         engine_s = perf_counter() - begin + self._sampler.engine_s
-        raw, heat = output.score, output.map
-        if heat is not None:
-            raw, heat = self._masked(self.preprocessor.valid(frame), raw, heat)
-        if not math.isfinite(raw) or (heat is not None and not math.isfinite(heat.max())):
+        raw, anomaly_map = output.score, output.map
+        if anomaly_map is not None:
+            raw, anomaly_map = self._masked(self.preprocessor.valid(frame), raw, anomaly_map)
+        if not math.isfinite(raw) or (anomaly_map is not None and not math.isfinite(anomaly_map.max())):
             self._smoother.clear()
             raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is no finite number")
         score = self._smooth(raw)
         total_s = perf_counter() - start
-        return Measurement(score, heat, (total_s - engine_s) * 1e3, engine_s * 1e3, self._covers())
+        return Measurement(score, anomaly_map, (total_s - engine_s) * 1e3, engine_s * 1e3, self._covers())
 
     def measure_case(self, frames: Sequence[NDArray[Any]]) -> Measurement:
         """The raw score of one clip; the stream that goes on is not touched.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from edge_ad.errors import FrameError
 
-__all__ = ["Frame", "Source"]
+__all__ = ["Frame", "FrameSource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Frame:
         return self.image if self.features is None else self.features
 
 
-class Source(Protocol):
+class FrameSource(Protocol):
     """An iterable of frames that is closed after use; best used in a ``with`` statement.
 
     ``length``: how many frames there are, ``None`` where nobody knows. A video's is what its container

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import FrameError, InputError, SourceError
-from edge_ad.sources.decoder import Decoder, Stream
-from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.decoder import Decoder, StreamAddress
+from edge_ad.sources.frame import Frame, FrameSource
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.verdict import Reason
 
@@ -31,13 +31,13 @@ def open_video(spec: str | Path) -> VideoSource:
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {error.strerror}") from error
     # An absolute name, so that FFmpeg cannot take a colon or a dash in it for something else.
-    return VideoSource(Stream(str(path.absolute()), str(spec)))
+    return VideoSource(StreamAddress(str(path.absolute()), str(spec)))
 
 
-class VideoSource(Source):
+class VideoSource(FrameSource):
     """The frames of a recording. Can be iterated once."""
 
-    def __init__(self, stream: Stream, decoder: Decoder | None = None) -> None:
+    def __init__(self, stream: StreamAddress, decoder: Decoder | None = None) -> None:
         self._label = stream.label
         self._decoder = decoder or Decoder(stream)
         self.length = self._decoder.frame_count

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.outputs.annotate import annotate
-from edge_ad.outputs.anomaly_map import HeatScale
+from edge_ad.outputs.anomaly_map import ColourScale
 from edge_ad.scoring.objects import sole_object
 from edge_ad_calibration.normals.measured import read_frame
 from edge_ad_metrics.datasets.masks import read_mask
@@ -37,7 +37,7 @@ class Photographer:
     def __init__(self, detector: Detector, masks: dict[str, Path]) -> None:
         self._detector = detector
         self._masks = masks
-        self._scale = HeatScale()
+        self._scale = ColourScale()
 
     def take(self, rows: Sequence[ScoredImage]) -> tuple[Picture, ...]:
         """A picture of each row, in their order."""
@@ -45,11 +45,11 @@ class Photographer:
 
     def _picture(self, row: ScoredImage) -> Picture:
         image = read_frame(row.path)
-        inspected = self._detector.inspect(image, objects=sole_object(self._detector.bundle, image))
+        inspected = self._detector.score_with_map(image, objects=sole_object(self._detector.bundle, image))
         objects = inspected.verdict.objects
-        heat = None if inspected.map is None else self._detector.heatmap(inspected.map, image, objects)
-        heat_range = None if heat is None else self._scale.fit(heat, inspected.verdict.pixel_threshold)
-        shown = annotate(self._outlined(row, image), inspected.verdict, heat, heat_range)
+        heat = None if inspected.map is None else self._detector.map_in_camera_pixels(inspected.map, image, objects)
+        colour_range = None if heat is None else self._scale.fit(heat, inspected.verdict.pixel_threshold)
+        shown = annotate(self._outlined(row, image), inspected.verdict, heat, colour_range)
         return Picture(
             uri=image_data_uri(shown),
             alt=f"{row.type}, {inspected.verdict.state.value}, score {row.score:.6g}",

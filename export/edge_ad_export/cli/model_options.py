@@ -13,7 +13,7 @@ from edge_ad_export.model.imported import Size
 
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Roi
-    from edge_ad_export.samples.geometry import Grid
+    from edge_ad_export.samples.geometry import TileGrid
 
 __all__ = ["geometry_options", "import_options", "model_argument", "shrink_options"]
 
@@ -38,8 +38,8 @@ def _frame_size(ctx: click.Context, param: click.Parameter, value: str) -> Size 
     return _size(ctx, param, value)
 
 
-def _grid(ctx: click.Context, param: click.Parameter, value: str | None) -> Grid | None:
-    from edge_ad_export.samples.geometry import Grid
+def _grid(ctx: click.Context, param: click.Parameter, value: str | None) -> TileGrid | None:
+    from edge_ad_export.samples.geometry import TileGrid
 
     if value is None:
         return None
@@ -48,7 +48,7 @@ def _grid(ctx: click.Context, param: click.Parameter, value: str | None) -> Grid
         raise click.BadParameter(
             f"expected COLUMNSxROWS, such as 3x2, at most {_MOST_CELLS} each, found {value!r}", ctx=ctx, param=param
         )
-    return Grid(int(parts[0]), int(parts[1]))
+    return TileGrid(int(parts[0]), int(parts[1]))
 
 
 def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:

@@ -26,7 +26,7 @@ from edge_ad.errors import BundleFormatError, FrameError
 from edge_ad.outputs.sink import Sink
 from edge_ad.scoring.clip_memory import ClipRing, ClipState, Smoother
 from edge_ad.scoring.verification import verify_bundle
-from edge_ad.stream import Tally, inspect_frames
+from edge_ad.stream import Tally, score_frames
 from edge_ad.verdict import FrameSpan
 
 VARIANTS = ["onnx-fp32", "openvino-fp32"]
@@ -158,12 +158,12 @@ def test_nothing_reaches_across_a_reset(make: MakeBundle) -> None:
 class Collect(Sink):
     """Keeps what it is given."""
 
-    needs_heat = False
+    needs_map = False
 
     def __init__(self) -> None:
         self.verdicts: list[Verdict] = []
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:
         self.verdicts.append(verdict)
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ def streamed(bundle: Path, *sources: Iterable[Frame]) -> list[Verdict]:
     sink, tally = Collect(), Tally()
     with Detector.open(bundle) as detector:
         for source in sources:
-            inspect_frames(detector, source, [sink], tally)
+            score_frames(detector, source, [sink], tally)
     return sink.verdicts
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from edge_ad.bundle.records import Geometry, MapSize, ModelInput, Resize, Roi, Tiles
-from edge_ad.geometry import Preprocessor, heatmap
+from edge_ad.geometry import Preprocessor, map_in_camera_pixels
 from edge_ad_export.fidelity.localisation import FPR_BOUNDS, Aupimo, sample_pixels
 
 Values = NDArray[np.float32]
@@ -139,7 +139,7 @@ def test_pixels_are_those_of_the_heatmap(geometry: Geometry, ignored: bool, side
     region = np.s_[layout.y.offset : 60 : step, layout.x.offset : 90 : step]
     whole = np.zeros((60, 90), bool)
     whole[layout.y.offset : layout.y.offset + layout.y.length, layout.x.offset : layout.x.offset + layout.x.length] = 1
-    expected, inside = heatmap(heat, layout)[region], whole[region]
+    expected, inside = map_in_camera_pixels(heat, layout)[region], whole[region]
     seen = np.isfinite(expected) & inside
     np.testing.assert_allclose(found.values, expected[seen], atol=1e-4)
     np.testing.assert_array_equal(found.defect, defect[region][seen])

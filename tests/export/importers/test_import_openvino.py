@@ -37,7 +37,7 @@ def test_raw_values_of_anomalib2_come_out_of_the_ir(tmp_path: Path, tail: Tail, 
 
     assert (imported.importer, imported.assumptions) == ("anomalib2", ())
     assert found.score == pytest.approx(raw[0].item(), rel=1e-5)
-    assert [part.tolist() for part in (found.heat,) if part is not None] == [
+    assert [part.tolist() for part in (found.anomaly_map,) if part is not None] == [
         pytest.approx(part[0, 0], rel=1e-4) for part in raw[1:]
     ]
 

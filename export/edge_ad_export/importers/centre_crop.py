@@ -1,4 +1,4 @@
-"""A centre crop between the picture and the model: its place in the graph, and the map that shows only its content."""
+"""A centre crop of the image in front of the model: finding it in the graph, and the map that covers the crop alone."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.graph.constants import add_constant, read_scalar
+from edge_ad_export.graph.builder import add_constant
 from edge_ad_export.graph.embedded import embedded_model, find_embedded
+from edge_ad_export.graph.match import read_scalar
 from edge_ad_export.graph.static_shape import static_shape
 from edge_ad_export.importers.outputs import static_outputs
 from edge_ad_export.passes import SelectOutputsPass, SimplifyPass, StaticShapePass
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
     from edge_ad_export.model.imported import Size
 
-__all__ = ["Crop", "WholeMap", "crop_input", "find_crop", "find_crop_openvino", "lay_over_picture", "pad_map"]
+__all__ = ["Crop", "PaddedMap", "crop_input", "find_crop", "find_crop_openvino", "pad_cropped_map", "pad_map"]
 
 
-# What may stand between the picture and a crop, or behind it, and moves no pixel to another place.
+# What may stand between the image and a crop, or behind it, and moves no pixel to another place.
 _POINTWISE = {"Add", "Cast", "Div", "Identity", "Mul", "Reshape", "Resize", "Sub"}
 _ROWS, _COLUMNS = 2, 3
 _PAD_OPSET = 11
@@ -36,7 +37,7 @@ _RANK = 4
 
 @dataclass(frozen=True)
 class Crop:
-    """``[top:bottom, left:right]`` of a picture of ``height`` x ``width``."""
+    """``[top:bottom, left:right]`` of an image of ``height`` x ``width``, all in pixels."""
 
     height: int
     width: int
@@ -51,7 +52,7 @@ class Crop:
 
     @classmethod
     def centred(cls, whole: Size, part: Size) -> Crop:
-        """The middle of the picture; of an odd remainder the larger half goes to the bottom and the right."""
+        """The middle of the image; of an odd remainder the larger half goes to the bottom and the right."""
         top, left = (whole.height - part.height) // 2, (whole.width - part.width) // 2
         return cls(whole.height, whole.width, top, top + part.height, left, left + part.width)
 
@@ -100,7 +101,7 @@ def _cut(crop: Crop | None, value: ir.Value, node: ir.Node) -> Crop | None:
 
 
 def crop_input(model: ir.Model, crop: Crop) -> ir.Model:
-    """A copy of an NCHW graph that takes the whole picture and crops it first."""
+    """A copy of an NCHW graph that takes the whole image and crops it first."""
     cropped = model.clone()
     graph = cropped.graph
     old = graph.inputs[0]
@@ -133,7 +134,7 @@ def pad_map(model: ir.Model, name: str, crop: Crop, shape: Sequence[int]) -> ir.
     graph = padded.graph
     if graph.opset_imports.get("", 0) < _PAD_OPSET:
         raise AssertionError("every exporter that crops writes opset 11 or later")
-    heat = ir.convenience.create_value_mapping(graph)[name]
+    anomaly_map = ir.convenience.create_value_mapping(graph)[name]
     rows = shape[-2] / (crop.bottom - crop.top)
     columns = shape[-1] / (crop.right - crop.left)
     margins = (
@@ -145,33 +146,39 @@ def pad_map(model: ir.Model, name: str, crop: Crop, shape: Sequence[int]) -> ir.
     top, left, bottom, right = (round(margin) for margin in margins)
     outer = [0] * (len(shape) - 2)
     pads = add_constant(graph, "crop_margins", np.array([*outer, top, left, *outer, bottom, right]))
-    smallest = ir.node("ReduceMin", [heat], {"keepdims": 0})
-    smallest.outputs[0].type = heat.type
-    node = ir.node("Pad", [heat, pads, smallest.outputs[0]], {"mode": "constant"}, outputs=[ir.val(f"{name}_padded")])
-    node.outputs[0].type = heat.type
+    smallest = ir.node("ReduceMin", [anomaly_map], {"keepdims": 0})
+    smallest.outputs[0].type = anomaly_map.type
+    padded_map = ir.val(f"{name}_padded", type=anomaly_map.type)
+    node = ir.node("Pad", [anomaly_map, pads, smallest.outputs[0]], {"mode": "constant"}, outputs=[padded_map])
     graph.extend([smallest, node])
-    graph.outputs.append(node.outputs[0])
+    graph.outputs.append(padded_map)
     return padded
 
 
 @dataclass(frozen=True)
-class WholeMap:
-    """``model``: the graph as it was, or a copy with more nodes. ``name``: of the map in it."""
+class PaddedMap:
+    """``model``: the graph as it was, or a copy with more nodes. ``name``: of the map in it; ``None`` without one."""
 
     model: ir.Model
     name: str | None
 
 
-def lay_over_picture(model: ir.Model, name: str, output: str, shape: Sequence[int]) -> WholeMap:
-    """The map ``name`` of an NCHW graph whose input has this ``shape``.
+def pad_cropped_map(model: ir.Model, name: str | None, shape: Sequence[int], output: str | None = None) -> PaddedMap:
+    """Where an NCHW graph crops its input, the map is padded so that it covers the whole image.
 
-    ``output``: an output of the map's shape, the map itself where it is one.
+    Args:
+        model: the graph; not changed.
+        name: of the map; ``None`` for a model without one.
+        shape: of the graph's input.
+        output: an output that has the map's shape, where the map itself is none.
     """
+    if name is None:
+        return PaddedMap(model, None)
     crop = (find_crop_openvino if find_embedded(model) else find_crop)(model, shape)
-    size = None if crop is None else static_outputs(model, tuple(shape)).get(output)
+    size = None if crop is None else static_outputs(model, tuple(shape)).get(output or name)
     if crop is None or size is None:
-        return WholeMap(model, name)
-    return WholeMap(pad_map(model, name, crop, size), f"{name}_padded")
+        return PaddedMap(model, name)
+    return PaddedMap(pad_map(model, name, crop, size), f"{name}_padded")
 
 
 def find_crop_openvino(model: ir.Model, shape: Sequence[int]) -> Crop | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 import pytest
 
-from edge_ad_export.importers.onnx_tail import find_raw
+from edge_ad_export.importers.raw_outputs import find_raw
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18]> tiny (float[1] x) => (float[1] y) <{constants}> {{ {nodes} }}'
 CONSTANTS = (
@@ -38,10 +38,10 @@ def graph(nodes: str, constants: str = CONSTANTS) -> ir.Graph:
     ],
 )
 def test_takes_the_normalisation_away(nodes: str) -> None:
-    tap = find_raw(graph(nodes).outputs[0])
+    raw = find_raw(graph(nodes).outputs[0])
 
-    assert tap.raw.name == "raw"
-    assert (tap.threshold, tap.range) == (2.5, 4.0)
+    assert raw.name == "raw"
+    assert (raw.threshold, raw.range) == (2.5, 4.0)
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_takes_the_normalisation_away(nodes: str) -> None:
 def test_leaves_the_models_own_arithmetic(nodes: str) -> None:
     output = graph(nodes).outputs[0]
 
-    tap = find_raw(output)
+    raw = find_raw(output)
 
-    assert tap.raw is output
-    assert (tap.threshold, tap.range) == (None, None)
+    assert raw.name == output.name
+    assert (raw.threshold, raw.range) == (None, None)
 
 
 def test_statistics_that_are_no_numbers_are_not_reported() -> None:
@@ -74,12 +74,12 @@ def test_statistics_that_are_no_numbers_are_not_reported() -> None:
     found = graph(nodes, CONSTANTS)
     found.initializers["t"].const_value = ir.tensor(float("nan"), dtype=ir.DataType.FLOAT, name="t")
 
-    tap = find_raw(found.outputs[0])
+    raw = find_raw(found.outputs[0])
 
-    assert (tap.raw.name, tap.threshold, tap.range) == ("raw", None, 4.0)
+    assert (raw.name, raw.threshold, raw.range) == ("raw", None, 4.0)
 
 
 def test_bounds_of_old_opsets_are_attributes() -> None:
-    tap = find_raw(graph(MODEL + SHIFT + "y = Clip<min=0.0, max=1.0>(c)").outputs[0])
+    raw = find_raw(graph(MODEL + SHIFT + "y = Clip<min=0.0, max=1.0>(c)").outputs[0])
 
-    assert (tap.raw.name, tap.threshold) == ("raw", 2.5)
+    assert (raw.name, raw.threshold) == ("raw", 2.5)

@@ -1,4 +1,4 @@
-"""The head of a model that scores images itself: one number, or one of the numbers of a classifier."""
+"""The heads of models that score an image or make an anomaly map themselves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from edge_ad.errors import InputError, ModelError
-from edge_ad_export.model.head import Built, NumbersHead, Read, Scored
+from edge_ad_export.heads.features import LayerOutput
+from edge_ad_export.heads.maps import MapPostprocessor
+from edge_ad_export.model.head import HeadInputs, HeadOutputs, HeadResult, ScoreAndMapHead, ScoreOnlyHead
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
     from edge_ad_export.graph.builder import GraphBuilder
     from edge_ad_export.heads.request import HeadRequest
 
-__all__ = ["ScoreHead"]
+__all__ = ["MapHead", "ScoreHead"]
 
 
 @dataclass(frozen=True)
-class ScoreHead(NumbersHead):
-    """The number ``index`` of ``tap``, its sign turned where it says how ``normal`` the image is.
+class ScoreHead(ScoreOnlyHead):
+    """The number ``index`` of ``source``, its sign turned where it says how ``normal`` the image is.
 
     With ``log_odds`` the numbers are what a softmax was taken of, and the score is ``log(p / (1 - p))`` of the class:
     it orders images as the probability does, but does not stick at 1.
@@ -46,11 +48,11 @@ class ScoreHead(NumbersHead):
         classes = int(np.prod(shape[1:]))
         index, normal = _class(request, name, classes)
         if activation:
-            request.assume(f"{name} is tapped before its {activation}, which would clamp it")
+            request.assume(f"{name} is read before its {activation}, which would clamp it")
         return cls(logits, classes, index, normal, activation == "Softmax" and classes > 1)
 
-    def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
-        flat = graph.reshape(read.values[0], 1, self.classes)
+    def build(self, graph: GraphBuilder, given: HeadInputs[ir.Value]) -> HeadOutputs:
+        flat = graph.reshape(given.values[0], (1, self.classes))
         score = self._pick(graph, flat, [self.index])
         if self.log_odds:
             others = self._pick(graph, flat, [i for i in range(self.classes) if i != self.index])
@@ -58,19 +60,47 @@ class ScoreHead(NumbersHead):
             shifted = graph.op("Exp", graph.op("Sub", others, largest))
             total = graph.op("Log", graph.reduce("ReduceSum", shifted, [1]))
             score = graph.op("Sub", score, graph.op("Add", largest, total))
-        return Built(graph.op("Neg", score) if self.normal else score, None)
+        return HeadOutputs(graph.op("Neg", score) if self.normal else score, None)
 
     def _pick(self, graph: GraphBuilder, flat: ir.Value, indices: list[int]) -> ir.Value:
         return graph.op("Gather", flat, graph.constant("class", np.array(indices, np.int64)), axis=1)
 
-    def reference(self, read: Read[NDArray[Any]]) -> Scored:
+    def reference(self, given: HeadInputs[NDArray[Any]]) -> HeadResult:
         from scipy.special import logsumexp
 
-        numbers = np.asarray(read.values[0], np.float64).ravel()[: self.classes]
+        numbers = np.asarray(given.values[0], np.float64).ravel()[: self.classes]
         score = numbers[self.index]
         if self.log_odds:
             score = score - logsumexp(np.delete(numbers, self.index))
-        return Scored(float(-score if self.normal else score), None)
+        return HeadResult(float(-score if self.normal else score), None)
+
+
+@dataclass(frozen=True)
+class MapHead(ScoreAndMapHead):
+    """The model's map, smoothed where asked; the score is its largest value, or what was asked for."""
+
+    OPTIONS: ClassVar = frozenset({"blur", "map_score"})
+
+    source: LayerOutput
+    postprocessor: MapPostprocessor
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.source.name,)
+
+    @classmethod
+    def make(cls, request: HeadRequest) -> MapHead:
+        """Raises :class:`ModelError` where no output is a map."""
+        name = request.importing.map_output or request.only_output()
+        source = LayerOutput.of_map(name, request.shape(name))
+        request.assume(f"higher is more anomalous in {name}")
+        return cls(source, request.postprocessor(source.rows, source.columns))
+
+    def build(self, graph: GraphBuilder, given: HeadInputs[ir.Value]) -> HeadOutputs:
+        return self.postprocessor.build(graph, self.source.build(graph, given.values[0]))
+
+    def reference(self, given: HeadInputs[NDArray[Any]]) -> HeadResult:
+        return self.postprocessor.reference(self.source.reference(given.values[0])[0])
 
 
 def _before_activation(value: ir.Value) -> tuple[str, str | None]:
