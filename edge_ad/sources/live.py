@@ -1,4 +1,4 @@
-"""Cameras and network streams: the newest frame wins, and silence is a failure."""
+"""Cameras and network streams: always the newest frame; a stream that goes silent has failed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SILENCE_S = 15.0
 
 
 def open_camera(spec: str | Path) -> LiveSource:
-    """The camera of an index, ``0`` for ``/dev/video0``. Raises ``SourceError`` when there is none."""
+    """The camera of an index, ``0`` for ``/dev/video0``. Raises ``SourceError`` when there is no such camera."""
     stream = StreamAddress(str(spec), f"camera {spec}", is_camera=True)
     return LiveSource(stream, Decoder(stream))
 

@@ -22,7 +22,7 @@ def open_video(spec: str | Path) -> VideoSource:
     """A video file.
 
     Raises:
-        InputError: there is none, or it may not be read.
+        InputError: there is no such file, or it may not be read.
         SourceError: it is no video, or damaged.
     """
     path = Path(spec)
