@@ -18,15 +18,30 @@ if TYPE_CHECKING:
     from edge_ad.engines import EngineOptions
     from edge_ad.errors import EdgeAdError
     from edge_ad.sources import Frame, open_source
-    from edge_ad.verdict import Box, Latency, ObjectVerdict, Point, Reason, Region, State, Verdict
+    from edge_ad.verdict import (
+        Box,
+        Drift,
+        DriftState,
+        FrameSpan,
+        Latency,
+        ObjectVerdict,
+        Point,
+        Reason,
+        Region,
+        State,
+        Verdict,
+    )
 
 __all__ = [
     "Box",
     "Bundle",
     "Detector",
+    "Drift",
+    "DriftState",
     "EdgeAdError",
     "EngineOptions",
     "Frame",
+    "FrameSpan",
     "Latency",
     "ObjectVerdict",
     "Point",
@@ -39,6 +54,10 @@ __all__ = [
     "open_source",
 ]
 
+_VERDICT = (
+    *("Box", "Drift", "DriftState", "FrameSpan", "Latency", "ObjectVerdict"),
+    *("Point", "Reason", "Region", "State", "Verdict"),
+)
 _HOMES = {
     "Bundle": "bundle",
     "Detector": "detector",
@@ -47,7 +66,7 @@ _HOMES = {
     "Frame": "sources",
     "ScoredFrame": "detector",
     "open_source": "sources",
-} | dict.fromkeys(("Box", "Latency", "ObjectVerdict", "Point", "Reason", "Region", "State", "Verdict"), "verdict")
+} | dict.fromkeys(_VERDICT, "verdict")
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""A bundle at work: frames in, verdicts out."""
+"""The detector: opens a bundle and gives a verdict on each frame."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Detector:
         self.close()
 
     def close(self) -> None:
-        """Gives the engine's memory back."""
+        """Closes the engine and frees its memory."""
         self.scorer.close()
 
     @property
@@ -172,7 +172,11 @@ class Detector:
         part_id: str | None = None,
         captured_at: float | None = None,
     ) -> ScoredFrame:
-        """As :meth:`score`, with the anomaly map behind the verdict."""
+        """As :meth:`score`, with the anomaly map behind the verdict. ``frame`` may also be a vector, float32 ``(n,)``.
+
+        Raises:
+            InputError: objects were given to a bundle that scores whole frames.
+        """
         start = time.perf_counter()
         ids = _FrameIds(frame_id, part_id, time.time() if captured_at is None else captured_at)
         try:
@@ -192,16 +196,16 @@ class Detector:
         part_id: str | None = None,
         captured_at: float | None = None,
     ) -> Verdict:
-        """The verdict on a frame that never came or cannot be read. A clip that it belongs to has no score."""
+        """The ``INVALID`` verdict on a frame that is missing or unreadable. Clips that contain it have no score."""
         self.scorer.miss()
         return self._invalid(reason, detail, _FrameIds(frame_id, part_id, captured_at or time.time()))
 
     def skip(self, count: int) -> None:
-        """So many frames were lost before the coming one. Clips that they belong to have no score."""
+        """Says that ``count`` frames were lost before the next one. Clips that contain them have no score."""
         self.scorer.miss(count)
 
     def reset(self) -> None:
-        """The coming frame is the first of another scene: no clip, and no average over time, reaches across."""
+        """Says that the next frame begins another scene: no clip and no smoothing over time reaches across."""
         self.scorer.reset()
 
     def map_in_camera_pixels(

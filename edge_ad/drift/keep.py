@@ -1,4 +1,4 @@
-"""Borderline frames, kept for the day of recalibration: the newest of them, never more than was allowed."""
+"""Keeps borderline frames for a later recalibration: the newest ones, within limits on number and size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The running test beside a detector: verdicts in, verdicts with the state of drift out."""
+"""Watches a detector for drift: takes each verdict and returns it with the state of drift."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class DriftWatch:
         return msgspec.structs.replace(verdict, drift=self.drift(None if verdict.objects else found[0].statistics))
 
     def _found(self, verdict: Verdict, score: float) -> list[_Observed]:
-        """What is observed of a frame: itself, or each of its objects, since these are what was calibrated."""
+        """What is observed of a frame: its own score, or that of each object, as in the calibration."""
         outcomes = [(one.score, one.state) for one in verdict.objects] or [(score, verdict.state)]
         statistics = self._detector.scorer.statistics() if self._has_statistics else (None,) * len(outcomes)
         return [

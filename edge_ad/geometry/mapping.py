@@ -15,13 +15,13 @@ from edge_ad.verdict import Box, Point, Region
 __all__ = ["MAX_REGIONS", "area_peak", "find_regions", "highest", "map_in_camera_pixels"]
 
 MAX_REGIONS = 64
-"""A frame that is odd all over would list thousands; the ones with the highest peaks are kept."""
+"""At most so many regions are listed, those with the highest peaks: a frame that is all anomalous has thousands."""
 
 
 def find_regions(
     anomaly_map: NDArray[np.float32], threshold: float, layout: Layout, *, min_area_px: int = 0
 ) -> tuple[Region, ...]:
-    """Connected parts (8 neighbours) of a map ``(h', w')`` above the threshold, highest peak first.
+    """Connected parts (8 neighbours) of a map, float32 ``(h', w')``, above the threshold, highest peak first.
 
     A box covers every camera pixel that its cells touch; the area is that of the cells. Parts of a smaller area
     than ``min_area_px`` do not count.
@@ -81,7 +81,7 @@ def _region(
 
 
 def map_in_camera_pixels(anomaly_map: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
-    """The map ``(h', w')`` interpolated to camera pixels, float32 ``(H, W)``; NaN where nothing is inspected."""
+    """A map, float32 ``(h', w')``, interpolated to camera pixels: float32 ``(H, W)``, NaN where not inspected."""
     x, y = layout.x, layout.y
     inspected = np.isfinite(anomaly_map)
     filled = np.where(inspected, anomaly_map, anomaly_map[inspected].min())

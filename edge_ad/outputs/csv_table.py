@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from edge_ad.outputs.jsonlines import JUDGEMENTS
+from edge_ad.outputs.jsonlines import CALIBRATED_FIELDS
 from edge_ad.outputs.sink import Sink
 from edge_ad.outputs.text_lines import LineWriter, printable
 from edge_ad.verdict import State
@@ -45,7 +45,7 @@ class CsvSink(Sink):
 
     def __init__(self, target: Path | BinaryIO, *, verdicts: bool, objects: bool = False) -> None:
         self._lines = LineWriter(target)
-        hidden = frozenset() if verdicts else JUDGEMENTS | {*_WORST_REGION, *_DRIFT, "objects_rejected"}
+        hidden = frozenset() if verdicts else CALIBRATED_FIELDS | {*_WORST_REGION, *_DRIFT, "objects_rejected"}
         hidden |= frozenset() if objects else frozenset(_OBJECTS)
         self._columns = [column for column in _COLUMNS if column not in hidden]
         self._has_header = False

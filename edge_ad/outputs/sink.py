@@ -1,4 +1,4 @@
-"""Where results go: the one seam between inspecting and reporting."""
+"""The interface of everything that takes results: files, pictures, videos, standard output."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class ClipScorer(Scorer):
         return self._ring.newest if self._sampler.canvas is None else self._sampler.canvas
 
     def preparer(self) -> None:
-        """``None``: what a frame is worth here depends on those before it."""
+        """``None``: a clip's frames cannot be prepared one by one."""
 
     def run_bare(self) -> None:
         """Runs the extractor, where there is one, and the engine on what they were given last."""
@@ -71,13 +71,13 @@ class ClipScorer(Scorer):
             self._extractor.close()
 
     def reset(self) -> None:
-        """The coming frame is the first of another scene."""
+        """Says that the next frame begins another scene."""
         self._ring.clear()
         self._sampler.clear()
         self._smoother.clear()
 
     def miss(self, count: int = 1) -> None:
-        """So many frames did not come, or cannot be used: the clips that they belong to have no score."""
+        """Says that ``count`` frames are missing or unusable: the clips that contain them have no score."""
         # More than the ring holds change nothing.
         for _ in range(min(count, self._sampler.earlier + self.clip.length * self.clip.stride)):
             self._sampler.miss()

@@ -1,4 +1,4 @@
-"""Models of objects: every box that the caller names in a frame is cropped, and scored as if it were all there is."""
+"""Scores objects: each box that the caller gives is cropped from the frame and scored as a picture of its own."""
 
 from __future__ import annotations
 
@@ -104,11 +104,14 @@ def check_boxes(boxes: Sequence[Box], width: int, height: int) -> list[Box]:
     """The boxes, in Python's own whole numbers, of a frame of ``width`` x ``height`` pixels.
 
     Raises:
-        FrameError: ``no_objects``, there is none; ``bad_object``, one is not whole pixels inside the frame. A box is
+        FrameError: ``no_objects``, no box was given; ``bad_object``, one is not whole pixels inside the frame. A box is
             never cut to fit: an object that is only half seen is not what was calibrated.
     """
     if not boxes:
-        raise FrameError(Reason.NO_OBJECTS.value, "no object was given, and this bundle scores nothing else")
+        raise FrameError(
+            Reason.NO_OBJECTS.value,
+            "expected the boxes of the objects in the frame, found none: this bundle scores objects",
+        )
     checked = []
     for number, box in enumerate(boxes, start=1):
         which = f"object {number} of {len(boxes)}, {_text(box)}"
@@ -126,7 +129,7 @@ def check_boxes(boxes: Sequence[Box], width: int, height: int) -> list[Box]:
 
 
 def sole_object(bundle: Bundle, picture: NDArray[np.uint8]) -> list[Box] | None:
-    """What to say of a picture that shows one object and nothing else; ``None`` where frames are scored."""
+    """The box of a picture that shows exactly one object: all of it. ``None`` for a bundle that scores whole frames."""
     if bundle.manifest.geometry.level != "object":
         return None
     return [Box(0, 0, picture.shape[1], picture.shape[0])]

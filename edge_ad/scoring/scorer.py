@@ -1,4 +1,4 @@
-"""Geometry and engine together: from a frame to a raw score and map. No thresholds here."""
+"""From a frame to a raw score and an anomaly map: geometry and engine together, without thresholds."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ class MeasuredObject:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """``score``: raw. ``map``: float32 ``(h', w')``, raw, ``-inf`` in cells that are not inspected; a view that the
-    next measurement overwrites; ``None`` where the model has no map. ``covers``: of a clip's score, the frames that it
-    is about, counted from the measured one, which is 0. ``objects``: those of a frame that is measured object by
-    object; the score is then the largest of theirs, and the map ``(k, h', w')``, one for each."""
+    """What the model says of a frame, before any threshold.
+
+    ``score``: raw, higher is more anomalous. ``map``: float32 ``(h', w')``, raw, ``-inf`` in cells that are not
+    inspected; a view that the next measurement overwrites; ``None`` where the model has no map. ``covers``: the frames
+    that a clip's score is about, relative to the measured frame, which is 0. ``objects``: where objects are scored,
+    each of them; ``score`` is then the largest of their scores, and ``map`` is ``(k, h', w')``, one for each.
+    """
 
     score: float
     map: NDArray[np.float32] | None
@@ -70,8 +73,10 @@ class Scorer:
         return self._canvas
 
     def preparer(self) -> Preprocessor | None:
-        """The geometry once more, for another thread, whose frames :meth:`measure_prepared` takes. ``None`` where a
-        frame cannot be prepared without those before it."""
+        """A second preprocessor of the same geometry, for another thread; :meth:`measure_prepared` takes its frames.
+
+        ``None`` where a frame cannot be prepared without the frames before it.
+        """
         own = self.preprocessor
         return Preprocessor(own.geometry, own.model_input, own.ignore_mask, map_size=own.map_size)
 
@@ -86,7 +91,7 @@ class Scorer:
         return self._run(self.preprocessor.prepare(frame, out), out, start)
 
     def measure_prepared(self, frame: PreparedFrame) -> Measurement:
-        """As :meth:`measure`, to the last bit, of a frame that :meth:`preparer` has prepared."""
+        """Measures a frame that :meth:`preparer` has prepared: bit for bit as :meth:`measure` does."""
         return self._run(frame, self.engine.input[0], perf_counter())
 
     def measure_objects(self, frame: NDArray[np.uint8], objects: Sequence[Box]) -> Measurement:  # noqa: ARG002
@@ -115,8 +120,10 @@ class Scorer:
         return map_in_camera_pixels(anomaly_map, self.preprocessor.layout(frame))
 
     def statistics(self) -> tuple[FrameStatistics | None, ...]:
-        """How the frame just measured looked to the model, ``None`` of a vector; one for each object where objects
-        are scored."""
+        """Brightness, contrast and sharpness of the frame just measured, as the model got it.
+
+        One entry, or one for each object where objects are scored; ``None`` for a vector.
+        """
         from edge_ad.scoring.frame_statistics import frame_statistics
 
         canvas = self.canvas
@@ -132,10 +139,10 @@ class Scorer:
         self.engine.run()
 
     def reset(self) -> None:
-        """The coming frame is the first of another scene; to a model of single frames it is all the same."""
+        """Says that the next frame begins another scene; this changes nothing for a model of single frames."""
 
     def miss(self, count: int = 1) -> None:
-        """So many frames did not come; to a model of single frames it is all the same."""
+        """Says that ``count`` frames are missing; this changes nothing for a model of single frames."""
 
     def close(self) -> None:
         self.engine.close()

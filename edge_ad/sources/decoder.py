@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 
 from edge_ad.errors import SourceError
-from edge_ad.sources.wire import FRAME, GREETING, SPEC, Ended
+from edge_ad.sources.decode_worker import FRAME, GREETING, SPEC, Ended
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Cameras and network streams: the newest frame wins, and silence is a failure."""
+"""Cameras and network streams: always the newest frame; a stream that goes silent has failed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from edge_ad.errors import SourceError
 from edge_ad.sources.decoder import DecodedImage, Decoder, StreamAddress
-from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.frame import Frame, FrameSource
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.video import VideoSource, failed_frame
 
@@ -23,12 +23,12 @@ _SILENCE_S = 15.0
 
 
 def open_camera(spec: str | Path) -> LiveSource:
-    """The camera of an index, ``0`` for ``/dev/video0``. Raises ``SourceError`` when there is none."""
+    """The camera of an index, ``0`` for ``/dev/video0``. Raises ``SourceError`` when there is no such camera."""
     stream = StreamAddress(str(spec), f"camera {spec}", is_camera=True)
     return LiveSource(stream, Decoder(stream))
 
 
-def open_url(spec: str | Path) -> Source:
+def open_url(spec: str | Path) -> FrameSource:
     """A stream from the network. One that states how many frames it has is a recording, else it is live.
 
     Raises:
@@ -47,7 +47,7 @@ class _Arrival:
     picture: DecodedImage
 
 
-class LiveSource(Source):
+class LiveSource(FrameSource):
     """The newest frame of a camera or a network stream each time one is asked for. Can be iterated once.
 
     Frames that came in between are dropped and counted. A live stream does not end by itself: when it ends,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import FrameError, InputError, SourceError
 from edge_ad.sources.decoder import Decoder, StreamAddress
-from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.frame import Frame, FrameSource
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.verdict import Reason
 
@@ -22,7 +22,7 @@ def open_video(spec: str | Path) -> VideoSource:
     """A video file.
 
     Raises:
-        InputError: there is none, or it may not be read.
+        InputError: there is no such file, or it may not be read.
         SourceError: it is no video, or damaged.
     """
     path = Path(spec)
@@ -34,7 +34,7 @@ def open_video(spec: str | Path) -> VideoSource:
     return VideoSource(StreamAddress(str(path.absolute()), str(spec)))
 
 
-class VideoSource(Source):
+class VideoSource(FrameSource):
     """The frames of a recording. Can be iterated once."""
 
     def __init__(self, stream: StreamAddress, decoder: Decoder | None = None) -> None:

@@ -15,7 +15,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_ad.engines.telemetry import switch_off
+from edge_ad.engines.openvino import switch_off_telemetry
 from edge_ad_export.heads import make_head
 from edge_ad_export.heads.compose import HeadPass
 from edge_ad_export.heads.request import HeadRequest
@@ -125,7 +125,7 @@ def run_onnx(head: Head, inputs: Sequence[NDArray[np.float32]], frame: NDArray[n
 
 def run_openvino(head: Head, inputs: Sequence[NDArray[np.float32]], frame: NDArray[np.float32]) -> Ran:
     """The head's graph alone, in OpenVINO, in float32."""
-    switch_off()
+    switch_off_telemetry()
     import openvino as ov
 
     core = ov.Core()

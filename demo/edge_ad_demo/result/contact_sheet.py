@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from edge_ad import Detector
 from edge_ad.sources import read_image
 from edge_ad.verdict import Box
-from edge_ad_demo.result.figures import GOOD, ScoredFrame
+from edge_ad_demo.result.figures import GOOD, FrameVerdict
 from edge_ad_demo.result.palette import ACCEPTED, FAINT, INK, REJECTED
 
-__all__ = ["SheetFrame", "draw_sheet", "take_tiles"]
+__all__ = ["SheetFrame", "draw_sheet", "load_entries"]
 
 _DPI = 100
 _PER_KIND = 2
@@ -41,7 +41,7 @@ _BOX_MARGIN_PX = 3
 class SheetFrame:
     """One scored frame: ``image`` (H, W, 3) uint8 BGR, ``anomaly_map`` (H, W) float32 in score units."""
 
-    verdict: ScoredFrame
+    verdict: FrameVerdict
     image: NDArray[np.uint8]
     anomaly_map: NDArray[np.float32]
 
@@ -54,8 +54,8 @@ class _Cell:
     top: float
 
 
-def take_tiles(bundle: Path, frames: Sequence[ScoredFrame]) -> tuple[SheetFrame, ...]:
-    """Inspect the first two frames of every folder again, for their maps."""
+def load_entries(bundle: Path, frames: Sequence[FrameVerdict]) -> tuple[SheetFrame, ...]:
+    """Score the first two frames of every folder again, for their maps."""
     with Detector.open(bundle, self_test=False) as detector:
         return tuple(_take(detector, frame) for frame in _first_of_each(frames))
 
@@ -78,19 +78,19 @@ def draw_sheet(entries: Sequence[SheetFrame]) -> bytes:
     return file.getvalue()
 
 
-def _first_of_each(frames: Sequence[ScoredFrame]) -> Iterator[ScoredFrame]:
+def _first_of_each(frames: Sequence[FrameVerdict]) -> Iterator[FrameVerdict]:
     for folder in dict.fromkeys(frame.folder for frame in frames):
         yield from [frame for frame in frames if frame.folder == folder][:_PER_KIND]
 
 
-def _take(detector: Detector, frame: ScoredFrame) -> SheetFrame:
+def _take(detector: Detector, frame: FrameVerdict) -> SheetFrame:
     image = read_image(Path(frame.source))
     anomaly_map = detector.score_with_map(image).map
     assert anomaly_map is not None  # noqa: S101  # the demo's model always gives a map
     return SheetFrame(frame, image, detector.map_in_camera_pixels(anomaly_map, image))
 
 
-def _draw_header(axes: Axes, verdict: ScoredFrame) -> None:
+def _draw_header(axes: Axes, verdict: FrameVerdict) -> None:
     axes.text(_MARGIN, 34, "Verdicts on fresh parts", fontsize=15, fontweight="bold", color=INK, va="center")
     note = f"the first two of every kind, not picked  ·  reject above {verdict.threshold:.2f}  ·  {verdict.variant}"
     axes.text(_MARGIN, 60, note, fontsize=9.5, color=FAINT, va="center")
@@ -106,7 +106,7 @@ def _draw_entry(axes: Axes, entry: SheetFrame, cell: _Cell) -> None:
         _draw_box(axes, region.box, _Cell(map_left, top))
 
 
-def _draw_caption(axes: Axes, verdict: ScoredFrame, cell: _Cell) -> None:
+def _draw_caption(axes: Axes, verdict: FrameVerdict, cell: _Cell) -> None:
     middle = cell.top + _CAPTION / 2 - 2
     axes.text(cell.left, middle, _title(verdict), fontsize=10.5, fontweight="bold", color=INK, va="center")
     right = cell.left + _CELL_WIDTH
@@ -122,7 +122,7 @@ def _draw_caption(axes: Axes, verdict: ScoredFrame, cell: _Cell) -> None:
     axes.text(right - 82, middle, score, fontsize=10, color=INK, ha="right", va="center")
 
 
-def _title(verdict: ScoredFrame) -> str:
+def _title(verdict: FrameVerdict) -> str:
     wrong = (verdict.folder == GOOD) != verdict.accepted
     remark = "" if not wrong else "  (false reject)" if verdict.folder == GOOD else "  (missed)"
     return f"{verdict.folder.replace('_', ' ').capitalize()} {Path(verdict.source).stem}{remark}"
