@@ -9,14 +9,14 @@ from edge_ad.bundle.records import DEFAULT_STATION, RankCalibration
 from edge_ad.engines.base import EngineOptions
 from edge_ad.errors import CalibrationError, InputError
 from edge_ad_calibration.evaluation.observe import Observed, Scoring, observe_images
-from edge_ad_calibration.evaluation.ranking import average_precision, best_threshold, operate, roc_auc
-from edge_ad_calibration.evaluation.records import Evaluation, ScoredImage
+from edge_ad_calibration.evaluation.records import Evaluation, ScoredRow
 from edge_ad_calibration.evaluation.summary import by_type, observations, pixel_metrics, scores_of
 from edge_ad_calibration.evaluation.video import observe_clips
 from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, untracked
 from edge_ad_calibration.thresholds.wording import percent
 from edge_ad_metrics.datasets.dataset import check_both_classes
 from edge_ad_metrics.datasets.layouts import read_dataset
+from edge_ad_metrics.ranking import best_threshold, estimate_average_precision, estimate_roc_auc, operate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,8 +54,8 @@ class Evaluated:
 
     data: LabelledSet
     summary: Evaluation
-    rows: tuple[ScoredImage, ...]
-    counted: tuple[ScoredImage, ...]
+    rows: tuple[ScoredRow, ...]
+    counted: tuple[ScoredRow, ...]
 
 
 def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, track: Track = untracked) -> Evaluated:
@@ -101,15 +101,15 @@ def _summarise(
         observation=_observation(data),
         normal=scores.normal.size,
         anomalous=scores.anomalous.size,
-        roc_auc=roc_auc(scores),
-        average_precision=average_precision(scores),
+        roc_auc=estimate_roc_auc(scores),
+        average_precision=estimate_average_precision(scores),
         best=operate(scores, best_threshold(scores)),
         calibrated=None if threshold is None else operate(scores, threshold),
         promise=_promise(calibration),
         pixel=pixel_metrics(seen.areas.get(None)),
         types=by_type(counted, seen.areas, threshold),
         video=seen.video,
-        notes=(*_notes(request, data, scoring, calibration), *seen.notes),
+        notes=(*data.notes, *_notes(request, data, scoring, calibration), *seen.notes),
     )
 
 

@@ -20,7 +20,8 @@ from edge_ad_report import Fact, Facts, Gallery, Note, Page, Section, Table, Tex
 if TYPE_CHECKING:
     from edge_ad.bundle import Bundle
     from edge_ad_calibration.evaluation.evaluate import Evaluated, EvaluationRequest
-    from edge_ad_calibration.evaluation.records import Estimate, Evaluation, OperatingPoint, VideoMetrics
+    from edge_ad_calibration.evaluation.records import Evaluation, VideoMetrics
+    from edge_ad_metrics.ranking import Estimate, OperatingPoint
 
 __all__ = ["evaluation_page"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad.detector import Detector
-    from edge_ad_calibration.evaluation.records import ScoredImage
+    from edge_ad_calibration.evaluation.records import ScoredRow
 
 __all__ = ["Photographer"]
 
@@ -39,11 +39,11 @@ class Photographer:
         self._masks = masks
         self._scale = ColourScale()
 
-    def take(self, rows: Sequence[ScoredImage]) -> tuple[Picture, ...]:
+    def take(self, rows: Sequence[ScoredRow]) -> tuple[Picture, ...]:
         """A picture of each row, in their order."""
         return tuple(self._picture(row) for row in rows)
 
-    def _picture(self, row: ScoredImage) -> Picture:
+    def _picture(self, row: ScoredRow) -> Picture:
         image = read_frame(row.path)
         inspected = self._detector.score_with_map(image, objects=sole_object(self._detector.bundle, image))
         objects = inspected.verdict.objects
@@ -56,7 +56,7 @@ class Photographer:
             caption=f"{row.type}: score {row.score:.6g}, {row.path}",
         )
 
-    def _outlined(self, row: ScoredImage, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _outlined(self, row: ScoredRow, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         import cv2
 
         mask = self._masks.get(row.path)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edge_ad.errors import InputError
 from edge_ad.geometry import map_in_camera_pixels
-from edge_ad_calibration.evaluation.pixels import PixelSample
-from edge_ad_metrics.datasets.masks import read_mask
+from edge_ad_metrics.datasets.masks import read_defect
+from edge_ad_metrics.pixels import PixelSample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +25,6 @@ class _Entry:
     image: LabelledImage
     layout: Layout
     place: int
-    marked: bool
 
 
 class MapStore:
@@ -45,19 +42,14 @@ class MapStore:
         Raises:
             InputError: the mask is unreadable or not of the image's size.
         """
-        marked = image.mask is not None and bool(read_mask(image.mask, layout.height, layout.width).any())
-        if image.anomalous and not marked:
+        if read_defect(image, layout.height, layout.width) is None:
             self.unmarked.append(image)
-            return
-        if marked and not image.anomalous:
-            raise InputError(
-                f"{image.mask}: marks a defect in {image.path}, which is labelled normal: correct one of the two"
-            )
-        self._entries.append(_Entry(image, layout, place, marked))
+        else:
+            self._entries.append(_Entry(image, layout, place))
 
     @property
     def normals(self) -> int:
-        return sum(not entry.marked for entry in self._entries)
+        return sum(not entry.image.anomalous for entry in self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -66,7 +58,7 @@ class MapStore:
         """Each map in camera pixels, through the geometry that made it, beside its mask."""
         for entry in self._entries:
             layout = entry.layout
-            mask = np.zeros((layout.height, layout.width), np.bool_)
-            if entry.marked and entry.image.mask is not None:
-                mask = read_mask(entry.image.mask, layout.height, layout.width)
+            mask = read_defect(entry.image, layout.height, layout.width)
+            if mask is None:
+                raise InputError(f"{entry.image.mask}: marked a defect when it was first read, and marks none now")
             yield PixelSample(map_in_camera_pixels(self._journal.read(entry.place), layout), mask, entry.image.type)

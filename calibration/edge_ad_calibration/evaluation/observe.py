@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from edge_ad.errors import InputError
 from edge_ad.geometry import plan
 from edge_ad_calibration.evaluation.maps import MapStore
-from edge_ad_calibration.evaluation.pixels import measure_pixels
-from edge_ad_calibration.evaluation.records import ScoredImage
+from edge_ad_calibration.evaluation.records import ScoredRow
 from edge_ad_calibration.scoring import ScoreJob, UnscoredImage, score_images
 from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_metrics.datasets.image_table import named
+from edge_ad_metrics.pixels import measure_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from edge_ad.bundle import Bundle, Variant
     from edge_ad.bundle.records import FrameSize
     from edge_ad.geometry import Layout
-    from edge_ad_calibration.evaluation.pixels import PixelAreas
     from edge_ad_calibration.evaluation.records import VideoMetrics
-    from edge_ad_calibration.scoring import MapJournal, Outcome, ScorePlan, Track
-    from edge_ad_calibration.scoring import ScoredImage as Scored
+    from edge_ad_calibration.scoring import MapJournal, Outcome, ScoredImage, ScorePlan, Track
     from edge_ad_metrics.datasets.dataset import LabelledImage
+    from edge_ad_metrics.pixels import PixelAreas
 
 __all__ = ["Observed", "Scoring", "observe_images"]
 
@@ -47,8 +46,8 @@ class Scoring:
     threshold: float | None
     journal: MapJournal
 
-    def row(self, image: LabelledImage, score: float) -> ScoredImage:
-        return ScoredImage(
+    def row(self, image: LabelledImage, score: float) -> ScoredRow:
+        return ScoredRow(
             path=str(image.path),
             label=int(image.anomalous),
             type=image.type,
@@ -62,7 +61,7 @@ class Scoring:
 class Observed:
     """``areas``: by type of defect, ``None`` for all; empty without maps or masks."""
 
-    rows: tuple[ScoredImage, ...]
+    rows: tuple[ScoredRow, ...]
     areas: dict[str | None, PixelAreas] = field(default_factory=dict)
     video: VideoMetrics | None = None
     notes: tuple[str, ...] = ()
@@ -90,7 +89,7 @@ def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observe
     return Observed(rows, areas, notes=tuple(notes))
 
 
-def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | None) -> tuple[ScoredImage, ...]:
+def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | None) -> tuple[ScoredRow, ...]:
     rows, problems = [], []
     outcomes = score_images([image.path for image in images], scoring.job, scoring.plan, scoring.track, scoring.journal)
     intake = _Intake(scoring, maps)
@@ -118,7 +117,7 @@ class _Intake:
         self._maps = maps
         self._layouts: dict[FrameSize, Layout] = {}
 
-    def take(self, image: LabelledImage, outcome: Outcome) -> ScoredImage | str:
+    def take(self, image: LabelledImage, outcome: Outcome) -> ScoredRow | str:
         """The image's row, or what is wrong with it."""
         if isinstance(outcome, UnscoredImage):
             return outcome.error
@@ -128,7 +127,7 @@ class _Intake:
             return str(error)
         return self._scoring.row(image, outcome.score)
 
-    def _keep(self, image: LabelledImage, outcome: Scored) -> None:
+    def _keep(self, image: LabelledImage, outcome: ScoredImage) -> None:
         """Keeps the map, and has it measured where there is a mask for it, or the image is normal."""
         if self._maps is None or outcome.map is None:
             return

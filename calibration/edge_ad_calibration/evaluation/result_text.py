@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from edge_ad_calibration.evaluation.records import Estimate, Evaluation, OperatingPoint, ScoredImage, VideoMetrics
+    from edge_ad_calibration.evaluation.records import Evaluation, ScoredRow, VideoMetrics
+    from edge_ad_metrics.ranking import Estimate, OperatingPoint
 
 __all__ = ["figure", "lines", "rows_as_csv", "with_interval"]
 
@@ -53,7 +54,7 @@ def with_interval(estimate: Estimate | None) -> str:
     return "-" if estimate is None else f"{estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"
 
 
-def rows_as_csv(rows: Iterable[ScoredImage]) -> bytes:
+def rows_as_csv(rows: Iterable[ScoredRow]) -> bytes:
     """A header, then a row per image or frame (RFC 4180, UTF-8); ``rejected`` is empty without a calibration."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from edge_ad_calibration.evaluation.ranking import Scores, average_precision, mean, operate, roc_auc
-from edge_ad_calibration.evaluation.records import PixelMetrics, ScoredImage, TypeMetrics
+from edge_ad_calibration.evaluation.records import PixelMetrics, ScoredRow, TypeMetrics
+from edge_ad_metrics.ranking import Scores, estimate_average_precision, estimate_mean, estimate_roc_auc, operate
 
 if TYPE_CHECKING:
-    from edge_ad_calibration.evaluation.pixels import PixelAreas
+    from edge_ad_metrics.pixels import PixelAreas
 
 __all__ = ["by_type", "observations", "pixel_metrics", "scores_of"]
 
 
-def observations(rows: tuple[ScoredImage, ...]) -> tuple[ScoredImage, ...]:
+def observations(rows: tuple[ScoredRow, ...]) -> tuple[ScoredRow, ...]:
     """What is counted: each part once, as the frame of it that scores highest, anomalous if any frame of it is."""
-    parts: dict[str, ScoredImage] = {}
+    parts: dict[str, ScoredRow] = {}
     for index, row in enumerate(rows):
         key = f"frame {index}" if row.part is None else f"part {row.part}"
         held = parts.setdefault(key, row)
@@ -28,7 +28,7 @@ def observations(rows: tuple[ScoredImage, ...]) -> tuple[ScoredImage, ...]:
     return tuple(parts.values())
 
 
-def scores_of(rows: tuple[ScoredImage, ...], kind: str | None = None) -> Scores:
+def scores_of(rows: tuple[ScoredRow, ...], kind: str | None = None) -> Scores:
     return Scores(
         normal=np.array([row.score for row in rows if row.label == 0]),
         anomalous=np.array([row.score for row in rows if row.label == 1 and kind in (None, row.type)]),
@@ -36,7 +36,7 @@ def scores_of(rows: tuple[ScoredImage, ...], kind: str | None = None) -> Scores:
 
 
 def by_type(
-    rows: tuple[ScoredImage, ...], areas: dict[str | None, PixelAreas], threshold: float | None
+    rows: tuple[ScoredRow, ...], areas: dict[str | None, PixelAreas], threshold: float | None
 ) -> tuple[TypeMetrics, ...]:
     kinds = sorted({row.type for row in rows if row.label == 1})
     return tuple(_one_type(kind, scores_of(rows, kind), areas.get(kind), threshold) for kind in kinds)
@@ -46,8 +46,8 @@ def _one_type(kind: str, scores: Scores, areas: PixelAreas | None, threshold: fl
     return TypeMetrics(
         type=kind,
         count=scores.anomalous.size,
-        roc_auc=roc_auc(scores),
-        average_precision=average_precision(scores),
+        roc_auc=estimate_roc_auc(scores),
+        average_precision=estimate_average_precision(scores),
         recall=None if threshold is None else operate(scores, threshold).recall,
         pixel=pixel_metrics(areas),
     )
@@ -61,5 +61,5 @@ def pixel_metrics(areas: PixelAreas | None) -> PixelMetrics | None:
         regions=areas.regions,
         roc_auc=areas.roc_auc,
         aupro=areas.aupro,
-        aupimo=None if areas.aupimo is None else mean(areas.aupimo),
+        aupimo=None if areas.aupimo is None else estimate_mean(areas.aupimo),
     )

@@ -19,7 +19,11 @@ __all__ = ["compare"]
 @click.argument("first")
 @click.argument("second")
 @click.option("--images", required=True, metavar="PATH", help="Normal images: a folder, a file or a glob. 30 or more.")
-@click.option("--labelled", type=click.Path(path_type=Path), help="Labelled images: good/ and one folder a defect.")
+@click.option(
+    "--labelled",
+    type=click.Path(path_type=Path),
+    help="Labelled images, in one of the layouts that edge-ad evaluate takes.",
+)
 @click.option("--max-images", type=click.IntRange(min=3), default=100, show_default=True, help="Use at most so many.")
 @click.option("--engine-threads", type=click.IntRange(min=1), help="Threads of the engines.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a page (HTML) there.")
@@ -66,7 +70,8 @@ def compare(
 def _lines(found: Compared) -> list[str]:
     figures = found.fidelity
     heat = "no map" if figures.map_correlation_min is None else f"{figures.map_correlation_min:.4f}"
-    marked = "no map" if figures.aupimo_lost is None else f"{figures.aupimo_lost:.4f}   on synthetic defects"
+    lack = "no map" if figures.map_correlation_min is None else "the normal images have too few pixels"
+    marked = lack if figures.aupimo_lost is None else f"{figures.aupimo_lost:.4f}   on synthetic defects"
     lines = [
         f"{found.second} against {found.first}, {figures.images} normals and {figures.defects} synthetic defects",
         f"  rank correlation   {figures.spearman:.4f}   of normals alone {figures.spearman_normals:.4f}",

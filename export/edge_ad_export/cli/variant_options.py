@@ -56,7 +56,7 @@ _GATE_OPTIONS = (
     click.option(
         "--labelled",
         type=click.Path(path_type=Path),
-        help="Folder of labelled images, good/ and one a type of defect: judges variants by real anomalies too.",
+        help="Labelled images, laid out as for edge-ad evaluate: variants are judged by real anomalies too.",
     ),
 )
 
