@@ -9,14 +9,15 @@ import click
 import msgspec
 
 from edge_ad.bundle.records import Calibration, Clip, Geometry, Manifest, RankCalibration, Variant
+from edge_ad.cli.option_groups import command
 from edge_ad.cli.options import as_json, bundle_argument, echo_json
 
 
-@click.command()
+@command()
 @bundle_argument
 @as_json
 def info(bundle: Path, as_json: bool) -> None:
-    """Say what BUNDLE is: model, geometry, variants, calibrations, provenance."""
+    """Show what is in BUNDLE: the model, the geometry, the variants, their calibrations and the provenance."""
     from edge_ad.bundle import Bundle
 
     opened = Bundle.open(bundle)
@@ -63,8 +64,8 @@ def _snippet(manifest: Manifest) -> str:
 
 def _geometry(geometry: Geometry) -> str:
     frame, roi, resize = geometry.frame, geometry.roi, geometry.resize
-    things = "objects" if geometry.level == "object" else "frames"
-    parts = [f"frames of {frame.width}x{frame.height}" if frame else f"{things} of any size"]
+    scored = "objects" if geometry.level == "object" else "frames"
+    parts = [f"frames of {frame.width}x{frame.height}" if frame else f"{scored} of any size"]
     if roi:
         parts.append(f"region {roi.width}x{roi.height} at ({roi.x}, {roi.y})")
     if resize:
@@ -88,22 +89,22 @@ def _clip(clip: Clip) -> str:
 
 def _variant(variant: Variant, default: str, stations: Mapping[str, Calibration]) -> str:
     fidelity = variant.fidelity
-    heat = f"map {variant.map.width}x{variant.map.height}" if variant.map else "no map"
+    anomaly_map = f"anomaly map {variant.map.width}x{variant.map.height}" if variant.map else "no anomaly map"
     line = (
-        f"  {variant.id}{' (default)' if variant.id == default else ''}: {heat}, "
-        f"{fidelity.size_bytes / 1e6:.1f} MB, {fidelity.latency_ms:.2f} ms where it was exported, "
+        f"  {variant.id}{' (default)' if variant.id == default else ''}: {anomaly_map}, "
+        f"{fidelity.size_bytes / 1e6:.1f} MB, {fidelity.latency_ms:.2f} ms on the computer of the export, "
         f"rank correlation {fidelity.spearman:.4f}"
     )
     for name, made in stations.items():
         line += (
             f"\n    calibrated for {name}: threshold {made.image.threshold:.6g} ({made.method}), "
-            f"{_aim(made)}from {made.image.n} {made.observation}s"
+            f"{_aim(made)}from {made.image.n} normal {made.observation}s"
         )
-    return line if stations else line + "\n    uncalibrated"
+    return line if stations else line + "\n    not calibrated"
 
 
 def _aim(made: Calibration) -> str:
     if made.alpha is None or made.confidence is None:
         return ""
-    promised = "at most" if isinstance(made, RankCalibration) else "aimed at"
+    promised = "at most" if isinstance(made, RankCalibration) else "meant for at most"
     return f"{promised} {made.alpha:.3%} false rejects with {made.confidence:.1%} confidence, "

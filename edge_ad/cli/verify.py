@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.options import as_json, bundle_argument, echo_json, engine_options
-from edge_ad.engines.base import EngineOptions
+from edge_ad.cli.option_groups import command
+from edge_ad.cli.options import ENGINE, as_json, bundle_argument, echo_json, variant_option
+
+if TYPE_CHECKING:
+    from edge_ad.engines.base import EngineOptions
 
 
-@click.command()
+@command(engine=ENGINE)
 @bundle_argument
-@engine_options
+@variant_option("Check this variant only. Without this option all variants are checked whose engine is installed.")
 @as_json
-def verify(
-    bundle: Path, variant: str | None, device: str, threads: int | None, cache_dir: Path | None, as_json: bool
-) -> None:
-    """Check every file of BUNDLE and replay its golden frames on this device.
+def verify(bundle: Path, variant: str | None, engine: EngineOptions, as_json: bool) -> None:
+    """Check that BUNDLE is intact and works on this device.
 
-    Without --variant all variants are replayed whose engine is installed.
+    Every file is compared with its checksum. The golden frames are scored again, and their scores must equal those
+    in the bundle.
     """
     from edge_ad.scoring.verification import verify_bundle
 
-    result = verify_bundle(bundle, variant, EngineOptions(device, threads, cache_dir))
+    result = verify_bundle(bundle, variant, engine)
     if as_json:
         echo_json(result)
         return
-    click.echo(f"{result.bundle}: {result.files} files intact")
+    click.echo(f"{result.bundle}: {result.files} files are intact")
     for one in result.variants:
-        calibrated = f"calibrated for {', '.join(one.stations)}" if one.stations else "uncalibrated"
+        calibrated = f"calibrated for {', '.join(one.stations)}" if one.stations else "not calibrated"
         outcome = (one.skipped and f"skipped: {one.skipped}") or f"{len(one.replays)} golden frames replayed, all equal"
         click.echo(f"  {one.id}: {outcome}; {calibrated}")
