@@ -1,8 +1,10 @@
 # Everything runs in .venv of this clone; each target sets up what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests at once. More than one on one core does no harm: some tests wait for child processes.
+JOBS ?= 2
 
-.PHONY: demo test test-slow lint format bench bench-peers families clean
+.PHONY: demo test test-slow test-explore lint format bench bench-peers families clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -13,18 +15,20 @@ BIN := .venv/bin
 demo: .venv/.installed  ## render a product line, export, calibrate, inspect; pictures in edge-ad-demo/
 	$(BIN)/edge-ad demo --force
 
-test: .venv/.installed
-	$(BIN)/python -m pytest -m 'not slow'
+test: .venv/.installed  ## in random order; SEED=N repeats one
+	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) $(if $(SEED),--randomly-seed=$(SEED))
 
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow
+
+test-explore: .venv/.installed  ## the tests of rules, with examples that were never tried before
+	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --hypothesis-profile=explore
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python tests/file_lengths.py
 
 format: .venv/.installed
 	$(BIN)/ruff check --fix .

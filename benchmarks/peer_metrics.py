@@ -21,6 +21,7 @@ from edge_ad.sources import read_image
 from edge_ad_calibration.evaluation.pixels import PixelSample, measure_pixels
 from edge_ad_metrics.datasets.layouts import read_dataset
 from edge_ad_metrics.datasets.masks import read_mask
+from edge_ad_metrics.sampling import evenly_spaced
 
 TOLERANCE = 1e-3
 PEER = """
@@ -75,9 +76,9 @@ def _measured(bundle: Path, data: Path, most: int) -> list[PixelSample]:
     samples = []
     images = [image for image in read_dataset(data).images if image.mask or not image.anomalous]
     with Detector.open(bundle) as detector:
-        for index in np.linspace(0, len(images) - 1, min(most, len(images))).astype(int):
+        for index in evenly_spaced(len(images), most):
             pixels = read_image(images[index].path)
-            heat = detector.inspect(pixels).map
+            heat = detector.score_with_map(pixels).map
             assert heat is not None, "the model has no map"
             path = images[index].mask
             mask = read_mask(path, *pixels.shape[:2]) if path else np.zeros(pixels.shape[:2], np.bool_)

@@ -24,7 +24,8 @@ from edge_ad_calibration.scoring import ScoredImage, ScoreJob
 from edge_ad_calibration.scoring.in_process import score_with
 from edge_ad_calibration.scoring.journal import MapJournal
 from edge_ad_calibration.scoring.measure import Want, load
-from edge_ad_calibration.scoring.opened import core_count, open_job
+from edge_ad_calibration.scoring.opened import open_job
+from edge_ad_metrics.machine import core_count
 
 ROUNDS = 7
 ROUND_S = 1.0

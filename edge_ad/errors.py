@@ -43,6 +43,7 @@ __all__ = [
     "NotEnoughNormalsError",
     "OutputError",
     "SourceError",
+    "one_line",
 ]
 
 
@@ -135,3 +136,8 @@ class GateError(EdgeAdError, RuntimeError):
     """A quality gate was not met."""
 
     exit_code = 5
+
+
+def one_line(error: object) -> str:
+    """The text of an error on one line: other libraries break theirs over several."""
+    return " ".join(str(error).split())

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from support import tiny
 
+# Before anything is imported that reads them once. Worker and child processes inherit them.
+os.environ |= {
+    # Several tests run at once: a linear algebra library that takes every core in each of them slows them all.
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # Help texts are wrapped to the terminal.
+    "COLUMNS": "80",
+}
+
+settings.register_profile("fixed", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", settings.get_profile("fixed"), derandomize=False, print_blob=True)
+settings.load_profile("fixed")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A home of this run: no test reads or writes the user's, nor needs one."""
+    if hasattr(config, "workerinput"):
+        return
+    home = Path(tempfile.mkdtemp(prefix="edge-ad-tests-home-"))
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    os.environ |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "MPLCONFIGDIR": str(home / "matplotlib")}
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +56,6 @@ def tiny_bundle(_tiny_master: Path, tmp_path: Path) -> Path:
 
     Input 32x32x3; the score is the brightest of 8x8 blocks, 0..1; the map has one cell a block.
     """
-    import shutil
-
     return Path(shutil.copytree(_tiny_master, tmp_path / "tiny"))
 
 

@@ -29,11 +29,13 @@ def measure_accuracy(result: Result, photographs: Sequence[Photograph]) -> Accur
     from sklearn.metrics import roc_auc_score
 
     defect = [photograph.mask is not None for photograph in photographs]
-    pixels = [_mask(photograph, heat.shape) for photograph, heat in zip(photographs, result.maps, strict=True)]
-    heats = np.concatenate([heat.ravel() for heat in result.maps])
+    pixels = [
+        _mask(photograph, anomaly_map.shape) for photograph, anomaly_map in zip(photographs, result.maps, strict=True)
+    ]
+    values = np.concatenate([one.ravel() for one in result.maps])
     return Accuracy(
         image=float(roc_auc_score(defect, result.scores)),
-        pixel=float(roc_auc_score(np.concatenate([p.ravel() for p in pixels]), heats)),
+        pixel=float(roc_auc_score(np.concatenate([p.ravel() for p in pixels]), values)),
     )
 
 

@@ -93,8 +93,8 @@ def onnxruntime(path: str, threads: int | None) -> Contestant:
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(image: Any) -> tuple[Any, Any]:
-        score, heat = session.run(["pred_score", "anomaly_map"], {"input": image})
-        return score, heat
+        score, anomaly_map = session.run(["pred_score", "anomaly_map"], {"input": image})
+        return score, anomaly_map
 
     return Contestant(_around(run), "f32")
 
@@ -124,9 +124,9 @@ def _around(run: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], Outcome]:
         rgb = _resized(frame)[..., ::-1].astype(np.float32) / 255
         image = np.ascontiguousarray(rgb.transpose(2, 0, 1)[None])
         middle = time.perf_counter()
-        value, heat = run(image)
+        value, anomaly_map = run(image)
         engine = _since(middle)
-        return Outcome(float(np.ravel(value)[0]), heat, _since(start), engine)
+        return Outcome(float(np.ravel(value)[0]), anomaly_map, _since(start), engine)
 
     return score
 
@@ -151,8 +151,8 @@ def main() -> None:
         frame = cv2.imread(path)
         outcome = contestant.score(frame)
         if target and outcome.map is not None:
-            heat = np.asarray(outcome.map, np.float32)
-            np.save(target, heat.reshape(heat.shape[-2:]))
+            anomaly_map = np.asarray(outcome.map, np.float32)
+            np.save(target, anomaly_map.reshape(anomaly_map.shape[-2:]))
         answer = Answer(outcome.score, outcome.total_ms, outcome.engine_ms, _peak_mib(), contestant.precision)
         print(json.dumps(asdict(answer)), flush=True)
 

@@ -47,7 +47,7 @@ def demo(options: DemoOptions) -> None:
     commands that you would run with your own model: export, calibrate and score. At the end it shows figures and
     pictures. It downloads nothing.
     """
-    from edge_ad_demo.report import describe
+    from edge_ad_demo.result.text import describe
     from edge_ad_demo.run import run
 
     click.echo(describe(run(options.output, seed=options.seed, replace=options.force, say=click.echo)))

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,31 +16,21 @@ from edge_ad.cli import main as edge_ad
 from edge_ad.errors import InputError
 from edge_ad.files import atomic_write, output_error
 from edge_ad.sources import list_images, read_image
-from edge_ad_demo.charts import draw_histogram
-from edge_ad_demo.dataset import Counts, Dataset, render
-from edge_ad_demo.defects import Kind
-from edge_ad_demo.figures import Asked, Figures, ScoredFrame, read_verdicts, summarise
-from edge_ad_demo.graph import to_onnx
-from edge_ad_demo.model import fit, to_model_size
-from edge_ad_demo.product import Product
-from edge_ad_demo.sheet import draw_sheet, take_tiles
+from edge_ad_demo.line.dataset import Counts, Dataset, render
+from edge_ad_demo.line.defects import Kind
+from edge_ad_demo.line.product import Product
+from edge_ad_demo.result.contact_sheet import draw_sheet, load_entries
+from edge_ad_demo.result.figures import Asked, DemoResult, FrameVerdict, read_verdicts, summarise
+from edge_ad_demo.result.histogram import draw_histogram
+from edge_ad_demo.trained.gaussian_model import fit, to_model_size
+from edge_ad_demo.trained.onnx_graph import to_onnx
 
-__all__ = ["ASKED", "DemoResult", "run"]
+__all__ = ["ASKED", "run"]
 
 ASKED = Asked(fpr=0.01, confidence=0.95)
 _MARKER = ".edge-ad-demo"
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class DemoResult:
-    """The figures, and the files that show them."""
-
-    figures: Figures
-    sheet: Path
-    histogram: Path
-    figures_file: Path
 
 
 def run(folder: Path, *, seed: int = 0, replace: bool = False, say: Say, counts: Counts | None = None) -> DemoResult:
@@ -105,7 +94,7 @@ def _train(folder: Path, dataset: Dataset, say: Say) -> Path:
     return model
 
 
-def _score(folder: Path, bundle: Path, dataset: Dataset, say: Say) -> tuple[ScoredFrame, ...]:
+def _score(folder: Path, bundle: Path, dataset: Dataset, say: Say) -> tuple[FrameVerdict, ...]:
     verdicts = folder / "verdicts.jsonl"
     sources = [dataset.test, *(dataset.defects(kind) for kind in Kind)]
     words = _words("score", bundle, *sources, "--json")
@@ -137,14 +126,14 @@ def _call(words: list[str]) -> None:
     edge_ad.main(words, prog_name="edge-ad", standalone_mode=False)
 
 
-def _show(folder: Path, bundle: Path, frames: Sequence[ScoredFrame]) -> DemoResult:
+def _show(folder: Path, bundle: Path, frames: Sequence[FrameVerdict]) -> DemoResult:
     result = DemoResult(
         figures=summarise(frames, ASKED),
         sheet=folder / "verdicts.png",
         histogram=folder / "scores.png",
         figures_file=folder / "figures.json",
     )
-    atomic_write(result.sheet, draw_sheet(take_tiles(bundle, frames)))
+    atomic_write(result.sheet, draw_sheet(load_entries(bundle, frames)))
     atomic_write(result.histogram, draw_histogram(frames, result.figures))
     atomic_write(result.figures_file, msgspec.json.format(msgspec.json.encode(result.figures)) + b"\n")
     return result

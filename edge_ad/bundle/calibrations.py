@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -26,6 +28,7 @@ __all__ = [
     "TailCalibration",
     "TailThreshold",
     "Threshold",
+    "conformal_p_value",
 ]
 
 CALIBRATION_FORMAT: Final = "edge-ad-calibration/1"
@@ -196,3 +199,11 @@ class CalibrationRecord(Record, frozen=True, kw_only=True):
     artefact_sha256: Sha256
     geometry_sha256: Sha256
     stations: dict[Identifier, AnyCalibration]
+
+
+def conformal_p_value(normals: Sequence[float], score: float) -> float:
+    """The split-conformal p-value of a score: ``(1 + #{normals >= score}) / (n + 1)`` (Vovk et al. 2005).
+
+    ``normals``: the scores of the held-out normals, ascending, as :attr:`Calibration.scores` holds them.
+    """
+    return (1 + len(normals) - bisect_left(normals, score)) / (1 + len(normals))

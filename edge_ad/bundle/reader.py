@@ -1,4 +1,4 @@
-"""Reads a bundle, strictly: nothing of it is used before its hash was checked."""
+"""Reads a bundle strictly: no file is used before its hash was checked."""
 
 from __future__ import annotations
 
@@ -108,13 +108,13 @@ class Bundle:
 
     @property
     def geometry_sha256(self) -> str:
-        """The other thing that a calibration is bound to: the geometry record, the ignore mask and the clip record."""
+        """The second binding of a calibration: SHA-256 over geometry record, ignore mask and clip record."""
         ignore = self.manifest.geometry.ignore
         mask = None if ignore is None else self._entry(ignore)
         return hash_geometry(self.manifest.geometry, mask, self.manifest.clip)
 
     def calibration(self, variant: Variant) -> CalibrationRecord | None:
-        """The variant's calibration, ``None`` where there is none.
+        """The variant's calibration, ``None`` where it has not been calibrated.
 
         Raises:
             CalibrationError: it was made for another artefact or geometry, or it was changed.

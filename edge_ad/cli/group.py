@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_ad.errors import EdgeAdError, MissingExtraError, OutputError
+from edge_ad.errors import EdgeAdError, MissingExtraError, OutputError, one_line
 
 __all__ = ["CommandGroup"]
 
@@ -119,7 +119,7 @@ def _usage(error: click.ClickException) -> str:
         known = [name for one in context.command.get_params(context) for name in (*one.opts, *one.secondary_opts)]
         options = [name for name in known if name.startswith("-")]
         text = f"no such option {error.option_name}{_suggest(error.option_name, options)}"
-    line = " ".join(text.split()).rstrip(".")
+    line = one_line(text).rstrip(".")
     return f"{line[:1].lower()}{line[1:]}: see {context.command_path if context else 'edge-ad'} --help"
 
 
@@ -131,7 +131,7 @@ def _suggest(name: str, known: Sequence[str]) -> str:
 def _report(error: EdgeAdError) -> NoReturn:
     if os.environ.get("EDGE_AD_DEBUG") == "1":
         raise error
-    _fail(" ".join(str(error).split()), error.exit_code)
+    _fail(one_line(error), error.exit_code)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -35,14 +35,14 @@ class OutputOptions:
 
     def open_sinks(self, *, fps: float | None, verdicts: bool, objects: bool) -> list[Sink]:
         """One sink for each place."""
-        from edge_ad.outputs import CsvSink, FilmSink, JsonLinesSink, PictureSink, TextSink
+        from edge_ad.outputs import CsvSink, JsonLinesSink, PictureSink, TextSink, VideoSink
 
         sinks: list[Sink] = []
         if self.csv is not None:
             sinks.append(CsvSink(self.csv, verdicts=verdicts, objects=objects))
         if self.annotate is not None:
             video = self.annotate.suffix.lower() in VIDEO_SUFFIXES
-            sinks.append(FilmSink(self.annotate, fps=fps) if video else PictureSink(self.annotate))
+            sinks.append(VideoSink(self.annotate, fps=fps) if video else PictureSink(self.annotate))
         # Last, so that no line is printed for a frame that could not be written elsewhere.
         lines = JsonLinesSink if self.json else TextSink
         return [*sinks, lines(sys.stdout.buffer, verdicts=verdicts)]
@@ -130,7 +130,7 @@ def score(
     """
     from edge_ad.detector import Detector
     from edge_ad.sources import open_source
-    from edge_ad.stream import Tally, inspect_frames
+    from edge_ad.stream import Tally, score_frames
 
     _check_order(bundle, sources)
     tally = Tally()
@@ -151,7 +151,7 @@ def score(
         for sink in sinks:
             stack.enter_context(closing(sink))
         for source in opened:
-            inspect_frames(detector, source, sinks, tally, watch, objects)
+            score_frames(detector, source, sinks, tally, watch, objects)
     if not output.json:
         click.echo(_summary(tally, verdicts=calibrated), err=True)
         if watch is not None:

@@ -1,14 +1,14 @@
-"""Borderline frames, kept for the day of recalibration: the newest of them, never more than was allowed."""
+"""Keeps borderline frames for a later recalibration: the newest ones, within limits on number and size."""
 
 from __future__ import annotations
 
 import statistics
-from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_ad.bundle.calibrations import conformal_p_value
 from edge_ad.drift.kept import CONFIRMED, PENDING, Entry, own_name, write_kept
 from edge_ad.errors import InputError
 from edge_ad.files import output_error
@@ -55,8 +55,7 @@ class Borderline:
 
     def __init__(self, calibration: Calibration) -> None:
         scores, threshold = calibration.scores, calibration.image.threshold
-        at_threshold = (1 + len(scores) - bisect_left(scores, threshold)) / (1 + len(scores))
-        self.p_value = _P_VALUES * at_threshold
+        self.p_value = _P_VALUES * conformal_p_value(scores, threshold)
         self.score = threshold + _BEYOND * max(0.0, threshold - statistics.median(scores))
 
     def __contains__(self, verdict: Verdict) -> bool:
@@ -81,7 +80,7 @@ class KeepSink(Sink):
         OutputError: the folder cannot be made or read.
     """
 
-    needs_heat = False
+    needs_map = False
 
     def __init__(
         self, folder: Path, calibration: Calibration, artefact_sha256: str, limits: KeepLimits | None = None
@@ -99,7 +98,7 @@ class KeepSink(Sink):
         except OSError as error:
             raise output_error(folder, error) from error
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:  # noqa: ARG002
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:  # noqa: ARG002
         if frame.image is None or verdict not in self._borderline:
             return
         # A clock that was set back must not stop the keeping.

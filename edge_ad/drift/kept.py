@@ -1,4 +1,4 @@
-"""A kept frame on disk: a PNG and, beside it, what was said about it."""
+"""A kept frame on disk: a PNG file and, beside it, a JSON file with its verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The watch's memory on disk, so that a restart forgets nothing."""
+"""The state file of a drift watch, so that a restart continues where it stopped."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput
 from edge_ad.engines.contract import Shapes, check_contract, check_extractor
-from edge_ad.errors import EngineError, InputError
+from edge_ad.errors import EngineError, InputError, one_line
 
 __all__ = ["OnnxRuntimeEngine", "OnnxRuntimeExtractor", "load_onnxruntime"]
 
@@ -41,7 +41,7 @@ class _OnnxRuntimeGraph:
                 providers=[provider],
             )
         except Exception as error:
-            raise EngineError(f"ONNX Runtime cannot load the model: {_one_line(error)}") from error
+            raise EngineError(f"ONNX Runtime cannot load the model: {one_line(error)}") from error
         shapes = check(
             {i.name: (i.shape, i.type) for i in self._session.get_inputs()},
             {o.name: (o.shape, o.type) for o in self._session.get_outputs()},
@@ -67,7 +67,7 @@ class _OnnxRuntimeGraph:
         try:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:
-            raise EngineError(f"ONNX Runtime failed on a frame: {_one_line(error)}") from error
+            raise EngineError(f"ONNX Runtime failed on a frame: {one_line(error)}") from error
 
     def close(self) -> None:
         del self._binding, self._values, self._session
@@ -115,7 +115,3 @@ def _session_options(ort: Any, options: EngineOptions) -> Any:
     if options.cache_dir is not None:
         raise InputError("ONNX Runtime keeps no cache of compiled models: leave the cache folder out")
     return session
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Is this bundle whole, and does this device score as the bundle promises?"""
+"""Checks that a bundle is complete and that this device scores as the bundle promises."""
 
 from __future__ import annotations
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import glob
-import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "VECTOR_SUFFIX",
     "VIDEO_SUFFIXES",
+    "in_natural_order",
     "is_stream",
     "is_vectors",
     "list_images",
@@ -35,14 +39,14 @@ def list_vectors(folder: Path) -> list[Path]:
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_file()]
     if any(_is_image(entry) for entry in entries):
         return []
-    return sorted((entry for entry in entries if entry.suffix.lower() == VECTOR_SUFFIX), key=_natural)
+    return in_natural_order(entry for entry in entries if entry.suffix.lower() == VECTOR_SUFFIX)
 
 
 def list_images(folder_file_or_glob: str | Path) -> list[Path]:
     """The image files that are named, in natural order (``9.png`` before ``10.png``).
 
     A folder gives its own images but not those of its subfolders: beside the pictures of a data set lie its
-    masks, which nobody wants scored. ``folder/**/*`` takes subfolders in. Files without the suffix of an
+    masks, which are not to be scored. ``folder/**/*`` takes subfolders in. Files without the suffix of an
     image and hidden files are passed over; a single file is taken whatever its name.
 
     Raises:
@@ -68,14 +72,14 @@ def _list(path: Path) -> list[Path]:
     images = [match for match in matches if _is_image(match)]
     if not images:
         raise InputError(f"{path}: matches {len(matches)} files, none of them an image ({_suffixes()})")
-    return sorted(images, key=_natural)
+    return in_natural_order(images)
 
 
 def _in_folder(folder: Path) -> list[Path]:
     entries = list(folder.iterdir())
     images = [entry for entry in entries if _is_image(entry)]
     if images:
-        return sorted(images, key=_natural)
+        return in_natural_order(images)
     if vectors := list_vectors(folder):
         raise InputError(
             f"{folder}: no image in this folder, but {len(vectors)} files of vectors: name them one by one"
@@ -103,10 +107,12 @@ def _suffixes() -> str:
     return " ".join(sorted(IMAGE_SUFFIXES))
 
 
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Digits compare as numbers, the rest without regard to case; the name itself decides between equals."""
-    pieces = re.split(r"([0-9]+)", str(path).casefold())
-    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in pieces], str(path)
+def in_natural_order(paths: Iterable[Path]) -> list[Path]:
+    """Sorted so that digits compare as numbers (``9.png`` before ``10.png``) and the rest without regard to case."""
+    import natsort
+
+    # Sorted by the plain name first, which then decides between equals.
+    return natsort.natsorted(sorted(paths, key=str), key=str, alg=natsort.ns.IGNORECASE)
 
 
 def is_stream(path: Path) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 from edge_ad.errors import InputError
+from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.listing import VIDEO_SUFFIXES
 from edge_ad.verdict import Box
 
@@ -24,7 +26,7 @@ class ObjectTable:
 
     def boxes(self, source: str) -> list[Box]:
         """Those of a frame, by the name that its source gives it; empty where the file names none."""
-        return self._boxes.get(_key(*_split(source)), [])
+        return self._boxes.get(_key(FrameName.parse(source)), [])
 
 
 def read_objects(file: Path) -> ObjectTable:
@@ -74,22 +76,15 @@ def _box(row: dict[str, str | None], where: str) -> Box:
 
 def _find(path: str, folder: Path, where: str) -> str:
     """The key of the frame that a row names."""
-    name, index = _split(path)
-    if Path(name).suffix.lower() in VIDEO_SUFFIXES and not index:
-        raise InputError(f"{where}: expected a frame of the video, such as {name or 'clip.avi'}#12, found {path!r}")
-    for candidate in (folder / name, Path(name)):
-        if name and candidate.is_file():
-            return _key(str(candidate), index)
-    raise InputError(f"{where}: there is no file {name!r}, neither in {folder} nor here")
+    name = FrameName.parse(path)
+    if Path(name.file).suffix.lower() in VIDEO_SUFFIXES and name.index is None:
+        raise InputError(f"{where}: expected a frame of the video, such as {FrameName(name.file, 12)}, found {path!r}")
+    for candidate in (folder / name.file, Path(name.file)):
+        if name.file and candidate.is_file():
+            return _key(replace(name, file=str(candidate)))
+    raise InputError(f"{where}: there is no file {name.file!r}, neither in {folder} nor here")
 
 
-def _split(source: str) -> tuple[str, str]:
-    """File and frame: ``clip.avi`` and ``#12``, or an image and nothing."""
-    file, mark, index = source.rpartition("#")
-    if mark and index.isdecimal() and Path(file).suffix.lower() in VIDEO_SUFFIXES:
-        return file, f"#{int(index)}"
-    return source, ""
-
-
-def _key(file: str, index: str) -> str:
-    return f"{Path(file).resolve()}{index}"
+def _key(name: FrameName) -> str:
+    """The same for all ways to write one name."""
+    return str(replace(name, file=str(Path(name.file).resolve())))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad.errors import InputError
-from edge_ad.sources.frame import Frame, Source
+from edge_ad.errors import InputError, one_line
+from edge_ad.sources.frame import Frame, FrameSource
+from edge_ad.sources.frame_name import FrameName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ def open_vectors(spec: str | Path) -> VectorSource:
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {error.strerror or error}") from error
     except ValueError as error:
-        raise InputError(f"{path}: is no NumPy file of vectors, or cut off: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path}: is no NumPy file of vectors, or cut off: {one_line(error)}") from error
     if rows.ndim != 2 or 0 in rows.shape or rows.dtype.str[1:] not in ("f4", "f8"):
         raise InputError(
             f"{path}: expected vectors, float32 or float64 (frames, n), one row a frame, found {rows.dtype} "
@@ -41,7 +42,7 @@ def open_vectors(spec: str | Path) -> VectorSource:
     return VectorSource(path, rows)
 
 
-class VectorSource(Source):
+class VectorSource(FrameSource):
     """The rows of a file, each a frame with ``features`` and no picture. May be iterated again."""
 
     def __init__(self, path: Path, rows: NDArray[np.floating]) -> None:
@@ -55,7 +56,7 @@ class VectorSource(Source):
         for index, row in enumerate(self._rows):
             with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and that is not scored
                 vector = np.array(row, np.float32)
-            yield Frame(None, f"{self._path}#{index}", index, time.time(), features=vector)
+            yield Frame(None, str(FrameName(str(self._path), index)), index, time.time(), features=vector)
 
     def close(self) -> None:
         """The file is let go of with the source."""

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import FrameError, InputError, SourceError
-from edge_ad.sources.decoder import Decoder, Stream
-from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.decoder import Decoder, StreamAddress
+from edge_ad.sources.frame import Frame, FrameSource
+from edge_ad.sources.frame_name import FrameName
 from edge_ad.verdict import Reason
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def open_video(spec: str | Path) -> VideoSource:
     """A video file.
 
     Raises:
-        InputError: there is none, or it may not be read.
+        InputError: there is no such file, or it may not be read.
         SourceError: it is no video, or damaged.
     """
     path = Path(spec)
@@ -30,13 +31,13 @@ def open_video(spec: str | Path) -> VideoSource:
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {error.strerror}") from error
     # An absolute name, so that FFmpeg cannot take a colon or a dash in it for something else.
-    return VideoSource(Stream(str(path.absolute()), str(spec)))
+    return VideoSource(StreamAddress(str(path.absolute()), str(spec)))
 
 
-class VideoSource(Source):
+class VideoSource(FrameSource):
     """The frames of a recording. Can be iterated once."""
 
-    def __init__(self, stream: Stream, decoder: Decoder | None = None) -> None:
+    def __init__(self, stream: StreamAddress, decoder: Decoder | None = None) -> None:
         self._label = stream.label
         self._decoder = decoder or Decoder(stream)
         self.length = self._decoder.frame_count
@@ -47,7 +48,7 @@ class VideoSource(Source):
         index = 0
         try:
             while (picture := self._decoder.read()) is not None:
-                yield Frame(picture.image, f"{self._label}#{index}", index, picture.captured_at)
+                yield Frame(picture.image, str(FrameName(self._label, index)), index, picture.captured_at)
                 index += 1
         except SourceError as error:
             yield failed_frame(self._label, index, error)
@@ -60,4 +61,4 @@ class VideoSource(Source):
 
 def failed_frame(label: str, index: int, error: SourceError) -> Frame:
     """The frame that a source gives in place of all that it cannot give any more."""
-    return Frame(None, f"{label}#{index}", index, time.time(), FrameError(Reason.SOURCE_FAILED, str(error)))
+    return Frame(None, str(FrameName(label, index)), index, time.time(), FrameError(Reason.SOURCE_FAILED, str(error)))

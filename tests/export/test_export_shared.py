@@ -88,8 +88,10 @@ def test_export_for_real(shared: Path, tmp_path: Path, name: str, family: str, b
 
     manifest = export_bundle(request).bundle.manifest
 
-    assert len(manifest.trials) == 5
-    assert {"onnx-fp32", "openvino-fp32", "openvino-fp16"} <= {variant.id for variant in manifest.variants}
+    # On some CPUs bfloat16 as well; what ships beside float32 is a question of this machine's speed.
+    tried = {trial.id for trial in manifest.trials}
+    assert {"onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-fp16", "openvino-int8"} <= tried
+    assert {"onnx-fp32", "openvino-fp32"} <= {variant.id for variant in manifest.variants}
     exact = [v.fidelity.score_max_rel for v in manifest.variants if v.precision == "fp32"]
     assert max(exact) < 1e-3
     verify_bundle(request.target)

@@ -76,9 +76,7 @@ def _lines(result: CalibrationResult) -> list[str]:
     files = [result.calibration, result.plot, *filter(None, (result.report, result.sheet))]
     lines += [f"written          {files[0]}", *(f"                 {file}" for file in files[1:])]
     if result.uncalibrated:
-        lines.append(
-            f"not calibrated   {', '.join(result.uncalibrated)}: no verdicts until they are calibrated too"
-        )
+        lines.append(f"not calibrated   {', '.join(result.uncalibrated)}: no verdicts until they are calibrated too")
     return lines
 
 

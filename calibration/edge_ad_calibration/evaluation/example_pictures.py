@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_ad.outputs.annotate import annotate
-from edge_ad.outputs.anomaly_map import HeatScale
+from edge_ad.outputs.anomaly_map import ColourScale
 from edge_ad.scoring.objects import sole_object
-from edge_ad.sources import open_source
+from edge_ad_calibration.normals.measured import read_frame
 from edge_ad_metrics.datasets.masks import read_mask
 from edge_ad_report import Picture, image_data_uri
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -38,19 +37,19 @@ class Photographer:
     def __init__(self, detector: Detector, masks: dict[str, Path]) -> None:
         self._detector = detector
         self._masks = masks
-        self._scale = HeatScale()
+        self._scale = ColourScale()
 
     def take(self, rows: Sequence[ScoredImage]) -> tuple[Picture, ...]:
         """A picture of each row, in their order."""
         return tuple(self._picture(row) for row in rows)
 
     def _picture(self, row: ScoredImage) -> Picture:
-        image = _load(row.path)
-        inspected = self._detector.inspect(image, objects=sole_object(self._detector.bundle, image))
+        image = read_frame(row.path)
+        inspected = self._detector.score_with_map(image, objects=sole_object(self._detector.bundle, image))
         objects = inspected.verdict.objects
-        heat = None if inspected.map is None else self._detector.heatmap(inspected.map, image, objects)
-        heat_range = None if heat is None else self._scale.fit(heat, inspected.verdict.pixel_threshold)
-        shown = annotate(self._outlined(row, image), inspected.verdict, heat, heat_range)
+        heat = None if inspected.map is None else self._detector.map_in_camera_pixels(inspected.map, image, objects)
+        colour_range = None if heat is None else self._scale.fit(heat, inspected.verdict.pixel_threshold)
+        shown = annotate(self._outlined(row, image), inspected.verdict, heat, colour_range)
         return Picture(
             uri=image_data_uri(shown),
             alt=f"{row.type}, {inspected.verdict.state.value}, score {row.score:.6g}",
@@ -69,14 +68,3 @@ class Photographer:
         cv2.drawContours(colour, contours, -1, _MASK_COLOUR, max(1, max(image.shape) // _OUTLINE_PER_PX))
         outlined: NDArray[np.uint8] = colour.astype(np.uint8, copy=False)
         return outlined
-
-
-def _load(path: str) -> NDArray[np.uint8]:
-    """An image file, or frame 12 of ``clip.avi#12``."""
-    clip, _, index = path.rpartition("#")
-    source, wanted = (Path(clip), int(index)) if clip and not Path(path).exists() else (Path(path), 0)
-    with closing(open_source(source)) as frames:
-        for frame in frames:
-            if frame.index == wanted and frame.image is not None:
-                return frame.image
-    raise AssertionError(f"{path} could be read when it was scored")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.errors import InputError
-from edge_ad.geometry import heatmap
+from edge_ad.geometry import map_in_camera_pixels
 from edge_ad_calibration.evaluation.pixels import PixelSample
 from edge_ad_metrics.datasets.masks import read_mask
 
@@ -69,4 +69,4 @@ class MapStore:
             mask = np.zeros((layout.height, layout.width), np.bool_)
             if entry.marked and entry.image.mask is not None:
                 mask = read_mask(entry.image.mask, layout.height, layout.width)
-            yield PixelSample(heatmap(self._journal.read(entry.place), layout), mask, entry.image.type)
+            yield PixelSample(map_in_camera_pixels(self._journal.read(entry.place), layout), mask, entry.image.type)

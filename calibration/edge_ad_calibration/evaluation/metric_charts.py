@@ -9,6 +9,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from edge_ad_metrics.sampling import evenly_spaced_to_the_last
 from edge_ad_report import ANOMALY, FAINT, INK, LIMIT, NORMAL, figure_svg, new_figure, strip
 
 if TYPE_CHECKING:
@@ -128,10 +129,7 @@ def _cell(x: int, y: int, colour: str, share: float) -> Rectangle:
 
 
 def _some(ascending: NDArray[np.float64]) -> NDArray[np.float64]:
-    if ascending.size <= _MOST_DOTS:
-        return ascending
-    places = np.linspace(0, ascending.size - 1, _MOST_DOTS).round().astype(np.intp)
-    chosen: NDArray[np.float64] = ascending[places]
+    chosen: NDArray[np.float64] = ascending[evenly_spaced_to_the_last(ascending.size, _MOST_DOTS)]
     return chosen
 
 

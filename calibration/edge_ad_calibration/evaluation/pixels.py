@@ -18,6 +18,7 @@ from scipy.ndimage import label
 from sklearn.metrics import auc
 
 from edge_ad_metrics.aupimo import PimoTail
+from edge_ad_metrics.sampling import evenly_spaced_to_the_last
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -140,9 +141,7 @@ def _survey(samples: Iterable[PixelSample], images: int, normals: int) -> _Surve
 
 
 def _thinned(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    if values.size <= _THRESHOLDS:
-        return values
-    thinned: NDArray[np.float32] = values[np.linspace(0, values.size - 1, _THRESHOLDS).round().astype(np.intp)]
+    thinned: NDArray[np.float32] = values[evenly_spaced_to_the_last(values.size, _THRESHOLDS)]
     return thinned
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from edge_ad.errors import FrameError, InputError
 from edge_ad.sources import open_source
+from edge_ad.sources.frame_name import FrameName
 from edge_ad.stream import sample_of
 from edge_ad_calibration.evaluation.observe import Observed
 from edge_ad_calibration.evaluation.records import Delay, VideoMetrics
@@ -21,7 +23,6 @@ from edge_ad_metrics.datasets.frame_labels import read_frame_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -104,7 +105,7 @@ def _score(clip: LabelledClip, scorer: Scorer) -> ClipScores:
 def _rows(clip: ClipScores, scoring: Scoring) -> Iterator[ScoredImage]:
     rows = zip(clip.frames.tolist(), clip.scores.tolist(), clip.labels.tolist(), strict=True)
     for index, score, label in rows:
-        frame = LabelledImage(path=clip.path.with_name(f"{clip.path.name}#{index}"), type="anomaly" if label else GOOD)
+        frame = LabelledImage(path=Path(str(FrameName(str(clip.path), index))), type="anomaly" if label else GOOD)
         yield scoring.row(frame, score)
 
 

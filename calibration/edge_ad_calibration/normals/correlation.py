@@ -12,8 +12,7 @@ import numpy as np
 from scipy.signal import correlate
 from scipy.stats import rankdata
 
-from edge_ad_calibration.normals.objects import split_object
-from edge_ad_calibration.normals.parts import file_of
+from edge_ad.sources.frame_name import FrameName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,8 +89,8 @@ def _autocorrelation(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _stream_of(name: str) -> str:
     """The video, or the folder of an image with a number in its name; empty for other images."""
-    name = split_object(name)[0]
-    file = file_of(name)
-    if str(file) != str(Path(name)):
+    parts = FrameName.parse(name)
+    file = Path(parts.file)
+    if parts.index is not None:
         return str(file)
     return str(file.parent) if any(letter.isdigit() for letter in file.stem) else ""

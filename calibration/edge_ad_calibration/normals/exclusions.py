@@ -11,9 +11,10 @@ import numpy as np
 from edge_ad.bundle.records import Exclusion
 from edge_ad.drift.kept import CONFIRMED, read_kept
 from edge_ad.errors import InputError
+from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.listing import is_stream
 from edge_ad_calibration.normals.leaks import SAME_PART, count_twins, find_leaks, read_signatures
-from edge_ad_calibration.normals.parts import file_of, group_parts, split_name
+from edge_ad_calibration.normals.parts import file_of, group_parts
 from edge_ad_calibration.normals.selection import ALL
 from edge_ad_metrics.datasets.image_table import named
 
@@ -205,5 +206,5 @@ def _without(normals: Normals, reasons: dict[int, str], by: Literal["person", "l
 
 def _key(name: str) -> str:
     """The same for all ways to write one name."""
-    file, place = split_name(name)
-    return f"{Path(file).resolve()}{place}"
+    parts = FrameName.parse(name)
+    return f"{Path(parts.file).resolve()}{parts.fragment}"

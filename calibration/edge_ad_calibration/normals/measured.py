@@ -17,8 +17,9 @@ from edge_ad.bundle.records import EngineRecord
 from edge_ad.errors import InputError
 from edge_ad.scoring.objects import crop
 from edge_ad.sources import open_source
+from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.listing import is_stream
-from edge_ad_calibration.normals.objects import object_frames, split_object
+from edge_ad_calibration.normals.objects import object_frames
 from edge_ad_calibration.scoring import ScoredImage, score_frames, score_images
 from edge_ad_metrics.datasets.image_table import named
 
@@ -184,18 +185,12 @@ def read_frame(name: str) -> NDArray[np.uint8]:
     Raises:
         FrameError: it cannot be read any more.
     """
-    of, box = split_object(name)
-    if box is not None:
-        return crop(read_frame(of), box)
-    file, _, index = name.rpartition("#")
-    if index.isdecimal() and is_stream(Path(file)):
-        with closing(open_source(Path(file))) as source:
-            frame = next(frame for frame in source if frame.index == int(index))
-    else:
-        frame = next(iter(open_source(Path(name))))
+    parts = FrameName.parse(name)
+    with closing(open_source(Path(parts.file))) as source:
+        frame = next(frame for frame in source if frame.index == (parts.index or 0))
     if frame.image is None:
         raise frame.error or ValueError(f"{name} has no picture")
-    return frame.image
+    return frame.image if parts.box is None else crop(frame.image, parts.box)
 
 
 def engine_record(info: EngineInfo) -> EngineRecord:

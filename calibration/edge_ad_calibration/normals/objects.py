@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import FrameError, InputError
 from edge_ad.scoring.objects import check_boxes, crop
-from edge_ad.verdict import Box
+from edge_ad.sources.frame_name import FrameName
 from edge_ad_metrics.datasets.image_table import named
 
 if TYPE_CHECKING:
@@ -17,22 +16,9 @@ if TYPE_CHECKING:
 
     from edge_ad.sources import Frame
     from edge_ad.sources.object_table import ObjectTable
+    from edge_ad.verdict import Box
 
-__all__ = ["object_frames", "object_name", "object_names", "split_object"]
-
-# A fragment as the W3C's Media Fragments have it: an object is named by its frame and its place there.
-_OBJECT = re.compile(r"(?P<frame>.*)#xywh=(?P<box>\d+,\d+,\d+,\d+)", re.DOTALL)
-
-
-def object_name(frame: str, box: Box) -> str:
-    """What an object is called: ``a.png#xywh=160,120,320,240``, ``clip.avi#12#xywh=160,120,320,240``."""
-    return f"{frame}#xywh={box.x},{box.y},{box.width},{box.height}"
-
-
-def split_object(name: str) -> tuple[str, Box | None]:
-    """The frame that a name stands for, and the object in it; ``None`` where it stands for all of the frame."""
-    match = _OBJECT.fullmatch(name)
-    return (name, None) if match is None else (match["frame"], Box(*map(int, match["box"].split(","))))
+__all__ = ["object_frames", "object_names"]
 
 
 def object_names(images: Sequence[Path], table: ObjectTable) -> list[str]:
@@ -48,7 +34,7 @@ def object_names(images: Sequence[Path], table: ObjectTable) -> list[str]:
             f"{table.file} names no object in {len(missing)} of {len(images)} images: {named(missing)}. Add rows for "
             "them or take them out: none is left out unasked"
         )
-    return [object_name(image, box) for image, boxes in found.items() for box in boxes]
+    return [str(FrameName(image, box=box)) for image, boxes in found.items() for box in boxes]
 
 
 def object_frames(frames: Iterable[Frame], table: ObjectTable) -> Iterator[Frame]:
@@ -72,5 +58,6 @@ def _cropped(frame: Frame, boxes: Sequence[Box]) -> Iterator[Frame]:
     except FrameError as error:
         yield replace(frame, image=None, error=FrameError(error.reason, f"{frame.source}: {error}"))
         return
+    name = FrameName.parse(frame.source)
     for box in checked:
-        yield replace(frame, image=crop(frame.image, box), source=object_name(frame.source, box))
+        yield replace(frame, image=crop(frame.image, box), source=str(replace(name, box=box)))

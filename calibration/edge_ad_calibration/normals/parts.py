@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edge_ad.errors import InputError
-from edge_ad.sources.listing import is_stream
-from edge_ad_calibration.normals.objects import split_object
+from edge_ad.sources.frame_name import FrameName
 from edge_ad_metrics.datasets.image_table import named, read_table
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ __all__ = [
     "group_parts",
     "kind_of",
     "parse_part_by",
-    "split_name",
 ]
 
 Level = Literal["frame", "object"]
@@ -79,7 +77,7 @@ class PartBy:
         if self.table is not None:
             return read_table(self.table).look_up(self.column, [file_of(name) for name in names])
         if self.text == FRAME:
-            return [split_object(name)[0] for name in names]
+            return [str(FrameName.parse(name).frame) for name in names]
         if self.pattern is None:
             return [str(file_of(name).parent) for name in names]
         matches = [self.pattern.search(Path(name).name) for name in names]
@@ -157,16 +155,7 @@ def group_parts(normals: Normals, by: PartBy | None, level: Level = "frame") -> 
 
 def file_of(name: str) -> Path:
     """The file that a frame or an object comes from: ``clip.avi`` for ``clip.avi#12``."""
-    return Path(split_name(name)[0])
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """The file's name, and the rest that says which frame and object of it is meant; empty for all of an image."""
-    frame = split_object(name)[0]
-    file, mark, index = frame.rpartition("#")
-    if not (mark and index.isdecimal() and is_stream(Path(file))):
-        file = frame
-    return file, name[len(file) :]
+    return Path(FrameName.parse(name).file)
 
 
 def _largest(values: NDArray[np.float64], part: NDArray[np.intp], parts: int) -> NDArray[np.float64]:

@@ -15,9 +15,9 @@ from edge_ad_calibration.scoring.cache import ScoreCache
 from edge_ad_calibration.scoring.fleet import connected, explained, thread_count
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, ScoreJob, ScorePlan
 from edge_ad_calibration.scoring.measure import look_up
-from edge_ad_calibration.scoring.opened import core_count
 from edge_ad_calibration.scoring.recall import recall
 from edge_ad_calibration.scoring.worker import Chunk, ScoredChunk, SealedJob, describe, score_chunk
+from edge_ad_metrics.machine import core_count
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from edge_ad.errors import DeviceError, EdgeAdError, InputError, MissingExtraError
-from edge_ad_calibration.scoring.opened import core_count
+from edge_ad_metrics.machine import core_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,9 @@ from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_calibration.scoring.cache import ScoreCache
 from edge_ad_calibration.scoring.job import ScoredImage
 from edge_ad_calibration.scoring.measure import LoadedImage, Want, load, measure, take
-from edge_ad_calibration.scoring.opened import core_count, open_job
+from edge_ad_calibration.scoring.opened import open_job
 from edge_ad_calibration.scoring.recall import recall
+from edge_ad_metrics.machine import core_count
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import platform
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -17,13 +14,14 @@ from edge_ad.bundle import Bundle
 from edge_ad.engines.base import EngineInfo
 from edge_ad.scoring.golden import replay
 from edge_ad.scoring.opening import open_scorer
+from edge_ad_metrics.machine import core_count, describe_cpu
 
 if TYPE_CHECKING:
     from edge_ad.bundle import Variant
     from edge_ad.scoring.scorer import Scorer
     from edge_ad_calibration.scoring.job import ScoreJob
 
-__all__ = ["Identity", "OpenJob", "core_count", "cpu_model", "identify", "open_job"]
+__all__ = ["Identity", "OpenJob", "identify", "open_job"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +96,7 @@ def identify(bundle: Bundle, variant: Variant, engine: EngineInfo, *, min_area_p
         edge_ad=str(edge_ad.__version__),
         opencv=cv2.__version__,
         engine=engine,
-        cpu=cpu_model(),
+        cpu=describe_cpu().model,
         cores=core_count(),
         min_area_px=min_area_px,
     )
-
-
-def core_count() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def cpu_model() -> str:
-    """What the system calls its CPU; where it does not say, the architecture."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = {line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "CPU part"))}
-    return ", ".join(sorted(models)) or platform.machine()

@@ -13,7 +13,7 @@ from edge_ad_export.model.imported import Size
 
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Roi
-    from edge_ad_export.samples.geometry import Grid
+    from edge_ad_export.samples.geometry import TileGrid
 
 __all__ = ["GEOMETRY"]
 
@@ -30,13 +30,13 @@ def _parse_frame_size(text: str) -> Size | Literal["auto", "any"]:
     return Size(*parse_size(text))
 
 
-def _parse_grid(text: str) -> Grid:
-    from edge_ad_export.samples.geometry import Grid
+def _parse_grid(text: str) -> TileGrid:
+    from edge_ad_export.samples.geometry import TileGrid
 
     parts = text.lower().split("x")
     if len(parts) != 2 or not all(part.isdecimal() and 0 < int(part) <= _CELLS_MAX for part in parts):
         raise ValueError(f"expected COLUMNSxROWS, such as 3x2, at most {_CELLS_MAX} each")
-    return Grid(int(parts[0]), int(parts[1]))
+    return TileGrid(int(parts[0]), int(parts[1]))
 
 
 def _parse_roi(text: str) -> Roi:

@@ -74,7 +74,7 @@ class Aupimo:
 
 
 def sample_pixels(heat: NDArray[np.float32], defect: NDArray[np.bool_], layout: Layout, longest: int) -> PixelValues:
-    """Evenly spaced camera pixels, some ``longest`` a side, as :func:`edge_ad.geometry.heatmap` has them.
+    """Evenly spaced camera pixels, some ``longest`` a side, as :func:`edge_ad.geometry.map_in_camera_pixels` has them.
 
     Args:
         heat: float32 ``(h', w')``, ``-inf`` where nothing is inspected.

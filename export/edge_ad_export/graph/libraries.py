@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edge_ad.engines.onnxruntime import load_onnxruntime
-from edge_ad.engines.openvino import load_openvino
-from edge_ad.engines.telemetry import switch_off
+from edge_ad.engines.openvino import load_openvino, switch_off_telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +22,7 @@ def openvino_capabilities() -> tuple[str, ...]:
 
 def load_nncf() -> Any:
     """The module ``nncf``, its telemetry and its notes on standard output off."""
-    switch_off()
+    switch_off_telemetry()
     import logging
 
     import nncf

@@ -99,11 +99,11 @@ def _run(imported: ImportedModel, batch: Batch) -> Lowered:
     model = imported.model.clone()
     apply_passes(_passes(imported, batch), model)
     size = imported.input.size
-    heat = next((static_shape(value) for value in model.graph.outputs if value.name == "map"), None)
+    anomaly_map = next((static_shape(value) for value in model.graph.outputs if value.name == "map"), None)
     return Lowered(
         model=model,
         input=ModelInput(width=size.width, height=size.height, channels=imported.input.channels),
-        map=None if heat is None else MapSize(width=heat[2], height=heat[1]),
+        map=None if anomaly_map is None else MapSize(width=anomaly_map[2], height=anomaly_map[1]),
         batch=batch,
     )
 
@@ -129,7 +129,7 @@ def _passes(imported: ImportedModel, batch: Batch) -> list[ir.passes.PassBase]:
         "repeated": [RepeatPass(), SimplifyPass()],
     }
     return [
-        SelectOutputsPass(imported.taps),
+        SelectOutputsPass(imported.outputs_read),
         StaticShapePass(spec.shape(spec.batch)),
         SimplifyPass(),
         RequireStaticPass(),

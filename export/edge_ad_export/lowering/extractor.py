@@ -13,8 +13,7 @@ import onnx_ir.passes.common as common_passes
 
 from edge_ad.bundle.records import ModelInput
 from edge_ad.errors import ModelError
-from edge_ad_export.graph.builder import OLDEST_OPSET, GraphBuilder
-from edge_ad_export.graph.constants import add_constant
+from edge_ad_export.graph.builder import OLDEST_OPSET, GraphBuilder, add_constant
 from edge_ad_export.graph.libraries import quiet_logs
 from edge_ad_export.lowering.contract import Lowered, apply_passes
 from edge_ad_export.passes import FrontPass, SelectOutputsPass, SimplifyPass, StaticShapePass
@@ -24,7 +23,7 @@ from edge_ad_export.passes.front import VideoFrontPass, VideoInputPass
 from edge_ad_export.passes.neutral import NeutralPass
 
 if TYPE_CHECKING:
-    from edge_ad_export.heads.features import Tap
+    from edge_ad_export.heads.features import LayerOutput
     from edge_ad_export.importers.extractor import ImportedExtractor
 
 __all__ = ["FEATURES", "FeaturesPass", "lower_extractor"]
@@ -33,14 +32,14 @@ FEATURES: Final = "features"
 
 
 class FeaturesPass(ir.passes.InPlacePass):
-    """Requires: the one output is what ``tap`` describes, for one image.
+    """Requires: the one output is what ``layer`` describes, for one image.
 
     Ensures: it is ``features``, float32 ``[1, n]``; where the value has places, their mean.
     """
 
-    def __init__(self, tap: Tap) -> None:
+    def __init__(self, layer: LayerOutput) -> None:
         super().__init__()
-        self.tap = tap
+        self.layer = layer
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         graph = model.graph
@@ -52,14 +51,14 @@ class FeaturesPass(ir.passes.InPlacePass):
         for value in [*graph.inputs, *(v for node in graph for v in node.outputs)]:
             if value.name == FEATURES:
                 value.name = f"{FEATURES}_model"
-        builder, (found,) = GraphBuilder(graph), graph.outputs
-        planes = self.tap.build(builder, found)
-        vector = planes if self.tap.is_vector else builder.reduce("ReduceMean", planes, [2, 3])
+        builder, (found,) = GraphBuilder(graph, prefix="head_"), graph.outputs
+        features = self.layer.build(builder, found)
+        vector = features if self.layer.is_vector else builder.reduce("ReduceMean", features, [2, 3])
         if found.dtype != ir.DataType.FLOAT:
             vector = builder.op("Cast", vector, to=ir.DataType.FLOAT)
-        shape = add_constant(graph, "features_shape", np.array((1, self.tap.channels)))
+        shape = add_constant(graph, "features_shape", np.array((1, self.layer.channels)))
         tape = ir.tape.Tape(graph)
-        named = ir.val(FEATURES, ir.DataType.FLOAT, (1, self.tap.channels))
+        named = ir.val(FEATURES, ir.DataType.FLOAT, (1, self.layer.channels))
         graph.outputs[:] = [tape.op("Reshape", [vector, shape], output=named)]
         with quiet_logs("onnx_ir"):
             common_passes.ShapeInferencePass(strict_mode=False)(model)
@@ -76,12 +75,12 @@ def lower_extractor(extractor: ImportedExtractor, agrees: Callable[[Lowered], bo
     spec, model = extractor.model.input, extractor.model.model.clone()
     apply_passes(
         [
-            SelectOutputsPass(extractor.model.taps),
+            SelectOutputsPass(extractor.model.outputs_read),
             StaticShapePass(spec.shape(spec.batch)),
             SimplifyPass(),
             RequireStaticPass(),
             *([] if spec.clip is None else [VideoInputPass(spec, spec.clip)]),
-            FeaturesPass(extractor.tap),
+            FeaturesPass(extractor.output),
             FrontPass(spec) if spec.clip is None else VideoFrontPass(spec, spec.clip),
             SimplifyPass(),
         ],

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.graph.constants import add_constant, read_array
+from edge_ad_export.graph.builder import add_constant
+from edge_ad_export.graph.match import read_array
 from edge_ad_export.graph.static_shape import StaticShapePass, infer_shapes, static_shape
 
 if TYPE_CHECKING:

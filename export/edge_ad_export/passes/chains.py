@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad_export.graph.constants import read_array, read_scalar
-from edge_ad_export.graph.match import behind_views, made_by
+from edge_ad_export.graph.match import behind_reshapes, made_by, read_array, read_scalar
 from edge_ad_export.graph.static_shape import static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from edge_ad_export.graph.match import Builder
+    from edge_ad_export.graph.builder import GraphBuilder
 
 __all__ = ["PickedRows", "RisingChain", "picked_rows", "rising_chain"]
 
@@ -29,7 +28,7 @@ class RisingChain:
     start: ir.Value
     nodes: tuple[ir.Node, ...]
 
-    def apply(self, build: Builder, value: ir.Value, shape: tuple[int, ...]) -> ir.Value:
+    def apply(self, build: GraphBuilder, value: ir.Value, shape: tuple[int, ...]) -> ir.Value:
         """The same functions of another value."""
         before = self.start
         for node in self.nodes:
@@ -68,12 +67,12 @@ def picked_rows(value: ir.Value, source: ir.Value | None = None) -> PickedRows |
     A ``Gather`` or ``GatherND``, seen through reshapes on all sides: exporters put dimensions of a batch of one
     around them, and constant zeros for it into the indices.
     """
-    node = made_by(behind_views(value), "Gather", "GatherND")
+    node = made_by(behind_reshapes(value), "Gather", "GatherND")
     data = None if node is None else node.inputs[0]
     if node is None or data is None or node.inputs[1] is None:
         return None
     index = _behind_batch(node.inputs[1])
-    source = behind_views(data, source)
+    source = behind_reshapes(data, source)
     viewed, shape = static_shape(data), static_shape(source)
     taken, count = static_shape(value), static_shape(index)
     if index is None or viewed is None or shape is None or taken is None or count is None:
@@ -96,7 +95,7 @@ def _depth(node: ir.Node) -> int | None:
 
 def _behind_batch(value: ir.Value) -> ir.Value:
     """The indices without the zeros for a batch of one."""
-    value = behind_views(value)
+    value = behind_reshapes(value)
     concat, add = made_by(value, "Concat"), made_by(value, "Add")
     if concat is not None and all(_is_zero(part) for part in concat.inputs[:-1]) and concat.inputs[-1] is not None:
         return _behind_batch(concat.inputs[-1])

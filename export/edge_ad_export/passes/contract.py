@@ -12,7 +12,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
 from edge_ad.errors import ModelError
-from edge_ad_export.graph.constants import add_constant
+from edge_ad_export.graph.builder import add_constant
 from edge_ad_export.graph.embedded import embedded_model, find_embedded
 from edge_ad_export.graph.static_shape import static_shape
 
@@ -56,11 +56,11 @@ class ContractPass(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, True)
 
 
-def _largest(graph: ir.Graph, heat: ir.Value) -> ir.Value:
+def _largest(graph: ir.Graph, anomaly_map: ir.Value) -> ir.Value:
     # Without axes the node is the same in every opset.
-    node = ir.node("ReduceMax", [heat], {"keepdims": 0})
+    node = ir.node("ReduceMax", [anomaly_map], {"keepdims": 0})
     graph.append(node)
-    node.outputs[0].type, node.outputs[0].shape = heat.type, ir.Shape(())
+    node.outputs[0].type, node.outputs[0].shape = anomaly_map.type, ir.Shape(())
     return node.outputs[0]
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad.errors import ModelError
-from edge_ad_export.graph.constants import read_array
-from edge_ad_export.graph.match import made_by, reduced_axes
+from edge_ad_export.graph.match import made_by, read_array, reduced_axes
 from edge_ad_export.graph.static_shape import infer_shapes
 from edge_ad_export.passes.chains import rising_chain
 from edge_ad_export.passes.neighbour_table import nearest_rows

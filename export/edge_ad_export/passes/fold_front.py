@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.graph.constants import read_array
-from edge_ad_export.graph.match import Builder, known_shape
+from edge_ad_export.graph.builder import GraphBuilder
+from edge_ad_export.graph.match import known_shape, read_array
 from edge_ad_export.graph.static_shape import static_shape
 
 if TYPE_CHECKING:
@@ -113,14 +113,14 @@ def _is_padded(node: ir.Node) -> bool:
 
 def _fold(graph: ir.Graph, front: _Front, users: list[ir.Node]) -> None:
     padded = any(_is_padded(node) for node in users) and bool(front.shift.any())
-    build = Builder(graph, users[0] if len(users) == 1 else _earliest(graph, users))
+    build = GraphBuilder(graph, users[0] if len(users) == 1 else _earliest(graph, users))
     shape = known_shape(front.pixels)
-    pixels = build.op("Cast", [front.pixels], shape, {"to": ir.DataType.FLOAT})
+    pixels = build.op("Cast", front.pixels, shape=shape, to=ir.DataType.FLOAT)
     if padded:
         offsets = np.empty_like(front.shift)
         offsets[front.order] = front.shift / front.scale
         constant = build.constant("pixel_offset", offsets.astype(np.float32).reshape(1, -1, 1, 1))
-        pixels = build.op("Add", [pixels, constant], shape)
+        pixels = build.op("Add", pixels, constant, shape=shape)
     build.commit()
     for node in users:
         _reweight(graph, node, front, with_shift=not padded)
@@ -132,7 +132,7 @@ def _earliest(graph: ir.Graph, nodes: list[ir.Node]) -> ir.Node:
 
 
 def _reweight(graph: ir.Graph, node: ir.Node, front: _Front, *, with_shift: bool) -> None:
-    build = Builder(graph, node)
+    build = GraphBuilder(graph, node)
     weights = read_array(node.inputs[1])
     if weights is None:
         raise AssertionError("only convolutions of constant weights are changed")

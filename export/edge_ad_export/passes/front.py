@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.graph.constants import add_constant
+from edge_ad_export.graph.builder import add_constant
 from edge_ad_export.model.clip_spec import ORDERS
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class FrontPass(ir.passes.InPlacePass):
 class VideoInputPass(ir.passes.InPlacePass):
     """Requires: one input, a clip in the model's own order.
 
-    Ensures: the input is the bundle's clip in the model's values, float32 ``[1, length, planes, h, w]`` (vectors
+    Ensures: the input is the bundle's clip in the model's values, float32 ``[1, length, channels, h, w]`` (vectors
     ``[1, length, size]``), of which the model is given the samples that it takes. It comes before the head, which may
     compare with a frame that the model does not see.
     """
@@ -95,7 +95,7 @@ class VideoInputPass(ir.passes.InPlacePass):
         graph, clip, size = model.graph, self.clip, self.spec.size
         old = graph.inputs[0]
         old.name = f"{old.name}_model"
-        shape: tuple[int, ...] = (1, clip.length, clip.planes, size.height, size.width)
+        shape: tuple[int, ...] = (1, clip.length, clip.channels, size.height, size.width)
         if clip.order == "vectors":
             shape = (1, clip.length, size.width)
         samples = ir.val("clip_samples", ir.DataType.FLOAT, shape)
@@ -121,7 +121,7 @@ class VideoInputPass(ir.passes.InPlacePass):
 
 
 class VideoFrontPass(ir.passes.InPlacePass):
-    """Requires: one input, float32 ``[1, length, planes, h, w]`` as :class:`VideoInputPass` leaves it.
+    """Requires: one input, float32 ``[1, length, channels, h, w]`` as :class:`VideoInputPass` leaves it.
 
     Ensures: the input is what the contract says: ``frame``, uint8 ``[1, t, h, w, c]``, BGR or gray, with colour order,
     scale, mean and standard deviation as nodes; ``flow``, float32 ``[1, t, h, w, 2]``; or ``features``.

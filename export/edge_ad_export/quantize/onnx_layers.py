@@ -11,7 +11,8 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
 from edge_ad_export.graph.backbone import Op, is_heavy
-from edge_ad_export.graph.constants import add_constant, read_array
+from edge_ad_export.graph.builder import add_constant
+from edge_ad_export.graph.match import read_array
 from edge_ad_export.quantize.int8_graph import in_priority
 
 if TYPE_CHECKING:

@@ -14,8 +14,10 @@ import numpy as np
 from edge_ad.bundle.records import Clip
 from edge_ad.errors import FrameError, InputError
 from edge_ad.sources import open_source
+from edge_ad.sources.frame_name import FrameName
 from edge_ad_export.model.imported import Size
 from edge_ad_export.samples.images import IMAGES_MIN, ImageSet
+from edge_ad_metrics.sampling import evenly_spaced, evenly_stepped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,17 +127,17 @@ def select_clips(
             f"{source} has {max(total + reach, 0)} frames: expected at least {reach + IMAGES_MIN}, clips of {frames} "
             f"frames {asked.stride} apart; better 30 more"
         )
-    count = min(most, total)
-    ends = tuple(reach + i * total // count for i in range(count))
-    return ClipSet(tuple(Path(f"{source}#{end}") for end in ends), total, source, ends, frames, asked.stride, snippet)
+    ends = tuple(reach + i for i in evenly_spaced(total, most))
+    paths = tuple(Path(str(FrameName(str(source), end))) for end in ends)
+    return ClipSet(paths, total, source, ends, frames, asked.stride, snippet)
 
 
 def collect_clips(scorer: Scorer, clips: ClipSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
     """What the model's engine is given for at most ``limit`` clips."""
-    step = -(-len(clips.paths) // limit)
+    chosen = evenly_stepped(len(clips), limit)
     inputs = []
     for index, clip in enumerate(clips):
-        if index % step == 0:
+        if index in chosen:
             scorer.measure(clip)
             inputs.append(scorer.engine.input.copy())
     return tuple(inputs)
@@ -150,7 +152,7 @@ def collect_pictures(preprocessor: Preprocessor, clips: ClipSet, limit: int) -> 
     pictures: list[NDArray[np.uint8]] = []
     for clip in clips:
         snippets = clip.reshape(-1, clips.snippet, *clip.shape[1:])
-        for place in sorted({len(snippets) - 1 - i * len(snippets) // share for i in range(share)}):
+        for place in sorted(len(snippets) - 1 - i for i in evenly_spaced(len(snippets), share)):
             for frame, out in zip(snippets[place], buffer, strict=True):
                 for _ in preprocessor.tiles(frame, out):
                     pass

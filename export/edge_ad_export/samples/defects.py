@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import cv2
 import numpy as np
 
-from edge_ad.geometry import heatmap
+from edge_ad.geometry import map_in_camera_pixels
 from edge_ad.sources import read_image
+from edge_ad_metrics.sampling import evenly_spaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -248,15 +249,15 @@ class DefectSet:
         """bool ``(H, W)``: the pixels that reach the model and are not ignored."""
         layout = self.preprocessor.layout(image)
         cells = np.zeros((layout.y.map_length, layout.x.map_length), np.float32)
-        seen = np.isfinite(heatmap(cells, layout))
+        seen = np.isfinite(map_in_camera_pixels(cells, layout))
         ignored = self.preprocessor.ignore_mask
         return seen if ignored is None else seen & (ignored <= 127)
 
 
 def defects_for(paths: Sequence[Path], preprocessor: Preprocessor, seed: int = 0) -> DefectSet:
     """As many defects as images, at most 60, evenly spaced over them; the kinds in turn."""
-    count = min(len(paths), _COUNT_MAX)
-    chosen = [paths[i * len(paths) // count] for i in range(count)]
+    chosen = [paths[i] for i in evenly_spaced(len(paths), _COUNT_MAX)]
+    count = len(chosen)
     seeds = np.random.SeedSequence(seed).generate_state(count)
     samples = (
         Sample(path, chosen[(i + count // 2) % count], KINDS[i % len(KINDS)], int(seeds[i]))

@@ -12,6 +12,7 @@ import numpy as np
 from edge_ad.errors import InputError
 from edge_ad.sources import list_images, read_image
 from edge_ad_export.model.imported import Size
+from edge_ad_metrics.sampling import evenly_spaced, evenly_stepped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,8 +64,7 @@ def select_images(images: str | Path, limit: int) -> ImageSet:
     paths = list_images(images)
     if len(paths) < IMAGES_MIN:
         raise InputError(f"{images} holds {len(paths)} images: expected at least {IMAGES_MIN} normal ones, better 30")
-    count = min(limit, len(paths))
-    return ImageSet(tuple(paths[i * len(paths) // count] for i in range(count)), len(paths))
+    return ImageSet(tuple(paths[i] for i in evenly_spaced(len(paths), limit)), len(paths))
 
 
 def collect_pixels(preprocessor: Preprocessor, images: Images, limit: int) -> tuple[NDArray[np.uint8], ...]:
@@ -75,5 +75,5 @@ def collect_pixels(preprocessor: Preprocessor, images: Images, limit: int) -> tu
     pixels: list[NDArray[np.uint8]] = []
     for image in images:
         tiles = [buffer[None].copy() for _ in preprocessor.tiles(image, buffer)]
-        pixels += tiles[:: -(-len(tiles) // share)]
+        pixels += [tiles[i] for i in evenly_stepped(len(tiles), share)]
     return tuple(pixels[:limit])

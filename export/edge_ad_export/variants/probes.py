@@ -12,6 +12,7 @@ import numpy as np
 from edge_ad.engines import Artefact, Engine, EngineOptions, open_engine, open_extractor
 from edge_ad.scoring.golden import correlate
 from edge_ad_export.reference.two_stage import FrozenClipEngine
+from edge_ad_metrics.sampling import evenly_spaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,7 @@ class Probes:
 
     def few(self, count: int) -> Probes:
         """Evenly spaced ones of them."""
-        chosen = [i * len(self._pixels) // count for i in range(min(count, len(self._pixels)))]
+        chosen = evenly_spaced(len(self._pixels), count)
         fewer = object.__new__(Probes)
         fewer._pixels = tuple(self._pixels[i] for i in chosen)
         maps = tuple(self.expected.maps[i] for i in chosen) if self.expected.maps else ()

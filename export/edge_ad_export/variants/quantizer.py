@@ -23,6 +23,7 @@ from edge_ad_export.quantize.openvino_layers import OpenVinoInt8, openvino_ops
 from edge_ad_export.quantize.settings import Settings, settings_for
 from edge_ad_export.variants.mixed_precision import fewest_floats, holds_on, rank_layers
 from edge_ad_export.variants.probes import Probes, Runner
+from edge_ad_metrics.sampling import evenly_spaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +95,7 @@ class Quantizer:
         Quantizers see both: ranges taken from normals alone cut off the very activations that give a defect away.
         """
         np.save(self._pixels, np.concatenate([*pixels, *defects]))
-        normals, spoilt = _spaced(pixels, _PROBES // 2), _spaced(defects, _PROBES // 2)
+        normals, spoilt = ([kind[i] for i in evenly_spaced(len(kind), _PROBES // 2)] for kind in (pixels, defects))
         # In turn, so that evenly spaced ones of them are of both kinds.
         pairs = zip(normals, spoilt, strict=False)
         self._probe_pixels = tuple(frame for pair in pairs for frame in pair) or tuple(normals)
@@ -199,8 +200,3 @@ def _ending(engine: EngineName) -> str:
 def _read_openvino(path: Path) -> Any:
     # Without memory mapping, as the file is written again by the next candidate.
     return load_openvino().Core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
-
-
-def _spaced(frames: Sequence[NDArray[np.uint8]], count: int) -> list[NDArray[np.uint8]]:
-    used = min(count, len(frames))
-    return [frames[i * len(frames) // used] for i in range(used)]

@@ -193,6 +193,6 @@ def test_rates_that_cannot_be_told_apart_give_no_aupimo(normal: NDArray[np.gener
 @pytest.mark.slow
 def test_200_maps_of_a_million_pixels_take_under_30_s() -> None:
     samples = smooth(8, 1024) * 25
-    start = time.perf_counter()
+    start = time.process_time()  # of this process: others may be at work
     measure(samples)
-    assert time.perf_counter() - start < 30
+    assert time.process_time() - start < 30

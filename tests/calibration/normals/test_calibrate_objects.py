@@ -10,8 +10,6 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support import tiny
 from support.calibrating import normals_of
@@ -19,14 +17,13 @@ from support.calibrating import normals_of
 from edge_ad import Box, Bundle, Detector, State
 from edge_ad.bundle.records import Calibration, Geometry, Resize
 from edge_ad.cli import main
-from edge_ad.drift.channels import channels
-from edge_ad.drift.settings import DriftSettings
+from edge_ad.drift.watched_values import DriftSettings, watched_values
 from edge_ad.scoring.objects import crop
+from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.object_table import read_objects
 from edge_ad_calibration.deciding import _one_each
 from edge_ad_calibration.normals.measured import read_frame
-from edge_ad_calibration.normals.objects import object_name, split_object
-from edge_ad_calibration.normals.parts import file_of, group_parts, parse_part_by, split_name
+from edge_ad_calibration.normals.parts import group_parts, parse_part_by
 
 FRAMES, EACH = 20, 3
 BOXES = (Box(0, 0, 40, 30), Box(50, 20, 32, 32), Box(30, 60, 60, 24))
@@ -133,7 +130,7 @@ def test_the_largest_of_some_objects_says_nothing_about_low_scores(bundle: Path,
     names = []
     for more in ((), ("--part-by", "frame")):
         assert run(bundle, *asked, *more).exit_code == 0
-        names.append({side.name for side in channels(recorded(bundle), DriftSettings())[0].sides})
+        names.append({tail.name for tail in watched_values(recorded(bundle), DriftSettings())[0].tails})
     assert names[0] - names[1] == {"score lower"}
 
 
@@ -153,7 +150,7 @@ def test_crops_are_the_same_objects(
 
 
 def test_sheet_page_and_exclusion_name_objects(bundle: Path, normals: Path, objects: Path, tmp_path: Path) -> None:
-    name = object_name(str(normals / "0007.png"), BOXES[1])
+    name = str(FrameName(str(normals / "0007.png"), box=BOXES[1]))
     asked = ("--fpr", 0.1, "--confidence", 0.8, "--sheet", tmp_path / "s.jpg", "--report", tmp_path / "r.html")
     done = run(
         bundle, "--normal", normals, "--objects", objects, *asked, "--exclude", name, "--reason", "broken", "--json"
@@ -237,34 +234,13 @@ def test_crops_are_evaluated(bundle: Path, normals: Path, objects: Path, tmp_pat
     assert page.read_text().count("<img") >= 5
 
 
-BOX = st.builds(Box, *[st.integers(0, 65_535)] * 4)
-
-
-@given(st.text(max_size=30), BOX)
-def test_names_come_apart_as_they_were_put_together(frame: str, box: Box) -> None:
-    assert split_object(object_name(frame, box)) == (frame, box)
-
-
-@pytest.mark.parametrize(
-    ("name", "file", "place"),
-    [
-        pytest.param("d/a.png#xywh=1,2,3,4", "d/a.png", "#xywh=1,2,3,4", id="image"),
-        pytest.param("clip.avi#12#xywh=1,2,3,4", "clip.avi", "#12#xywh=1,2,3,4", id="video"),
-        pytest.param("clip.avi#12", "clip.avi", "#12", id="frame"),
-        pytest.param("a.png#xywh=1,2,3", "a.png#xywh=1,2,3", "", id="three-numbers"),
-    ],
-)
-def test_the_file_of_a_name(name: str, file: str, place: str) -> None:
-    assert (split_name(name), file_of(name)) == ((file, place), Path(file))
-
-
 def test_an_object_is_read_again_by_its_name(normals: Path, pictures: list[NDArray[np.uint8]]) -> None:
-    name = object_name(str(normals / "0004.png"), BOXES[2])
+    name = str(FrameName(str(normals / "0004.png"), box=BOXES[2]))
     np.testing.assert_array_equal(read_frame(name), crop(pictures[4], BOXES[2]))
 
 
 def test_objects_of_a_frame_are_looked_at_in_turn() -> None:
-    names = [object_name(f"{frame}.png", box) for frame in "abc" for box in BOXES]
+    names = [str(FrameName(f"{frame}.png", box=box)) for frame in "abc" for box in BOXES]
     seen = group_parts(normals_of(np.arange(9.0), names=names), parse_part_by("frame"), "object")
     assert (seen.kind, seen.pictures, seen.names) == ("frame", "object", ("a.png", "b.png", "c.png"))
     assert seen.scores.tolist() == [2, 5, 8]

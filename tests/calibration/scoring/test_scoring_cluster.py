@@ -146,7 +146,7 @@ def test_workers_may_die_in_the_middle_of_an_image(images: list[Path], job: Scor
                 os.kill(pid, signal.SIGKILL)
         with pipe.being_held():
             pass
-        assert running.result(timeout=60) == expected
+        assert running.result(timeout=600) == expected
         assert set(pids) & set(_pids(cluster)) == set()
 
 
@@ -194,7 +194,7 @@ def test_a_worker_of_another_version_is_refused(images: list[Path], job: ScoreJo
         worker = subprocess.Popen([*command, "--no-nanny"], env=environment, cwd=tmp_path, **quiet)  # type: ignore[call-overload]
         try:
             with Client(cluster.scheduler_address, set_as_default=False) as client:
-                client.wait_for_workers(1, timeout=60)
+                client.wait_for_workers(1, timeout=600)
             with pytest.raises(InputError, match=r"has edge-ad 9\.9, expected .*: run there  pip install"):
                 next(score_images(images, job, ScorePlan(cluster=cluster.scheduler_address)))
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import time
@@ -183,10 +184,13 @@ def test_what_nobody_goes_on_with_is_deleted(tmp_path: Path, days: int, stays: b
         assert file.exists() == stays
 
 
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    file = keep(tmp_path, [image(0)])
-    file.unlink()
-    file.symlink_to("/dev/full")
+def full_disk(*_: object) -> int:
+    """In the place of ``os.pwrite``. A link to /dev/full would do only while that is no older than what is kept."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pwrite", full_disk)
     with (
         pytest.raises(OutputError, match=r"maps-1-.*\.bin: cannot be written: the disk is full"),
         MapJournal(tmp_path) as journal,

@@ -50,7 +50,7 @@ def calibrate(bundle: Path, images: list[Path], *options: object) -> subprocess.
 
 
 def finished(run: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = run.communicate(timeout=120)
+    out, err = run.communicate(timeout=600)
     assert run.returncode == 0, err
     answer: dict[str, Any] = json.loads(out)
     return answer

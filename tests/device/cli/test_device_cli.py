@@ -114,9 +114,9 @@ def test_a_video_becomes_an_annotated_video(tiny_bundle: Path, tmp_path: Path) -
     assert done.exit_code == 0, done.output
     states = [json.loads(line)["state"] for line in done.stdout.splitlines()]
     assert states == ["ACCEPT", "ACCEPT", "ACCEPT", "REJECT", "ACCEPT"]
-    film = cv2.VideoCapture(str(tmp_path / "out.mp4"))
-    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 5
-    film.release()
+    video = cv2.VideoCapture(str(tmp_path / "out.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 5
+    video.release()
 
 
 ERRORS = [

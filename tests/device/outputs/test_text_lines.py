@@ -166,7 +166,7 @@ except OutputError as error:
 """
     path = tmp_path / "out.jsonl"
     process = run(script, str(path))
-    _, complaint = process.communicate(timeout=60)
+    _, complaint = process.communicate(timeout=600)
     lines = path.read_bytes().splitlines(keepends=True)
     assert b"out.jsonl: cannot be written: the file would be larger" in complaint
     assert len(lines) > 5
@@ -183,7 +183,7 @@ except OutputError as error:
 """
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         process = run(script, stdout=full)
-        _, complaint = process.communicate(timeout=60)
+        _, complaint = process.communicate(timeout=600)
     assert complaint.splitlines() == [
         b"standard output: cannot be written: the disk is full: free some space and run again"
     ]
@@ -203,6 +203,6 @@ except BrokenPipeError:
     first = process.stdout.readline()
     process.stdout.close()
     assert process.stderr.read() == b""
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=600) == 0
     process.stderr.close()
     assert json.loads(first)["source"] == "a.png"

@@ -25,7 +25,7 @@ from edge_ad.errors import BundleFormatError, FrameError
 from edge_ad.outputs.sink import Sink
 from edge_ad.scoring.clip_memory import ClipRing, ClipState, Smoother
 from edge_ad.scoring.verification import verify_bundle
-from edge_ad.stream import Tally, inspect_frames
+from edge_ad.stream import Tally, score_frames
 from edge_ad.verdict import FrameSpan
 
 VARIANTS = ["onnx-fp32", "openvino-fp32"]
@@ -157,12 +157,12 @@ def test_nothing_reaches_across_a_reset(make: MakeBundle) -> None:
 class Collect(Sink):
     """Keeps what it is given."""
 
-    needs_heat = False
+    needs_map = False
 
     def __init__(self) -> None:
         self.verdicts: list[Verdict] = []
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:
         self.verdicts.append(verdict)
 
     def close(self) -> None:
@@ -173,7 +173,7 @@ def streamed(bundle: Path, *sources: Iterable[Frame]) -> list[Verdict]:
     sink, tally = Collect(), Tally()
     with Detector.open(bundle) as detector:
         for source in sources:
-            inspect_frames(detector, source, [sink], tally)
+            score_frames(detector, source, [sink], tally)
     return sink.verdicts
 
 
@@ -315,8 +315,9 @@ def test_k_of_n_is_above_a_threshold_where_k_scores_are(scores: list[int], n: in
     found = [smoother.add(float(score)) for score in scores]
     for index, smoothed in enumerate(found):
         last = scores[max(index - n + 1, 0) : index + 1]
-        expected = None if len(last) < n else sum(score > threshold for score in last) >= min(k, n)
-        assert (None if smoothed is None else smoothed > threshold) == expected
+        assert (smoothed is None) == (len(last) < n)
+        if smoothed is not None:
+            assert (smoothed > threshold) == (sum(score > threshold for score in last) >= min(k, n))
 
 
 def test_more_scores_than_a_window_holds_are_refused() -> None:

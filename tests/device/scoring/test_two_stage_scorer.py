@@ -180,7 +180,7 @@ def test_latency_holds_the_extractor(make: Callable[[Clip], Detector], extractor
     verdict = scored(make(Clip(length=1, input="features")), levels(2))[-1]
     assert verdict.latency_ms.engine >= 20
     assert verdict.latency_ms.total >= verdict.latency_ms.engine
-    assert verdict.latency_ms.geometry < 20
+    assert verdict.latency_ms.geometry <= verdict.latency_ms.total - verdict.latency_ms.engine
 
 
 @pytest.mark.parametrize(

@@ -167,28 +167,3 @@ def test_loading_the_command_loads_no_tools() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(
-    ("text", "model", "instructions"),
-    [
-        pytest.param(
-            "model name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx2 avx_vnni zzz\n\nmodel name\t: other\nflags : fpu\n",
-            "Some CPU @ 2 GHz",
-            ("avx2", "avx_vnni"),
-            id="x86",
-        ),
-        pytest.param(
-            "BogoMIPS : 108\nFeatures : fp asimd asimddp\nmodel name : Cortex\n",
-            "Cortex",
-            ("asimd", "asimddp"),
-            id="arm",
-        ),
-    ],
-)
-def test_cpu(tmp_path: Path, text: str, model: str, instructions: tuple[str, ...]) -> None:
-    (tmp_path / "cpuinfo").write_text(text)
-
-    cpu = describe_cpu(tmp_path / "cpuinfo")
-
-    assert (cpu.model, cpu.instructions) == (model, instructions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -27,17 +28,27 @@ MODELS = [
 ]
 
 
-def load(shared: Path, name: str) -> ImportedModel:
-    return import_model(ModelFile(shared / "models" / name))
+class Models:
+    """Each model is imported and lowered once; tests only read what they get."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.load, self.cheap, self.plain = cache(self._load), cache(self._cheap), cache(self._plain)
+
+    def _load(self, name: str) -> ImportedModel:
+        return import_model(ModelFile(self._folder / name))
+
+    def _cheap(self, name: str, shrink: Shrink | None = None) -> Lowered:
+        return lower(self.load(name), lambda _candidate: True, shrink)
+
+    def _plain(self, name: str) -> Lowered:
+        """On the contract, but no cheaper: nothing that was recognised by a pattern is kept."""
+        return lower(self.load(name), lambda candidate: not candidate.cheaper)
 
 
-def cheap(imported: ImportedModel, shrink: Shrink | None = None) -> Lowered:
-    return lower(imported, lambda _candidate: True, shrink)
-
-
-def plain(imported: ImportedModel) -> Lowered:
-    """On the contract, but no cheaper: nothing that was recognised by a pattern is kept."""
-    return lower(imported, lambda candidate: not candidate.cheaper)
+@pytest.fixture(scope="module")
+def models(shared: Path) -> Models:
+    return Models(shared / "models")
 
 
 def frames(shared: Path) -> list[NDArray[np.uint8]]:
@@ -52,23 +63,22 @@ def size(lowered: Lowered) -> int:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_scores_and_maps_of_trained_models_stay(shared: Path, name: str) -> None:
-    imported = load(shared, name)
-    before, after = plain(imported), cheap(imported)
+def test_scores_and_maps_of_trained_models_stay(shared: Path, models: Models, name: str) -> None:
+    before, after = models.plain(name), models.cheap(name)
     images = frames(shared)
 
     assert images
     assert after.cheaper
     for frame in images:
-        (score, heat), (found, found_heat) = run(before.model, frame=frame), run(after.model, frame=frame)
+        (score, anomaly_map), (found, found_map) = run(before.model, frame=frame), run(after.model, frame=frame)
         assert_allclose(found, score, rtol=1e-3)
-        assert_allclose(found_heat, heat, atol=1e-3 * float(np.abs(heat).max()))
+        assert_allclose(found_map, anomaly_map, atol=1e-3 * float(np.abs(anomaly_map).max()))
 
 
-def test_padim_carries_less_than_a_fifth_of_its_constants(shared: Path) -> None:
-    imported = load(shared, "cookies/padim.onnx")
+def test_padim_carries_less_than_a_fifth_of_its_constants(models: Models) -> None:
+    name = "cookies/padim.onnx"
 
-    assert size(cheap(imported)) < 0.2 * size(plain(imported))
+    assert size(models.cheap(name)) < 0.2 * size(models.plain(name))
 
 
 @pytest.mark.parametrize(
@@ -80,11 +90,9 @@ def test_padim_carries_less_than_a_fifth_of_its_constants(shared: Path) -> None:
         pytest.param("cookies/stfpm.onnx", {"Expand", "Resize", "Pow"}, id="stfpm"),
     ],
 )
-def test_every_pattern_of_the_exporters_is_met(shared: Path, name: str, gone: set[str]) -> None:
-    imported = load(shared, name)
-
-    assert gone <= set(operators(plain(imported).model))
-    assert not gone & set(operators(cheap(imported).model))
+def test_every_pattern_of_the_exporters_is_met(models: Models, name: str, gone: set[str]) -> None:
+    assert gone <= set(operators(models.plain(name).model))
+    assert not gone & set(operators(models.cheap(name).model))
 
 
 @pytest.mark.parametrize(
@@ -95,9 +103,9 @@ def test_every_pattern_of_the_exporters_is_met(shared: Path, name: str, gone: se
         pytest.param(Shrink(coreset=1000, project=192), 0.5, id="both"),
     ],
 )
-def test_a_smaller_bank_scores_much_the_same(shared: Path, shrink: Shrink, part: float) -> None:
-    imported = load(shared, "cookies/patchcore.onnx")
-    exact, small = cheap(imported), cheap(imported, shrink)
+def test_a_smaller_bank_scores_much_the_same(shared: Path, models: Models, shrink: Shrink, part: float) -> None:
+    name = "cookies/patchcore.onnx"
+    exact, small = models.cheap(name), models.cheap(name, shrink)
     images = frames(shared)
 
     scores = [[float(run(lowered.model, frame=frame)[0][0]) for frame in images] for lowered in (exact, small)]

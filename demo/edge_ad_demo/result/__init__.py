@@ -1,0 +1,1 @@
+"""What the demo ends with: figures, text and pictures."""
