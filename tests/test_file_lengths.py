@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from support.paths import TESTS
+from support.paths import ROOT
 
 LIMIT = 400
-ROOT = TESTS.parent
 FOLDERS = (
     "edge_ad",
     "export",

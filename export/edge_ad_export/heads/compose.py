@@ -22,10 +22,10 @@ class HeadPass(ir.passes.InPlacePass):
     """Requires: the outputs are the values named by the head's ``inputs``, for one image, and the one input is the
     model's own.
 
-    Does: adds the head's nodes, all in float32.
+    Does: adds the head's nodes, all in float32. It comes before the preprocessing is put in, so that a head which
+    compares with the input image sees it as the model does.
 
-    Ensures: the outputs are what the head's ``roles`` say, with inferred shapes. It comes before the front is put in,
-    so that a head which compares with the picture sees it as the model does.
+    Ensures: the outputs are what the head's ``roles`` say, with inferred shapes.
 
     Raises:
         ModelError: the graph is written in an operator set that is too old.

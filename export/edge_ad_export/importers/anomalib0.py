@@ -27,7 +27,7 @@ class Anomalib0Importer:
 
     Resize, centre crop and normalisation are described beside the graph: as an albumentations pipeline in
     ``metadata.json``, or in an IR's ``rt_info/model_info``. The crop goes into the graph, mean and standard deviation
-    into the front, the resampling kernel to the geometry.
+    into the preprocessing, the resampling kernel to the geometry.
     """
 
     def recognises(self, file: ModelFile) -> bool:

@@ -17,8 +17,8 @@ from edge_ad_export.model.imported import ImportedModel
 from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.passes import (
     ContractPass,
-    FrontPass,
     HalfStoragePass,
+    PreprocessingPass,
     RebatchPass,
     RepeatPass,
     SelectOutputsPass,
@@ -27,7 +27,7 @@ from edge_ad_export.passes import (
 )
 from edge_ad_export.passes.cheaper import cheaper_passes
 from edge_ad_export.passes.contract import RequireStaticPass
-from edge_ad_export.passes.front import VideoFrontPass, VideoInputPass
+from edge_ad_export.passes.preprocessing import ClipInputPass, ClipPreprocessingPass
 
 __all__ = ["Batch", "Lowered", "apply_passes", "lower"]
 
@@ -134,9 +134,9 @@ def _passes(imported: ImportedModel, batch: Batch) -> list[ir.passes.PassBase]:
         SimplifyPass(),
         RequireStaticPass(),
         *one_image[batch],
-        *([] if spec.clip is None else [VideoInputPass(spec, spec.clip)]),
+        *([] if spec.clip is None else [ClipInputPass(spec, spec.clip)]),
         *([] if imported.head is None else [HeadPass(imported.head)]),
-        FrontPass(spec) if spec.clip is None else VideoFrontPass(spec, spec.clip),
+        PreprocessingPass(spec) if spec.clip is None else ClipPreprocessingPass(spec, spec.clip),
         ContractPass(imported.roles),
         SimplifyPass(),
     ]

@@ -16,11 +16,11 @@ from edge_ad.errors import ModelError
 from edge_ad_export.graph.builder import OLDEST_OPSET, GraphBuilder, add_constant
 from edge_ad_export.graph.libraries import quiet_logs
 from edge_ad_export.lowering.contract import Lowered, apply_passes
-from edge_ad_export.passes import FrontPass, SelectOutputsPass, SimplifyPass, StaticShapePass
+from edge_ad_export.passes import PreprocessingPass, SelectOutputsPass, SimplifyPass, StaticShapePass
 from edge_ad_export.passes.contract import RequireStaticPass
-from edge_ad_export.passes.fold_front import FoldFrontPass
-from edge_ad_export.passes.front import VideoFrontPass, VideoInputPass
+from edge_ad_export.passes.fold_preprocessing import FoldPreprocessingPass
 from edge_ad_export.passes.neutral import NeutralPass
+from edge_ad_export.passes.preprocessing import ClipInputPass, ClipPreprocessingPass
 
 if TYPE_CHECKING:
     from edge_ad_export.heads.features import LayerOutput
@@ -34,7 +34,9 @@ FEATURES: Final = "features"
 class FeaturesPass(ir.passes.InPlacePass):
     """Requires: the one output is what ``layer`` describes, for one image.
 
-    Ensures: it is ``features``, float32 ``[1, n]``; where the value has places, their mean.
+    Does: takes the mean over the places of a value that has some, and casts to float32.
+
+    Ensures: the one output is ``features``, float32 ``[1, n]``.
     """
 
     def __init__(self, layer: LayerOutput) -> None:
@@ -79,9 +81,9 @@ def lower_extractor(extractor: ImportedExtractor, agrees: Callable[[Lowered], bo
             StaticShapePass(spec.shape(spec.batch)),
             SimplifyPass(),
             RequireStaticPass(),
-            *([] if spec.clip is None else [VideoInputPass(spec, spec.clip)]),
+            *([] if spec.clip is None else [ClipInputPass(spec, spec.clip)]),
             FeaturesPass(extractor.output),
-            FrontPass(spec) if spec.clip is None else VideoFrontPass(spec, spec.clip),
+            PreprocessingPass(spec) if spec.clip is None else ClipPreprocessingPass(spec, spec.clip),
             SimplifyPass(),
         ],
         model,
@@ -90,7 +92,7 @@ def lower_extractor(extractor: ImportedExtractor, agrees: Callable[[Lowered], bo
     plain = Lowered(model=model, input=entry, map=None, batch="one")
     with suppress(ModelError):
         cheaper = model.clone()
-        apply_passes([FoldFrontPass(), NeutralPass(), SimplifyPass()], cheaper)
+        apply_passes([FoldPreprocessingPass(), NeutralPass(), SimplifyPass()], cheaper)
         candidate = replace(plain, model=cheaper, cheaper=True)
         if agrees(candidate):
             return candidate

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad_export.passes.coarse_product import CoarseProductPass
 from edge_ad_export.passes.coreset import CoresetPass
-from edge_ad_export.passes.fold_front import FoldFrontPass
+from edge_ad_export.passes.fold_preprocessing import FoldPreprocessingPass
 from edge_ad_export.passes.gaussian import GaussianPass
 from edge_ad_export.passes.linear_map import LinearMapPass
 from edge_ad_export.passes.nearest import NearestPass
@@ -27,7 +27,7 @@ __all__ = ["cheaper_passes"]
 def cheaper_passes(shrink: Shrink) -> list[ir.passes.PassBase]:
     """For a graph that follows the contract, simplified. What changes scores comes only if it is asked for."""
     return [
-        FoldFrontPass(),
+        FoldPreprocessingPass(),
         NeutralPass(),
         *([] if shrink.coreset is None else [CoresetPass(shrink.coreset)]),
         NeighbourTablePass(),

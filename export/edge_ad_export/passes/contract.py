@@ -30,8 +30,9 @@ MAP: Final = "map"
 class ContractPass(ir.passes.InPlacePass):
     """Requires: the outputs are what ``roles`` says, for one image, with static shapes.
 
-    Ensures: ``score`` float32 ``[1]`` and, where the model has a map, ``map`` float32 ``[1, h', w']``. A model with
-    a map alone scores its largest value.
+    Does: casts, reshapes and renames the outputs. A model with a map alone scores its largest value.
+
+    Ensures: ``score`` float32 ``[1]`` and, where the model has a map, ``map`` float32 ``[1, h', w']``.
 
     Raises:
         ModelError: an output does not have the shape of its role.
@@ -97,9 +98,11 @@ def _text(value: ir.Value) -> str:
 
 
 class SelectOutputsPass(ir.passes.InPlacePass):
-    """Requires: every name is a value of the graph. Ensures: exactly these are the outputs, in this order.
+    """Requires: every name is a value of the graph.
 
-    Nodes and weights that led to other outputs only are gone.
+    Does: removes nodes and weights that lead to other outputs only.
+
+    Ensures: exactly these values are the outputs, in this order.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -127,7 +130,11 @@ _OPENVINO = {"If", "Loop", "TensorIterator"}
 
 
 class RequireStaticPass(ir.passes.InPlacePass):
-    """Requires: constants are folded, so that branches decided at export are gone. Changes nothing.
+    """Requires: constants are folded, so that branches decided at export are gone.
+
+    Does: looks for branches and loops; changes nothing.
+
+    Ensures: every image takes the same work.
 
     Raises:
         ModelError: branches or loops are left. Their latency cannot be promised and quantization does not see

@@ -164,7 +164,7 @@ def _pick(build: GraphBuilder, found: _Distance, level: Level) -> ir.Value:
 
 
 def _leading(channels: Sequence[ChannelSource]) -> list[ChannelSource]:
-    """Those at the front that come from one source at one factor."""
+    """The first ones, as far as they come from one source at one factor."""
     first = channels[0]
     same = [channel.source is first.source and channel.factor == first.factor for channel in channels]
     return list(channels[: same.index(False) if False in same else len(same)])

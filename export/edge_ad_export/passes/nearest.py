@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edge_ad_export.graph.builder import GraphBuilder
 from edge_ad_export.graph.match import behind_reshapes, known_shape, reduced_axes
 from edge_ad_export.graph.static_shape import static_shape
-from edge_ad_export.passes.chains import RisingChain, picked_rows, rising_chain
+from edge_ad_export.passes.node_chains import MonotonicChain, gathered_rows, monotonic_chain
 from edge_ad_export.passes.squared_distance import SquaredDistance, match_squared_distance, squared_norms
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class _Search:
     bank: NDArray[np.floating]
     relative: ir.Value
     own: ir.Value
-    chain: RisingChain
+    chain: MonotonicChain
 
     @property
     def count(self) -> int:
@@ -69,7 +69,7 @@ class NearestPass(ir.passes.InPlacePass):
 def _rewrite(graph: ir.Graph, node: ir.Node) -> bool:
     if node.inputs[0] is None:
         return False
-    chain = rising_chain(node.inputs[0])
+    chain = monotonic_chain(node.inputs[0])
     distance = match_squared_distance(chain.start)
     shape = None if distance is None else static_shape(distance.left)
     if distance is None or distance.right.array is None or shape is None or len(shape) != 2:
@@ -85,7 +85,7 @@ def _rewrite(graph: ir.Graph, node: ir.Node) -> bool:
     return True
 
 
-def _start(graph: ir.Graph, distance: SquaredDistance, chain: RisingChain) -> _Search:
+def _start(graph: ir.Graph, distance: SquaredDistance, chain: MonotonicChain) -> _Search:
     bank, first = distance.right.array, chain.start.producer()
     if bank is None or first is None:
         raise AssertionError("only computed distances to a constant bank are rewritten")
@@ -117,7 +117,7 @@ def _take_index(graph: ir.Graph, node: ir.Node, search: _Search) -> None:
     """The index of the nearest vector, for the patches that are asked for where these can be told."""
     for reader in list(_readers(node.outputs[0])):
         value = reader.outputs[0]
-        picked, shape = picked_rows(value, node.outputs[0]), static_shape(value)
+        picked, shape = gathered_rows(value, node.outputs[0]), static_shape(value)
         if picked is None or picked.source is not node.outputs[0] or shape is None or math.prod(shape) != 1:
             continue
         build = GraphBuilder(graph, reader)
@@ -159,7 +159,7 @@ def _picks(value: ir.Value, search: _Search) -> _Picks | None:
     distance = match_squared_distance(value)
     if distance is None or distance.right.value is None:
         return None
-    left, right = picked_rows(distance.left, search.distance.left), picked_rows(distance.right.value)
+    left, right = gathered_rows(distance.left, search.distance.left), gathered_rows(distance.right.value)
     if left is None or right is None or left.source is not search.distance.left:
         return None
     one = static_shape(left.index)

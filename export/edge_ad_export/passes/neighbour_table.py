@@ -11,7 +11,7 @@ import onnx_ir as ir
 from edge_ad_export.graph.builder import GraphBuilder
 from edge_ad_export.graph.match import read_array, read_scalar
 from edge_ad_export.graph.static_shape import static_shape
-from edge_ad_export.passes.chains import picked_rows, rising_chain
+from edge_ad_export.passes.node_chains import gathered_rows, monotonic_chain
 from edge_ad_export.passes.squared_distance import match_squared_distance
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def _rewrite(graph: ir.Graph, node: ir.Node) -> bool:
 
 def _match(distances: ir.Value | None) -> _Lookup | None:
     """Distances from one row of a constant to all rows of the same constant."""
-    found = None if distances is None else match_squared_distance(rising_chain(distances).start)
-    picked = None if found is None else picked_rows(found.left)
+    found = None if distances is None else match_squared_distance(monotonic_chain(distances).start)
+    picked = None if found is None else gathered_rows(found.left)
     if found is None or picked is None or found.right.array is None:
         return None
     source = read_array(picked.source)

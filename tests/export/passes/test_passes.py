@@ -15,7 +15,7 @@ from edge_ad_export.graph.static_shape import static_shape
 from edge_ad_export.model.imported import Color, InputSpec, Layout, Size
 from edge_ad_export.passes import (
     ContractPass,
-    FrontPass,
+    PreprocessingPass,
     RebatchPass,
     RepeatPass,
     SelectOutputsPass,
@@ -195,7 +195,7 @@ def test_front_gives_what_numpy_gives(
     model = text("y = Identity(x)", inputs=f"float[{shape}] x", outputs=f"float[{shape}] y")
     pixels = np.random.default_rng(2).integers(0, 256, (1, 4, 5, spec.channels), np.uint8)
 
-    result = FrontPass(spec)(model)
+    result = PreprocessingPass(spec)(model)
 
     assert result.modified
     assert (model.graph.inputs[0].name, static_shape(model.graph.inputs[0])) == ("frame", pixels.shape)
@@ -206,7 +206,7 @@ def test_front_of_a_model_of_pixels_only_moves_them() -> None:
     spec = InputSpec("frame", Size(5, 4), "rgb", "nchw", scale=1.0)
     model = text("y = Cast<to=1>(frame)", inputs="uint8[1, 3, 4, 5] frame", outputs="float[1, 3, 4, 5] y")
 
-    FrontPass(spec)(model)
+    PreprocessingPass(spec)(model)
 
     assert operators(model) == ["Transpose", "Gather", "Cast"]
 

@@ -1,4 +1,4 @@
-"""The front's arithmetic inside the first convolution."""
+"""The preprocessing inside the first convolution."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from support.export_onnx import graph, operators, run
 
 from edge_ad_export.model.imported import Color, InputSpec, Size
-from edge_ad_export.passes import FoldFrontPass, FrontPass, SimplifyPass
+from edge_ad_export.passes import FoldPreprocessingPass, PreprocessingPass, SimplifyPass
 
 SIDE = 12
-FRONT = ("Transpose", "Cast")
+MOVES = ("Transpose", "Cast")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -22,7 +22,7 @@ def frame() -> NDArray[np.uint8]:
 
 
 def model(nodes: str, spec: InputSpec) -> ir.Model:
-    """A convolution of an image, behind the front."""
+    """A convolution of an image, behind the preprocessing."""
     random = np.random.default_rng(1)
     made = graph(
         f"float[1, 3, {SIDE}, {SIDE}] x",
@@ -33,7 +33,7 @@ def model(nodes: str, spec: InputSpec) -> ir.Model:
         grouped=random.normal(0, 1, (3, 1, 3, 3)).astype(np.float32),
         bias=random.normal(0, 1, 4).astype(np.float32),
     )
-    ir.passes.Sequential(FrontPass(spec), SimplifyPass())(made)
+    ir.passes.Sequential(PreprocessingPass(spec), SimplifyPass())(made)
     return made
 
 
@@ -44,30 +44,30 @@ def spec(color: Color = "rgb", mean: tuple[float, ...] = MEAN, std: tuple[float,
 @pytest.mark.parametrize(
     ("convolution", "wanted", "left"),
     [
-        pytest.param("Conv(x, weights)", spec(), [*FRONT, "Conv"], id="no-border"),
-        pytest.param("Conv(x, weights, bias)", spec(), [*FRONT, "Conv"], id="bias"),
-        pytest.param("Conv<pads=[1,1,1,1]>(x, weights)", spec(), [*FRONT, "Add", "Conv"], id="zero-border"),
+        pytest.param("Conv(x, weights)", spec(), [*MOVES, "Conv"], id="no-border"),
+        pytest.param("Conv(x, weights, bias)", spec(), [*MOVES, "Conv"], id="bias"),
+        pytest.param("Conv<pads=[1,1,1,1]>(x, weights)", spec(), [*MOVES, "Add", "Conv"], id="zero-border"),
         pytest.param(
             'Conv<auto_pad="SAME_UPPER">(x, weights)',
             spec(),
-            [*FRONT, "Add", "Conv"],
+            [*MOVES, "Add", "Conv"],
             id="automatic-border",
         ),
         pytest.param(
             "Conv<pads=[1,1,1,1]>(x, weights)",
             spec(mean=(0.0,)),
-            [*FRONT, "Conv"],
+            [*MOVES, "Conv"],
             id="border-without-mean",
         ),
-        pytest.param("Conv(x, weights)", spec("bgr"), [*FRONT, "Conv"], id="bgr"),
-        pytest.param("Conv(x, weights)", spec(mean=(0.5,), std=(0.5,)), [*FRONT, "Conv"], id="one-mean"),
+        pytest.param("Conv(x, weights)", spec("bgr"), [*MOVES, "Conv"], id="bgr"),
+        pytest.param("Conv(x, weights)", spec(mean=(0.5,), std=(0.5,)), [*MOVES, "Conv"], id="one-mean"),
     ],
 )
 def test_sums_stay(convolution: str, wanted: InputSpec, left: list[str]) -> None:
     made = model(f"y = {convolution}", wanted)
     (expected,) = run(made, frame=frame())
 
-    assert FoldFrontPass()(made).modified
+    assert FoldPreprocessingPass()(made).modified
     SimplifyPass()(made)
 
     assert operators(made) == left
@@ -79,7 +79,7 @@ def test_several_first_convolutions_share_what_is_left() -> None:
     made = model("a = Conv<pads=[1,1,1,1]>(x, weights) b = Conv<pads=[1,1,1,1]>(x, others) y = Sub(a, b)", spec())
     (expected,) = run(made, frame=frame())
 
-    assert FoldFrontPass()(made).modified
+    assert FoldPreprocessingPass()(made).modified
     SimplifyPass()(made)
 
     assert operators(made).count("Add") == 1
@@ -95,7 +95,7 @@ def test_several_first_convolutions_share_what_is_left() -> None:
         pytest.param("y = Conv<group=3>(x, grouped)", id="grouped"),
     ],
 )
-def test_what_is_no_plain_convolution_keeps_its_front(nodes: str) -> None:
+def test_what_is_no_plain_convolution_keeps_its_preprocessing(nodes: str) -> None:
     made = model(nodes, spec())
 
-    assert not FoldFrontPass()(made).modified
+    assert not FoldPreprocessingPass()(made).modified

@@ -1,4 +1,4 @@
-"""Puts the way from camera pixels, or from a clip of them, to the model's own input into the graph."""
+"""Puts the preprocessing of camera pixels, or of a clip of them, into the graph."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from edge_ad_export.model.clip_spec import ClipSpec
     from edge_ad_export.model.imported import InputSpec
 
-__all__ = ["FRAME", "FrontPass", "VideoFrontPass", "VideoInputPass"]
+__all__ = ["FRAME", "ClipInputPass", "ClipPreprocessingPass", "PreprocessingPass"]
 
 
 FRAME = "frame"
 
 
-class FrontPass(ir.passes.InPlacePass):
+class PreprocessingPass(ir.passes.InPlacePass):
     """Requires: one input as ``spec`` describes it, for one image.
 
-    Ensures: the input is ``frame``, uint8 ``[1, h, w, c]``, BGR or gray; layout, colour order, scale, mean and
-    standard deviation are nodes. What moves data comes before the cast to float, while a pixel is one byte.
+    Does: makes layout, colour order, scale, mean and standard deviation nodes of the graph. What moves data comes
+    before the cast to float, while a pixel is one byte.
+
+    Ensures: the input is ``frame``, uint8 ``[1, h, w, c]``, BGR or gray.
     """
 
     def __init__(self, spec: InputSpec) -> None:
@@ -79,12 +81,14 @@ class FrontPass(ir.passes.InPlacePass):
         return array.reshape((-1, 1, 1) if self.spec.layout == "nchw" else (-1,))
 
 
-class VideoInputPass(ir.passes.InPlacePass):
+class ClipInputPass(ir.passes.InPlacePass):
     """Requires: one input, a clip in the model's own order.
 
-    Ensures: the input is the bundle's clip in the model's values, float32 ``[1, length, channels, h, w]`` (vectors
-    ``[1, length, size]``), of which the model is given the samples that it takes. It comes before the head, which may
-    compare with a frame that the model does not see.
+    Does: takes the samples that the model sees out of the whole clip and brings them into its order. It comes before
+    the head, which may compare with a frame that the model does not see.
+
+    Ensures: the input is the bundle's clip in the model's values, float32 ``[1, length, channels, h, w]``, or vectors
+    ``[1, length, size]``.
     """
 
     def __init__(self, spec: InputSpec, clip: ClipSpec) -> None:
@@ -120,11 +124,13 @@ class VideoInputPass(ir.passes.InPlacePass):
         return value if order == tuple(sorted(order)) else tape.op("Transpose", [value], {"perm": order})
 
 
-class VideoFrontPass(ir.passes.InPlacePass):
-    """Requires: one input, float32 ``[1, length, channels, h, w]`` as :class:`VideoInputPass` leaves it.
+class ClipPreprocessingPass(ir.passes.InPlacePass):
+    """Requires: one input, float32 ``[1, length, channels, h, w]`` as :class:`ClipInputPass` leaves it.
 
-    Ensures: the input is what the contract says: ``frame``, uint8 ``[1, t, h, w, c]``, BGR or gray, with colour order,
-    scale, mean and standard deviation as nodes; ``flow``, float32 ``[1, t, h, w, 2]``; or ``features``.
+    Does: makes layout, colour order, scale, mean and standard deviation of frames nodes of the graph.
+
+    Ensures: the input is what the contract says: ``frame``, uint8 ``[1, t, h, w, c]``, BGR or gray; ``flow``, float32
+    ``[1, t, h, w, 2]``; or ``features``, float32 ``[1, t, size]``.
     """
 
     def __init__(self, spec: InputSpec, clip: ClipSpec) -> None:

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from edge_ad_export.graph.builder import GraphBuilder
 
-__all__ = ["PickedRows", "RisingChain", "picked_rows", "rising_chain"]
+__all__ = ["GatheredRows", "MonotonicChain", "gathered_rows", "monotonic_chain"]
 
 
 @dataclass(frozen=True)
-class RisingChain:
+class MonotonicChain:
     """``nodes`` lead from ``start`` to the value that was asked for, element by element."""
 
     start: ir.Value
@@ -37,7 +37,7 @@ class RisingChain:
         return value
 
 
-def rising_chain(value: ir.Value) -> RisingChain:
+def monotonic_chain(value: ir.Value) -> MonotonicChain:
     """As far back as roots, clamps and maxima with constants go."""
     nodes: list[ir.Node] = []
     node = made_by(value, "Clip", "Max", "Min", "Relu", "Sqrt")
@@ -48,18 +48,18 @@ def rising_chain(value: ir.Value) -> RisingChain:
         nodes.append(node)
         value = operands[0]
         node = made_by(value, "Clip", "Max", "Min", "Relu", "Sqrt")
-    return RisingChain(value, tuple(reversed(nodes)))
+    return MonotonicChain(value, tuple(reversed(nodes)))
 
 
 @dataclass(frozen=True)
-class PickedRows:
+class GatheredRows:
     """``source[index]`` along the first dimension, whatever shapes the two were given on the way."""
 
     source: ir.Value
     index: ir.Value
 
 
-def picked_rows(value: ir.Value, source: ir.Value | None = None) -> PickedRows | None:
+def gathered_rows(value: ir.Value, source: ir.Value | None = None) -> GatheredRows | None:
     """Which rows of which matrix the value holds, ``None`` where it holds something else.
 
     ``source``: the matrix that is meant; the one behind all reshapes otherwise.
@@ -82,7 +82,7 @@ def picked_rows(value: ir.Value, source: ir.Value | None = None) -> PickedRows |
     # The dimension that is indexed is the matrix's first, and those before it are a batch of one.
     if depth is None or set(viewed[:depth]) - {1} or viewed[depth] != shape[0]:
         return None
-    return PickedRows(source, index) if int(np.prod(taken)) == row * int(np.prod(count)) else None
+    return GatheredRows(source, index) if int(np.prod(taken)) == row * int(np.prod(count)) else None
 
 
 def _depth(node: ir.Node) -> int | None:

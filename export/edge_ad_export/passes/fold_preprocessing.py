@@ -1,4 +1,4 @@
-"""Lets the first convolutions do the front's arithmetic."""
+"""Lets the first convolutions do the arithmetic of the preprocessing."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from edge_ad_export.graph.static_shape import static_shape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FoldFrontPass"]
+__all__ = ["FoldPreprocessingPass"]
 
 
 @dataclass(frozen=True)
-class _Front:
+class _Steps:
     """``result[:, i] = scale[i] * pixels[:, order[i]] + shift[i]``, ``pixels`` being uint8 ``[1, c, h, w]``."""
 
     pixels: ir.Value
@@ -29,10 +29,11 @@ class _Front:
     shift: NDArray[np.float64]
 
 
-class FoldFrontPass(ir.passes.InPlacePass):
-    """Requires: the front as :class:`~edge_ad_export.passes.FrontPass` makes it, channels first, folded constants.
+class FoldPreprocessingPass(ir.passes.InPlacePass):
+    """Requires: nodes as :class:`~edge_ad_export.passes.PreprocessingPass` makes them, channels first, folded
+    constants.
 
-    Does: where convolutions alone take what the front makes, colour order and scale go into their weights. The
+    Does: where convolutions alone take what these nodes make, colour order and scale go into their weights. The
     shift goes into their bias where they have no zero padding; a padded pixel is zero after the shift, so that
     elsewhere one subtraction, in pixel units, is kept.
 
@@ -40,15 +41,15 @@ class FoldFrontPass(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        front = _find(model.graph)
-        users = [] if front is None else [use.node for use in front.result.uses()]
-        if front is None or not users or not all(_takes(node, front.result) for node in users):
+        steps = _find(model.graph)
+        users = [] if steps is None else [use.node for use in steps.result.uses()]
+        if steps is None or not users or not all(_takes(node, steps.result) for node in users):
             return ir.passes.PassResult(model, False)
-        _fold(model.graph, front, users)
+        _fold(model.graph, steps, users)
         return ir.passes.PassResult(model, True)
 
 
-def _find(graph: ir.Graph) -> _Front | None:
+def _find(graph: ir.Graph) -> _Steps | None:
     """Follows the frame through what has one user each, as far as it is colour order and arithmetic a channel."""
     frame = graph.inputs[0]
     node = _only_user(frame)
@@ -58,11 +59,11 @@ def _find(graph: ir.Graph) -> _Front | None:
     shape = static_shape(pixels)
     if shape is None or len(shape) != 4:
         return None
-    front: _Front | None = _Front(pixels, pixels, np.arange(shape[1]), np.ones(shape[1]), np.zeros(shape[1]))
+    steps: _Steps | None = _Steps(pixels, pixels, np.arange(shape[1]), np.ones(shape[1]), np.zeros(shape[1]))
     found = None
-    while front is not None:
-        found, node = front, _only_user(front.result)
-        front = None if node is None else _step(front, node)
+    while steps is not None:
+        found, node = steps, _only_user(steps.result)
+        steps = None if node is None else _step(steps, node)
     return found if found is not None and found.result is not pixels else None
 
 
@@ -71,29 +72,29 @@ def _only_user(value: ir.Value) -> ir.Node | None:
     return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
 
 
-def _step(front: _Front, node: ir.Node) -> _Front | None:
-    """The front with this node behind it, ``None`` where the node is of another kind."""
+def _step(steps: _Steps, node: ir.Node) -> _Steps | None:
+    """The steps with this node behind them, ``None`` where the node is of another kind."""
     result = node.outputs[0]
     if node.op_type == "Cast":
-        return replace(front, result=result) if result.dtype == ir.DataType.FLOAT else None
+        return replace(steps, result=result) if result.dtype == ir.DataType.FLOAT else None
     number = read_array(node.inputs[1]) if len(node.inputs) == 2 else None
     if number is None:
         return None
     if node.op_type == "Gather":
-        sorts = node.attributes.get_int("axis", 0) == 1 and number.ndim == 1 and bool(np.all(front.scale == 1))
-        return replace(front, result=result, order=front.order[number]) if sorts else None
-    return _arithmetic(front, node, number)
+        sorts = node.attributes.get_int("axis", 0) == 1 and number.ndim == 1 and bool(np.all(steps.scale == 1))
+        return replace(steps, result=result, order=steps.order[number]) if sorts else None
+    return _arithmetic(steps, node, number)
 
 
-def _arithmetic(front: _Front, node: ir.Node, number: NDArray[np.floating]) -> _Front | None:
+def _arithmetic(steps: _Steps, node: ir.Node, number: NDArray[np.floating]) -> _Steps | None:
     result = node.outputs[0]
-    if node.op_type not in ("Add", "Div", "Mul", "Sub") or not _is_per_channel(number, len(front.order)):
+    if node.op_type not in ("Add", "Div", "Mul", "Sub") or not _is_per_channel(number, len(steps.order)):
         return None
-    operand = np.broadcast_to(number.astype(np.float64).ravel(), front.order.shape)
+    operand = np.broadcast_to(number.astype(np.float64).ravel(), steps.order.shape)
     if node.op_type in ("Add", "Sub"):
-        return replace(front, result=result, shift=front.shift + (operand if node.op_type == "Add" else -operand))
+        return replace(steps, result=result, shift=steps.shift + (operand if node.op_type == "Add" else -operand))
     factor = operand if node.op_type == "Mul" else 1 / operand
-    return replace(front, result=result, scale=front.scale * factor, shift=front.shift * factor)
+    return replace(steps, result=result, scale=steps.scale * factor, shift=steps.shift * factor)
 
 
 def _is_per_channel(number: NDArray[np.floating], channels: int) -> bool:
@@ -111,19 +112,19 @@ def _is_padded(node: ir.Node) -> bool:
     return automatic or any(node.attributes.get_ints("pads", ()))
 
 
-def _fold(graph: ir.Graph, front: _Front, users: list[ir.Node]) -> None:
-    padded = any(_is_padded(node) for node in users) and bool(front.shift.any())
+def _fold(graph: ir.Graph, steps: _Steps, users: list[ir.Node]) -> None:
+    padded = any(_is_padded(node) for node in users) and bool(steps.shift.any())
     build = GraphBuilder(graph, users[0] if len(users) == 1 else _earliest(graph, users))
-    shape = known_shape(front.pixels)
-    pixels = build.op("Cast", front.pixels, shape=shape, to=ir.DataType.FLOAT)
+    shape = known_shape(steps.pixels)
+    pixels = build.op("Cast", steps.pixels, shape=shape, to=ir.DataType.FLOAT)
     if padded:
-        offsets = np.empty_like(front.shift)
-        offsets[front.order] = front.shift / front.scale
+        offsets = np.empty_like(steps.shift)
+        offsets[steps.order] = steps.shift / steps.scale
         constant = build.constant("pixel_offset", offsets.astype(np.float32).reshape(1, -1, 1, 1))
         pixels = build.op("Add", pixels, constant, shape=shape)
     build.commit()
     for node in users:
-        _reweight(graph, node, front, with_shift=not padded)
+        _reweight(graph, node, steps, with_shift=not padded)
         node.replace_input_with(0, pixels)
 
 
@@ -131,17 +132,17 @@ def _earliest(graph: ir.Graph, nodes: list[ir.Node]) -> ir.Node:
     return next(node for node in graph if any(node is other for other in nodes))
 
 
-def _reweight(graph: ir.Graph, node: ir.Node, front: _Front, *, with_shift: bool) -> None:
+def _reweight(graph: ir.Graph, node: ir.Node, steps: _Steps, *, with_shift: bool) -> None:
     build = GraphBuilder(graph, node)
     weights = read_array(node.inputs[1])
     if weights is None:
         raise AssertionError("only convolutions of constant weights are changed")
-    if with_shift and front.shift.any():
+    if with_shift and steps.shift.any():
         old = read_array(node.inputs[2]) if len(node.inputs) > 2 else None
-        moved = np.einsum("ochw,c->o", weights.astype(np.float64), front.shift)
+        moved = np.einsum("ochw,c->o", weights.astype(np.float64), steps.shift)
         bias = build.constant("front_bias", (moved if old is None else moved + old).astype(np.float32))
         node.resize_inputs(3)
         node.replace_input_with(2, bias)
     scaled = np.empty_like(weights)
-    scaled[:, front.order] = weights * front.scale.reshape(1, -1, 1, 1)
+    scaled[:, steps.order] = weights * steps.scale.reshape(1, -1, 1, 1)
     node.replace_input_with(1, build.constant("front_weights", scaled))
