@@ -18,11 +18,11 @@ __all__ = ["CommandGroup"]
 
 COMMANDS = {
     "score": "edge_ad.cli.score:score",
-    "verify": "edge_ad.cli.verify:verify",
-    "info": "edge_ad.cli.info:info",
+    "verify": "edge_ad.cli.bundle_commands:verify",
+    "info": "edge_ad.cli.bundle_commands:info",
     "bench": "edge_ad.cli.bench:bench",
-    "pack": "edge_ad.cli.transport:pack",
-    "unpack": "edge_ad.cli.transport:unpack",
+    "pack": "edge_ad.cli.bundle_commands:pack",
+    "unpack": "edge_ad.cli.bundle_commands:unpack",
 }
 
 # What a command may find missing, and the extra that brings it.

@@ -36,10 +36,11 @@ def calibrate(
     engine: EngineOptions,
     as_json: bool,
 ) -> None:
-    """Set the thresholds of BUNDLE from normal images alone, with a guarantee.
+    """Set the thresholds of BUNDLE from normal images.
 
-    The thresholds hold for one variant of the bundle and for one station, or for each station that --groups names.
-    If there are too few images for the guarantee, nothing is written and the message says how many are needed.
+    The thresholds come with a guarantee about false rejects. They hold for one variant of the bundle and for one
+    station, or for each station that --groups names. If there are too few images for the guarantee, nothing is written
+    and the message says how many are needed.
     """
     from edge_ad.bundle import Bundle
     from edge_ad_calibration.calibrate import calibrate_stations

@@ -61,10 +61,11 @@ MODELS = OptionGroup(
 )
 @as_json
 def compare(request: CompareRequest, report: Path | None, as_json: bool) -> None:
-    """Score the same images with FIRST and SECOND, and show how far SECOND is from FIRST.
+    """Compare FIRST and SECOND on the same images.
 
-    Each of the two is a bundle, a variant of a bundle written as BUNDLE:VARIANT, or the ONNX file that a bundle was
-    made from. At least one of them is a bundle. Copies of the images with a synthetic defect are scored too.
+    The result says how far the scores and anomaly maps of SECOND are from those of FIRST. Each of the two is a
+    bundle, a variant of a bundle written as BUNDLE:VARIANT, or the ONNX file that a bundle was made from. At least one
+    of them is a bundle. Copies of the images with a synthetic defect are scored too.
     """
     from edge_ad_export.compare import compare_models
 

@@ -39,6 +39,7 @@ def test_all_commands_are_listed() -> None:
     assert shown.exit_code == 0
     assert {name for name in COMMANDS if f"\n  {name} " not in shown.output} == set()
     assert "Exit codes" in shown.output
+    assert "..." not in shown.output.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
