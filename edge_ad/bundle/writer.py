@@ -166,14 +166,15 @@ def pack(bundle: Bundle, target: Path) -> Path:
     return target
 
 
-def unpack(bundle: Bundle, target: Path) -> Bundle:
-    """Writes a packed bundle as a folder, checking every file on the way."""
+def unpack(bundle: Bundle, target: Path, *, replace: bool = False) -> Bundle:
+    """Writes a packed bundle as a folder, checking every file on the way. ``replace``: a bundle at ``target`` gives
+    way once the new one is complete."""
     if bundle.path.is_dir():
         raise InputError(f"{bundle.path} is a folder already")
     calibrations = {
         n: r for v in bundle.manifest.variants if (r := bundle.calibration(v)) for n in [calibration_name(v)]
     }
-    with BundleWriter(target) as writer:
+    with BundleWriter(target, replace=replace) as writer:
         for name in bundle.manifest.files:
             path = writer.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
