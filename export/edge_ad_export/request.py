@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_ad_export.fidelity.gate import Gate
-from edge_ad_export.files.torch_file import TorchOptions
-from edge_ad_export.importers.extractor import ExtractorOptions
 from edge_ad_export.model.imported import ImportOptions
-from edge_ad_export.passes.cheaper import Shrink
+from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.quantize.settings import Effort, Plan
 from edge_ad_export.quantize.targets import TargetName, choose_target
 from edge_ad_export.samples.geometry import GeometryOptions
 from edge_ad_metrics.machine import describe_cpu
+
+if TYPE_CHECKING:
+    from edge_ad_export.files.torch_file import TorchOptions
+    from edge_ad_export.importers.extractor import ExtractorOptions
 
 __all__ = ["ExportRequest"]
 
@@ -62,5 +65,7 @@ class ExportRequest:
     @property
     def torch(self) -> TorchOptions:
         """How a PyTorch model is to be read."""
+        from edge_ad_export.files.torch_file import TorchOptions
+
         channels = 1 if self.importing.color == "gray" else 3
         return TorchOptions(self.state_dict, self.trust_pickle, self.importing.size, channels)
