@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import onnx_ir as ir
 
+from edge_ad.errors import ModelError
 from edge_ad_export.graph.embedded import to_openvino
 from edge_ad_export.graph.libraries import load_openvino
 
@@ -22,10 +23,24 @@ class FloatModel:
     def __init__(self, model: ir.Model) -> None:
         self.model = model
 
-    @cached_property
+    @property
     def openvino(self) -> Any:
-        """The same graph as an ``openvino.Model``. Not to be changed."""
-        return to_openvino(self.model)
+        """The same graph as an ``openvino.Model``. Not to be changed.
+
+        Raises:
+            ModelError: OpenVINO cannot convert the graph.
+        """
+        if isinstance(self._converted, ModelError):
+            raise self._converted
+        return self._converted
+
+    @cached_property
+    def _converted(self) -> Any:
+        """The ``openvino.Model``, or why there is none: a graph that cannot be converted is tried once."""
+        try:
+            return to_openvino(self.model)
+        except ModelError as error:
+            return error
 
     def save(self, engine: Literal["onnxruntime", "openvino"], path: Path) -> None:
         """Writes the graph as it is, in float32; for OpenVINO the weights lie beside ``path``."""
@@ -35,5 +50,9 @@ class FloatModel:
             ir.save(self.model, path)
 
     def save_openvino(self, path: Path, *, half: bool) -> None:
-        """Writes ``path`` and the ``.bin`` beside it. ``half``: float weights are stored in 16 bits."""
+        """Writes ``path`` and the ``.bin`` beside it. ``half``: float weights are stored in 16 bits.
+
+        Raises:
+            ModelError: OpenVINO cannot convert the graph.
+        """
         load_openvino().save_model(self.openvino, path, compress_to_fp16=half)

@@ -85,11 +85,9 @@ def by_itself(net: Net) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
 @pytest.mark.parametrize(
     ("part", "operator"),
     [
-        pytest.param(
-            deform, "DeformConv", marks=today("a traceback of OpConversionFailure"), id="deformable-convolution"
-        ),
-        pytest.param(unpool, "MaxUnpool", marks=today("a traceback of OpConversionFailure"), id="max-unpool"),
-        pytest.param(determinant, "Det", marks=today("a traceback of OpConversionFailure"), id="determinant"),
+        pytest.param(deform, "DeformConv", id="deformable-convolution"),
+        pytest.param(unpool, "MaxUnpool", id="max-unpool"),
+        pytest.param(determinant, "Det", id="determinant"),
         pytest.param(inverse, "Inverse", marks=today("the shape of the map is not known"), id="inverse"),
     ],
 )
@@ -105,7 +103,6 @@ def test_what_openvino_cannot_convert_costs_its_variants(
     assert all("\n" not in str(why) for why in openvino.values())
 
 
-@today("a traceback of OpConversionFailure")
 def test_an_openvino_variant_alone_that_cannot_be_had_is_a_line(tmp_path: Path, images: Path) -> None:
     model = between(deform).save(tmp_path / "m.onnx")
     done = export(model, images, tmp_path / "out" / "b", variants=("openvino-fp32",))
