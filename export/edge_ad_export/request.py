@@ -11,8 +11,7 @@ from edge_ad_export.files.torch_file import TorchOptions
 from edge_ad_export.importers.extractor import ExtractorOptions
 from edge_ad_export.model.imported import ImportOptions
 from edge_ad_export.passes.cheaper import Shrink
-from edge_ad_export.quantize.settings import Effort, Plan
-from edge_ad_export.quantize.targets import TargetName, choose_target
+from edge_ad_export.quantize.settings import Effort, Plan, TargetName, choose_target
 from edge_ad_export.samples.geometry import GeometryOptions
 from edge_ad_metrics.machine import describe_cpu
 

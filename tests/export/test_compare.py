@@ -17,7 +17,7 @@ from support.paths import DOCS as DOCS_FOLDER
 from edge_ad.cli import main
 from edge_ad.errors import InputError
 from edge_ad_export.cli.compare import compare
-from edge_ad_export.cli.variant_options import gate_options, ladder_options
+from edge_ad_export.cli.variant_options import gate_options, variant_options
 from edge_ad_export.samples.labelled import find_labelled, read_truth
 
 
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = edge_ad(
         "export", folder / "model.onnx", "--images", normals, "-o", folder / "b",
         "--variants", "onnx-fp32,openvino-fp32", "--labelled", folder / "labelled", "--engine-threads", "1",
-        "--report", folder / "ladder.html",
+        "--report", folder / "report.html",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     return folder
@@ -96,7 +96,7 @@ def test_text_and_page(folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_page_of_an_export(folder: Path) -> None:
-    page = (folder / "ladder.html").read_text()
+    page = (folder / "report.html").read_text()
 
     assert page.count("<svg") == 2 + 2
     for part in ("onnx-fp32", "openvino-fp32", "Real AUC", "the normal that scores highest", "cut-paste", "scratch"):
@@ -133,7 +133,7 @@ def test_wrong_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch, argument
 
 
 @gate_options
-@ladder_options
+@variant_options
 def _options(**given: object) -> None: ...
 
 

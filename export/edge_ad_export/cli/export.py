@@ -11,7 +11,7 @@ from edge_ad.cli.options import as_json, echo_json
 from edge_ad_export.cli.clip_options import clip_options, read_clip_options, read_extractor_options
 from edge_ad_export.cli.head_options import head_options, read_head_options
 from edge_ad_export.cli.model_options import geometry_options, import_options, model_argument, shrink_options
-from edge_ad_export.cli.variant_options import gate_options, ladder_options
+from edge_ad_export.cli.variant_options import gate_options, variant_options
 
 if TYPE_CHECKING:
     from edge_ad_export.request import ExportRequest
@@ -41,7 +41,7 @@ __all__ = ["export"]
 @click.option("--version-label", default="1", show_default=True, metavar="TEXT", help="Version of the bundle.")
 @click.option("--variants", metavar="ID,ID", help="Variants to try, such as onnx-fp32,openvino-int8; all otherwise.")
 @gate_options
-@ladder_options
+@variant_options
 @click.option(
     "--max-images",
     type=click.IntRange(min=3),

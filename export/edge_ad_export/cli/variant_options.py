@@ -10,7 +10,7 @@ import click
 
 from edge_ad.cli.options import add_options
 
-__all__ = ["gate_options", "ladder_options"]
+__all__ = ["gate_options", "variant_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -60,7 +60,7 @@ _GATE_OPTIONS = (
     ),
 )
 
-_LADDER_OPTIONS = (
+_VARIANT_OPTIONS = (
     click.option(
         "--effort",
         type=click.Choice(["low", "normal", "high"]),
@@ -89,6 +89,6 @@ def gate_options(function: _F) -> _F:
     return add_options(function, _GATE_OPTIONS)
 
 
-def ladder_options(function: _F) -> _F:
+def variant_options(function: _F) -> _F:
     """Adds how variants are looked for."""
-    return add_options(function, _LADDER_OPTIONS)
+    return add_options(function, _VARIANT_OPTIONS)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad.scoring.scorer import Scorer
-    from edge_ad_export.fidelity.observe import Contender, Seen
+    from edge_ad_export.fidelity.evaluation import Candidate, CandidateScores
     from edge_ad_export.samples.labelled import LabelledImage
 
 __all__ = ["Agreement", "agree", "measure_latency", "relative_error"]
@@ -119,16 +119,16 @@ def relative_error(scores: NDArray[np.float64], reference: NDArray[np.float64]) 
     return float((np.abs(scores - reference) / np.maximum(np.abs(reference), floor)).max())
 
 
-def agree(contender: Contender, expected: Seen, labelled: Sequence[LabelledImage]) -> Agreement | None:
-    """The contender's scores beside the reference's; ``None`` for one that failed."""
-    if contender.failed:
+def agree(candidate: Candidate, expected: CandidateScores, labelled: Sequence[LabelledImage]) -> Agreement | None:
+    """The candidate's scores beside the reference's; ``None`` for one that failed."""
+    if candidate.failed:
         return None
-    seen = contender.seen
+    seen = candidate.seen
     return Agreement(
         reference=np.array(expected.normals),
         scores=np.array(seen.normals),
-        map_correlation_min=min(contender.correlations, default=None),
-        latency_ms=statistics.median(contender.latencies_ms or [math.inf]),
+        map_correlation_min=min(candidate.correlations, default=None),
+        latency_ms=statistics.median(candidate.latencies_ms or [math.inf]),
         defect_reference=np.array(expected.defects),
         defect_scores=np.array(seen.defects),
         aupimo_reference=expected.localisation.mean,

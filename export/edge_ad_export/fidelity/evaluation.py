@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edge_ad_export.samples.clips import ClipDefects
     from edge_ad_export.samples.images import ImageSet
 
-__all__ = ["Contender", "Evidence", "Seen", "observe"]
+__all__ = ["Candidate", "CandidateScores", "EvaluationData", "evaluate_candidates"]
 
 Kind = Literal["normals", "defects", "labelled"]
 
@@ -36,7 +36,7 @@ _SIDE = 256
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EvaluationData:
     """What variants are judged by. ``labelled`` is empty without ``--labelled``."""
 
     images: ImageSet
@@ -45,7 +45,7 @@ class Evidence:
 
 
 @dataclass
-class Seen:
+class CandidateScores:
     """Scores in the order of the frames; ``pixels``: of labelled images whose masks are known. ``localisation``: how
     well the maps mark the synthetic defects."""
 
@@ -61,19 +61,19 @@ class Seen:
 
 
 @dataclass
-class Contender:
+class Candidate:
     """A variant on trial: what has been seen of it so far. ``failed`` says why it was given up."""
 
     id: str
     scorer: Scorer
-    seen: Seen = field(default_factory=Seen)
+    seen: CandidateScores = field(default_factory=CandidateScores)
     correlations: list[float] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
     failed: str | None = None
 
 
 @dataclass(frozen=True)
-class _Shot:
+class _EvaluationFrame:
     """One frame. ``truth``: which pixels are a defect, ``None`` where that is not asked or not known."""
 
     kind: Kind
@@ -82,15 +82,17 @@ class _Shot:
     truth: NDArray[np.bool_] | None = None
 
 
-def observe(reference: Scorer, contenders: Sequence[Contender], evidence: Evidence) -> Seen:
-    """Scores every frame with the reference, whose scores are returned, and with every contender.
+def evaluate_candidates(
+    reference: Scorer, candidates: Sequence[Candidate], evidence: EvaluationData
+) -> CandidateScores:
+    """Scores every frame with the reference, whose scores are returned, and with every candidate.
 
     Raises:
         InputError: the imported model cannot score an image.
         ModelError: it scores all normals the same.
     """
-    expected = Seen()
-    for seen in (expected, *(contender.seen for contender in contenders)):
+    expected = CandidateScores()
+    for seen in (expected, *(candidate.seen for candidate in candidates)):
         seen.localisation = Aupimo(len(evidence.images))
     for shot in _shots(evidence):
         try:
@@ -98,9 +100,9 @@ def observe(reference: Scorer, contenders: Sequence[Contender], evidence: Eviden
         except FrameError as error:
             raise InputError(f"the imported model cannot score {shot.path}: {error}") from None
         _note(expected, shot, found, reference)
-        for contender in contenders:
-            if contender.failed is None:
-                _measure(contender, shot, found.map)
+        for candidate in candidates:
+            if candidate.failed is None:
+                _measure(candidate, shot, found.map)
     scores = expected.normals
     if np.ptp(scores) == 0:
         raise ModelError(
@@ -110,35 +112,35 @@ def observe(reference: Scorer, contenders: Sequence[Contender], evidence: Eviden
     return expected
 
 
-def _shots(evidence: Evidence) -> Iterator[_Shot]:
+def _shots(evidence: EvaluationData) -> Iterator[_EvaluationFrame]:
     defects = evidence.defects
     drawn = isinstance(defects, DefectSet)
     for path, image in zip(evidence.images.paths, evidence.images, strict=True):
-        yield _Shot("normals", path, image, np.zeros(image.shape[:2], bool) if drawn else None)
+        yield _EvaluationFrame("normals", path, image, np.zeros(image.shape[:2], bool) if drawn else None)
     if isinstance(defects, DefectSet):
         for sample in defects.samples:
             defect = defects.draw(sample)
-            yield _Shot("defects", sample.path, defect.image, defect.mask)
+            yield _EvaluationFrame("defects", sample.path, defect.image, defect.mask)
     else:
         for clip, spoilt in zip(defects.samples, defects, strict=True):
-            yield _Shot("defects", clip.path, spoilt)
+            yield _EvaluationFrame("defects", clip.path, spoilt)
     for one in evidence.labelled:
         frame = read_image(one.path)
-        yield _Shot("labelled", one.path, frame, read_truth(one, frame.shape))
+        yield _EvaluationFrame("labelled", one.path, frame, read_truth(one, frame.shape))
 
 
-def _measure(contender: Contender, shot: _Shot, heat: NDArray[np.float32] | None) -> None:
+def _measure(candidate: Candidate, shot: _EvaluationFrame, heat: NDArray[np.float32] | None) -> None:
     try:
-        found = contender.scorer.measure(shot.frame)
+        found = candidate.scorer.measure(shot.frame)
     except (FrameError, EngineError) as error:
-        contender.failed = f"cannot score {shot.path.name}: {error}"
+        candidate.failed = f"cannot score {shot.path.name}: {error}"
         return
-    _note(contender.seen, shot, found, contender.scorer)
+    _note(candidate.seen, shot, found, candidate.scorer)
     if heat is not None and found.map is not None and shot.kind != "labelled":
-        contender.correlations.append(correlate(found.map, heat))
+        candidate.correlations.append(correlate(found.map, heat))
 
 
-def _note(seen: Seen, shot: _Shot, found: Measurement, scorer: Scorer) -> None:
+def _note(seen: CandidateScores, shot: _EvaluationFrame, found: Measurement, scorer: Scorer) -> None:
     seen.of(shot.kind).append(found.score)
     if shot.truth is None or found.map is None:
         return
