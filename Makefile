@@ -29,7 +29,6 @@ lint: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python tests/file_lengths.py
 
 format: .venv/.installed
 	$(BIN)/ruff check --fix .

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_ad.bundle.records import OrderStatistic, RankCalibration
 from edge_ad.drift import DriftMonitor, DriftSettings, frame_reference, frame_statistics
-from edge_ad.drift.channels import channels
+from edge_ad.drift.watched_values import watched_values
 from edge_ad.verdict import DriftState, FrameStatistics
 
 FRAMES = 20_000
@@ -79,7 +79,7 @@ def _monitor(random: np.random.Generator, normals: int) -> DriftMonitor:
         producer="benchmark",
         frame_reference=frame_reference([FrameStatistics(*row) for row in drawn[:, 1:].tolist()]),
     )
-    return DriftMonitor(channels(calibration, settings), settings.run_length)
+    return DriftMonitor(watched_values(calibration, settings), settings.run_length)
 
 
 def _delay(random: np.random.Generator, normals: int, shift: float) -> float:

@@ -7,7 +7,7 @@ import time
 import cv2
 import numpy as np
 
-from edge_ad_calibration.evaluation.pixels import PixelSample, measure_pixels
+from edge_ad_metrics.pixels import PixelSample, measure_pixels
 
 MAPS = 200
 SIDE = 1024
@@ -24,12 +24,12 @@ def report() -> None:
 
 
 def _sample(random: np.random.Generator, *, anomalous: bool) -> PixelSample:
-    heat = np.asarray(cv2.GaussianBlur(random.standard_normal((SIDE, SIDE), np.float32), (0, 0), 2), np.float32)
+    anomaly_map = np.asarray(cv2.GaussianBlur(random.standard_normal((SIDE, SIDE), np.float32), (0, 0), 2), np.float32)
     mask = np.zeros((SIDE, SIDE), np.bool_)
     for x, y in random.integers(0, SIDE - 40, (4 * anomalous, 2)):
         mask[y : y + 40, x : x + 40] = True
-        heat[y : y + 40, x : x + 40] += 0.2
-    return PixelSample(heat, mask, "spot" if anomalous else "good")
+        anomaly_map[y : y + 40, x : x + 40] += 0.2
+    return PixelSample(anomaly_map, mask, "spot" if anomalous else "good")
 
 
 if __name__ == "__main__":

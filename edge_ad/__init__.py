@@ -14,40 +14,59 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_ad.bundle import Bundle
-    from edge_ad.detector import Detector, Inspection
+    from edge_ad.detector import Detector, ScoredFrame
     from edge_ad.engines import EngineOptions
     from edge_ad.errors import EdgeAdError
     from edge_ad.sources import Frame, open_source
-    from edge_ad.verdict import Box, Latency, ObjectVerdict, Point, Reason, Region, State, Verdict
+    from edge_ad.verdict import (
+        Box,
+        Drift,
+        DriftState,
+        FrameSpan,
+        Latency,
+        ObjectVerdict,
+        Point,
+        Reason,
+        Region,
+        State,
+        Verdict,
+    )
 
 __all__ = [
     "Box",
     "Bundle",
     "Detector",
+    "Drift",
+    "DriftState",
     "EdgeAdError",
     "EngineOptions",
     "Frame",
-    "Inspection",
+    "FrameSpan",
     "Latency",
     "ObjectVerdict",
     "Point",
     "Reason",
     "Region",
+    "ScoredFrame",
     "State",
     "Verdict",
     "__version__",
     "open_source",
 ]
 
+_VERDICT = (
+    *("Box", "Drift", "DriftState", "FrameSpan", "Latency", "ObjectVerdict"),
+    *("Point", "Reason", "Region", "State", "Verdict"),
+)
 _HOMES = {
     "Bundle": "bundle",
     "Detector": "detector",
     "EdgeAdError": "errors",
     "EngineOptions": "engines",
     "Frame": "sources",
-    "Inspection": "detector",
+    "ScoredFrame": "detector",
     "open_source": "sources",
-} | dict.fromkeys(("Box", "Latency", "ObjectVerdict", "Point", "Reason", "Region", "State", "Verdict"), "verdict")
+} | dict.fromkeys(_VERDICT, "verdict")
 
 
 def __getattr__(name: str) -> object:

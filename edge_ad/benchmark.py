@@ -1,4 +1,4 @@
-"""What the runtime adds to the bare engine, measured in one process, run by run in turn."""
+"""Times the runtime beside the bare engine, in one process and in turn, so that the ratio is a fair one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WARM_UP = 10
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Milliseconds."""
+    """Median and 99th percentile, in milliseconds."""
 
     p50: float
     p99: float
@@ -69,10 +69,10 @@ def bench_bundle(
         bare, verdict, geometry = [], [], []
         before = 0
         for _ in range(detector.scorer.frames_until_score - 1):
-            detector.inspect(frame)
+            detector.score_with_map(frame)
         for run in range(-WARM_UP, runs):
             start = time.perf_counter()
-            found = detector.inspect(frame, objects=objects).verdict
+            found = detector.score_with_map(frame, objects=objects).verdict
             middle = time.perf_counter()
             detector.scorer.run_bare()
             end = time.perf_counter()
@@ -107,7 +107,7 @@ def _frame(detector: Detector, size: tuple[int, int] | None) -> NDArray[np.uint8
     if detector.scorer.takes_vectors:
         raise InputError("--frame-size scales pictures, and this bundle takes vectors: leave it out")
     old = detector.scorer.preprocessor
-    # Another size than the calibrated one is fine for timing, and for nothing else.
+    # Another size than the calibrated one is acceptable for timing only.
     anything = msgspec.structs.replace(old.geometry, frame=None)
     detector.scorer.preprocessor = Preprocessor(anything, old.model_input, old.ignore_mask, map_size=old.map_size)
     scaled: NDArray[np.uint8] = cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC)

@@ -1,4 +1,4 @@
-"""A bundle at work: frames in, verdicts out."""
+"""The detector: opens a bundle and gives a verdict on each frame."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from edge_ad.scoring.opening import open_scorer
 from edge_ad.scoring.scorer import MeasuredObject, Measurement, Scorer
 from edge_ad.verdict import Box, FrameSpan, Latency, ObjectVerdict, Reason, Region, State, Verdict
 
-__all__ = ["Detector", "Inspection"]
+__all__ = ["Detector", "ScoredFrame"]
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
-    """A verdict and the map behind it: float32 ``(h', w')``, raw; a view that the next frame overwrites.
+class ScoredFrame:
+    """A frame's verdict, and the anomaly map behind it.
 
-    Of a bundle that scores objects it is ``(k, h', w')``, one for each of ``verdict.objects``.
+    ``map``: float32 ``(h', w')``, raw, in cells of the model's map; a view that the next frame overwrites. Of a bundle
+    that scores objects it is ``(k, h', w')``, one map for each of ``verdict.objects``. ``None``: the model has no map,
+    or the frame could not be scored.
     """
 
     verdict: Verdict
@@ -36,8 +38,8 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tag:
-    """Whose frame it is."""
+class _FrameIds:
+    """What the caller says of a frame; it goes into the verdict as it is."""
 
     frame_id: int
     part_id: str | None
@@ -45,8 +47,8 @@ class _Tag:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judgement:
-    """What a calibration makes of a measurement."""
+class _Decision:
+    """A measurement compared with the thresholds of a calibration."""
 
     state: State
     reason: Reason | None = None
@@ -56,7 +58,7 @@ class _Judgement:
     regions: tuple[Region, ...] = ()
 
 
-_UNJUDGED = _Judgement(State.INVALID, Reason.UNCALIBRATED)
+_UNCALIBRATED = _Decision(State.INVALID, Reason.UNCALIBRATED)
 
 
 class Detector:
@@ -121,7 +123,7 @@ class Detector:
         self.close()
 
     def close(self) -> None:
-        """Gives the engine's memory back."""
+        """Closes the engine and frees its memory."""
         self.scorer.close()
 
     @property
@@ -156,9 +158,12 @@ class Detector:
         if self.scorer.takes_vectors != (features is not None):
             kind = "features=vector" if self.scorer.takes_vectors else "a frame"
             raise InputError(f"{self._name} takes {kind}, and was given the other kind")
-        return self.inspect(given, objects=objects, frame_id=frame_id, part_id=part_id, captured_at=captured_at).verdict
+        scored = self.score_with_map(
+            given, objects=objects, frame_id=frame_id, part_id=part_id, captured_at=captured_at
+        )
+        return scored.verdict
 
-    def inspect(
+    def score_with_map(
         self,
         frame: NDArray[Any],
         *,
@@ -166,17 +171,21 @@ class Detector:
         frame_id: int = 0,
         part_id: str | None = None,
         captured_at: float | None = None,
-    ) -> Inspection:
-        """As :meth:`score`, with the anomaly map behind the verdict."""
+    ) -> ScoredFrame:
+        """As :meth:`score`, with the anomaly map behind the verdict. ``frame`` may also be a vector, float32 ``(n,)``.
+
+        Raises:
+            InputError: objects were given to a bundle that scores whole frames.
+        """
         start = time.perf_counter()
-        tag = _Tag(frame_id, part_id, time.time() if captured_at is None else captured_at)
+        ids = _FrameIds(frame_id, part_id, time.time() if captured_at is None else captured_at)
         try:
-            measured = self.scorer.inspect(frame, objects)
+            measured = self._measure(frame, objects)
         except FrameError as error:
-            return Inspection(self._invalid(Reason(error.reason), str(error), tag), None)
+            return ScoredFrame(self._invalid(Reason(error.reason), str(error), ids), None)
         except EngineError as error:
-            return Inspection(self._invalid(Reason.ENGINE_FAILED, str(error), tag), None)
-        return Inspection(self._decide(frame, measured, tag, start), measured.map)
+            return ScoredFrame(self._invalid(Reason.ENGINE_FAILED, str(error), ids), None)
+        return ScoredFrame(self._decide(frame, measured, ids, start), measured.map)
 
     def invalid(
         self,
@@ -187,30 +196,35 @@ class Detector:
         part_id: str | None = None,
         captured_at: float | None = None,
     ) -> Verdict:
-        """The verdict on a frame that never came or cannot be read. A clip that it belongs to has no score."""
+        """The ``INVALID`` verdict on a frame that is missing or unreadable. Clips that contain it have no score."""
         self.scorer.miss()
-        return self._invalid(reason, detail, _Tag(frame_id, part_id, captured_at or time.time()))
+        return self._invalid(reason, detail, _FrameIds(frame_id, part_id, captured_at or time.time()))
 
     def skip(self, count: int) -> None:
-        """So many frames were lost before the coming one. Clips that they belong to have no score."""
+        """Says that ``count`` frames were lost before the next one. Clips that contain them have no score."""
         self.scorer.miss(count)
 
     def reset(self) -> None:
-        """The coming frame is the first of another scene: no clip, and no average over time, reaches across."""
+        """Says that the next frame begins another scene: no clip and no smoothing over time reaches across."""
         self.scorer.reset()
 
-    def heatmap(
-        self, heat: NDArray[np.float32], frame: NDArray[np.uint8], objects: Sequence[ObjectVerdict] = ()
+    def map_in_camera_pixels(
+        self, anomaly_map: NDArray[np.float32], frame: NDArray[np.uint8], objects: Sequence[ObjectVerdict] = ()
     ) -> NDArray[np.float32]:
-        """An inspection's map in camera pixels: float32 ``(H, W)``, NaN where nothing is inspected.
+        """The map of a scored frame in camera pixels: float32 ``(H, W)``, raw; NaN where nothing is inspected.
 
         ``objects``: those of the verdict; where they overlap, the larger value stands.
         """
-        return self.scorer.heatmap(heat, frame, [one.box for one in objects])
+        return self.scorer.map_in_camera_pixels(anomaly_map, frame, [one.box for one in objects])
 
-    def _decide(self, frame: NDArray[np.uint8], measured: Measurement, tag: _Tag, start: float) -> Verdict:
+    def _measure(self, frame: NDArray[Any], objects: Sequence[Box] | None) -> Measurement:
+        if objects is None and not self.scorer.takes_objects:
+            return self.scorer.measure(frame)
+        return self.scorer.measure_objects(frame, objects or ())
+
+    def _decide(self, frame: NDArray[np.uint8], measured: Measurement, ids: _FrameIds, start: float) -> Verdict:
         begin = time.perf_counter()
-        judged = _UNJUDGED if self.calibration is None else self._judge(frame, measured, self.calibration)
+        decided = _UNCALIBRATED if self.calibration is None else self._compare(frame, measured, self.calibration)
         end = time.perf_counter()
         latency = Latency(
             geometry=measured.geometry_ms,
@@ -219,31 +233,31 @@ class Detector:
             total=(end - start) * 1e3,
         )
         return Verdict(
-            state=judged.state,
-            reason=judged.reason,
+            state=decided.state,
+            reason=decided.reason,
             score=measured.score,
-            p_value=judged.p_value,
-            threshold=judged.threshold,
-            pixel_threshold=judged.pixel_threshold,
-            regions=judged.regions,
-            frame_id=tag.frame_id,
-            part_id=tag.part_id,
-            captured_at=tag.captured_at,
+            p_value=decided.p_value,
+            threshold=decided.threshold,
+            pixel_threshold=decided.pixel_threshold,
+            regions=decided.regions,
+            frame_id=ids.frame_id,
+            part_id=ids.part_id,
+            captured_at=ids.captured_at,
             latency_ms=latency,
             bundle=self._name,
             variant=self.variant.id,
             station=self.station,
-            covers=_covered(measured, tag.frame_id),
-            objects=tuple(map(self._judge_object, measured.objects)),
+            covers=_covered(measured, ids.frame_id),
+            objects=tuple(map(self._decide_object, measured.objects)),
         )
 
-    def _judge(self, frame: NDArray[np.uint8], measured: Measurement, calibration: Calibration) -> _Judgement:
+    def _compare(self, frame: NDArray[np.uint8], measured: Measurement, calibration: Calibration) -> _Decision:
         threshold = calibration.image.threshold
         pixel_threshold = calibration.pixel.threshold if calibration.pixel else None
         regions: tuple[Region, ...] = ()
         if pixel_threshold is not None:
             regions = self.scorer.regions(frame, measured, pixel_threshold, min_area_px=calibration.min_area_px)
-        return _Judgement(
+        return _Decision(
             state=_state(measured.score, threshold),
             p_value=conformal_p_value(calibration.scores, measured.score),
             threshold=threshold,
@@ -251,7 +265,7 @@ class Detector:
             regions=regions,
         )
 
-    def _judge_object(self, one: MeasuredObject) -> ObjectVerdict:
+    def _decide_object(self, one: MeasuredObject) -> ObjectVerdict:
         calibration = self.calibration
         if calibration is None:
             return ObjectVerdict(box=one.box, state=State.INVALID, score=one.score)
@@ -262,14 +276,14 @@ class Detector:
             p_value=conformal_p_value(calibration.scores, one.score),
         )
 
-    def _invalid(self, reason: Reason, detail: str, tag: _Tag) -> Verdict:
+    def _invalid(self, reason: Reason, detail: str, ids: _FrameIds) -> Verdict:
         return Verdict(
             state=State.INVALID,
             reason=reason,
             detail=detail,
-            frame_id=tag.frame_id,
-            part_id=tag.part_id,
-            captured_at=tag.captured_at,
+            frame_id=ids.frame_id,
+            part_id=ids.part_id,
+            captured_at=ids.captured_at,
             bundle=self._name,
             variant=self.variant.id,
             station=self.station,

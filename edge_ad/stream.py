@@ -1,4 +1,4 @@
-"""Frames of a source through a detector into sinks."""
+"""Scores the frames of a source and gives frames and verdicts to the sinks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edge_ad.detector import Detector, Inspection
+from edge_ad.detector import Detector, ScoredFrame
 from edge_ad.errors import InputError
 from edge_ad.outputs.sink import Sink
 from edge_ad.sources import Frame
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_ad.scoring.scorer import Scorer
     from edge_ad.sources.object_table import ObjectTable
 
-__all__ = ["Tally", "inspect_frames", "sample_of"]
+__all__ = ["Tally", "sample_of", "score_frames"]
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Tally:
         return sum(self.counts.values())
 
 
-def inspect_frames(
+def score_frames(
     detector: Detector,
     frames: Iterable[Frame],
     sinks: Sequence[Sink],
@@ -52,20 +52,20 @@ def inspect_frames(
         SourceError: the source failed for good; what came before has been written.
         OutputError: a sink failed, or the watch's state cannot be saved.
     """
-    wants_heat = any(sink.needs_heat for sink in sinks)
+    wants_map = any(sink.needs_map for sink in sinks)
     detector.reset()
     following: int | None = None
     for frame in frames:
         if following is not None and frame.index > following:
             detector.skip(frame.index - following)
         following = frame.index + 1
-        inspected = _inspect(detector, frame, tally.frames, objects)
-        verdict = inspected.verdict if watch is None else watch.observe(inspected.verdict)
-        heat = None
-        if wants_heat and frame.image is not None and inspected.map is not None:
-            heat = detector.heatmap(inspected.map, frame.image, verdict.objects)
+        scored = _score(detector, frame, tally.frames, objects)
+        verdict = scored.verdict if watch is None else watch.observe(scored.verdict)
+        anomaly_map = None
+        if wants_map and frame.image is not None and scored.map is not None:
+            anomaly_map = detector.map_in_camera_pixels(scored.map, frame.image, verdict.objects)
         for sink in sinks:
-            sink.write(frame, verdict, heat)
+            sink.write(frame, verdict, anomaly_map)
         tally.counts[verdict.state] += 1
 
 
@@ -83,11 +83,11 @@ def sample_of(frame: Frame, scorer: Scorer) -> NDArray[Any] | None:
     return sample
 
 
-def _inspect(detector: Detector, frame: Frame, frame_id: int, objects: ObjectTable | None) -> Inspection:
+def _score(detector: Detector, frame: Frame, frame_id: int, objects: ObjectTable | None) -> ScoredFrame:
     sample = sample_of(frame, detector.scorer)
     if sample is not None:
         boxes = None if objects is None else objects.boxes(frame.source)
-        return detector.inspect(sample, objects=boxes, frame_id=frame_id, captured_at=frame.captured_at)
+        return detector.score_with_map(sample, objects=boxes, frame_id=frame_id, captured_at=frame.captured_at)
     reason = Reason(frame.error.reason) if frame.error else Reason.UNREADABLE
     detail = str(frame.error or "no picture")
-    return Inspection(detector.invalid(reason, detail, frame_id=frame_id, captured_at=frame.captured_at), None)
+    return ScoredFrame(detector.invalid(reason, detail, frame_id=frame_id, captured_at=frame.captured_at), None)

@@ -1,4 +1,4 @@
-"""What the runtime says about one frame."""
+"""The verdict on one frame, and the types it is made of."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Region(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObjectVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What one object of a frame came to; ``state`` is ``INVALID`` where nothing is calibrated."""
+    """The verdict on one object of a frame; ``state`` is ``INVALID`` where the bundle is not calibrated."""
 
     box: Box
     state: State
@@ -140,13 +140,14 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one frame.
 
-    ``score`` is raw and unclamped, higher is more anomalous; ``None`` where no finite score was had.
-    ``p_value`` is the split-conformal p-value ``(1 + #{normals >= score}) / (n + 1)`` against the calibration's
-    held-out normals (Vovk et al. 2005). ``captured_at`` is in seconds since the epoch, UTC. ``drift`` is about the
-    stream up to this frame; ``None`` where nobody watches it. ``covers``: the ids of the frames that a clip's score is
-    about; ``None`` for a model of single frames. ``objects``: of a bundle that scores objects, each of them, in the
-    order given; the frame is rejected when any of them is, and its score and p-value are those of the highest-scoring
-    one.
+    ``score``: raw and unclamped, higher is more anomalous; ``None`` where there is no finite score.
+    ``p_value``: the split-conformal p-value ``(1 + #{normals >= score}) / (n + 1)`` against the calibration's held-out
+    normals (Vovk et al. 2005).
+    ``captured_at``: seconds since the epoch, UTC.
+    ``drift``: about the stream up to this frame; ``None`` where drift is not watched.
+    ``covers``: the ids of the frames that a clip's score is about; ``None`` for a model of single frames.
+    ``objects``: of a bundle that scores objects, each of them, in the order given. The frame is rejected when any of
+    them is, and its score and p-value are those of the highest-scoring one.
     """
 
     state: State

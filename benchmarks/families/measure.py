@@ -46,7 +46,7 @@ def measure(work: Workplace, trained: Trained) -> Row:
     )
     manifest = export_bundle(request).bundle.manifest
     model = import_model(ModelFile(trained.path), trained.importing)
-    untouched = open_session(model.model, model.taps)
+    untouched = open_session(model.model, model.outputs_read)
     fidelity = {trial.id: trial.fidelity for trial in manifest.trials if trial.fidelity is not None}
     with Detector.open(target) as detector:
         latency = latencies(untouched, model.input.shape(model.input.batch), detector.scorer.engine)

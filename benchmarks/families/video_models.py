@@ -20,7 +20,7 @@ from benchmarks.families.video_training import (
     train_predictor,
     train_segments,
 )
-from benchmarks.families.videos import Scene, Spoilt, read_frames, scenes, spoil, write_film
+from benchmarks.families.videos import Scene, Spoilt, read_frames, scenes, spoil, write_video
 from edge_ad import Detector
 from edge_ad.bundle.records import Clip, Geometry, ModelInput, Resize
 from edge_ad.geometry import Preprocessor
@@ -57,31 +57,31 @@ def rows(work: Workplace) -> Iterator[Row]:
 def _models(work: Workplace, scene: Scene) -> Iterator[_Trained]:
     train = read_frames(scene, scene.train)
     held_out = read_frames(scene, scene.held_out)
-    film = write_film(work.scratch / f"{scene.name}-held-out.avi", held_out)
+    held_out_video = write_video(work.scratch / f"{scene.name}-held-out.avi", held_out)
     planes = shrink(train)
 
     def model(family: str, name: str, path: Path, **head: str) -> _Trained:
         options = HeadOptions(family=family, **head)  # type: ignore[arg-type]
         importing = ImportOptions(color="gray", head=options, clip=ClipOptions())
-        return _Trained(family, name, scene, path, film, importing)
+        return _Trained(family, name, scene, path, held_out_video, importing)
 
     predictor = train_predictor(planes, work.scratch / f"{scene.name}-predictor.onnx")
     yield model("next-frame", "5x5 predictor, squared", predictor)
     yield model("next-frame", "5x5 predictor, PSNR", predictor, error="psnr")
     components = train_components(planes, work.scratch / f"{scene.name}-components.onnx")
     yield model("clip-reconstruction", "48 principal components", components)
-    yield from _segments(work, scene, spoil(train, seed=2), film)
+    yield from _segments(work, scene, spoil(train, seed=2), held_out_video)
 
 
-def _segments(work: Workplace, scene: Scene, bags: Spoilt, film: Path) -> Iterator[_Trained]:
+def _segments(work: Workplace, scene: Scene, bags: Spoilt, held_out_video: Path) -> Iterator[_Trained]:
     """The same linear scorer of bags over pictures, flow and vectors."""
     stem = work.scratch / scene.name
     pictures = train_segments(block_means(shrink(bags.frames)[:, None]), bags.labels, Path(f"{stem}-rgb.onnx"), 1)
     importing = ImportOptions(color="gray", head=HeadOptions(family="mil"), clip=ClipOptions())
-    yield _Trained("mil, pictures", "linear, bags of 12 frames", scene, pictures, film, importing)
+    yield _Trained("mil, pictures", "linear, bags of 12 frames", scene, pictures, held_out_video, importing)
     moving = train_segments(block_means(_flow(bags.frames)), bags.labels, Path(f"{stem}-flow.onnx"), 2)
     importing = ImportOptions(head=HeadOptions(family="mil"), clip=ClipOptions(input="flow"))
-    yield _Trained("mil, flow", "linear, bags of 12 frames", scene, moving, film, importing)
+    yield _Trained("mil, flow", "linear, bags of 12 frames", scene, moving, held_out_video, importing)
     vectors = Path(f"{stem}-held-out.npy")
     np.save(vectors, _vectors(read_frames(scene, scene.held_out)))
     changes = train_segments(_vectors(bags.frames), bags.labels, Path(f"{stem}-features.onnx"))
@@ -116,7 +116,7 @@ def _measure(work: Workplace, trained: _Trained, spoilt: Spoilt) -> Row:
     )
     manifest = export_bundle(request).bundle.manifest
     model = import_model(ModelFile(trained.path), trained.importing)
-    untouched = open_session(model.model, model.taps)
+    untouched = open_session(model.model, model.outputs_read)
     fidelity = {trial.id: trial.fidelity for trial in manifest.trials if trial.fidelity is not None}
     with Detector.open(target) as detector:
         timed = latencies(untouched, model.input.shape(model.input.batch), detector.scorer.engine)

@@ -19,8 +19,8 @@ from edge_ad.sources import list_images, read_image
 from edge_ad_demo.line.dataset import Counts, Dataset, render
 from edge_ad_demo.line.defects import Kind
 from edge_ad_demo.line.product import Product
-from edge_ad_demo.result.contact_sheet import draw_sheet, take_tiles
-from edge_ad_demo.result.figures import Asked, DemoResult, ScoredFrame, read_verdicts, summarise
+from edge_ad_demo.result.contact_sheet import draw_sheet, load_entries
+from edge_ad_demo.result.figures import Asked, DemoResult, FrameVerdict, read_verdicts, summarise
 from edge_ad_demo.result.histogram import draw_histogram
 from edge_ad_demo.trained.gaussian_model import fit, to_model_size
 from edge_ad_demo.trained.onnx_graph import to_onnx
@@ -44,7 +44,7 @@ def run(folder: Path, *, seed: int = 0, replace: bool = False, say: Say, counts:
         EdgeAdError: what export, calibrate and score raise.
     """
     with _workplace(folder, replace=replace):
-        dataset = _photograph(folder, seed, counts or Counts(), say)
+        dataset = _render(folder, seed, counts or Counts(), say)
         model = _train(folder, dataset, say)
         bundle = folder / "bundle"
         _command(
@@ -78,7 +78,7 @@ def _workplace(folder: Path, *, replace: bool) -> Iterator[None]:
         raise
 
 
-def _photograph(folder: Path, seed: int, counts: Counts, say: Say) -> Dataset:
+def _render(folder: Path, seed: int, counts: Counts, say: Say) -> Dataset:
     start = time.perf_counter()
     dataset = render(Product(seed), folder / "images", counts)
     say(f"rendered {counts.total} camera frames into {dataset.root} in {time.perf_counter() - start:.1f} s")
@@ -94,7 +94,7 @@ def _train(folder: Path, dataset: Dataset, say: Say) -> Path:
     return model
 
 
-def _score(folder: Path, bundle: Path, dataset: Dataset, say: Say) -> tuple[ScoredFrame, ...]:
+def _score(folder: Path, bundle: Path, dataset: Dataset, say: Say) -> tuple[FrameVerdict, ...]:
     verdicts = folder / "verdicts.jsonl"
     sources = [dataset.test, *(dataset.defects(kind) for kind in Kind)]
     words = _words("score", bundle, *sources, "--json")
@@ -126,14 +126,14 @@ def _call(words: list[str]) -> None:
     edge_ad.main(words, prog_name="edge-ad", standalone_mode=False)
 
 
-def _show(folder: Path, bundle: Path, frames: Sequence[ScoredFrame]) -> DemoResult:
+def _show(folder: Path, bundle: Path, frames: Sequence[FrameVerdict]) -> DemoResult:
     result = DemoResult(
         figures=summarise(frames, ASKED),
         sheet=folder / "verdicts.png",
         histogram=folder / "scores.png",
         figures_file=folder / "figures.json",
     )
-    atomic_write(result.sheet, draw_sheet(take_tiles(bundle, frames)))
+    atomic_write(result.sheet, draw_sheet(load_entries(bundle, frames)))
     atomic_write(result.histogram, draw_histogram(frames, result.figures))
     atomic_write(result.figures_file, msgspec.json.format(msgspec.json.encode(result.figures)) + b"\n")
     return result

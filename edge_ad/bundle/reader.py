@@ -1,4 +1,4 @@
-"""Reads a bundle, strictly: nothing of it is used before its hash was checked."""
+"""Reads a bundle strictly: no file is used before its hash was checked."""
 
 from __future__ import annotations
 
@@ -108,13 +108,13 @@ class Bundle:
 
     @property
     def geometry_sha256(self) -> str:
-        """The other thing that a calibration is bound to: the geometry record, the ignore mask and the clip record."""
+        """The second binding of a calibration: SHA-256 over geometry record, ignore mask and clip record."""
         ignore = self.manifest.geometry.ignore
         mask = None if ignore is None else self._entry(ignore)
         return hash_geometry(self.manifest.geometry, mask, self.manifest.clip)
 
     def calibration(self, variant: Variant) -> CalibrationRecord | None:
-        """The variant's calibration, ``None`` where there is none.
+        """The variant's calibration, ``None`` where it has not been calibrated.
 
         Raises:
             CalibrationError: it was made for another artefact or geometry, or it was changed.
@@ -202,7 +202,7 @@ def _parse(data: bytes, record: type[_R], known: str, what: str) -> _R:
 
 
 def _check_manifest(manifest: Manifest) -> None:
-    """What the types cannot say: names stay inside, and what is named is listed."""
+    """Checks what types cannot express: names stay inside the bundle, and every named file is listed."""
     for name in manifest.files:
         check_name(name)
     named = {variant.model: f"variant {variant.id}" for variant in manifest.variants}

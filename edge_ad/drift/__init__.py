@@ -1,10 +1,10 @@
-"""Does the calibration still hold? A running test on the device, with a stated rate of false alarms."""
+"""Detects drift: tests on the device whether the calibration still holds, with a stated rate of false alarms."""
 
 from edge_ad.drift.keep import KeepLimits, KeepSink
 from edge_ad.drift.kept import CONFIRMED, KeptFrame, read_kept
 from edge_ad.drift.monitor import DriftMonitor
-from edge_ad.drift.settings import DriftSettings
 from edge_ad.drift.watch import DriftWatch
+from edge_ad.drift.watched_values import DriftSettings
 from edge_ad.scoring.frame_statistics import frame_reference, frame_statistics
 
 __all__ = [

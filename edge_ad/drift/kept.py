@@ -1,4 +1,4 @@
-"""A kept frame on disk: a PNG and, beside it, what was said about it."""
+"""A kept frame on disk: a PNG file and, beside it, a JSON file with its verdict."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Entry:
 
 
 def own_name(name: str) -> bool:
-    """Whether a file of this stem was made here."""
+    """Whether a file of this stem was written by :func:`write_kept`."""
     return _OWN_NAME.fullmatch(name) is not None
 
 

@@ -1,4 +1,4 @@
-"""The running test beside a detector: verdicts in, verdicts with the state of drift out."""
+"""Watches a detector for drift: takes each verdict and returns it with the state of drift."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge_ad.drift.channels import LEVELS, ODDS, STATISTICS, channels
 from edge_ad.drift.memory_file import MemoryFile
 from edge_ad.drift.monitor import DriftMonitor
-from edge_ad.drift.settings import DriftSettings
+from edge_ad.drift.watched_values import LEVELS, ODDS_RATIOS, STATISTICS, DriftSettings, watched_values
 from edge_ad.errors import InputError
 from edge_ad.verdict import Drift, FrameStatistics, State, Verdict
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DriftWatch"]
 
-# What a power cut may cost; a write a minute wears out no flash.
+# So much of the past a power cut may cost; one write a minute wears out no flash memory.
 _SAVE_EVERY_S = 60.0
 
 
@@ -35,7 +34,7 @@ class _Observed:
 
 
 class DriftWatch:
-    """Watches the frames that a calibrated detector inspects. Not thread-safe.
+    """Watches the frames that a calibrated detector scores. Not thread-safe.
 
     Frames without a score say nothing about drift and are not counted. Where objects are scored, each object is
     observed and counted as a frame is elsewhere.
@@ -59,7 +58,7 @@ class DriftWatch:
         settings = settings or DriftSettings()
         self._detector = detector
         self._has_statistics = detector.calibration.frame_reference is not None
-        self.monitor = DriftMonitor(channels(detector.calibration, settings), settings.run_length)
+        self.monitor = DriftMonitor(watched_values(detector.calibration, settings), settings.run_length)
         self._rejects = 0
         self._file = MemoryFile(state_file, _watched(detector, settings)) if state_file is not None else None
         self._saved_s = time.monotonic()
@@ -68,7 +67,7 @@ class DriftWatch:
             self._rejects = saved.rejects
 
     def observe(self, verdict: Verdict) -> Verdict:
-        """The verdict with its ``drift``, to be called right after the detector has inspected the frame.
+        """The verdict with its ``drift``, to be called right after the detector has scored the frame.
 
         Raises:
             OutputError: the state file cannot be written.
@@ -86,7 +85,7 @@ class DriftWatch:
         return msgspec.structs.replace(verdict, drift=self.drift(None if verdict.objects else found[0].statistics))
 
     def _found(self, verdict: Verdict, score: float) -> list[_Observed]:
-        """What is observed of a frame: itself, or each of its objects, since these are what was calibrated."""
+        """What is observed of a frame: its own score, or that of each object, as in the calibration."""
         outcomes = [(one.score, one.state) for one in verdict.objects] or [(score, verdict.state)]
         statistics = self._detector.scorer.statistics() if self._has_statistics else (None,) * len(outcomes)
         return [
@@ -120,5 +119,5 @@ class DriftWatch:
 def _watched(detector: Detector, settings: DriftSettings) -> str:
     """SHA-256 over everything that gives the numbers of the memory their meaning."""
     artefact = detector.bundle.artefact_sha256(detector.variant)
-    meaning = (artefact, detector.calibration, settings.run_length, settings.defect_rate, LEVELS, ODDS)
+    meaning = (artefact, detector.calibration, settings.run_length, settings.defect_rate, LEVELS, ODDS_RATIOS)
     return hashlib.sha256(msgspec.json.encode(meaning)).hexdigest()

@@ -1,4 +1,4 @@
-"""What every inference engine looks like from the inside of edge-ad."""
+"""The interface that every inference engine implements."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ class Engine(Protocol):
         """Scores what is in :attr:`input`. Raises :class:`EngineError`."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Frees the engine's memory."""
+        ...
 
 
 class Extractor(Protocol):

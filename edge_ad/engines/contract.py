@@ -91,13 +91,13 @@ def check_contract(
         )
     taken = _input(name, inputs[name], uint8 if name == "frame" else float32)
     score = _static("score", outputs["score"], float32, ranks=(1,))
-    heat = _static("map", outputs["map"], float32, ranks=(3,)) if "map" in outputs else None
-    if taken[0] != 1 or score != (1,) or (heat is not None and heat[0] != 1):
+    anomaly_map = _static("map", outputs["map"], float32, ranks=(3,)) if "map" in outputs else None
+    if taken[0] != 1 or score != (1,) or (anomaly_map is not None and anomaly_map[0] != 1):
         raise EngineError(
             f"the model does not follow the contract: expected {name} [1, ...], score [1] and map [1, h, w]; "
-            f"found {list(taken)}, {list(score)} and {list(heat) if heat else 'no map'}"
+            f"found {list(taken)}, {list(score)} and {list(anomaly_map) if anomaly_map else 'no map'}"
         )
-    return ContractShapes(name, taken, score, heat)
+    return ContractShapes(name, taken, score, anomaly_map)
 
 
 def check_extractor(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,28 @@ from numpy.typing import NDArray
 
 from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput
 from edge_ad.engines.contract import Shapes, check_contract, check_extractor
-from edge_ad.engines.telemetry import switch_off
 from edge_ad.errors import EngineError, InputError, MissingExtraError, one_line
 
-__all__ = ["OpenVinoEngine", "OpenVinoExtractor", "check_precision", "load_openvino"]
+__all__ = ["OpenVinoEngine", "OpenVinoExtractor", "check_precision", "load_openvino", "switch_off_telemetry"]
+
+
+_TELEMETRY = ("openvino_telemetry", "openvino_telemetry.backend")
+
+
+def switch_off_telemetry() -> None:
+    """Keeps OpenVINO's tools and NNCF from sending usage data. Imports no engine; may be called more than once.
+
+    They send through the package ``openvino_telemetry`` and work without it: an entry of ``None`` in ``sys.modules``
+    makes its import fail. :mod:`edge_ad.engines.onnxruntime` switches off the telemetry of ONNX Runtime.
+    """
+    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
+    for name in _TELEMETRY:
+        modules[name] = None
 
 
 def load_openvino() -> Any:
     """The module ``openvino``, its telemetry off. Raises :class:`MissingExtraError`."""
-    switch_off()
+    switch_off_telemetry()
     try:
         import openvino
     except ImportError as error:

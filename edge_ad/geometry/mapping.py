@@ -12,26 +12,26 @@ from numpy.typing import NDArray
 from edge_ad.geometry.layout import Layout
 from edge_ad.verdict import Box, Point, Region
 
-__all__ = ["MAX_REGIONS", "area_peak", "find_regions", "heatmap", "highest"]
+__all__ = ["MAX_REGIONS", "area_peak", "find_regions", "highest", "map_in_camera_pixels"]
 
 MAX_REGIONS = 64
-"""A frame that is odd all over would list thousands; the ones with the highest peaks are kept."""
+"""At most so many regions are listed, those with the highest peaks: a frame that is all anomalous has thousands."""
 
 
 def find_regions(
-    heat: NDArray[np.float32], threshold: float, layout: Layout, *, min_area_px: int = 0
+    anomaly_map: NDArray[np.float32], threshold: float, layout: Layout, *, min_area_px: int = 0
 ) -> tuple[Region, ...]:
-    """Connected parts (8 neighbours) of a map ``(h', w')`` above the threshold, highest peak first.
+    """Connected parts (8 neighbours) of a map, float32 ``(h', w')``, above the threshold, highest peak first.
 
     A box covers every camera pixel that its cells touch; the area is that of the cells. Parts of a smaller area
     than ``min_area_px`` do not count.
     """
-    above = (heat > threshold).view(np.uint8)
+    above = (anomaly_map > threshold).view(np.uint8)
     if not above.any():
         return ()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
     large = [label for label in range(1, count) if _area_px(stats[label, cv2.CC_STAT_AREA], layout) >= min_area_px]
-    return highest([_region(heat, labels, stats[label], label, layout) for label in large])
+    return highest([_region(anomaly_map, labels, stats[label], label, layout) for label in large])
 
 
 def highest(regions: list[Region]) -> tuple[Region, ...]:
@@ -40,22 +40,22 @@ def highest(regions: list[Region]) -> tuple[Region, ...]:
     return tuple(regions[:MAX_REGIONS])
 
 
-def area_peak(heat: NDArray[np.float32], layout: Layout, min_area_px: int) -> float:
+def area_peak(anomaly_map: NDArray[np.float32], layout: Layout, min_area_px: int) -> float:
     """The value below which every threshold leaves a region of at least ``min_area_px``: what such a region scores.
 
     ``find_regions`` finds one exactly when its threshold is below this value. It is the map's largest value where
     one cell is area enough, and ``-inf`` where even the whole map is too small.
     """
-    values = np.unique(heat)
+    values = np.unique(anomaly_map)
     # A lower level holds all that a higher one does, so the first level that is large enough can be bisected.
     enough = bisect.bisect_left(
-        range(values.size), True, key=lambda k: _is_large(heat, values[-1 - k], layout, min_area_px)
+        range(values.size), True, key=lambda k: _is_large(anomaly_map, values[-1 - k], layout, min_area_px)
     )
     return float(values[-1 - enough]) if enough < values.size else -math.inf
 
 
-def _is_large(heat: NDArray[np.float32], level: np.float32, layout: Layout, min_area_px: int) -> bool:
-    stats = cv2.connectedComponentsWithStats((heat >= level).view(np.uint8), connectivity=8)[2]
+def _is_large(anomaly_map: NDArray[np.float32], level: np.float32, layout: Layout, min_area_px: int) -> bool:
+    stats = cv2.connectedComponentsWithStats((anomaly_map >= level).view(np.uint8), connectivity=8)[2]
     return _area_px(stats[1:, cv2.CC_STAT_AREA].max(), layout) >= min_area_px
 
 
@@ -64,11 +64,11 @@ def _area_px(cells: int, layout: Layout) -> int:
 
 
 def _region(
-    heat: NDArray[np.float32], labels: NDArray[np.int32], stat: NDArray[np.int32], label: int, layout: Layout
+    anomaly_map: NDArray[np.float32], labels: NDArray[np.int32], stat: NDArray[np.int32], label: int, layout: Layout
 ) -> Region:
     left, top, width, height, cells = (int(value) for value in stat)
     part = (slice(top, top + height), slice(left, left + width))
-    inside = np.where(labels[part] == label, heat[part], np.float32(-np.inf))
+    inside = np.where(labels[part] == label, anomaly_map[part], np.float32(-np.inf))
     row, column = np.unravel_index(int(inside.argmax()), inside.shape)
     x0, x1 = layout.x.span(left, width)
     y0, y1 = layout.y.span(top, height)
@@ -80,11 +80,11 @@ def _region(
     )
 
 
-def heatmap(heat: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
-    """The map ``(h', w')`` interpolated to camera pixels, float32 ``(H, W)``; NaN where nothing is inspected."""
+def map_in_camera_pixels(anomaly_map: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
+    """A map, float32 ``(h', w')``, interpolated to camera pixels: float32 ``(H, W)``, NaN where not inspected."""
     x, y = layout.x, layout.y
-    inspected = np.isfinite(heat)
-    filled = np.where(inspected, heat, heat[inspected].min())
+    inspected = np.isfinite(anomaly_map)
+    filled = np.where(inspected, anomaly_map, anomaly_map[inspected].min())
     # OpenCV counts from pixel centres: camera pixel u of the region has its centre at offset + u + 1/2.
     matrix = np.array(
         [

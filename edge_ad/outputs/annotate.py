@@ -1,4 +1,4 @@
-"""One picture for people: the frame, its heat, its regions, its verdict."""
+"""One picture for people: the frame, its anomaly map, its regions, its verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad.outputs.anomaly_map import HeatRange, overlay
+from edge_ad.outputs.anomaly_map import ColourRange, overlay
 from edge_ad.outputs.draw_text import Colour, draw_text, fit_text, text_width
 from edge_ad.verdict import ObjectVerdict, Reason, Region, State, Verdict
 
@@ -39,32 +39,32 @@ BLANK.flags.writeable = False
 def annotate(
     image: NDArray[np.uint8],
     verdict: Verdict,
-    heat: NDArray[np.float32] | None = None,
-    heat_range: HeatRange | None = None,
+    anomaly_map: NDArray[np.float32] | None = None,
+    colour_range: ColourRange | None = None,
 ) -> NDArray[np.uint8]:
-    """The frame under its heat map and boxes, framed in the verdict's colour, with a caption below.
+    """The frame under its anomaly map and boxes, framed in the verdict's colour, with a caption below.
 
     Green accepts, red rejects, amber is invalid, gray has no verdict because nothing is calibrated. The
     result's size depends on the frame's size alone. Frames under 360 px are enlarged to stay legible.
 
     Args:
         image: uint8, (H, W, 3) BGR or (H, W) gray; not changed.
-        heat: float32 (H, W) in camera pixels, raw; NaN where nothing was inspected, which is darkened.
-        heat_range: what the colours stand for; without it no heat is drawn.
+        anomaly_map: float32 (H, W) in camera pixels, raw; NaN where nothing was inspected, which is darkened.
+        colour_range: what the colours stand for; without it no map is drawn.
 
     Returns:
         uint8 BGR, larger than the frame by frame line and caption.
 
     Raises:
-        ValueError: ``heat`` is not of the frame's size.
+        ValueError: ``anomaly_map`` is not of the frame's size.
     """
     import cv2
 
-    if heat is not None and heat.shape != image.shape[:2]:
-        raise ValueError(f"expected heat of the frame's {image.shape[:2]} pixels, found {heat.shape}")
+    if anomaly_map is not None and anomaly_map.shape != image.shape[:2]:
+        raise ValueError(f"expected an anomaly map of the frame's {image.shape[:2]} pixels, found {anomaly_map.shape}")
     picture = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
-    if heat is not None and heat_range is not None:
-        picture = overlay(picture, heat, heat_range)
+    if anomaly_map is not None and colour_range is not None:
+        picture = overlay(picture, anomaly_map, colour_range)
     layout = _Layout.of(*image.shape[:2])
     canvas = np.full((layout.height, layout.width, 3), _DARK, np.uint8)
     area = canvas[layout.top : layout.top + layout.picture_height, layout.left : layout.left + layout.picture_width]

@@ -10,14 +10,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["HeatRange", "HeatScale", "overlay"]
+__all__ = ["ColourRange", "ColourScale", "overlay"]
 
-_HOT_LEVEL = 128
+_MIDDLE_LEVEL = 128
 _OUTSIDE_SHADE = 0.6
 # Defects seldom lie as far above the threshold as normal pixels lie below it.
-_WARM_WIDTH = 0.6
+_HIGH_WIDTH = 0.6
 # Level 0-255 -> BGR and opacity. Below the pixel threshold a faint blue, from the threshold on yellow to red.
-_LEVELS = (0, _HOT_LEVEL - 1, _HOT_LEVEL, 192, 255)
+_LEVELS = (0, _MIDDLE_LEVEL - 1, _MIDDLE_LEVEL, 192, 255)
 _BLUE = (255, 160, 0, 0, 0)
 _GREEN = (120, 220, 230, 120, 0)
 _RED = (0, 0, 255, 255, 235)
@@ -25,23 +25,26 @@ _OPACITY = (0.0, 0.22, 0.5, 0.65, 0.7)
 
 
 @dataclass(frozen=True, slots=True)
-class HeatRange:
+class ColourRange:
     """What the colours stand for, in map units, ascending.
 
-    Below ``low`` there is no colour, towards ``hot`` a faint cold one; warm colours begin at ``hot``, which is
-    the pixel threshold where there is one, and end at ``high``.
+    Below ``low`` there is no colour, and towards ``middle`` a faint blue. From ``middle`` on, which is the pixel
+    threshold where there is one, colours go from yellow to red; ``high`` and above is red.
+
+    Raises:
+        ValueError: the three values do not ascend.
     """
 
     low: float
-    hot: float
+    middle: float
     high: float
 
     def __post_init__(self) -> None:
-        if not self.low < self.hot < self.high:
-            raise ValueError(f"expected low < hot < high, found {self.low}, {self.hot}, {self.high}")
+        if not self.low < self.middle < self.high:
+            raise ValueError(f"expected low < middle < high, found {self.low}, {self.middle}, {self.high}")
 
 
-class HeatScale:
+class ColourScale:
     """One colour scale for all pictures of a run.
 
     With a pixel threshold it is the middle of the scale, and the scale's width is how far the threshold lies
@@ -52,14 +55,14 @@ class HeatScale:
     def __init__(self) -> None:
         self._width: float | None = None
 
-    def fit(self, heat: NDArray[np.float32], pixel_threshold: float | None) -> HeatRange | None:
+    def fit(self, anomaly_map: NDArray[np.float32], pixel_threshold: float | None) -> ColourRange | None:
         """The range for this map, (H, W) with NaN outside the inspected area; ``None`` if all of it is outside."""
-        inside = heat[np.isfinite(heat)]
+        inside = anomaly_map[np.isfinite(anomaly_map)]
         if inside.size == 0:
             return None
         if pixel_threshold is None:
             lowest, highest = float(inside.min()), float(inside.max())
-            return _around(lowest + (highest - lowest) / (1 + _WARM_WIDTH), (highest - lowest) / (1 + _WARM_WIDTH))
+            return _around(lowest + (highest - lowest) / (1 + _HIGH_WIDTH), (highest - lowest) / (1 + _HIGH_WIDTH))
         if self._width is None:
             width = pixel_threshold - float(np.median(inside))
             if width <= 0:  # most of the picture is anomalous: nothing to learn from
@@ -68,12 +71,12 @@ class HeatScale:
         return _around(pixel_threshold, self._width)
 
 
-def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], heat_range: HeatRange) -> NDArray[np.uint8]:
-    """``image``, (H, W, 3) BGR, under the colours of ``heat``, (H, W); darkened where ``heat`` is NaN."""
+def overlay(image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], colour_range: ColourRange) -> NDArray[np.uint8]:
+    """``image``, (H, W, 3) BGR, under the colours of the map, float32 (H, W); darkened where the map is NaN."""
     import cv2
 
-    outside = ~np.isfinite(heat)
-    level = _levels(np.where(outside, np.float32(heat_range.low), heat), heat_range)
+    outside = ~np.isfinite(anomaly_map)
+    level = _levels(np.where(outside, np.float32(colour_range.low), anomaly_map), colour_range)
     colour = cv2.applyColorMap(level, _colours())
     opacity = cv2.LUT(level, _interpolated(_OPACITY))
     colour[outside] = 0
@@ -82,13 +85,12 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], heat_range: Hea
     return blended
 
 
-def _levels(heat: NDArray[np.float32], heat_range: HeatRange) -> NDArray[np.uint8]:
-    """0 up to ``low``, at most 127 up to ``hot``, at least 128 above it, 255 from ``high`` on."""
-    cold = (heat - heat_range.low) * ((_HOT_LEVEL - 1) / (heat_range.hot - heat_range.low))
-    warm = _HOT_LEVEL + (heat - heat_range.hot) * ((255 - _HOT_LEVEL) / (heat_range.high - heat_range.hot))
-    level: NDArray[np.uint8] = np.where(
-        heat > heat_range.hot, np.minimum(warm, 255), np.clip(cold, 0, _HOT_LEVEL - 1)
-    ).astype(np.uint8)
+def _levels(anomaly_map: NDArray[np.float32], colour_range: ColourRange) -> NDArray[np.uint8]:
+    """0 up to ``low``, at most 127 up to ``middle``, at least 128 above it, 255 from ``high`` on."""
+    low, middle, high = colour_range.low, colour_range.middle, colour_range.high
+    below = np.clip((anomaly_map - low) * ((_MIDDLE_LEVEL - 1) / (middle - low)), 0, _MIDDLE_LEVEL - 1)
+    above = np.minimum(_MIDDLE_LEVEL + (anomaly_map - middle) * ((255 - _MIDDLE_LEVEL) / (high - middle)), 255)
+    level: NDArray[np.uint8] = np.where(anomaly_map > middle, above, below).astype(np.uint8)
     return level
 
 
@@ -104,7 +106,7 @@ def _interpolated(values: tuple[float, ...]) -> NDArray[np.float32]:
     return levels
 
 
-def _around(middle: float, width: float) -> HeatRange:
+def _around(middle: float, width: float) -> ColourRange:
     # Wide enough to survive rounding where all values are equal.
     width = max(width, abs(middle) * 1e-6, 1e-12)
-    return HeatRange(middle - width, middle, middle + _WARM_WIDTH * width)
+    return ColourRange(middle - width, middle, middle + _HIGH_WIDTH * width)

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from edge_ad.outputs.jsonlines import JUDGEMENTS
+from edge_ad.outputs.jsonlines import CALIBRATED_FIELDS
 from edge_ad.outputs.sink import Sink
 from edge_ad.outputs.text_lines import LineWriter, printable
 from edge_ad.verdict import State
@@ -41,16 +41,16 @@ class CsvSink(Sink):
     adds how many there are, how many are rejected, and the box of the highest-scoring one.
     """
 
-    needs_heat = False
+    needs_map = False
 
     def __init__(self, target: Path | BinaryIO, *, verdicts: bool, objects: bool = False) -> None:
         self._lines = LineWriter(target)
-        hidden = frozenset() if verdicts else JUDGEMENTS | {*_WORST_REGION, *_DRIFT, "objects_rejected"}
+        hidden = frozenset() if verdicts else CALIBRATED_FIELDS | {*_WORST_REGION, *_DRIFT, "objects_rejected"}
         hidden |= frozenset() if objects else frozenset(_OBJECTS)
         self._columns = [column for column in _COLUMNS if column not in hidden]
         self._has_header = False
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:  # noqa: ARG002
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:  # noqa: ARG002
         if not self._has_header:
             self._lines.write(_row(self._columns))
             self._has_header = True

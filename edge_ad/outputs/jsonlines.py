@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from edge_ad.sources import Frame
     from edge_ad.verdict import Verdict
 
-__all__ = ["JUDGEMENTS", "JsonLinesSink"]
+__all__ = ["CALIBRATED_FIELDS", "JsonLinesSink"]
 
-JUDGEMENTS = frozenset({"state", "reason", "p_value", "threshold", "pixel_threshold", "regions", "drift"})
+CALIBRATED_FIELDS = frozenset({"state", "reason", "p_value", "threshold", "pixel_threshold", "regions", "drift"})
 """The fields of a verdict that mean something only after calibration."""
 
 
@@ -27,16 +27,16 @@ class JsonLinesSink(Sink):
     """``source``, then the fields of the verdict, one object per line.
 
     ``verdicts=False`` is for a bundle without calibration: its frames have scores and no verdicts, so the fields
-    in ``JUDGEMENTS`` are left out; ``detail`` still says why a frame has no score.
+    in ``CALIBRATED_FIELDS`` are left out; ``detail`` still says why a frame has no score.
     """
 
-    needs_heat = False
+    needs_map = False
 
     def __init__(self, target: Path | BinaryIO, *, verdicts: bool) -> None:
         self._lines = LineWriter(target)
-        self._left_out = frozenset() if verdicts else JUDGEMENTS
+        self._left_out = frozenset() if verdicts else CALIBRATED_FIELDS
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:  # noqa: ARG002
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:  # noqa: ARG002
         fields = msgspec.structs.asdict(verdict)
         fields["detail"] = verdict.detail and printable(verdict.detail)
         if self._left_out:

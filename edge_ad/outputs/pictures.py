@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edge_ad.errors import OutputError
 from edge_ad.files import atomic_write, output_error
 from edge_ad.outputs.annotate import BLANK, annotate
-from edge_ad.outputs.anomaly_map import HeatScale
+from edge_ad.outputs.anomaly_map import ColourScale
 from edge_ad.outputs.sink import Sink
 from edge_ad.sources.frame_name import FrameName
 
@@ -38,25 +38,25 @@ class PictureSink(Sink):
         OutputError: the folder cannot be made.
     """
 
-    needs_heat = True
+    needs_map = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._scale = HeatScale()
+        self._scale = ColourScale()
         self._taken: set[str] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise output_error(folder, error) from error
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:
-        heat_range = None if heat is None else self._scale.fit(heat, verdict.pixel_threshold)
-        picture = annotate(BLANK if frame.image is None else frame.image, verdict, heat, heat_range)
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:
+        colour_range = None if anomaly_map is None else self._scale.fit(anomaly_map, verdict.pixel_threshold)
+        picture = annotate(BLANK if frame.image is None else frame.image, verdict, anomaly_map, colour_range)
         path = self._folder / self._name(frame.source)
         atomic_write(path, _jpeg(path, picture))
 
     def close(self) -> None:
-        """Every picture is complete already."""
+        """Does nothing: every picture is complete already."""
 
     def _name(self, source: str) -> str:
         stem = _stem(source)

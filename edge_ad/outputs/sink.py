@@ -1,4 +1,4 @@
-"""Where results go: the one seam between inspecting and reporting."""
+"""The interface of everything that takes results: files, pictures, videos, standard output."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["Sink"]
 class Sink(Protocol):
     """Takes the frames and verdicts of one run in order.
 
-    ``needs_heat``: whether ``write`` wants the heat map, which costs an upsampling per frame to make.
+    ``needs_map``: whether ``write`` wants the anomaly map, which costs an upsampling per frame to make.
     """
 
-    needs_heat: bool
+    needs_map: bool
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:
-        """Report one frame. ``heat``: float32 (H, W) in camera pixels, NaN outside the inspected area.
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:
+        """Report one frame. ``anomaly_map``: float32 (H, W) in camera pixels, NaN outside the inspected area.
 
         Raises:
             OutputError: it cannot be written.

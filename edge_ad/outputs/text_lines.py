@@ -78,13 +78,13 @@ def _append(file: BinaryIO, line: bytes) -> None:
 class TextSink(Sink):
     """``REJECT  score 71.2  p 0.067  2 regions  drift OK  shots/a.png``; uncalibrated: the score and the source."""
 
-    needs_heat = False
+    needs_map = False
 
     def __init__(self, target: BinaryIO, *, verdicts: bool) -> None:
         self._lines = LineWriter(target)
         self._verdicts = verdicts
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:  # noqa: ARG002
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:  # noqa: ARG002
         parts = [verdict.state.value.ljust(7)] if self._verdicts else []
         parts += _found(verdict) if verdict.score is not None else []
         parts += [_objects(verdict)] if verdict.objects else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge_ad.errors import InputError, OutputError
 from edge_ad.files import output_error, part_file
 from edge_ad.outputs.annotate import BLANK, annotate
-from edge_ad.outputs.anomaly_map import HeatScale
+from edge_ad.outputs.anomaly_map import ColourScale
 from edge_ad.outputs.sink import Sink
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from edge_ad.sources import Frame
     from edge_ad.verdict import Verdict
 
-__all__ = ["FilmSink"]
+__all__ = ["VideoSink"]
 
 # Container -> the codec that OpenCV's wheels bring along for it (none has an encoder for H.264).
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 _DEFAULT_FPS = 25.0
 
 
-class FilmSink(Sink):
+class VideoSink(Sink):
     """Writes one video, ``.mp4`` (MPEG-4) or ``.avi`` (Motion JPEG), of the size that its first frame has.
 
     Frames of another size are scaled to it. Before the first frame that has a picture there is no size yet, so
@@ -40,7 +40,7 @@ class FilmSink(Sink):
         InputError: another suffix.
     """
 
-    needs_heat = True
+    needs_map = True
 
     def __init__(self, path: Path, *, fps: float | None = None) -> None:
         if path.suffix.lower() not in _CODECS:
@@ -48,16 +48,16 @@ class FilmSink(Sink):
         self._path = path
         self._part = part_file(path)
         self._fps = fps or _DEFAULT_FPS
-        self._scale = HeatScale()
+        self._scale = ColourScale()
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._frames = 0
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:
         if frame.image is None and self._writer is None:
             return
-        heat_range = None if heat is None else self._scale.fit(heat, verdict.pixel_threshold)
-        picture = annotate(BLANK if frame.image is None else frame.image, verdict, heat, heat_range)
+        colour_range = None if anomaly_map is None else self._scale.fit(anomaly_map, verdict.pixel_threshold)
+        picture = annotate(BLANK if frame.image is None else frame.image, verdict, anomaly_map, colour_range)
         if self._writer is None:
             height, width = picture.shape[:2]
             # Codecs halve the colour planes: of an odd size the last row or column would be lost.

@@ -1,4 +1,4 @@
-"""What a stream of clips remembers: the samples of past frames, each kept once, and the scores that are smoothed."""
+"""Memory of past frames: a ring of the samples that clips are made of, and the last scores for smoothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ClipRing", "ClipState", "Smoother"]
 
 
 class ClipState(Enum):
-    """What the clip that ends with the newest sample is good for."""
+    """Whether the clip that ends with the newest sample can be scored."""
 
     WHOLE = "whole"
     TOO_SHORT = "too short"
@@ -63,12 +63,12 @@ class ClipRing:
         return ClipState.WHOLE if self._valid[lane].all() else ClipState.BROKEN
 
     def push(self, *, valid: bool) -> None:
-        """Time goes on by one sample: what stands in :attr:`slot`, or nothing of use."""
+        """Adds the sample that was written into :attr:`slot`; ``valid=False`` marks it as missing."""
         self._valid[self._place(self._pushed)] = valid
         self._pushed += 1
 
     def clear(self) -> None:
-        """What came before belongs to another scene."""
+        """Forgets all samples: another scene begins."""
         self._pushed = 0
 
     def copy_to(self, out: NDArray[Any]) -> None:
@@ -84,7 +84,7 @@ class ClipRing:
 
 
 class Smoother:
-    """Holds the last raw scores; ``None`` as smoothing hands every score on."""
+    """Smooths scores over time; with ``smoothing=None`` each score is returned unchanged."""
 
     def __init__(self, smoothing: Smoothing | None) -> None:
         self.window = 1 if smoothing is None else smoothing.window
@@ -93,7 +93,7 @@ class Smoother:
 
     @property
     def missing(self) -> int:
-        """How many scores it takes still before there is a smoothed one."""
+        """How many more scores are needed for the first smoothed one."""
         return self.window - len(self._scores)
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""What a frame becomes as a sample of a clip."""
+"""From a frame to a sample of a clip: a resized frame, optical flow or a feature vector."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ _PICTURE = 3
 
 
 class Sampler(Protocol):
-    """Writes samples. ``earlier``: how many frames before its own a sample needs to see. ``canvas``: the last frame's
-    picture, uint8 ``[h, w, c]``; ``None`` where the sample is the picture, or there is none. ``engine_s``: how long an
-    engine worked on the last sample."""
+    """Writes samples.
+
+    ``earlier``: how many frames before its own a sample depends on. ``canvas``: the last frame as the model got it,
+    uint8 ``[h, w, c]``; ``None`` where the sample itself is that picture, or the frame is a vector. ``engine_s``:
+    seconds that an engine took for the last sample.
+    """
 
     @property
     def earlier(self) -> int: ...
@@ -46,11 +49,11 @@ class Sampler(Protocol):
         ...
 
     def miss(self) -> None:
-        """A frame did not come."""
+        """Says that a frame is missing."""
         ...
 
     def clear(self) -> None:
-        """What came before belongs to another scene."""
+        """Says that the next frame begins another scene."""
         ...
 
 

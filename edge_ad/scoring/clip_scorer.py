@@ -51,13 +51,13 @@ class ClipScorer(Scorer):
 
     @property
     def canvas(self) -> NDArray[np.uint8] | None:
-        """What the last frame became for the model, or its extractor: uint8 ``[h, w, c]``; ``None`` of a vector."""
+        """The last frame as the model, or its extractor, got it: uint8 ``[h, w, c]``; ``None`` of a vector."""
         if self.takes_vectors:
             return None
         return self._ring.newest if self._sampler.canvas is None else self._sampler.canvas
 
     def preparer(self) -> None:
-        """``None``: what a frame is worth here depends on those before it."""
+        """``None``: a clip's frames cannot be prepared one by one."""
 
     def run_bare(self) -> None:
         """Runs the extractor, where there is one, and the engine on what they were given last."""
@@ -71,13 +71,13 @@ class ClipScorer(Scorer):
             self._extractor.close()
 
     def reset(self) -> None:
-        """The coming frame is the first of another scene."""
+        """Says that the next frame begins another scene."""
         self._ring.clear()
         self._sampler.clear()
         self._smoother.clear()
 
     def miss(self, count: int = 1) -> None:
-        """So many frames did not come, or cannot be used: the clips that they belong to have no score."""
+        """Says that ``count`` frames are missing or unusable: the clips that contain them have no score."""
         # More than the ring holds change nothing.
         for _ in range(min(count, self._sampler.earlier + self.clip.length * self.clip.stride)):
             self._sampler.miss()
@@ -104,15 +104,15 @@ class ClipScorer(Scorer):
             self._smoother.clear()
             raise
         engine_s = perf_counter() - begin + self._sampler.engine_s
-        raw, heat = output.score, output.map
-        if heat is not None:
-            raw, heat = self._masked(self.preprocessor.valid(frame), raw, heat)
-        if not math.isfinite(raw) or (heat is not None and not math.isfinite(heat.max())):
+        raw, anomaly_map = output.score, output.map
+        if anomaly_map is not None:
+            raw, anomaly_map = self._masked(self.preprocessor.valid(frame), raw, anomaly_map)
+        if not math.isfinite(raw) or (anomaly_map is not None and not math.isfinite(anomaly_map.max())):
             self._smoother.clear()
             raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is no finite number")
         score = self._smooth(raw)
         total_s = perf_counter() - start
-        return Measurement(score, heat, (total_s - engine_s) * 1e3, engine_s * 1e3, self._covers())
+        return Measurement(score, anomaly_map, (total_s - engine_s) * 1e3, engine_s * 1e3, self._covers())
 
     def measure_case(self, frames: Sequence[NDArray[Any]]) -> Measurement:
         """The raw score of one clip; the stream that goes on is not touched.

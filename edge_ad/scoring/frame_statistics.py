@@ -47,7 +47,7 @@ def frame_statistics(canvas: NDArray[np.uint8]) -> FrameStatistics:
 def frame_reference(frames: Sequence[FrameStatistics]) -> FrameReference:
     """What later frames are compared with. ``frames``: of the calibration's normals, one per observation.
 
-    Of more than 2,000 every so manyth is taken: a choice that does not look at the figures leaves them
+    Of more than 2,000 every k-th is taken: a choice that does not depend on the values leaves them
     exchangeable with those to come.
     """
     chosen = frames[:: math.ceil(len(frames) / _MOST_REFERENCES) or 1]

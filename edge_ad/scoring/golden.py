@@ -101,7 +101,7 @@ def _case_length(bundle: Bundle) -> int:
 
 
 def replay(bundle: Bundle, variant: Variant, scorer: Scorer) -> tuple[Replay, ...]:
-    """Scores every golden frame and holds it against what is stored.
+    """Scores every golden frame and compares it with the stored score and map.
 
     Raises:
         GoldenError: this device gives other scores or maps; the message says which and how far off.
@@ -124,13 +124,13 @@ def replay(bundle: Bundle, variant: Variant, scorer: Scorer) -> tuple[Replay, ..
     if problems:
         raise GoldenError(
             f"{variant.id} gives other scores on this device than the bundle promises ({'; '.join(problems)}): "
-            "do not inspect with it; export on this kind of device or choose another --variant"
+            "do not use it here; export on this kind of device or choose another --variant"
         )
     return tuple(done)
 
 
 def correlate(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Pearson correlation of two maps over the cells that both inspect; 1 when both are constant and equal."""
+    """Pearson correlation of two maps over the cells that are finite in both; 1 when both are constant and equal."""
     if found.shape != expected.shape:
         return -1.0
     both = np.isfinite(found) & np.isfinite(expected)

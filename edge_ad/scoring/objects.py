@@ -1,4 +1,4 @@
-"""Models of objects: every box that the caller names in a frame is cropped, and scored as if it were all there is."""
+"""Scores objects: each box that the caller gives is cropped from the frame and scored as a picture of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.errors import FrameError
-from edge_ad.geometry import find_regions, heatmap
+from edge_ad.geometry import find_regions, map_in_camera_pixels
 from edge_ad.geometry.mapping import highest
 from edge_ad.geometry.preprocess import check_frame
 from edge_ad.scoring.scorer import MeasuredObject, Measurement, Scorer
@@ -28,15 +28,17 @@ __all__ = ["ObjectScorer", "check_boxes", "crop", "sole_object"]
 class ObjectScorer(Scorer):
     """Scores the objects of a frame with one engine. Not thread-safe.
 
-    :meth:`measure` takes a picture of one object, cropped already, as golden frames are. :meth:`inspect` takes the
-    camera's frame and crops it; the scores are the same to the last bit.
+    :meth:`measure` takes a picture of one object, cropped already, as golden frames are. :meth:`measure_objects` takes
+    the camera's frame and crops it; the scores are the same to the last bit.
     """
+
+    takes_objects = True
 
     def __init__(self, preprocessor: Preprocessor, engine: Engine) -> None:
         super().__init__(preprocessor, engine)
         self._statistics: list[FrameStatistics | None] = []
 
-    def inspect(self, frame: NDArray[np.uint8], objects: Sequence[Box] | None) -> Measurement:
+    def measure_objects(self, frame: NDArray[np.uint8], objects: Sequence[Box]) -> Measurement:
         """The scores and maps of the objects whose boxes are given, uint8 frames as :meth:`measure` takes them.
 
         Raises:
@@ -44,7 +46,7 @@ class ObjectScorer(Scorer):
             EngineError: the engine failed.
         """
         check_frame(frame, self.preprocessor.geometry)
-        boxes = check_boxes(objects or (), frame.shape[1], frame.shape[0])
+        boxes = check_boxes(objects, frame.shape[1], frame.shape[0])
         self._statistics.clear()
         found: list[MeasuredObject] = []
         maps: NDArray[np.float32] | None = None
@@ -66,19 +68,21 @@ class ObjectScorer(Scorer):
         if measured.map is None:
             return ()
         found: list[Region] = []
-        for one, heat in zip(measured.objects, measured.map, strict=True):
+        for one, anomaly_map in zip(measured.objects, measured.map, strict=True):
             layout = self.preprocessor.layout(crop(frame, one.box))
-            inside = find_regions(heat, threshold, layout, min_area_px=min_area_px)
+            inside = find_regions(anomaly_map, threshold, layout, min_area_px=min_area_px)
             found += [_shifted(region, one.box) for region in inside]
         return highest(found)
 
-    def heatmap(
-        self, heat: NDArray[np.float32], frame: NDArray[np.uint8], objects: Sequence[Box] = ()
+    def map_in_camera_pixels(
+        self, anomaly_map: NDArray[np.float32], frame: NDArray[np.uint8], objects: Sequence[Box] = ()
     ) -> NDArray[np.float32]:
         out: NDArray[np.float32] = np.full(frame.shape[:2], np.nan, np.float32)
-        for box, one in zip(objects, heat, strict=True):
+        for box, one in zip(objects, anomaly_map, strict=True):
             part = crop(out, box)
-            np.fmax(part, heatmap(one, self.preprocessor.layout(crop(frame, box))), out=part)  # NaN counts for nothing
+            np.fmax(
+                part, map_in_camera_pixels(one, self.preprocessor.layout(crop(frame, box))), out=part
+            )  # NaN counts for nothing
         return out
 
     def statistics(self) -> tuple[FrameStatistics | None, ...]:
@@ -88,7 +92,7 @@ class ObjectScorer(Scorer):
         try:
             return self.measure(crop(frame, box))
         except FrameError as error:
-            raise FrameError(error.reason, f"{which}, {_said(box)}: {error}") from error
+            raise FrameError(error.reason, f"{which}, {_text(box)}: {error}") from error
 
 
 def crop(picture: NDArray[np.generic], box: Box) -> NDArray[Any]:
@@ -100,14 +104,17 @@ def check_boxes(boxes: Sequence[Box], width: int, height: int) -> list[Box]:
     """The boxes, in Python's own whole numbers, of a frame of ``width`` x ``height`` pixels.
 
     Raises:
-        FrameError: ``no_objects``, there is none; ``bad_object``, one is not whole pixels inside the frame. A box is
+        FrameError: ``no_objects``, no box was given; ``bad_object``, one is not whole pixels inside the frame. A box is
             never cut to fit: an object that is only half seen is not what was calibrated.
     """
     if not boxes:
-        raise FrameError(Reason.NO_OBJECTS.value, "no object was given, and this bundle scores nothing else")
+        raise FrameError(
+            Reason.NO_OBJECTS.value,
+            "expected the boxes of the objects in the frame, found none: this bundle scores objects",
+        )
     checked = []
     for number, box in enumerate(boxes, start=1):
-        which = f"object {number} of {len(boxes)}, {_said(box)}"
+        which = f"object {number} of {len(boxes)}, {_text(box)}"
         try:
             whole = Box(*map(operator.index, (box.x, box.y, box.width, box.height)))
         except TypeError:
@@ -122,13 +129,13 @@ def check_boxes(boxes: Sequence[Box], width: int, height: int) -> list[Box]:
 
 
 def sole_object(bundle: Bundle, picture: NDArray[np.uint8]) -> list[Box] | None:
-    """What to say of a picture that shows one object and nothing else; ``None`` where frames are scored."""
+    """The box of a picture that shows exactly one object: all of it. ``None`` for a bundle that scores whole frames."""
     if bundle.manifest.geometry.level != "object":
         return None
     return [Box(0, 0, picture.shape[1], picture.shape[0])]
 
 
-def _said(box: Box) -> str:
+def _text(box: Box) -> str:
     return f"{box.width}x{box.height} at ({box.x}, {box.y})"
 
 

@@ -1,4 +1,4 @@
-"""Geometry and engine together: from a frame to a raw score and map. No thresholds here."""
+"""From a frame to a raw score and an anomaly map: geometry and engine together, without thresholds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_ad.engines.base import Engine
 from edge_ad.errors import FrameError, InputError
-from edge_ad.geometry import Layout, PreparedFrame, Preprocessor, Tile, find_regions, heatmap
+from edge_ad.geometry import Layout, PreparedFrame, Preprocessor, Tile, find_regions, map_in_camera_pixels
 from edge_ad.verdict import Box, FrameSpan, FrameStatistics, Reason, Region
 
 __all__ = ["MeasuredObject", "Measurement", "Scorer"]
@@ -28,10 +28,13 @@ class MeasuredObject:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """``score``: raw. ``map``: float32 ``(h', w')``, raw, ``-inf`` in cells that are not inspected; a view that the
-    next measurement overwrites; ``None`` where the model has no map. ``covers``: of a clip's score, the frames that it
-    is about, counted from the measured one, which is 0. ``objects``: those of a frame that is measured object by
-    object; the score is then the largest of theirs, and the map ``(k, h', w')``, one for each."""
+    """What the model says of a frame, before any threshold.
+
+    ``score``: raw, higher is more anomalous. ``map``: float32 ``(h', w')``, raw, ``-inf`` in cells that are not
+    inspected; a view that the next measurement overwrites; ``None`` where the model has no map. ``covers``: the frames
+    that a clip's score is about, relative to the measured frame, which is 0. ``objects``: where objects are scored,
+    each of them; ``score`` is then the largest of their scores, and ``map`` is ``(k, h', w')``, one for each.
+    """
 
     score: float
     map: NDArray[np.float32] | None
@@ -47,10 +50,12 @@ class Scorer:
     A tiled frame scores the largest of its tiles, and where tiles overlap the map keeps the larger value. With an
     ignore mask the score is the largest value of the map outside the mask, since the graph's own score has seen
     what is under it. ``frames_until_score``: how many frames in a row it takes after :meth:`reset` to have a score.
-    ``takes_vectors``: its frames are vectors, float32 ``(n,)``, and no pictures.
+    ``takes_vectors``: its frames are vectors, float32 ``(n,)``, and no pictures. ``takes_objects``: it scores the
+    objects of a frame, see :meth:`measure_objects`.
     """
 
     takes_vectors = False
+    takes_objects = False
 
     def __init__(self, preprocessor: Preprocessor, engine: Engine) -> None:
         self.preprocessor = preprocessor
@@ -61,15 +66,17 @@ class Scorer:
 
     @property
     def canvas(self) -> NDArray[np.uint8] | None:
-        """What the last frame became for the model, uint8 ``[h, w, c]``; a view that the next frame overwrites.
+        """The last frame as the model got it, uint8 ``[h, w, c]``; a view that the next frame overwrites.
 
         ``None`` where frames are vectors.
         """
         return self._canvas
 
     def preparer(self) -> Preprocessor | None:
-        """The geometry once more, for another thread, whose frames :meth:`measure_prepared` takes. ``None`` where a
-        frame cannot be prepared without those before it."""
+        """A second preprocessor of the same geometry, for another thread; :meth:`measure_prepared` takes its frames.
+
+        ``None`` where a frame cannot be prepared without the frames before it.
+        """
         own = self.preprocessor
         return Preprocessor(own.geometry, own.model_input, own.ignore_mask, map_size=own.map_size)
 
@@ -84,60 +91,58 @@ class Scorer:
         return self._run(self.preprocessor.prepare(frame, out), out, start)
 
     def measure_prepared(self, frame: PreparedFrame) -> Measurement:
-        """As :meth:`measure`, to the last bit, of a frame that :meth:`preparer` has prepared."""
+        """Measures a frame that :meth:`preparer` has prepared: bit for bit as :meth:`measure` does."""
         return self._run(frame, self.engine.input[0], perf_counter())
 
-    def inspect(self, frame: NDArray[np.uint8], objects: Sequence[Box] | None) -> Measurement:
-        """As :meth:`measure`, of a frame and the objects that the caller found in it: here there must be none.
+    def measure_objects(self, frame: NDArray[np.uint8], objects: Sequence[Box]) -> Measurement:  # noqa: ARG002
+        """The raw scores and maps of the objects in a frame. Only a bundle that scores objects can do this.
 
         Raises:
-            InputError: objects were given.
+            InputError: this bundle scores whole frames.
         """
-        if objects is not None:
-            raise InputError(
-                "this bundle scores whole frames: expected no objects; export with --level object for them"
-            )
-        return self.measure(frame)
+        raise InputError("this bundle scores whole frames: expected no objects; export with --level object for them")
 
     def regions(
         self, frame: NDArray[np.uint8], measured: Measurement, threshold: float, *, min_area_px: int
     ) -> tuple[Region, ...]:
-        """Where the map of the frame just inspected lies above the threshold; see ``find_regions``."""
+        """Where the map of the frame just measured lies above the threshold; see ``find_regions``."""
         if measured.map is None:
             return ()
         return find_regions(measured.map, threshold, self.preprocessor.layout(frame), min_area_px=min_area_px)
 
-    def heatmap(
+    def map_in_camera_pixels(
         self,
-        heat: NDArray[np.float32],
+        anomaly_map: NDArray[np.float32],
         frame: NDArray[np.uint8],
         objects: Sequence[Box] = (),  # noqa: ARG002  of a scorer of objects
     ) -> NDArray[np.float32]:
-        """The map of an inspected frame in camera pixels: float32 ``(H, W)``, NaN where nothing is inspected."""
-        return heatmap(heat, self.preprocessor.layout(frame))
+        """The map of a measured frame in camera pixels: float32 ``(H, W)``, NaN where nothing is inspected."""
+        return map_in_camera_pixels(anomaly_map, self.preprocessor.layout(frame))
 
     def statistics(self) -> tuple[FrameStatistics | None, ...]:
-        """How the frame just inspected looked to the model, ``None`` of a vector; one for each object where objects
-        are scored."""
+        """Brightness, contrast and sharpness of the frame just measured, as the model got it.
+
+        One entry, or one for each object where objects are scored; ``None`` for a vector.
+        """
         from edge_ad.scoring.frame_statistics import frame_statistics
 
         canvas = self.canvas
         return (None if canvas is None else frame_statistics(canvas),)
 
     def measure_case(self, frames: Sequence[NDArray[np.uint8]]) -> Measurement:
-        """The measurement of a golden case: here one frame."""
+        """Measures a golden case: here one frame."""
         (frame,) = frames
         return self.measure(frame)
 
     def run_bare(self) -> None:
-        """Runs the engine on what it was given last: what nobody can be faster than. Raises :class:`EngineError`."""
+        """Runs the engine alone, on the input that it was given last. Raises :class:`EngineError`."""
         self.engine.run()
 
     def reset(self) -> None:
-        """The coming frame is the first of another scene; to a model of single frames it is all the same."""
+        """Says that the next frame begins another scene; this changes nothing for a model of single frames."""
 
     def miss(self, count: int = 1) -> None:
-        """So many frames did not come; to a model of single frames it is all the same."""
+        """Says that ``count`` frames are missing; this changes nothing for a model of single frames."""
 
     def close(self) -> None:
         self.engine.close()
@@ -145,19 +150,19 @@ class Scorer:
     def _run(self, frame: PreparedFrame, out: NDArray[np.uint8], start: float) -> Measurement:
         engine_s = 0.0
         self._canvas = frame.canvas
-        score, heat = -math.inf, None
+        score, anomaly_map = -math.inf, None
         for tile in frame.tiles(out):
             begin = perf_counter()
             output = self.engine.run()
             engine_s += perf_counter() - begin
             score = output.score if output.score > score or math.isnan(output.score) else score
-            heat = self._join(frame.layout, output.map, tile)
-        score, heat = self._masked(frame.valid, score, heat)
+            anomaly_map = self._join(frame.layout, output.map, tile)
+        score, anomaly_map = self._masked(frame.valid, score, anomaly_map)
         # The largest value of a map with a NaN in it is NaN.
-        if not math.isfinite(score) or (heat is not None and not math.isfinite(heat.max())):
+        if not math.isfinite(score) or (anomaly_map is not None and not math.isfinite(anomaly_map.max())):
             raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is no finite number")
         total_s = perf_counter() - start
-        return Measurement(score, heat, (total_s - engine_s) * 1e3, engine_s * 1e3)
+        return Measurement(score, anomaly_map, (total_s - engine_s) * 1e3, engine_s * 1e3)
 
     def _join(self, layout: Layout, part: NDArray[np.float32] | None, tile: Tile) -> NDArray[np.float32] | None:
         if part is None or layout.tiles == 1:
@@ -172,9 +177,9 @@ class Scorer:
         return self._joined
 
     def _masked(
-        self, valid: NDArray[np.bool_] | None, score: float, heat: NDArray[np.float32] | None
+        self, valid: NDArray[np.bool_] | None, score: float, anomaly_map: NDArray[np.float32] | None
     ) -> tuple[float, NDArray[np.float32] | None]:
-        if heat is None or valid is None:
-            return score, heat
-        masked = np.where(valid, heat, np.float32(-np.inf))
+        if anomaly_map is None or valid is None:
+            return score, anomaly_map
+        masked = np.where(valid, anomaly_map, np.float32(-np.inf))
         return (float(masked.max()) if self.preprocessor.ignore_mask is not None else score), masked

@@ -1,4 +1,4 @@
-"""Is this bundle whole, and does this device score as the bundle promises?"""
+"""Checks that a bundle is complete and that this device scores as the bundle promises."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class VerifiedVariant:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was checked."""
+    """The result of a verification: how many files were checked, and each variant."""
 
     bundle: str
     files: int

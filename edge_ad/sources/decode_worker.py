@@ -1,27 +1,47 @@
 """``python -m edge_ad.sources.decode_worker``: decodes one video, camera or URL for its parent process.
 
-A decoder works on bytes that nobody vouches for, and some make it crash; here it takes only itself down.
-Standard input: which stream (``wire.SPEC``), and then nothing; when it closes, the parent is gone and this
-process ends at once, even in the middle of a decoder's call. Standard output: ``wire.GREETING`` and frames.
+Damaged or hostile bytes can crash a decoder. In a process of its own, that ends only this process.
+Standard input: which stream (``SPEC``), and then nothing; when it closes, the parent is gone and this process ends at
+once, even in the middle of a decoder's call. Standard output: ``GREETING`` and then frames. All is little-endian.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import threading
 import time
+from enum import IntEnum
 from typing import TYPE_CHECKING, BinaryIO
 
 import cv2
 import numpy as np
 
-from edge_ad.sources.wire import FRAME, GREETING, SPEC, Ended
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+__all__ = ["FRAME", "GREETING", "SPEC", "Ended"]
+
+SPEC = struct.Struct("<cI")
+"""To the child: ``i`` (camera index) or ``n`` (name of a file or URL), and the bytes of text that follow."""
+
+GREETING = struct.Struct("<qd")
+"""From the child, once opened: frames and frames per second as the container states them, 0 for unknown."""
+
+FRAME = struct.Struct("<IIId")
+"""Before each picture's uint8 pixels: height, width, channels, seconds since the epoch."""
+
+
+class Ended(IntEnum):
+    """The child's exit status. A negative one is the signal that killed it."""
+
+    CLEANLY = 0
+    CANNOT_OPEN = 3
+    WRONG_PIXELS = 4
+
 
 _OPEN_TIMEOUT_MS = 10_000
 _READ_TIMEOUT_MS = 10_000

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 
 from edge_ad.errors import SourceError
-from edge_ad.sources.wire import FRAME, GREETING, SPEC, Ended
+from edge_ad.sources.decode_worker import FRAME, GREETING, SPEC, Ended
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Decoder", "Picture", "Stream"]
+__all__ = ["DecodedImage", "Decoder", "StreamAddress"]
 
 _PIPE_BYTES = 1 << 20
 # Containers count a little wrong (748 frames decoded of 750 stated is normal); a cut-off file lacks more.
@@ -31,7 +31,7 @@ _FFMPEG_LINE = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] (.*\S)")
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class StreamAddress:
     """What to decode: ``text`` is a camera's index, a file's name or a URL; ``label``: its public name."""
 
     text: str
@@ -40,7 +40,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class DecodedImage:
     """Pixels, uint8 (H, W, 3) BGR or (H, W) gray, and when they were captured, seconds since the epoch."""
 
     image: NDArray[np.uint8]
@@ -59,7 +59,7 @@ class Decoder:
         SourceError: the stream cannot be opened.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: StreamAddress) -> None:
         self._stream = stream
         self._decoded = 0
         self.frame_count: int | None = None
@@ -73,7 +73,7 @@ class Decoder:
                 self.close()
                 raise
 
-    def read(self) -> Picture | None:
+    def read(self) -> DecodedImage | None:
         """The next picture, in pixels that the caller may keep; ``None`` at the end.
 
         Raises:
@@ -90,7 +90,7 @@ class Decoder:
             self._check_end()
             return None
         self._decoded += 1
-        return Picture(image, captured_at)
+        return DecodedImage(image, captured_at)
 
     def close(self) -> None:
         """End the child. May be called twice, and while another thread reads."""
@@ -153,7 +153,7 @@ def _cause(status: int, frames: int) -> str:
     return f"the decoder failed with status {status} after {frames} frames"
 
 
-def _not_opened(stream: Stream, status: int, complaints: BinaryIO) -> SourceError:
+def _not_opened(stream: StreamAddress, status: int, complaints: BinaryIO) -> SourceError:
     complaints.seek(0)
     text = complaints.read().decode(errors="replace").replace(stream.text, stream.label)
     lines = [line for line in text.splitlines() if line.strip()]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from edge_ad.errors import FrameError
 
-__all__ = ["Frame", "Source"]
+__all__ = ["Frame", "FrameSource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Frame:
         return self.image if self.features is None else self.features
 
 
-class Source(Protocol):
+class FrameSource(Protocol):
     """An iterable of frames that is closed after use; best used in a ``with`` statement.
 
-    ``length``: how many frames there are, ``None`` where nobody knows. A video's is what its container
+    ``length``: how many frames there are, ``None`` where it is unknown. A video's is what its container
     states, which may be off by a few.
     ``fps``: frames per second as a video's container or a camera states it, else ``None``.
     ``dropped``: frames of a live source that were replaced by newer ones before anybody asked for them.
@@ -61,7 +61,7 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
     def close(self) -> None:
-        """Let go of files, cameras and processes. May be called twice."""
+        """Closes files, cameras and processes. May be called twice."""
 
     def __enter__(self) -> Self:
         return self

@@ -46,7 +46,7 @@ def list_images(folder_file_or_glob: str | Path) -> list[Path]:
     """The image files that are named, in natural order (``9.png`` before ``10.png``).
 
     A folder gives its own images but not those of its subfolders: beside the pictures of a data set lie its
-    masks, which nobody wants scored. ``folder/**/*`` takes subfolders in. Files without the suffix of an
+    masks, which are not to be scored. ``folder/**/*`` takes subfolders in. Files without the suffix of an
     image and hidden files are passed over; a single file is taken whatever its name.
 
     Raises:

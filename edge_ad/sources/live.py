@@ -1,4 +1,4 @@
-"""Cameras and network streams: the newest frame wins, and silence is a failure."""
+"""Cameras and network streams: always the newest frame; a stream that goes silent has failed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from edge_ad.errors import SourceError
-from edge_ad.sources.decoder import Decoder, Picture, Stream
-from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.decoder import DecodedImage, Decoder, StreamAddress
+from edge_ad.sources.frame import Frame, FrameSource
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.video import VideoSource, failed_frame
 
@@ -23,18 +23,18 @@ _SILENCE_S = 15.0
 
 
 def open_camera(spec: str | Path) -> LiveSource:
-    """The camera of an index, ``0`` for ``/dev/video0``. Raises ``SourceError`` when there is none."""
-    stream = Stream(str(spec), f"camera {spec}", is_camera=True)
+    """The camera of an index, ``0`` for ``/dev/video0``. Raises ``SourceError`` when there is no such camera."""
+    stream = StreamAddress(str(spec), f"camera {spec}", is_camera=True)
     return LiveSource(stream, Decoder(stream))
 
 
-def open_url(spec: str | Path) -> Source:
+def open_url(spec: str | Path) -> FrameSource:
     """A stream from the network. One that states how many frames it has is a recording, else it is live.
 
     Raises:
         SourceError: it cannot be reached or is no video.
     """
-    stream = Stream(str(spec), _without_password(str(spec)))
+    stream = StreamAddress(str(spec), _without_password(str(spec)))
     decoder = Decoder(stream)
     if decoder.frame_count is not None:
         return VideoSource(stream, decoder)
@@ -44,17 +44,17 @@ def open_url(spec: str | Path) -> Source:
 @dataclass(frozen=True, slots=True)
 class _Arrival:
     index: int
-    picture: Picture
+    picture: DecodedImage
 
 
-class LiveSource(Source):
+class LiveSource(FrameSource):
     """The newest frame of a camera or a network stream each time one is asked for. Can be iterated once.
 
     Frames that came in between are dropped and counted. A live stream does not end by itself: when it ends,
     or gives no frame for 15 s, it has failed.
     """
 
-    def __init__(self, stream: Stream, decoder: Decoder, *, silence_s: float = _SILENCE_S) -> None:
+    def __init__(self, stream: StreamAddress, decoder: Decoder, *, silence_s: float = _SILENCE_S) -> None:
         self._label = stream.label
         self._decoder = decoder
         self._silence_s = silence_s

@@ -1,4 +1,4 @@
-"""What kind of source a name stands for."""
+"""Opens a source by its name: image files, a video, vectors, a camera or a URL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_ad.sources.listing import VECTOR_SUFFIX, VIDEO_SUFFIXES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_ad.sources.frame import Source
+    from edge_ad.sources.frame import FrameSource
 
 __all__ = ["open_source"]
 
@@ -29,7 +29,7 @@ _KINDS: dict[Kind, str] = {
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def open_source(spec: str | Path) -> Source:
+def open_source(spec: str | Path) -> FrameSource:
     """The frames of an image file, a folder of images, a glob, a video file, a camera or a URL; the vectors of an
     ``.npy`` file.
 
@@ -42,7 +42,7 @@ def open_source(spec: str | Path) -> Source:
         SourceError: the video, camera or URL cannot be opened.
     """
     module, _, name = _KINDS[_kind(spec)].partition(":")
-    opener = cast("Callable[[str | Path], Source]", getattr(importlib.import_module(module), name))
+    opener = cast("Callable[[str | Path], FrameSource]", getattr(importlib.import_module(module), name))
     return opener(spec)
 
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import FrameError
-from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.frame import Frame, FrameSource
 from edge_ad.sources.image_file import read_image
 from edge_ad.sources.listing import list_images
 
@@ -22,7 +22,7 @@ def open_stills(spec: str | Path) -> StillSource:
     return StillSource(list_images(spec))
 
 
-class StillSource(Source):
+class StillSource(FrameSource):
     """The given image files, read one at a time as they are asked for. May be iterated again."""
 
     def __init__(self, paths: list[Path]) -> None:
@@ -36,7 +36,7 @@ class StillSource(Source):
             yield _frame(path, index)
 
     def close(self) -> None:
-        """Nothing is held between two images."""
+        """Does nothing: no file is open between two images."""
 
 
 def _frame(path: Path, index: int) -> Frame:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.errors import InputError, one_line
-from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.frame import Frame, FrameSource
 from edge_ad.sources.frame_name import FrameName
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def open_vectors(spec: str | Path) -> VectorSource:
     return VectorSource(path, rows)
 
 
-class VectorSource(Source):
+class VectorSource(FrameSource):
     """The rows of a file, each a frame with ``features`` and no picture. May be iterated again."""
 
     def __init__(self, path: Path, rows: NDArray[np.floating]) -> None:
@@ -59,4 +59,4 @@ class VectorSource(Source):
             yield Frame(None, str(FrameName(str(self._path), index)), index, time.time(), features=vector)
 
     def close(self) -> None:
-        """The file is let go of with the source."""
+        """Does nothing: the file is closed when the source is deleted."""

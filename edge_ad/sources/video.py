@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import FrameError, InputError, SourceError
-from edge_ad.sources.decoder import Decoder, Stream
-from edge_ad.sources.frame import Frame, Source
+from edge_ad.sources.decoder import Decoder, StreamAddress
+from edge_ad.sources.frame import Frame, FrameSource
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.verdict import Reason
 
@@ -22,7 +22,7 @@ def open_video(spec: str | Path) -> VideoSource:
     """A video file.
 
     Raises:
-        InputError: there is none, or it may not be read.
+        InputError: there is no such file, or it may not be read.
         SourceError: it is no video, or damaged.
     """
     path = Path(spec)
@@ -31,13 +31,13 @@ def open_video(spec: str | Path) -> VideoSource:
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {error.strerror}") from error
     # An absolute name, so that FFmpeg cannot take a colon or a dash in it for something else.
-    return VideoSource(Stream(str(path.absolute()), str(spec)))
+    return VideoSource(StreamAddress(str(path.absolute()), str(spec)))
 
 
-class VideoSource(Source):
+class VideoSource(FrameSource):
     """The frames of a recording. Can be iterated once."""
 
-    def __init__(self, stream: Stream, decoder: Decoder | None = None) -> None:
+    def __init__(self, stream: StreamAddress, decoder: Decoder | None = None) -> None:
         self._label = stream.label
         self._decoder = decoder or Decoder(stream)
         self.length = self._decoder.frame_count
@@ -60,5 +60,5 @@ class VideoSource(Source):
 
 
 def failed_frame(label: str, index: int, error: SourceError) -> Frame:
-    """The frame that a source gives in place of all that it cannot give any more."""
+    """The last frame of a source that failed: it has no picture and carries the error."""
     return Frame(None, str(FrameName(label, index)), index, time.time(), FrameError(Reason.SOURCE_FAILED, str(error)))

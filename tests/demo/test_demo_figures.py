@@ -11,16 +11,16 @@ import pytest
 from edge_ad.errors import GateError
 from edge_ad.verdict import Latency, Reason, State
 from edge_ad_demo.line.defects import Kind
-from edge_ad_demo.result.figures import Asked, DemoResult, Figures, ScoredFrame, read_verdicts, summarise
+from edge_ad_demo.result.figures import Asked, DemoResult, Figures, FrameVerdict, read_verdicts, summarise
 from edge_ad_demo.result.text import describe
 
 ASKED = Asked(fpr=0.01, confidence=0.95)
 THRESHOLD = 2.0
 
 
-def frame(folder: str, score: float | None, *, total_ms: float = 3.0) -> ScoredFrame:
+def frame(folder: str, score: float | None, *, total_ms: float = 3.0) -> FrameVerdict:
     above = score is not None and score > THRESHOLD
-    return ScoredFrame(
+    return FrameVerdict(
         source=f"somewhere/{folder}/000.png",
         state=State.REJECT if above else State.ACCEPT,
         score=score,
@@ -32,7 +32,7 @@ def frame(folder: str, score: float | None, *, total_ms: float = 3.0) -> ScoredF
     )
 
 
-def line(**scores: list[float]) -> list[ScoredFrame]:
+def line(**scores: list[float]) -> list[FrameVerdict]:
     """Good parts 1.0 and 1.5, and every kind at 5.0 unless told."""
     every = {"good": [1.0, 1.5]} | {kind.value: [5.0] for kind in Kind} | scores
     return [frame(folder, score) for folder, values in every.items() for score in values]

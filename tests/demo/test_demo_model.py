@@ -12,7 +12,7 @@ from scipy.stats import mannwhitneyu
 
 from edge_ad.errors import InputError
 from edge_ad_demo.line.defects import Kind
-from edge_ad_demo.line.product import Product, Stream
+from edge_ad_demo.line.product import Product, Split
 from edge_ad_demo.trained.features import COLOURS, filter_bank, responses
 from edge_ad_demo.trained.gaussian_model import INPUT_HEIGHT, INPUT_WIDTH, DemoModel, ModelOutput, fit, to_model_size
 from edge_ad_demo.trained.onnx_graph import to_onnx
@@ -27,7 +27,7 @@ def product() -> Product:
 
 @pytest.fixture(scope="module")
 def model(product: Product) -> DemoModel:
-    return fit([to_model_size(product.normal(index, Stream.TRAIN)) for index in range(60)])
+    return fit([to_model_size(product.normal(index, Split.TRAIN)) for index in range(60)])
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from edge_ad.verdict import Box, Point, Region, State
 from edge_ad_demo.line.defects import Kind
-from edge_ad_demo.result.contact_sheet import Tile, draw_sheet
-from edge_ad_demo.result.figures import Asked, ScoredFrame, summarise
+from edge_ad_demo.result.contact_sheet import SheetFrame, draw_sheet
+from edge_ad_demo.result.figures import Asked, FrameVerdict, summarise
 from edge_ad_demo.result.histogram import bin_edges, draw_histogram
 from edge_ad_demo.result.palette import ACCEPTED, REJECTED
 
 BOX = Box(x=300, y=200, width=80, height=60)
 
 
-def frame(folder: str, score: float, *, regions: tuple[Region, ...] = ()) -> ScoredFrame:
-    return ScoredFrame(
+def frame(folder: str, score: float, *, regions: tuple[Region, ...] = ()) -> FrameVerdict:
+    return FrameVerdict(
         source=f"{folder}/000.png",
         state=State.REJECT if score > 2 else State.ACCEPT,
         score=score,
@@ -33,8 +33,8 @@ def frame(folder: str, score: float, *, regions: tuple[Region, ...] = ()) -> Sco
     )
 
 
-def tile(verdict: ScoredFrame, *, heat: float = 0.0) -> Tile:
-    return Tile(verdict, np.full((480, 640, 3), 90, np.uint8), np.full((480, 640), heat, np.float32))
+def entry(verdict: FrameVerdict, *, value: float = 0.0) -> SheetFrame:
+    return SheetFrame(verdict, np.full((480, 640, 3), 90, np.uint8), np.full((480, 640), value, np.float32))
 
 
 def decode(png: bytes) -> NDArray[np.uint8]:
@@ -56,21 +56,21 @@ def pixels_of(image: NDArray[np.uint8], colour: str) -> int:
     ],
 )
 def test_the_tag_has_the_verdicts_colour(score: float, shown: str, absent: str) -> None:
-    image = decode(draw_sheet([tile(frame("good", score))]))
+    image = decode(draw_sheet([entry(frame("good", score))]))
     assert pixels_of(image, shown) > 500
     assert pixels_of(image, absent) == 0
 
 
-def test_tiles_go_two_to_a_row() -> None:
-    two, four = (decode(draw_sheet([tile(frame("good", 1.0))] * count)) for count in (2, 4))
+def test_entries_go_two_to_a_row() -> None:
+    two, four = (decode(draw_sheet([entry(frame("good", 1.0))] * count)) for count in (2, 4))
     assert two.shape[1] == four.shape[1]
     assert two.shape[0] < four.shape[0] < 2 * two.shape[0]
 
 
 def test_regions_are_boxed() -> None:
     region = Region(box=BOX, area_px=4800, peak=Point(x=340, y=230), peak_score=5.0)
-    plain = decode(draw_sheet([tile(frame("blob", 3.0))]))
-    boxed = decode(draw_sheet([tile(frame("blob", 3.0, regions=(region,)))]))
+    plain = decode(draw_sheet([entry(frame("blob", 3.0))]))
+    boxed = decode(draw_sheet([entry(frame("blob", 3.0, regions=(region,)))]))
     rows, columns = np.nonzero(np.any(plain != boxed, axis=2))
     # 640 camera pixels are 594 cropped ones on 280: the box and its margin, and a stroke of 3 pixels.
     assert np.ptp(columns) == pytest.approx((BOX.width + 6) * 280 / 594, abs=6)
@@ -78,9 +78,9 @@ def test_regions_are_boxed() -> None:
 
 
 def test_a_map_below_half_the_threshold_leaves_the_picture_gray() -> None:
-    cold, warm = (decode(draw_sheet([tile(frame("stain", 1.0), heat=heat)])) for heat in (0.9, 3.0))
+    cold, warm = (decode(draw_sheet([entry(frame("stain", 1.0), value=heat)])) for heat in (0.9, 3.0))
     assert np.any(cold != warm)
-    np.testing.assert_array_equal(cold, decode(draw_sheet([tile(frame("stain", 1.0))])))
+    np.testing.assert_array_equal(cold, decode(draw_sheet([entry(frame("stain", 1.0))])))
 
 
 def test_the_histogram_shows_both_sides_of_the_threshold() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge_ad_demo.line.defects import Kind, Surface, spoil
 from edge_ad_demo.line.plate import HEIGHT, WIDTH, Plate, draw_plate
-from edge_ad_demo.line.product import Product, Stream
+from edge_ad_demo.line.product import Product, Split
 
 KINDS = [pytest.param(kind, id=kind.value) for kind in Kind]
 # A drop's shading and a blurred edge reach a little beyond the defect itself.
@@ -53,7 +53,7 @@ def test_the_same_frame_comes_in_any_order_from_any_product_of_the_seed(product:
 
 
 def test_no_two_parts_are_the_same(product: Product) -> None:
-    frames = [product.normal(0), product.normal(1), product.normal(0, Stream.TRAIN), Product(seed=4).normal(0)]
+    frames = [product.normal(0), product.normal(1), product.normal(0, Split.TRAIN), Product(seed=4).normal(0)]
     assert len({frame.tobytes() for frame in frames}) == len(frames)
 
 

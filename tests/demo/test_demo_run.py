@@ -14,7 +14,7 @@ from edge_ad.cli import main
 from edge_ad.errors import EdgeAdError, InputError, OutputError
 from edge_ad_demo.line.dataset import Counts, render
 from edge_ad_demo.line.defects import Kind
-from edge_ad_demo.line.product import Product, Stream
+from edge_ad_demo.line.product import Product, Split
 from edge_ad_demo.result.figures import Figures, read_verdicts
 from edge_ad_demo.run import run
 
@@ -37,7 +37,7 @@ def test_pictures_lie_where_an_engineer_would_look(tmp_path: Path) -> None:
 def test_a_picture_on_disk_is_the_rendered_frame(tmp_path: Path) -> None:
     product = Product(seed=2)
     dataset = render(product, tmp_path, FEW)
-    np.testing.assert_array_equal(cv2.imread(str(dataset.train / "001.png")), product.normal(1, Stream.TRAIN))
+    np.testing.assert_array_equal(cv2.imread(str(dataset.train / "001.png")), product.normal(1, Split.TRAIN))
     mask = cv2.imread(str(dataset.masks(Kind.STAIN) / "000.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(mask, product.defect(Kind.STAIN, 0).mask)
 

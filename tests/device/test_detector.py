@@ -152,7 +152,7 @@ def test_tiles_see_small_things_where_they_are(tmp_path: Path) -> None:
     calibrate(tiny.write_bundle(path, geometry), 0.4)
     with Detector.open(path) as detector:
         for x, y in ((0, 0), (72, 40), (152, 88)):
-            found = detector.inspect(tiny.spotted(frame, x, y, 8))
+            found = detector.score_with_map(tiny.spotted(frame, x, y, 8))
             assert found.map is not None
             assert found.map.shape == (12, 20)
             (region,) = found.verdict.regions
@@ -178,9 +178,9 @@ def test_what_is_under_the_ignore_mask_does_not_count(tmp_path: Path) -> None:
     with Detector.open(tmp_path / "masked", self_test=False) as detector:
         hidden = detector.score(tiny.spotted(DARK, 8, 8))
         seen = detector.score(tiny.spotted(DARK, 48, 24))
-        heat = detector.inspect(DARK).map
-        assert heat is not None
-        picture = detector.heatmap(heat, DARK)
+        anomaly_map = detector.score_with_map(DARK).map
+        assert anomaly_map is not None
+        picture = detector.map_in_camera_pixels(anomaly_map, DARK)
     assert (hidden.state, hidden.regions) == (State.ACCEPT, ())
     assert (seen.state, len(seen.regions)) == (State.REJECT, 1)
     assert np.isnan(picture[:20, :28]).all()

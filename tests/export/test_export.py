@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import resource
 import signal
 import subprocess
@@ -68,7 +69,9 @@ def test_every_variant_is_made_measured_and_shipped(request_for: ExportRequest) 
 
     bf16 = calculates_bf16(openvino_capabilities(), describe_cpu())
     assert [trial.id for trial in manifest.trials] == [recipe.id for recipe in chosen_recipes((), bf16=bf16)]
-    rejected = [trial.rejected for trial in manifest.trials if trial.rejected]
+    # OpenVINO promises bfloat16 of this CPU even where oneDNN was told to calculate as an older one.
+    broken = {"openvino-bf16"} if "ONEDNN_MAX_CPU_ISA" in os.environ else set()
+    rejected = [trial.rejected for trial in manifest.trials if trial.rejected and trial.id not in broken]
     assert [reason for reason in rejected if not reason.endswith("which is more precise")] == []
     shipped = [trial.id for trial in manifest.trials if not trial.rejected]
     assert [variant.id for variant in manifest.variants] == shipped

@@ -19,7 +19,7 @@ from edge_ad.cli import main
 from edge_ad.errors import InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad_export import GeometryOptions, Size
-from edge_ad_export.samples.geometry import Grid, build_geometry, frame_size
+from edge_ad_export.samples.geometry import TileGrid, build_geometry, frame_size
 
 MODEL = ModelInput(width=32, height=16, channels=3)
 SIZES = frozenset({Size(64, 48), Size(60, 48)})
@@ -36,7 +36,7 @@ def edge_ad(*arguments: object) -> Result:
 
 
 def test_a_grid_is_a_canvas_of_tiles_side_by_side() -> None:
-    built = build_geometry(GeometryOptions(grid=Grid(3, 2), roi=ROI), MODEL, Size(64, 48))
+    built = build_geometry(GeometryOptions(grid=TileGrid(3, 2), roi=ROI), MODEL, Size(64, 48))
     assert built == Geometry(
         frame=FrameSize(width=64, height=48), roi=ROI, resize=Resize(width=96, height=32), tiles=Tiles(overlap=0)
     )
@@ -47,7 +47,7 @@ def test_a_grid_is_a_canvas_of_tiles_side_by_side() -> None:
 def test_every_cell_of_a_grid_is_what_it_would_be_alone() -> None:
     """Where the region divides evenly, and its pixels are averaged, a cell sees nothing of its neighbours."""
     frame = np.random.default_rng(3).integers(0, 255, (64, 192, 3), np.uint8)
-    grid = Preprocessor(build_geometry(GeometryOptions(grid=Grid(3, 2)), MODEL, Size(192, 64)), MODEL)
+    grid = Preprocessor(build_geometry(GeometryOptions(grid=TileGrid(3, 2)), MODEL, Size(192, 64)), MODEL)
     alone = Preprocessor(build_geometry(GeometryOptions(), MODEL, None), MODEL)
     cells, cell = np.zeros((16, 32, 3), np.uint8), np.zeros((16, 32, 3), np.uint8)
     seen = [cells.copy() for _ in grid.tiles(frame, cells)]
@@ -69,7 +69,7 @@ def test_every_cell_of_a_grid_is_what_it_would_be_alone() -> None:
 )
 def test_a_grid_bears_nothing_beside_it(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        build_geometry(GeometryOptions(grid=Grid(3, 2), **options), MODEL, Size(64, 48))
+        build_geometry(GeometryOptions(grid=TileGrid(3, 2), **options), MODEL, Size(64, 48))
 
 
 @pytest.mark.parametrize("sizes", [pytest.param(SIZES, id="several"), pytest.param(frozenset({Size(9, 9)}), id="one")])

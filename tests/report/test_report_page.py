@@ -154,7 +154,3 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="its folder does not exist"):
         report.write_page(tmp_path / "absent/page.html", page)
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
-
-
-def test_every_public_name_is_there() -> None:
-    assert [name for name in report.__all__ if not hasattr(report, name)] == []

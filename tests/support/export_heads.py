@@ -15,12 +15,12 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_ad.engines.telemetry import switch_off
+from edge_ad.engines.openvino import switch_off_telemetry
 from edge_ad_export.heads import make_head
 from edge_ad_export.heads.compose import HeadPass
 from edge_ad_export.heads.request import HeadRequest
 from edge_ad_export.importers import ModelFile
-from edge_ad_export.importers.inputs import only_input, resolve_input
+from edge_ad_export.importers.inputs import resolve_input
 from edge_ad_export.model.head import Head, Unfitted
 from edge_ad_export.model.head_options import HeadOptions
 from edge_ad_export.model.imported import ImportOptions
@@ -36,7 +36,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "logits": (1, CLASSES),
     "probabilities": (1, CLASSES),
     "odds": (1, 1),
-    "heat": (1, 1, 16, 16),
+    "distance_map": (1, 1, 16, 16),
 }
 """The outputs of :func:`write_model`."""
 
@@ -61,7 +61,7 @@ def write_model(path: Path, *, opset: int = 17, outputs: Sequence[str] = tuple(S
         *conv("image", "fine_student", 3, 8, strides=[2, 2]),
         *conv("fine_student", "coarse_student", 8, 12, strides=[2, 2]),
         *conv("image", "recon", 3, 3),
-        *conv("fine", "heat", 8, 1),
+        *conv("fine", "distance_map", 8, 1),
         helper.make_node("GlobalAveragePool", ["coarse"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["vector"]),
         helper.make_node("MatMul", ["vector", "classes"], ["logits"]),
@@ -88,14 +88,14 @@ def request(path: Path, family: str, importing: ImportOptions | None = None, **o
         score_output=given.score_output, map_output=given.map_output, head=HeadOptions(family=family, **options)
     )
     file = ModelFile(path)
-    return HeadRequest(file, resolve_input(only_input(file), importing).spec, importing, family)
+    return HeadRequest(file, resolve_input(file, importing).spec, importing, family)
 
 
 def fitted(head: Head | Unfitted, images: int = 12) -> Head:
     """The head, fitted to random features where it has something to learn."""
     if not isinstance(head, Unfitted):
         return head
-    return head.fit([values(head.taps, seed=100 + i) for i in range(images)])
+    return head.fit([values(head.inputs, seed=100 + i) for i in range(images)])
 
 
 def make(path: Path, family: str, importing: ImportOptions | None = None, **options: Any) -> Head:
@@ -103,10 +103,10 @@ def make(path: Path, family: str, importing: ImportOptions | None = None, **opti
     return fitted(make_head(request(path, family, importing, **options)))
 
 
-def values(taps: Sequence[str], seed: int = 0) -> list[NDArray[np.float32]]:
-    """Random content for the taps."""
+def values(names: Sequence[str], seed: int = 0) -> list[NDArray[np.float32]]:
+    """Random content for the values of the model of these names."""
     random = np.random.default_rng(seed)
-    return [random.normal(0.5, 1, SHAPES.get(tap, (1, CLASSES))).astype(np.float32) for tap in taps]
+    return [random.normal(0.5, 1, SHAPES.get(name, (1, CLASSES))).astype(np.float32) for name in names]
 
 
 @dataclass(frozen=True)
@@ -117,28 +117,28 @@ class Ran:
     map: NDArray[np.float32] | None
 
 
-def run_onnx(head: Head, taps: Sequence[NDArray[np.float32]], frame: NDArray[np.float32], opset: int = 17) -> Ran:
+def run_onnx(head: Head, inputs: Sequence[NDArray[np.float32]], frame: NDArray[np.float32], opset: int = 17) -> Ran:
     """The head's graph alone, in ONNX Runtime."""
-    session = ort.InferenceSession(_graph(head, taps, frame, opset), providers=["CPUExecutionProvider"])
-    return _ran(session.run(None, _feeds(session, taps, frame)))
+    session = ort.InferenceSession(_graph(head, inputs, frame, opset), providers=["CPUExecutionProvider"])
+    return _ran(session.run(None, _feeds(session, inputs, frame)))
 
 
-def run_openvino(head: Head, taps: Sequence[NDArray[np.float32]], frame: NDArray[np.float32]) -> Ran:
+def run_openvino(head: Head, inputs: Sequence[NDArray[np.float32]], frame: NDArray[np.float32]) -> Ran:
     """The head's graph alone, in OpenVINO, in float32."""
-    switch_off()
+    switch_off_telemetry()
     import openvino as ov
 
     core = ov.Core()
-    model = core.read_model(io.BytesIO(_graph(head, taps, frame, 17)))
+    model = core.read_model(io.BytesIO(_graph(head, inputs, frame, 17)))
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    feeds = {"frame": frame, **{f"tap{i}": tap for i, tap in enumerate(taps)}}
+    feeds = {"frame": frame, **{f"input{i}": given for i, given in enumerate(inputs)}}
     used = {port.get_any_name() for port in compiled.inputs}
     found = compiled({name: array for name, array in feeds.items() if name in used})
     return _ran([found[port] for port in compiled.outputs])
 
 
-def _feeds(session: Any, taps: Sequence[NDArray[np.float32]], frame: NDArray[np.float32]) -> dict[str, Any]:
-    feeds = {"frame": frame, **{f"tap{i}": tap for i, tap in enumerate(taps)}}
+def _feeds(session: Any, inputs: Sequence[NDArray[np.float32]], frame: NDArray[np.float32]) -> dict[str, Any]:
+    feeds = {"frame": frame, **{f"input{i}": given for i, given in enumerate(inputs)}}
     return {value.name: feeds[value.name] for value in session.get_inputs()}
 
 
@@ -146,16 +146,21 @@ def _ran(found: Sequence[NDArray[np.float32]]) -> Ran:
     return Ran(float(found[0].reshape(())), found[1][0, 0] if len(found) > 1 else None)
 
 
-def compose(head: Head, taps: Sequence[NDArray[np.float32]], frame: NDArray[np.float32], opset: int = 17) -> ir.Model:
-    """The head's graph alone: ``tap0``, ``tap1``, ... and ``frame`` to ``score`` and ``map``."""
-    inputs = [ir.val("frame", ir.DataType.FLOAT, frame.shape)]
-    inputs += [ir.val(f"tap{i}", ir.DataType.FLOAT, tap.shape) for i, tap in enumerate(taps)]
-    graph = ir.Graph(inputs, inputs[1:], nodes=[], opset_imports={"": opset}, name="head")
+def compose(head: Head, inputs: Sequence[NDArray[np.float32]], frame: NDArray[np.float32], opset: int = 17) -> ir.Model:
+    """The head's graph alone: ``input0``, ``input1``, ... and ``frame`` to ``score`` and ``map``."""
+    values = [ir.val(f"input{i}", ir.DataType.FLOAT, given.shape) for i, given in enumerate(inputs)]
+    graph = ir.Graph(
+        [ir.val("frame", ir.DataType.FLOAT, frame.shape), *values],
+        values,
+        nodes=[],
+        opset_imports={"": opset},
+        name="head",
+    )
     model = HeadPass(head)(ir.Model(graph, ir_version=8)).model
     for role, value in zip(head.roles, model.graph.outputs, strict=True):
         value.name = role
     return model
 
 
-def _graph(head: Head, taps: Sequence[NDArray[np.float32]], frame: NDArray[np.float32], opset: int) -> bytes:
-    return bytes(ir.to_proto(compose(head, taps, frame, opset)).SerializeToString())
+def _graph(head: Head, inputs: Sequence[NDArray[np.float32]], frame: NDArray[np.float32], opset: int) -> bytes:
+    return bytes(ir.to_proto(compose(head, inputs, frame, opset)).SerializeToString())

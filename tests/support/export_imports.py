@@ -61,15 +61,15 @@ def open_exported(imported: ImportedModel, folder: Path) -> Engine:
 
 @dataclass(frozen=True)
 class Exported:
-    """``heat``: ``None`` for a model without a map."""
+    """What an engine gave. ``anomaly_map``: ``None`` for a model without one."""
 
     score: float
-    heat: NDArray[np.float32] | None
+    anomaly_map: NDArray[np.float32] | None
 
     @property
     def map(self) -> NDArray[np.float32]:
-        assert self.heat is not None
-        return self.heat
+        assert self.anomaly_map is not None
+        return self.anomaly_map
 
 
 def run_exported(imported: ImportedModel, pixels: NDArray[np.uint8], folder: Path) -> Exported:

@@ -55,18 +55,18 @@ class _Builder:
         first = self.tape.op("Relu", [self.convolve(value, f"{name}.0", self.tiny.channels)])
         return self.tape.op("Relu", [self.convolve(first, f"{name}.1", CHANNELS)])
 
-    def heat(self, image: ir.Value) -> ir.Value:
+    def anomaly_map(self, image: ir.Value) -> ir.Value:
         difference = self.tape.op("Sub", [self.features(image, "teacher"), self.features(image, "student")])
         squared = self.tape.op("Mul", [difference, difference])
         plane = self.tape.op("ReduceSum", [squared, self.constant("axes", np.array([1]))], {"keepdims": 1})
         blur = self.constant("blur", np.full((1, 1, 3, 3), 1 / 9, np.float32))
         return self.tape.op("Conv", [plane, blur], {"pads": [1, 1, 1, 1], "strides": [2, 2]})
 
-    def largest(self, heat: ir.Value) -> ir.Value:
+    def largest(self, anomaly_map: ir.Value) -> ir.Value:
         axes = np.array([-2, -1])
         if self.tiny.opset >= 18:
-            return self.tape.op("ReduceMax", [heat, self.constant("last_axes", axes)], {"keepdims": 0})
-        return self.tape.op("ReduceMax", [heat], {"axes": axes.tolist(), "keepdims": 0})
+            return self.tape.op("ReduceMax", [anomaly_map, self.constant("last_axes", axes)], {"keepdims": 0})
+        return self.tape.op("ReduceMax", [anomaly_map], {"axes": axes.tolist(), "keepdims": 0})
 
     def normalised(self, raw: ir.Value, name: str) -> ir.Value:
         """The tail of anomalib's post-processor, in the form that the exporter ``tail`` gives it."""
@@ -89,12 +89,12 @@ class _Builder:
         tiny = self.tiny
         side = tiny.size or "side"
         image = ir.val(tiny.input_name, ir.DataType.FLOAT, [tiny.batch or "batch", tiny.channels, side, side])
-        heat = self.heat(image)
+        anomaly_map = self.anomaly_map(image)
         outputs = []
         if tiny.with_score:
-            outputs.append((tiny.score_name, self.largest(heat)))
+            outputs.append((tiny.score_name, self.largest(anomaly_map)))
         if tiny.with_map:
-            outputs.append((tiny.map_name, heat))
+            outputs.append((tiny.map_name, anomaly_map))
         if tiny.tail != "raw":
             outputs = [(name, self.normalised(value, name)) for name, value in outputs]
         for name, value in outputs:

@@ -17,8 +17,8 @@ class Net(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = torch.relu(self.first(image))
-        heat = (self.second(features) - features).pow(2).sum(1, keepdim=True)
-        return heat.amax((1, 2, 3)), heat
+        anomaly_map = (self.second(features) - features).pow(2).sum(1, keepdim=True)
+        return anomaly_map.amax((1, 2, 3)), anomaly_map
 
 
 def make() -> Net:

@@ -8,7 +8,7 @@ import onnx
 
 from edge_ad.bundle import FORMAT, UNSEALED, BundleWriter, Manifest, Variant
 from edge_ad.bundle.records import Clip, Fidelity, Geometry, Golden, MapSize, ModelInput
-from edge_ad.engines.telemetry import switch_off
+from edge_ad.engines.openvino import switch_off_telemetry
 
 FIDELITY = Fidelity(
     images=1,
@@ -23,7 +23,7 @@ FIDELITY = Fidelity(
 
 def write_variants(writer: BundleWriter, graph: onnx.ModelProto, heat: MapSize | None) -> tuple[Variant, ...]:
     """The graph for ONNX Runtime and for OpenVINO, and an empty folder for golden frames."""
-    switch_off()
+    switch_off_telemetry()
     import openvino as ov
 
     for folder in ("variants/onnx-fp32", "variants/openvino-fp32", "golden"):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edge_ad.detector import Detector
-from edge_ad.outputs import HeatScale, annotate
+from edge_ad.outputs import ColourScale, annotate
 from edge_ad.outputs.draw_text import draw_text, fit_text
 from edge_ad.scoring.objects import sole_object
 from edge_ad_calibration.normals.measured import read_frame
@@ -49,16 +49,16 @@ def show_normals(
     Raises:
         FrameError: one of them cannot be read any more.
     """
-    detector, scale = Detector(bundle, variant, scorer, calibration), HeatScale()
+    detector, scale = Detector(bundle, variant, scorer, calibration), ColourScale()
     shown = []
     for name in names:
         image = read_frame(name)
-        inspected = detector.inspect(image, objects=sole_object(bundle, image))
+        inspected = detector.score_with_map(image, objects=sole_object(bundle, image))
         verdict = inspected.verdict
-        heat = None if inspected.map is None else detector.heatmap(inspected.map, image, verdict.objects)
-        heat_range = None if heat is None else scale.fit(heat, verdict.pixel_threshold)
+        heat = None if inspected.map is None else detector.map_in_camera_pixels(inspected.map, image, verdict.objects)
+        colour_range = None if heat is None else scale.fit(heat, verdict.pixel_threshold)
         score = verdict.score
-        picture = annotate(image, verdict, heat, heat_range)
+        picture = annotate(image, verdict, heat, colour_range)
         shown.append(ShownNormal(name, float("nan") if score is None else score, picture))
     return shown
 

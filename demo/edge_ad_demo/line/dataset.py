@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_ad.files import output_error
 from edge_ad_demo.line.defects import Kind
-from edge_ad_demo.line.product import Product, Stream
+from edge_ad_demo.line.product import Product, Split
 
 __all__ = ["Counts", "Dataset", "render"]
 
@@ -64,20 +64,20 @@ class Dataset:
 
 
 def render(product: Product, root: Path, counts: Counts) -> Dataset:
-    """Photograph ``counts`` parts into PNG files below ``root``, two threads or more at a time.
+    """Render ``counts`` parts into PNG files below ``root``, two threads or more at a time.
 
     Raises:
         OutputError: a file cannot be written.
     """
     dataset = Dataset(root)
     jobs: list[Callable[[], None]] = []
-    for stream, folder, count in (
-        (Stream.TRAIN, dataset.train, counts.train),
-        (Stream.CALIBRATION, dataset.calibration, counts.calibration),
-        (Stream.TEST, dataset.test, counts.test),
+    for split, folder, count in (
+        (Split.TRAIN, dataset.train, counts.train),
+        (Split.CALIBRATION, dataset.calibration, counts.calibration),
+        (Split.TEST, dataset.test, counts.test),
     ):
         _make_folder(folder)
-        jobs += [partial(_normal, product, folder, stream, index) for index in range(count)]
+        jobs += [partial(_normal, product, folder, split, index) for index in range(count)]
     for kind in Kind:
         _make_folder(dataset.defects(kind))
         _make_folder(dataset.masks(kind))
@@ -92,8 +92,8 @@ def _call(job: Callable[[], None]) -> None:
     job()
 
 
-def _normal(product: Product, folder: Path, stream: Stream, index: int) -> None:
-    _write_png(folder / f"{index:03}.png", product.normal(index, stream))
+def _normal(product: Product, folder: Path, split: Split, index: int) -> None:
+    _write_png(folder / f"{index:03}.png", product.normal(index, split))
 
 
 def _defect(product: Product, dataset: Dataset, kind: Kind, index: int) -> None:

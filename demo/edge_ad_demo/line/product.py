@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_ad_demo.line.defects import Kind, Surface, spoil
 from edge_ad_demo.line.plate import BOSS, BOSS_RADIUS, HEIGHT, WIDTH, Image, draw_plate
 
-__all__ = ["DefectFrame", "Product", "Stream"]
+__all__ = ["DefectFrame", "Product", "Split"]
 
 # BGR. Pictures are rendered as three planes: NumPy is several times faster on planes than on pixels.
 _METAL_COLOUR = np.array((0.585, 0.575, 0.560), np.float32)[:, None, None]
@@ -25,7 +25,7 @@ _BRUSHING = np.float32(0.03)
 _SHIFT_PX, _ROTATION_DEG, _SCALE = 4.0, 0.35, 0.003
 
 
-class Stream(int, Enum):
+class Split(int, Enum):
     """Independent runs of good parts: frames with the same index in two streams share nothing."""
 
     TRAIN = 0
@@ -53,17 +53,17 @@ class Product:
         self._v = (rows / HEIGHT - 0.5).astype(np.float32)
         self._boss = _Boss()
 
-    def normal(self, index: int, stream: Stream = Stream.TEST) -> NDArray[np.uint8]:
+    def normal(self, index: int, split: Split = Split.TEST) -> NDArray[np.uint8]:
         """A good part: (480, 640, 3) uint8 BGR."""
-        rng = np.random.default_rng((self._seed, 0, stream.value, index))
-        return self._photograph(self._surface(rng), rng).image
+        rng = np.random.default_rng((self._seed, 0, split.value, index))
+        return self._render(self._surface(rng), rng).image
 
     def defect(self, kind: Kind, index: int) -> DefectFrame:
         """A part with one defect and the pixels that it covers."""
         rng = np.random.default_rng((self._seed, 1, list(Kind).index(kind), index))
         surface = self._surface(rng)
         spoil(surface, kind, rng)
-        return self._photograph(surface, rng)
+        return self._render(surface, rng)
 
     def _surface(self, rng: np.random.Generator) -> Surface:
         """One part's own metal, brushed anew, without its printing."""
@@ -81,7 +81,7 @@ class Product:
             mask=np.zeros((HEIGHT, WIDTH), np.float32),
         )
 
-    def _photograph(self, surface: Surface, rng: np.random.Generator) -> DefectFrame:
+    def _render(self, surface: Surface, rng: np.random.Generator) -> DefectFrame:
         """Lay the part on the belt, light it, and look at it through a lens onto a noisy sensor."""
         pose = _pose(rng)
         metal = _warp(self._plate.metal, pose)

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from edge_ad import Detector
 from edge_ad.sources import read_image
 from edge_ad.verdict import Box
-from edge_ad_demo.result.figures import GOOD, ScoredFrame
+from edge_ad_demo.result.figures import GOOD, FrameVerdict
 from edge_ad_demo.result.palette import ACCEPTED, FAINT, INK, REJECTED
 
-__all__ = ["Tile", "draw_sheet", "take_tiles"]
+__all__ = ["SheetFrame", "draw_sheet", "load_entries"]
 
 _DPI = 100
 _PER_KIND = 2
@@ -38,75 +38,75 @@ _BOX_MARGIN_PX = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
-    """One inspected frame: ``image`` (H, W, 3) uint8 BGR, ``heat`` (H, W) float32 in score units."""
+class SheetFrame:
+    """One scored frame: ``image`` (H, W, 3) uint8 BGR, ``anomaly_map`` (H, W) float32 in score units."""
 
-    verdict: ScoredFrame
+    verdict: FrameVerdict
     image: NDArray[np.uint8]
-    heat: NDArray[np.float32]
+    anomaly_map: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """Where a tile goes: its top left corner in pixels of the picture."""
+    """Where an entry goes: its top left corner in pixels of the picture."""
 
     left: float
     top: float
 
 
-def take_tiles(bundle: Path, frames: Sequence[ScoredFrame]) -> tuple[Tile, ...]:
-    """Inspect the first two frames of every folder again, for their maps."""
+def load_entries(bundle: Path, frames: Sequence[FrameVerdict]) -> tuple[SheetFrame, ...]:
+    """Score the first two frames of every folder again, for their maps."""
     with Detector.open(bundle, self_test=False) as detector:
         return tuple(_take(detector, frame) for frame in _first_of_each(frames))
 
 
-def draw_sheet(tiles: Sequence[Tile]) -> bytes:
-    """Draw the tiles two to a row; a PNG file."""
+def draw_sheet(entries: Sequence[SheetFrame]) -> bytes:
+    """Draw the entries two to a row; a PNG file."""
     width = 2 * _MARGIN + _PER_KIND * _CELL_WIDTH + (_PER_KIND - 1) * _COLUMN_GAP
-    rows = -(-len(tiles) // _PER_KIND)
+    rows = -(-len(entries) // _PER_KIND)
     height = _HEADER + rows * _ROW_HEIGHT + _MARGIN - _ROW_GAP
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
-    _draw_header(axes, tiles[0].verdict)
-    for number, tile in enumerate(tiles):
+    _draw_header(axes, entries[0].verdict)
+    for number, entry in enumerate(entries):
         row, column = divmod(number, _PER_KIND)
         cell = _Cell(_MARGIN + column * (_CELL_WIDTH + _COLUMN_GAP), _HEADER + row * _ROW_HEIGHT)
-        _draw_tile(axes, tile, cell)
+        _draw_entry(axes, entry, cell)
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 
-def _first_of_each(frames: Sequence[ScoredFrame]) -> Iterator[ScoredFrame]:
+def _first_of_each(frames: Sequence[FrameVerdict]) -> Iterator[FrameVerdict]:
     for folder in dict.fromkeys(frame.folder for frame in frames):
         yield from [frame for frame in frames if frame.folder == folder][:_PER_KIND]
 
 
-def _take(detector: Detector, frame: ScoredFrame) -> Tile:
+def _take(detector: Detector, frame: FrameVerdict) -> SheetFrame:
     image = read_image(Path(frame.source))
-    heat = detector.inspect(image).map
-    assert heat is not None  # noqa: S101  # the demo's model always gives a map
-    return Tile(frame, image, detector.heatmap(heat, image))
+    anomaly_map = detector.score_with_map(image).map
+    assert anomaly_map is not None  # noqa: S101  # the demo's model always gives a map
+    return SheetFrame(frame, image, detector.map_in_camera_pixels(anomaly_map, image))
 
 
-def _draw_header(axes: Axes, verdict: ScoredFrame) -> None:
+def _draw_header(axes: Axes, verdict: FrameVerdict) -> None:
     axes.text(_MARGIN, 34, "Verdicts on fresh parts", fontsize=15, fontweight="bold", color=INK, va="center")
     note = f"the first two of every kind, not picked  ·  reject above {verdict.threshold:.2f}  ·  {verdict.variant}"
     axes.text(_MARGIN, 60, note, fontsize=9.5, color=FAINT, va="center")
 
 
-def _draw_tile(axes: Axes, tile: Tile, cell: _Cell) -> None:
-    _draw_caption(axes, tile.verdict, cell)
+def _draw_entry(axes: Axes, entry: SheetFrame, cell: _Cell) -> None:
+    _draw_caption(axes, entry.verdict, cell)
     top = cell.top + _CAPTION
-    heat_left = cell.left + _PICTURE_WIDTH + _GUTTER
-    _place(axes, _picture(tile.image), cell.left, top)
-    _place(axes, _picture(_overlay(tile)), heat_left, top)
-    for region in tile.verdict.regions:
-        _draw_box(axes, region.box, _Cell(heat_left, top))
+    map_left = cell.left + _PICTURE_WIDTH + _GUTTER
+    _place(axes, _picture(entry.image), cell.left, top)
+    _place(axes, _picture(_overlay(entry)), map_left, top)
+    for region in entry.verdict.regions:
+        _draw_box(axes, region.box, _Cell(map_left, top))
 
 
-def _draw_caption(axes: Axes, verdict: ScoredFrame, cell: _Cell) -> None:
+def _draw_caption(axes: Axes, verdict: FrameVerdict, cell: _Cell) -> None:
     middle = cell.top + _CAPTION / 2 - 2
     axes.text(cell.left, middle, _title(verdict), fontsize=10.5, fontweight="bold", color=INK, va="center")
     right = cell.left + _CELL_WIDTH
@@ -122,7 +122,7 @@ def _draw_caption(axes: Axes, verdict: ScoredFrame, cell: _Cell) -> None:
     axes.text(right - 82, middle, score, fontsize=10, color=INK, ha="right", va="center")
 
 
-def _title(verdict: ScoredFrame) -> str:
+def _title(verdict: FrameVerdict) -> str:
     wrong = (verdict.folder == GOOD) != verdict.accepted
     remark = "" if not wrong else "  (false reject)" if verdict.folder == GOOD else "  (missed)"
     return f"{verdict.folder.replace('_', ' ').capitalize()} {Path(verdict.source).stem}{remark}"
@@ -134,12 +134,12 @@ def _picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(small[..., ::-1], np.uint8)
 
 
-def _overlay(tile: Tile) -> NDArray[np.uint8]:
+def _overlay(entry: SheetFrame) -> NDArray[np.uint8]:
     """The frame in gray with the map over it, from half the threshold (nothing) to twice (full): BGR."""
-    limit = tile.verdict.threshold or 1.0
-    strength = np.clip((np.nan_to_num(tile.heat) / limit - 0.5) / 1.5, 0, 1)
+    limit = entry.verdict.threshold or 1.0
+    strength = np.clip((np.nan_to_num(entry.anomaly_map) / limit - 0.5) / 1.5, 0, 1)
     colour = colormaps["turbo"](0.25 + 0.7 * strength)[..., 2::-1] * 255
-    gray = cv2.cvtColor(cv2.cvtColor(tile.image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    gray = cv2.cvtColor(cv2.cvtColor(entry.image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     opacity = np.minimum(strength * 2.2, 0.72)[..., None]
     return np.asarray(gray + opacity * (colour - gray), np.uint8)
 

@@ -14,12 +14,12 @@ from edge_ad.errors import GateError
 from edge_ad.verdict import State, Verdict
 from edge_ad_demo.line.defects import Kind
 
-__all__ = ["GOOD", "Asked", "Caught", "DemoResult", "Figures", "ScoredFrame", "read_verdicts", "summarise"]
+__all__ = ["GOOD", "Asked", "Caught", "DemoResult", "Figures", "FrameVerdict", "read_verdicts", "summarise"]
 
 GOOD = "good"
 
 
-class ScoredFrame(Verdict, frozen=True, kw_only=True):
+class FrameVerdict(Verdict, frozen=True, kw_only=True):
     """One line of ``edge-ad score --json``."""
 
     source: str
@@ -74,12 +74,12 @@ class DemoResult:
     figures_file: Path
 
 
-def read_verdicts(lines: bytes) -> tuple[ScoredFrame, ...]:
+def read_verdicts(lines: bytes) -> tuple[FrameVerdict, ...]:
     """Decode what ``edge-ad score --json`` printed."""
-    return tuple(msgspec.json.decode(line, type=ScoredFrame) for line in lines.splitlines())
+    return tuple(msgspec.json.decode(line, type=FrameVerdict) for line in lines.splitlines())
 
 
-def summarise(frames: Sequence[ScoredFrame], asked: Asked) -> Figures:
+def summarise(frames: Sequence[FrameVerdict], asked: Asked) -> Figures:
     """Count and compare the verdicts on good and on defective parts.
 
     Raises:
@@ -104,22 +104,22 @@ def summarise(frames: Sequence[ScoredFrame], asked: Asked) -> Figures:
     )
 
 
-def _caught(kind: Kind, good: Sequence[ScoredFrame], bad: Sequence[ScoredFrame]) -> Caught:
+def _caught(kind: Kind, good: Sequence[FrameVerdict], bad: Sequence[FrameVerdict]) -> Caught:
     parts = [frame for frame in bad if frame.folder == kind.value]
     return Caught(kind=kind, caught=_rejected(parts), parts=len(parts), roc_auc=_roc_auc(good, parts))
 
 
-def _rejected(frames: Sequence[ScoredFrame]) -> int:
+def _rejected(frames: Sequence[FrameVerdict]) -> int:
     return sum(not frame.accepted for frame in frames)
 
 
-def _threshold(frames: Sequence[ScoredFrame]) -> float:
+def _threshold(frames: Sequence[FrameVerdict]) -> float:
     (threshold,) = {frame.threshold for frame in frames}
     assert threshold is not None  # noqa: S101  # a frame without one is INVALID
     return threshold
 
 
-def _roc_auc(good: Sequence[ScoredFrame], bad: Sequence[ScoredFrame]) -> float:
+def _roc_auc(good: Sequence[FrameVerdict], bad: Sequence[FrameVerdict]) -> float:
     """The share of (bad, good) pairs that the scores put in the right order; ties count half."""
     test = mannwhitneyu([frame.score for frame in bad], [frame.score for frame in good], method="asymptotic")
     return float(test.statistic) / (len(bad) * len(good))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from edge_ad_demo.result.figures import GOOD, Figures, ScoredFrame
+from edge_ad_demo.result.figures import GOOD, Figures, FrameVerdict
 from edge_ad_demo.result.palette import FAINT, INK, NORMAL, REJECTED
 
 __all__ = ["bin_edges", "draw_histogram"]
@@ -22,7 +22,7 @@ _DPI = 110
 _BIN_RATIO = 0.055
 
 
-def draw_histogram(frames: Sequence[ScoredFrame], figures: Figures) -> bytes:
+def draw_histogram(frames: Sequence[FrameVerdict], figures: Figures) -> bytes:
     """One row of bars for the good parts and one for each kind of defect; a PNG file."""
     scores = {folder: _scores(frames, folder) for folder in (GOOD, *(row.kind.value for row in figures.defects))}
     edges = bin_edges(np.concatenate(list(scores.values())), figures.threshold)
@@ -51,7 +51,7 @@ def bin_edges(scores: NDArray[np.float64], threshold: float) -> NDArray[np.float
     return np.asarray(limit * np.exp(_BIN_RATIO * np.arange(below, above + 1)), np.float64)
 
 
-def _scores(frames: Sequence[ScoredFrame], folder: str) -> NDArray[np.float64]:
+def _scores(frames: Sequence[FrameVerdict], folder: str) -> NDArray[np.float64]:
     return np.array([frame.score for frame in frames if frame.folder == folder], np.float64)
 
 

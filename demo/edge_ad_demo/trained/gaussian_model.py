@@ -53,8 +53,8 @@ class DemoModel:
         white = np.einsum("hwij,jhw->ihw", self.whitening, deviation)
         distance = np.sqrt(np.mean(white * white, axis=0))
         ones = _box_sum(np.ones_like(distance))
-        heat = np.asarray(_box_sum(distance) / ones, np.float32)
-        return ModelOutput(float(heat.max()), heat)
+        anomaly_map = np.asarray(_box_sum(distance) / ones, np.float32)
+        return ModelOutput(float(anomaly_map.max()), anomaly_map)
 
 
 def fit(images: Sequence[NDArray[np.uint8]]) -> DemoModel:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad.geometry import heatmap
-from edge_ad.outputs.anomaly_map import HeatRange, overlay
+from edge_ad.geometry import map_in_camera_pixels
+from edge_ad.outputs.anomaly_map import ColourRange, overlay
 from edge_ad.sources import read_image
 from edge_ad_export.samples.defects import KINDS, DefectSet
 from edge_ad_report import Gallery, Picture, image_data_uri
@@ -64,7 +64,7 @@ def _pictures(example: Example, scorers: Mapping[str, Scorer]) -> tuple[Picture,
         found = scorer.measure(example.frame)
         shown = frame
         if found.map is not None:
-            heat = heatmap(found.map, scorer.preprocessor.layout(example.frame))
+            heat = map_in_camera_pixels(found.map, scorer.preprocessor.layout(example.frame))
             scale = scale or _range(heat)
             shown = overlay(frame, heat, scale)
         caption = f"{name}: score {found.score:.6g}"
@@ -72,7 +72,7 @@ def _pictures(example: Example, scorers: Mapping[str, Scorer]) -> tuple[Picture,
     return tuple(pictures)
 
 
-def _range(heat: NDArray[np.float32]) -> HeatRange:
+def _range(heat: NDArray[np.float32]) -> ColourRange:
     low, high = float(np.nanmin(heat)), float(np.nanmax(heat))
     width = max(high - low, abs(high) * 1e-6, 1e-12)
-    return HeatRange(low, low + width / 2, low + width)
+    return ColourRange(low, low + width / 2, low + width)

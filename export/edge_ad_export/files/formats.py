@@ -10,7 +10,7 @@ from typing import Literal
 
 from edge_ad.errors import InputError
 
-__all__ = ["Format", "Source", "find_source"]
+__all__ = ["Format", "ModelSource", "find_source"]
 
 Format = Literal[
     "onnx",
@@ -41,14 +41,14 @@ _HEAD_BYTES = 64
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """``path``: the file, the folder of a SavedModel, or ``package.module:factory``."""
 
     path: Path
     format: Format
 
 
-def find_source(path: Path) -> Source:
+def find_source(path: Path) -> ModelSource:
     """Looks at what the user named; of a folder that holds one model, at that.
 
     Raises:
@@ -57,22 +57,22 @@ def find_source(path: Path) -> Source:
     if path.is_dir():
         return _in_folder(path)
     if not path.exists() and _FACTORY.fullmatch(str(path)):
-        return Source(path, "torch-factory")
+        return ModelSource(path, "torch-factory")
     if not path.is_file():
         raise InputError(f"the model {path} does not exist: {_EXPECTED}")
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
-        return Source(path.with_suffix(".xml"), "openvino")
+        return ModelSource(path.with_suffix(".xml"), "openvino")
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise InputError(f"the model {path} cannot be read: {error.strerror}") from None
-    return Source(path, _signature(path, head) or _BY_SUFFIX.get(path.suffix, "onnx"))
+    return ModelSource(path, _signature(path, head) or _BY_SUFFIX.get(path.suffix, "onnx"))
 
 
-def _in_folder(folder: Path) -> Source:
+def _in_folder(folder: Path) -> ModelSource:
     if (folder / _SAVED_MODEL).is_file():
-        return Source(folder, "tensorflow")
+        return ModelSource(folder, "tensorflow")
     models = sorted(file for file in folder.iterdir() if file.suffix in (".onnx", *_BY_SUFFIX))
     if len(models) != 1:
         found = ", ".join(model.name for model in models) or "no model"

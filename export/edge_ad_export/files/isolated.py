@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 
-from edge_ad.errors import ModelError
+from edge_ad.errors import ModelError, one_line
 
 __all__ = ["run_isolated"]
+
+_CHARACTERS_MAX = 400
 
 
 def run_isolated(step: str, function: str, **arguments: object) -> None:
@@ -41,15 +43,15 @@ def _main() -> int:
         with contextlib.redirect_stdout(sys.stderr):
             getattr(importlib.import_module(module), name)(**json.loads(arguments))
     except Exception as error:  # noqa: BLE001 - whatever a converter raises is told in one line
-        print(_one_line(error))  # noqa: T201
+        print(_short(error))  # noqa: T201
         return 1
     return 0
 
 
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines)
-    return f"{type(error).__name__}: {text}" if len(text) < 400 else f"{type(error).__name__}: {text[:400]} ..."
+def _short(error: Exception) -> str:
+    text = one_line(error)
+    shown = text if len(text) < _CHARACTERS_MAX else f"{text[:_CHARACTERS_MAX]} ..."
+    return f"{type(error).__name__}: {shown}"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edge_ad.errors import ModelError
 from edge_ad_export.files.isolated import run_isolated
 from edge_ad_export.graph.embedded import embed, embedded_model, find_embedded
-from edge_ad_export.graph.libraries import load_openvino
+from edge_ad_export.graph.libraries import load_openvino, openvino_reason
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -31,7 +31,7 @@ def read_ir(path: Path) -> ir.Model:
         return embed(core.read_model(path))
     except RuntimeError as error:
         raise ModelError(
-            f"{path} is no readable OpenVINO IR ({_last_line(error)}): it is truncated or of a newer version; "
+            f"{path} is no readable OpenVINO IR ({openvino_reason(error)}): it is truncated or of a newer version; "
             "copy it again"
         ) from None
 
@@ -62,8 +62,3 @@ def convert(source: str, target: str) -> None:
     """In the child process: writes the IR ``target``, weights in their own precision."""
     openvino: Any = load_openvino()
     openvino.save_model(openvino.convert_model(source), target, compress_to_fp16=False)
-
-
-def _last_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__

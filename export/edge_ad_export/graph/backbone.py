@@ -1,4 +1,4 @@
-"""Which part of a graph extracts features, and may be quantized; the front and the head stay in float.
+"""Which part of a graph extracts features, and may be quantized; preprocessing and head stay in float.
 
 A Mahalanobis form, a blur or what follows the distances to a memory bank lose the order of the scores when they are
 quantized, while the convolutions before them bear it. So does the product of patches and bank, which takes most of the
@@ -41,7 +41,10 @@ class Op:
 
 
 def is_smoothing(kernel: NDArray[np.floating]) -> bool:
-    """Whether each filter is a weighted mean over one plane, as a blur of the map is: no feature is made."""
+    """Whether each filter is a weighted mean of one channel, as a blur of the map is: it makes no feature.
+
+    ``kernel``: floats ``(filters, channels, ...)``.
+    """
     if kernel.ndim < 3 or kernel.shape[1] != 1 or kernel.min() < 0:
         return False
     sums = kernel.reshape(kernel.shape[0], -1).sum(axis=1)
@@ -57,8 +60,8 @@ def find_backbone(ops: Sequence[Op]) -> frozenset[str]:
     """The names of the operations that may be quantized. ``ops`` are in the order of execution.
 
     These are the feature convolutions (all but smoothing ones), what lies between two of them, and products with
-    constant weights before one of them or heavy ones after them. Not among them: the front, before the first, and
-    the rest of the head, after the last.
+    constant weights before one of them or heavy ones after them. Not among them: the preprocessing, before
+    the first, and the rest of the head, after the last.
     """
     features = [op.name for op in ops if op.kernel is not None and not is_smoothing(op.kernel)]
     feeds = {op.name: op.feeds for op in ops}

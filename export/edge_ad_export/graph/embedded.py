@@ -9,7 +9,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
 from edge_ad.errors import ModelError
-from edge_ad_export.graph.libraries import load_openvino
+from edge_ad_export.graph.libraries import load_openvino, openvino_reason
 
 __all__ = ["DOMAIN", "embed", "embedded_model", "find_embedded", "infer_embedded", "to_openvino"]
 
@@ -73,7 +73,9 @@ def infer_embedded(model: ir.Model) -> bool:
     try:
         sized.reshape({sized.inputs[0]: list(frame.shape.numpy())})
     except RuntimeError as error:
-        raise ModelError(f"the model cannot take {frame.name} of shape {frame.shape}: {_last_line(error)}") from None
+        raise ModelError(
+            f"the model cannot take {frame.name} of shape {frame.shape}: {openvino_reason(error)}"
+        ) from None
     node.meta[_MODEL] = sized
     for value, port in zip(node.outputs, sized.outputs, strict=True):
         value.shape = _shape(port, str(value.name))
@@ -91,12 +93,6 @@ def _shape(port: Any, name: str) -> ir.Shape | None:
     if found.rank.is_dynamic:
         return None
     return ir.Shape([f"{name}_{axis}" if dim.is_dynamic else dim.get_length() for axis, dim in enumerate(found)])
-
-
-def _last_line(error: Exception) -> str:
-    """OpenVINO puts where it failed first and why last."""
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
 
 
 # Names that no model has by chance.

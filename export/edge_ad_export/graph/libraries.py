@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edge_ad.engines.onnxruntime import load_onnxruntime
-from edge_ad.engines.openvino import load_openvino
-from edge_ad.engines.telemetry import switch_off
+from edge_ad.engines.openvino import load_openvino, switch_off_telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["load_nncf", "load_onnxruntime", "load_openvino", "openvino_capabilities", "quiet_logs"]
+__all__ = ["load_nncf", "load_onnxruntime", "load_openvino", "openvino_capabilities", "openvino_reason", "quiet_logs"]
 
 
 def openvino_capabilities() -> tuple[str, ...]:
@@ -21,11 +20,15 @@ def openvino_capabilities() -> tuple[str, ...]:
     return tuple(load_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
+def openvino_reason(error: Exception) -> str:
+    """Why OpenVINO failed, on one line: it says where first, and why last."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
+
+
 def load_nncf() -> Any:
     """The module ``nncf``, its telemetry and its notes on standard output off."""
-    switch_off()
-    import logging
-
+    switch_off_telemetry()
     import nncf
 
     nncf.set_log_level(logging.ERROR)

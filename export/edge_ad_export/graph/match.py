@@ -1,78 +1,48 @@
-"""Reading and writing patterns of nodes, for the passes that replace one arithmetic by a cheaper one."""
+"""Reads a graph: constants, known shapes and patterns of nodes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.graph.constants import add_constant, read_array
 from edge_ad_export.graph.static_shape import static_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["Builder", "behind_views", "known_shape", "made_by", "reduced_axes", "used_once"]
+    from numpy.typing import NDArray
+
+__all__ = [
+    "behind_reshapes",
+    "known_shape",
+    "made_by",
+    "read_array",
+    "read_scalar",
+    "reduced_axes",
+    "same_scalar",
+    "used_once",
+]
 
 # Operators that give the same numbers in the same order another shape.
-_VIEWS = {"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
-# The opset in which a reduction's axes became an input.
-_AXES_INPUT_SINCE = {"ReduceSum": 13}
-_AXES_INPUT_SINCE_OTHERS = 18
+_RESHAPES = {"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
 
 
-class Builder:
-    """Makes nodes just before an existing one; every value knows its shape.
+def read_array(value: ir.Value | None) -> NDArray[Any] | None:
+    """The content of an initializer or of a ``Constant`` node, ``None`` for a value known at run time only."""
+    tensor = None if value is None else ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
 
-    The nodes join the graph with :meth:`commit`: a pattern that turns out not to fit leaves nothing behind but
-    constants, which :class:`~edge_ad_export.passes.SimplifyPass` removes.
-    """
 
-    def __init__(self, graph: ir.Graph, before: ir.Node) -> None:
-        self.graph = graph
-        self.before = before
-        self._tape = ir.tape.Tape()
-        self._opset = graph.opset_imports.get("", 1)
+def read_scalar(value: ir.Value | None) -> float | None:
+    """A constant with one element, of any rank, as a float."""
+    array = read_array(value)
+    return None if array is None or array.size != 1 else float(array.reshape(()))
 
-    def op(
-        self,
-        operator: str,
-        inputs: Sequence[ir.Value | None],
-        shape: Sequence[int],
-        attributes: Mapping[str, int | float | str | Sequence[int]] | None = None,
-        dtype: ir.DataType = ir.DataType.FLOAT,
-    ) -> ir.Value:
-        """A node with one output of this shape."""
-        output = ir.Value(type=ir.TensorType(dtype), shape=ir.Shape(shape))
-        return self._tape.op(operator, inputs, attributes, output=output)
 
-    def copy(self, node: ir.Node, inputs: Sequence[ir.Value | None], shape: Sequence[int]) -> ir.Value:
-        """The same operator with the same attributes on other inputs."""
-        output = ir.Value(type=node.outputs[0].type, shape=ir.Shape(shape))
-        return self._tape.op(node.op_type, inputs, dict(node.attributes.items()), output=output)
-
-    def constant(self, name: str, array: np.ndarray[tuple[int, ...], np.dtype[np.generic]] | np.generic) -> ir.Value:
-        return add_constant(self.graph, name, array)
-
-    def reshape(self, value: ir.Value, shape: Sequence[int]) -> ir.Value:
-        target = self.constant("shape", np.array(shape, np.int64))
-        return self.op("Reshape", [value, target], shape, dtype=value.dtype or ir.DataType.FLOAT)
-
-    def reduce(self, operator: str, value: ir.Value, axis: int, *, keepdims: bool = False) -> ir.Value:
-        """A reduction over one axis, in the form of the graph's opset. ``axis`` counts from the front."""
-        dims = list(known_shape(value))
-        dims[axis : axis + 1] = [1] if keepdims else []
-        inputs: list[ir.Value | None] = [value]
-        attributes: dict[str, int | Sequence[int]] = {"keepdims": int(keepdims)}
-        if self._opset >= _AXES_INPUT_SINCE.get(operator, _AXES_INPUT_SINCE_OTHERS):
-            inputs.append(self.constant("axes", np.array([axis], np.int64)))
-        else:
-            attributes["axes"] = (axis,)
-        return self.op(operator, inputs, dims, attributes)
-
-    def commit(self) -> None:
-        self.graph.insert_before(self.before, self._tape.nodes)
+def same_scalar(value: ir.Value | None, expected: float) -> bool:
+    """Whether the value is a constant with that one element."""
+    return read_scalar(value) == expected
 
 
 def known_shape(value: ir.Value | None) -> tuple[int, ...]:
@@ -89,12 +59,12 @@ def made_by(value: ir.Value | None, *operators: str) -> ir.Node | None:
     return node if node is not None and node.op_type in operators and node.domain == "" else None
 
 
-def behind_views(value: ir.Value, until: ir.Value | None = None) -> ir.Value:
+def behind_reshapes(value: ir.Value, until: ir.Value | None = None) -> ir.Value:
     """The value before it was only given another shape, looking no further than ``until``."""
-    node = made_by(value, *_VIEWS)
+    node = made_by(value, *_RESHAPES)
     while node is not None and node.inputs[0] is not None and value is not until:
         value = node.inputs[0]
-        node = made_by(value, *_VIEWS)
+        node = made_by(value, *_RESHAPES)
     return value
 
 

@@ -17,9 +17,12 @@ __all__ = ["StaticShapePass", "describe", "infer_shapes", "static_shape"]
 
 
 class StaticShapePass(ir.passes.InPlacePass):
-    """Requires: one input. Ensures: its shape is ``shape``; the other shapes follow from it as far as ONNX can tell.
+    """Requires: one input.
 
-    What depends on ``Shape`` nodes becomes known when :class:`~edge_ad_export.passes.SimplifyPass` folds them.
+    Does: sets its shape and infers all others anew.
+
+    Ensures: the input's shape is ``shape``; the other shapes follow from it as far as ONNX can tell. Those that depend
+    on ``Shape`` nodes become known when :class:`~edge_ad_export.passes.SimplifyPass` folds these.
     """
 
     def __init__(self, shape: Sequence[int]) -> None:

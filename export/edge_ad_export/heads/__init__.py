@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["FAMILIES", "make_head"]
 
 FAMILIES = {
-    "score": "edge_ad_export.heads.score:ScoreHead",
-    "map": "edge_ad_export.heads.local_map:MapHead",
+    "score": "edge_ad_export.heads.direct:ScoreHead",
+    "map": "edge_ad_export.heads.direct:MapHead",
     "reconstruction": "edge_ad_export.heads.reconstruction:ReconstructionHead",
     "student-teacher": "edge_ad_export.heads.student_teacher:StudentTeacherHead",
     "flow": "edge_ad_export.heads.normalizing_flow:FlowHead",
@@ -62,7 +62,7 @@ def make_head(request: HeadRequest) -> Head | Unfitted:
     kind = _load(request.family)
     _refuse_options(request, kind)
     made = kind.make(request)
-    twice = [name for name in made.taps if made.taps.count(name) > 1]
+    twice = [name for name in made.inputs if made.inputs.count(name) > 1]
     if twice:
         raise InputError(f"{twice[0]} is named twice: name every output once")
     return made

@@ -10,7 +10,7 @@ import onnx_ir.passes.common as common_passes
 from edge_ad.errors import ModelError
 from edge_ad_export.graph.builder import OLDEST_OPSET, GraphBuilder
 from edge_ad_export.graph.libraries import quiet_logs
-from edge_ad_export.model.head import Read
+from edge_ad_export.model.head import HeadInputs
 
 if TYPE_CHECKING:
     from edge_ad_export.model.head import Head
@@ -19,10 +19,13 @@ __all__ = ["HeadPass"]
 
 
 class HeadPass(ir.passes.InPlacePass):
-    """Requires: the outputs are the head's taps, for one image, and the one input is the model's own.
+    """Requires: the outputs are the values named by the head's ``inputs``, for one image, and the one input is the
+    model's own.
 
-    Ensures: the outputs are what the head's ``roles`` say, with inferred shapes. It comes before the front is put in,
-    so that a head which compares with the picture sees it as the model does.
+    Does: adds the head's nodes, all in float32. It comes before the preprocessing is put in, so that a head which
+    compares with the input image sees it as the model does.
+
+    Ensures: the outputs are what the head's ``roles`` say, with inferred shapes.
 
     Raises:
         ModelError: the graph is written in an operator set that is too old.
@@ -39,9 +42,9 @@ class HeadPass(ir.passes.InPlacePass):
             raise ModelError(
                 f"a head takes an ONNX file of opset {OLDEST_OPSET} or newer, found {opset}: export the model again"
             )
-        builder = GraphBuilder(graph)
+        builder = GraphBuilder(graph, prefix="head_")
         values = [_float(builder, value) for value in graph.outputs]
-        built = self.head.build(builder, Read(values, _float(builder, graph.inputs[0])))
+        built = self.head.build(builder, HeadInputs(values, _float(builder, graph.inputs[0])))
         graph.outputs[:] = [built.score] if built.map is None else [built.score, built.map]
         with quiet_logs("onnx_ir"):
             common_passes.ShapeInferencePass(strict_mode=False)(model)

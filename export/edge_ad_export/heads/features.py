@@ -1,4 +1,4 @@
-"""The values of the imported graph that a head reads, their layouts, and feature maps of several layers as one."""
+"""The values of the imported graph that a head reads, and feature maps of several layers as one stack."""
 
 from __future__ import annotations
 
@@ -20,28 +20,115 @@ if TYPE_CHECKING:
     from edge_ad_export.graph.builder import GraphBuilder
     from edge_ad_export.model.imported import Layout
 
-__all__ = ["FeatureStack", "Tap", "make_map_tap", "make_tap"]
+__all__ = ["FeatureStack", "LayerOutput"]
+
+
+@dataclass(frozen=True)
+class LayerOutput:
+    """A value of the imported graph: feature maps of one image, or one vector of features.
+
+    Attributes:
+        name: of the value.
+        channels: how many features a place has.
+        rows: places from top to bottom; 1 for a vector.
+        columns: places from left to right; 1 for a vector.
+        layout: ``nchw`` (a vector ``[1, C]`` and one map ``[1, h, w]`` are special cases), ``nhwc``, or ``tokens``
+            ``[1, N, C]`` in the raster order of a square.
+        skip: how many of the first tokens are no patches.
+    """
+
+    name: str
+    channels: int
+    rows: int
+    columns: int
+    layout: Literal["nchw", "nhwc", "tokens"] = "nchw"
+    skip: int = 0
+
+    @classmethod
+    def of_features(cls, name: str, shape: tuple[int, ...] | None, layout: Layout) -> LayerOutput:
+        """Reads a value's shape ``[batch, ...]``; ``layout``: of the model's pictures.
+
+        Raises:
+            ModelError: the shape is unknown or of no layout that holds features.
+        """
+        rank = 0 if shape is None else len(shape)
+        if shape is None or rank not in (2, 3, 4) or 0 in shape:
+            raise ModelError(
+                f"{name} has {'an unknown shape' if shape is None else f'the shape {list(shape)}'}: expected features "
+                "[batch, channels, height, width], [batch, patches, channels] or [batch, channels]"
+            )
+        if rank == 2:
+            return cls(name, shape[1], 1, 1)
+        if rank == 4:
+            channels, rows, columns = shape[1:] if layout == "nchw" else (shape[3], shape[1], shape[2])
+            return cls(name, channels, rows, columns, layout)
+        for skip in (0, 1):  # a vision transformer puts its class token first
+            side = math.isqrt(shape[1] - skip)
+            if side > 0 and side * side == shape[1] - skip:
+                return cls(name, shape[2], side, side, "tokens", skip)
+        raise ModelError(
+            f"{name} has {shape[1]} patches: expected a square number, or one more for a class token; "
+            "drop what is no patch from the model's output"
+        )
+
+    @classmethod
+    def of_map(cls, name: str, shape: tuple[int, ...] | None) -> LayerOutput:
+        """Reads the shape of an anomaly map: ``[batch, 1, h, w]`` or ``[batch, h, w]``.
+
+        Raises:
+            ModelError: the shape is unknown or of another kind.
+        """
+        if shape is None or len(shape) not in (3, 4) or set(shape[1:-2]) - {1} or 0 in shape:
+            raise ModelError(
+                f"{name} has {'an unknown shape' if shape is None else f'the shape {list(shape)}'}: expected a map "
+                "[batch, 1, height, width] or [batch, height, width]"
+            )
+        return cls(name, 1, shape[-2], shape[-1])
+
+    @property
+    def is_vector(self) -> bool:
+        return self.rows == self.columns == 1
+
+    def build(self, graph: GraphBuilder, value: ir.Value) -> ir.Value:
+        """The value, float32, as ``[1, C, h, w]``."""
+        if self.layout == "nhwc":
+            value = graph.op("Transpose", value, perm=[0, 3, 1, 2])
+        if self.layout == "tokens":
+            if self.skip:
+                bounds = [graph.constant("slice", np.array([b], np.int64)) for b in (self.skip, 2**31 - 1, 1)]
+                value = graph.op("Slice", value, *bounds)
+            value = graph.op("Transpose", value, perm=[0, 2, 1])
+        return graph.reshape(value, (1, self.channels, self.rows, self.columns))
+
+    def reference(self, array: NDArray[Any]) -> Array:
+        """What the value holds for the first image: float64 ``(C, h, w)``."""
+        first = np.asarray(array, np.float64)[0]
+        if self.layout == "nhwc":
+            return np.asarray(np.moveaxis(first, -1, 0))
+        if self.layout == "tokens":
+            first = first[self.skip :].T
+        return np.asarray(first).reshape(self.channels, self.rows, self.columns)
 
 
 @dataclass(frozen=True)
 class FeatureStack:
-    """The layers ``taps`` at the size of the first one.
+    """Feature maps of several layers, brought to the size of the first one and stacked.
 
     ``pool``: ``3x3`` averages every patch with its neighbours, zeros beyond the border, as PatchCore does;
     ``global`` leaves one vector a layer.
     """
 
-    layers: tuple[Tap, ...]
+    layers: tuple[LayerOutput, ...]
     pool: FeaturePool = "none"
     interpolation: Interpolation = "linear"
 
     @property
-    def taps(self) -> tuple[str, ...]:
-        return tuple(tap.name for tap in self.layers)
+    def names(self) -> tuple[str, ...]:
+        return tuple(layer.name for layer in self.layers)
 
     @property
     def channels(self) -> int:
-        return sum(tap.channels for tap in self.layers)
+        return sum(layer.channels for layer in self.layers)
 
     @property
     def rows(self) -> int:
@@ -57,13 +144,13 @@ class FeatureStack:
         return self.rows == self.columns == 1
 
     def build(self, graph: GraphBuilder, values: Sequence[ir.Value]) -> ir.Value:
-        """The stacked features ``[1, C, h, w]``."""
-        stacked = [self._layer(graph, tap, value) for tap, value in zip(self.layers, values, strict=True)]
+        """The stacked features, float32 ``[1, C, h, w]``."""
+        stacked = [self._layer(graph, layer, value) for layer, value in zip(self.layers, values, strict=True)]
         return stacked[0] if len(stacked) == 1 else graph.op("Concat", *stacked, axis=1)
 
-    def _layer(self, graph: GraphBuilder, tap: Tap, value: ir.Value) -> ir.Value:
-        value = tap.build(graph, value)
-        if tap.is_vector:
+    def _layer(self, graph: GraphBuilder, layer: LayerOutput, value: ir.Value) -> ir.Value:
+        value = layer.build(graph, value)
+        if layer.is_vector:
             return value
         if self.pool == "global":
             return graph.op("GlobalAveragePool", value)
@@ -71,102 +158,25 @@ class FeatureStack:
             value = graph.op(
                 "AveragePool", value, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1], count_include_pad=1
             )
-        if (tap.rows, tap.columns) != (self.rows, self.columns):
-            value = graph.resize(value, (1, tap.channels, self.rows, self.columns), self.interpolation)
+        if (layer.rows, layer.columns) != (self.rows, self.columns):
+            value = graph.resize(value, (1, layer.channels, self.rows, self.columns), self.interpolation)
         return value
 
     def reference(self, values: Sequence[NDArray[Any]]) -> Array:
-        """The stacked features ``(C, h, w)``, by SciPy and OpenCV."""
+        """The stacked features, float64 ``(C, h, w)``, by SciPy and OpenCV."""
         return np.concatenate(
-            [self._layer_reference(tap, value) for tap, value in zip(self.layers, values, strict=True)]
+            [self._layer_reference(layer, value) for layer, value in zip(self.layers, values, strict=True)]
         )
 
-    def _layer_reference(self, tap: Tap, value: NDArray[Any]) -> Array:
+    def _layer_reference(self, layer: LayerOutput, value: NDArray[Any]) -> Array:
         import cv2
         from scipy.ndimage import uniform_filter
 
-        planes = tap.reference(value)
+        maps = layer.reference(value)
         if self.pool == "global":
-            return np.asarray(planes.mean(axis=(1, 2), keepdims=True))
-        if self.pool == "3x3" and not tap.is_vector:
-            planes = np.asarray(uniform_filter(planes, (1, 3, 3), mode="constant"))
+            return np.asarray(maps.mean(axis=(1, 2), keepdims=True))
+        if self.pool == "3x3" and not layer.is_vector:
+            maps = np.asarray(uniform_filter(maps, (1, 3, 3), mode="constant"))
         kind = cv2.INTER_LINEAR if self.interpolation == "linear" else cv2.INTER_NEAREST
-        resized = [cv2.resize(plane, (self.columns, self.rows), interpolation=kind) for plane in planes]
+        resized = [cv2.resize(plane, (self.columns, self.rows), interpolation=kind) for plane in maps]
         return np.stack(resized).astype(np.float64, copy=False)
-
-
-@dataclass(frozen=True)
-class Tap:
-    """A value ``name`` that holds ``channels`` planes of ``rows`` x ``columns`` for one image.
-
-    ``layout``: ``nchw`` (a vector ``[1, C]`` and a plane ``[1, h, w]`` are special cases), ``nhwc``, or ``tokens``
-    ``[1, N, C]`` in the raster order of a square, of which the first ``skip`` are no patches.
-    """
-
-    name: str
-    channels: int
-    rows: int
-    columns: int
-    layout: Literal["nchw", "nhwc", "tokens"] = "nchw"
-    skip: int = 0
-
-    @property
-    def is_vector(self) -> bool:
-        return self.rows == self.columns == 1
-
-    def build(self, graph: GraphBuilder, value: ir.Value) -> ir.Value:
-        """The value as ``[1, C, h, w]``."""
-        if self.layout == "nhwc":
-            value = graph.op("Transpose", value, perm=[0, 3, 1, 2])
-        if self.layout == "tokens":
-            if self.skip:
-                bounds = [graph.constant("slice", np.array([b], np.int64)) for b in (self.skip, 2**31 - 1, 1)]
-                value = graph.op("Slice", value, *bounds)
-            value = graph.op("Transpose", value, perm=[0, 2, 1])
-        return graph.reshape(value, 1, self.channels, self.rows, self.columns)
-
-    def reference(self, array: NDArray[Any]) -> Array:
-        """What the value holds for one image as ``(C, h, w)``."""
-        first = np.asarray(array, np.float64)[0]
-        if self.layout == "nhwc":
-            return np.asarray(np.moveaxis(first, -1, 0))
-        if self.layout == "tokens":
-            first = first[self.skip :].T
-        return np.asarray(first).reshape(self.channels, self.rows, self.columns)
-
-
-def make_tap(name: str, shape: tuple[int, ...] | None, layout: Layout) -> Tap:
-    """Reads a value's shape ``[batch, ...]``; ``layout``: of the model's pictures.
-
-    Raises:
-        ModelError: the shape is unknown or of no layout that holds features.
-    """
-    rank = 0 if shape is None else len(shape)
-    if shape is None or rank not in (2, 3, 4) or 0 in shape:
-        raise ModelError(
-            f"{name} has {'an unknown shape' if shape is None else f'the shape {list(shape)}'}: expected features "
-            "[batch, channels, height, width], [batch, patches, channels] or [batch, channels]"
-        )
-    if rank == 2:
-        return Tap(name, shape[1], 1, 1)
-    if rank == 4:
-        channels, rows, columns = shape[1:] if layout == "nchw" else (shape[3], shape[1], shape[2])
-        return Tap(name, channels, rows, columns, layout)
-    for skip in (0, 1):  # a vision transformer puts its class token first
-        side = math.isqrt(shape[1] - skip)
-        if side > 0 and side * side == shape[1] - skip:
-            return Tap(name, shape[2], side, side, "tokens", skip)
-    raise ModelError(
-        f"{name} has {shape[1]} patches: expected a square number, or one more for a class token; "
-        "drop what is no patch from the model's output"
-    )
-
-
-def make_map_tap(name: str, shape: tuple[int, ...] | None) -> Tap:
-    """A value that is one plane an image: ``[batch, 1, h, w]`` or ``[batch, h, w]``. Raises :class:`ModelError`."""
-    if shape is None or len(shape) not in (3, 4) or set(shape[1:-2]) - {1} or 0 in shape:
-        raise ModelError(
-            f"{name} has {'an unknown shape' if shape is None else f'the shape {list(shape)}'}: expected a map "
-            "[batch, 1, height, width] or [batch, height, width]"
-        )
-    return Tap(name, 1, shape[-2], shape[-1])

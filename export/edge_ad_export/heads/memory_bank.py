@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import onnx_ir as ir
 
-from edge_ad_export.heads.embedding import EmbeddingHead
-from edge_ad_export.heads.embedding_data import read_bank
-from edge_ad_export.heads.fitting import BankFit
-from edge_ad_export.model.head import Array, Built, Read, Scored
+from edge_ad_export.heads.embedding import FIT_SEED, EmbeddingFit, EmbeddingHead, FitOptions, read_rows
+from edge_ad_export.model.head import Array, HeadInputs, HeadOutputs, HeadResult
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
     from numpy.typing import NDArray
 
     from edge_ad_export.graph.builder import GraphBuilder
     from edge_ad_export.heads.request import HeadRequest
+    from edge_ad_export.model.head import Head
 
-__all__ = ["MemoryBankHead", "bank_neighbours"]
+__all__ = ["BankFit", "MemoryBankHead", "bank_neighbours"]
 
 _BLUR_PX = 4.0
 _NEIGHBOURS = 9
@@ -29,11 +29,11 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, eq=False)
 class MemoryBankHead(EmbeddingHead):
-    """The map is the distance to the nearest of ``bank`` ``(M, C)``, smoothed; the score that of the worst patch.
+    """The map is the distance to the nearest vector of the bank, smoothed; the score is that of the worst patch.
 
     The score is weighed by how usual its neighbour is: ``1 - exp(d_1) / sum exp(d_i)`` over the distances from the
     worst patch to its neighbour and to that one's own ``neighbours - 1`` nearest in the bank. One neighbour: no
-    weight.
+    weight. ``bank``: float64 ``(M, C)``.
     """
 
     OPTIONS: ClassVar = frozenset(
@@ -47,18 +47,19 @@ class MemoryBankHead(EmbeddingHead):
     def make(cls, request: HeadRequest) -> MemoryBankHead | BankFit:
         """Raises :class:`InputError` or :class:`ModelError` where features and data do not fit."""
         features = request.features("linear")
-        tail = request.tail(features.rows, features.columns, blur_px=0.0 if features.is_vector else _BLUR_PX)
+        blur_px = 0.0 if features.is_vector else _BLUR_PX
+        postprocessor = request.postprocessor(features.rows, features.columns, blur_px=blur_px)
         asked = request.options.neighbours or _NEIGHBOURS
 
         def make(bank: Array) -> MemoryBankHead:
-            return cls(features, tail, bank, min(asked, len(bank)))
+            return cls(features, postprocessor, bank, min(asked, len(bank)))
 
         path = request.head_data()
         if path is None:
             return request.fitting(BankFit(features, make, request.fit_options()))
-        return make(read_bank(path, features))
+        return make(read_rows(path, "bank", features, several=True))
 
-    def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
+    def build(self, graph: GraphBuilder, given: HeadInputs[ir.Value]) -> HeadOutputs:
         """Squared distances are ``|x|^2 + (|b|^2 - 2 x b')``, and ``|x|^2`` is added to the smallest alone.
 
         Both sides are moved by the bank's mean first: the smaller the vectors, the fewer digits the difference loses.
@@ -67,8 +68,8 @@ class MemoryBankHead(EmbeddingHead):
         """
         features, origin = self.features, self.bank.mean(axis=0).astype(np.float32)
         bank = self.bank - origin
-        stacked = graph.op("Transpose", features.build(graph, read.values), perm=[0, 2, 3, 1])
-        patches = graph.reshape(stacked, features.rows * features.columns, features.channels)
+        stacked = graph.op("Transpose", features.build(graph, given.values), perm=[0, 2, 3, 1])
+        patches = graph.reshape(stacked, (features.rows * features.columns, features.channels))
         centred = graph.op("Sub", patches, graph.constant("bank_mean", origin))
         product = graph.op("MatMul", centred, graph.constant("bank", (-2 * bank.T).astype(np.float32)))
         norms = np.sum(bank**2, axis=1)[None].astype(np.float32)
@@ -83,9 +84,10 @@ class MemoryBankHead(EmbeddingHead):
         row = graph.op("Gather", relative, worst, axis=0)
         nearest = graph.op("ArgMin", row, axis=1, keepdims=0)
         table = graph.constant("neighbours", bank_neighbours(self.bank, self.neighbours))
-        support = graph.reshape(graph.op("Gather", table, nearest, axis=0), self.neighbours)
+        row_of_table = graph.op("Gather", table, nearest, axis=0)
+        support = graph.reshape(row_of_table, (self.neighbours,), ir.DataType.INT64)
         squared = graph.op("Add", graph.op("Gather", row, support, axis=1), graph.op("Gather", own, worst, axis=0))
-        distances = graph.reshape(_root(graph, squared), self.neighbours)
+        distances = graph.reshape(_root(graph, squared), (self.neighbours,))
         first = graph.constant("first", np.array([0], np.int64))
         score = graph.op("Gather", distances, first, axis=0)
         if self.neighbours == 1:
@@ -93,11 +95,11 @@ class MemoryBankHead(EmbeddingHead):
         share = graph.op("Gather", graph.op("Softmax", distances, axis=0), first, axis=0)
         return graph.op("Mul", score, graph.op("Sub", graph.number("one", 1.0), share))
 
-    def reference(self, read: Read[NDArray[Any]]) -> Scored:
+    def reference(self, given: HeadInputs[NDArray[Any]]) -> HeadResult:
         from scipy.spatial.distance import cdist
         from scipy.special import softmax
 
-        patches = self.features.reference(read.values).reshape(self.features.channels, -1).T
+        patches = self.features.reference(given.values).reshape(self.features.channels, -1).T
         # In float64 the expansion keeps enough digits to tell which one is the nearest; the distance itself is direct.
         index = np.argmin(np.sum(self.bank**2, axis=1) - 2 * patches @ self.bank.T, axis=1)
         distance = np.linalg.norm(patches - self.bank[index], axis=1)
@@ -108,13 +110,29 @@ class MemoryBankHead(EmbeddingHead):
         return self.finish_reference(distance, float(distance[worst] * weight))
 
 
+@dataclass(frozen=True)
+class BankFit(EmbeddingFit):
+    """Learns a memory bank: a random choice of the patches of all images."""
+
+    make: Callable[[Array], Head]
+    options: FitOptions
+
+    def fit(self, images: Iterable[Sequence[NDArray[Any]]]) -> Head:
+        patches = np.moveaxis(self.samples(images), 1, 2).reshape(-1, self.features.channels)
+        kept = np.sort(np.random.default_rng(FIT_SEED).permutation(len(patches))[: self.options.bank])
+        return self.make(patches[kept].astype(np.float64))
+
+
 def _root(graph: GraphBuilder, squared: ir.Value) -> ir.Value:
     """Rounding may leave a distance of zero below it."""
     return graph.op("Sqrt", graph.op("Relu", squared))
 
 
 def bank_neighbours(bank: Array, count: int) -> NDArray[np.int64]:
-    """``(M, count)``: each row's own index, then those of its nearest others, nearest first."""
+    """The nearest vectors of every vector of a bank: int64 ``(M, count)`` of float64 ``(M, C)``.
+
+    A row holds the vector's own index, then those of its nearest others, nearest first.
+    """
     norms = np.sum(bank**2, axis=1)
     table = np.empty((len(bank), count), np.int64)
     for start in range(0, len(bank), _CHUNK):

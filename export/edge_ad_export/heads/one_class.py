@@ -1,16 +1,15 @@
-"""The head of a one-class model: the distance from the centre of the normals."""
+"""The head of a one-class model: the distance from the centre of the normal images' features."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from edge_ad_export.heads.embedding import EmbeddingHead
-from edge_ad_export.heads.embedding_data import read_centre
-from edge_ad_export.heads.fitting import CentreFit
-from edge_ad_export.model.head import Array, Built, Read, Scored
+from edge_ad_export.heads.embedding import EmbeddingFit, EmbeddingHead, read_rows
+from edge_ad_export.model.head import Array, HeadInputs, HeadOutputs, HeadResult
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
 
     from edge_ad_export.graph.builder import GraphBuilder
     from edge_ad_export.heads.request import HeadRequest
+    from edge_ad_export.model.head import Head
 
-__all__ = ["OneClassHead"]
+__all__ = ["CentreFit", "OneClassHead"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,17 +39,27 @@ class OneClassHead(EmbeddingHead):
     def make(cls, request: HeadRequest) -> OneClassHead | CentreFit:
         """Raises :class:`InputError` or :class:`ModelError` where features and data do not fit."""
         features = request.features("linear")
-        tail = request.tail(features.rows, features.columns)
+        postprocessor = request.postprocessor(features.rows, features.columns)
         path = request.head_data()
         if path is None:
-            return request.fitting(CentreFit(features, lambda centre: cls(features, tail, centre)))
-        return cls(features, tail, read_centre(path, features))
+            return request.fitting(CentreFit(features, lambda centre: cls(features, postprocessor, centre)))
+        return cls(features, postprocessor, np.asarray(read_rows(path, "centre", features, several=False)[0]))
 
-    def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
+    def build(self, graph: GraphBuilder, given: HeadInputs[ir.Value]) -> HeadOutputs:
         centre = graph.constant("centre", self.centre.astype(np.float32).reshape(-1, 1, 1))
-        deviation = graph.op("Sub", self.features.build(graph, read.values), centre)
+        deviation = graph.op("Sub", self.features.build(graph, given.values), centre)
         return self.finish(graph, graph.reduce("ReduceSum", graph.square(deviation), [1]))
 
-    def reference(self, read: Read[NDArray[Any]]) -> Scored:
-        stacked = self.features.reference(read.values)
+    def reference(self, given: HeadInputs[NDArray[Any]]) -> HeadResult:
+        stacked = self.features.reference(given.values)
         return self.finish_reference(np.linalg.norm(stacked - self.centre[:, None, None], axis=0) ** 2)
+
+
+@dataclass(frozen=True)
+class CentreFit(EmbeddingFit):
+    """Learns the mean of the features of all images and places."""
+
+    make: Callable[[Array], Head]
+
+    def fit(self, images: Iterable[Sequence[NDArray[Any]]]) -> Head:
+        return self.make(self.samples(images).mean(axis=(0, 2), dtype=np.float64))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from edge_ad.errors import InputError, ModelError
-from edge_ad_export.heads.features import Tap, make_tap
-from edge_ad_export.heads.map_score import MapTail
+from edge_ad_export.heads.features import LayerOutput
+from edge_ad_export.heads.maps import MapPostprocessor
 from edge_ad_export.heads.ssim import Ssim
-from edge_ad_export.model.head import Array, Built, Read, Scored
+from edge_ad_export.model.head import Array, HeadInputs, HeadOutputs, HeadResult, ScoreAndMapHead
 from edge_ad_export.model.head_options import PixelError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _BLUR_PX = 4.0
 
 
 @dataclass(frozen=True)
-class ReconstructionHead:
+class ReconstructionHead(ScoreAndMapHead):
     """The error between ``target`` and ``predicted`` at every place, averaged over the channels.
 
     ``feature``: the target is a value of the graph; otherwise it is the model's own input.
@@ -37,20 +37,16 @@ class ReconstructionHead:
 
     OPTIONS: ClassVar = frozenset({"feature_output", "predicted_output", "error", "blur", "map_score"})
 
-    target: Tap
-    predicted: Tap
+    target: LayerOutput
+    predicted: LayerOutput
     feature: bool
     error: PixelError
     ssim: Ssim | None
-    tail: MapTail
+    postprocessor: MapPostprocessor
 
     @property
-    def taps(self) -> tuple[str, ...]:
+    def inputs(self) -> tuple[str, ...]:
         return (self.predicted.name, self.target.name) if self.feature else (self.predicted.name,)
-
-    @property
-    def roles(self) -> tuple[Literal["score", "map"], ...]:
-        return ("score", "map")
 
     @classmethod
     def make(cls, request: HeadRequest) -> ReconstructionHead:
@@ -62,10 +58,10 @@ class ReconstructionHead:
                 "--family reconstruction compares one pair: say one --predicted-output; "
                 "--family student-teacher takes features of several levels"
             )
-        predicted = make_tap(names[0], request.shape(names[0]), spec.layout)
-        target = Tap(spec.name, spec.channels, spec.size.height, spec.size.width, spec.layout)
+        predicted = LayerOutput.of_features(names[0], request.shape(names[0]), spec.layout)
+        target = LayerOutput(spec.name, spec.channels, spec.size.height, spec.size.width, spec.layout)
         for name in options.feature_output:
-            target = make_tap(name, request.shape(name), spec.layout)
+            target = LayerOutput.of_features(name, request.shape(name), spec.layout)
         _check(target, predicted)
         if not options.feature_output:
             request.assume(f"{predicted.name} is the picture made again, in the range of the model's input")
@@ -78,22 +74,22 @@ class ReconstructionHead:
             feature=bool(options.feature_output),
             error=error,
             ssim=_ssim(request, target) if error == "ssim" else None,
-            tail=request.tail(target.rows, target.columns, blur_px=_BLUR_PX),
+            postprocessor=request.postprocessor(target.rows, target.columns, blur_px=_BLUR_PX),
         )
 
-    def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
-        predicted = self.predicted.build(graph, read.values[0])
-        target = self.target.build(graph, read.values[1] if self.feature else read.frame)
+    def build(self, graph: GraphBuilder, given: HeadInputs[ir.Value]) -> HeadOutputs:
+        predicted = self.predicted.build(graph, given.values[0])
+        target = self.target.build(graph, given.values[1] if self.feature else given.frame)
         if self.ssim is not None:
-            return self.tail.build(graph, self.ssim.build(graph, target, predicted))
+            return self.postprocessor.build(graph, self.ssim.build(graph, target, predicted))
         difference = graph.op("Sub", target, predicted)
         error = graph.square(difference) if self.error == "squared" else graph.op("Abs", difference)
-        return self.tail.build(graph, graph.reduce("ReduceMean", error, [1]))
+        return self.postprocessor.build(graph, graph.reduce("ReduceMean", error, [1]))
 
-    def reference(self, read: Read[NDArray[Any]]) -> Scored:
-        predicted = self.predicted.reference(read.values[0])
-        target = self.target.reference(read.values[1] if self.feature else read.frame)
-        return self.tail.reference(self._reference(target, predicted))
+    def reference(self, given: HeadInputs[NDArray[Any]]) -> HeadResult:
+        predicted = self.predicted.reference(given.values[0])
+        target = self.target.reference(given.values[1] if self.feature else given.frame)
+        return self.postprocessor.reference(self._reference(target, predicted))
 
     def _reference(self, target: Array, predicted: Array) -> Array:
         if self.ssim is not None:
@@ -102,8 +98,8 @@ class ReconstructionHead:
         return np.asarray(np.mean(np.abs(target - predicted) ** power, axis=0))
 
 
-def _check(target: Tap, predicted: Tap) -> None:
-    shapes = [(tap.channels, tap.rows, tap.columns) for tap in (target, predicted)]
+def _check(target: LayerOutput, predicted: LayerOutput) -> None:
+    shapes = [(side.channels, side.rows, side.columns) for side in (target, predicted)]
     if shapes[0] != shapes[1]:
         raise ModelError(
             f"{predicted.name} is compared with {target.name} place by place, but they hold {shapes[1]} and "
@@ -111,7 +107,7 @@ def _check(target: Tap, predicted: Tap) -> None:
         )
 
 
-def _ssim(request: HeadRequest, target: Tap) -> Ssim:
+def _ssim(request: HeadRequest, target: LayerOutput) -> Ssim:
     if request.options.feature_output:
         raise InputError("--error ssim compares pictures, whose range is known: features take squared or absolute")
     spec = request.spec

@@ -9,9 +9,9 @@ import onnx_ir as ir
 
 from edge_ad.errors import InputError, ModelError
 from edge_ad_export.graph.static_shape import describe, static_shape
-from edge_ad_export.heads.features import FeatureStack, make_tap
-from edge_ad_export.heads.fitting import FitOptions
-from edge_ad_export.heads.map_score import MapTail
+from edge_ad_export.heads.embedding import FitOptions
+from edge_ad_export.heads.features import FeatureStack, LayerOutput
+from edge_ad_export.heads.maps import MapPostprocessor
 from edge_ad_export.model.head_options import HeadOptions, Interpolation, MapScore
 from edge_ad_export.passes import SelectOutputsPass, SimplifyPass, StaticShapePass
 
@@ -75,15 +75,16 @@ class HeadRequest:
 
     def features(self, interpolation: Interpolation) -> FeatureStack:
         """The named layers; ``interpolation`` where the user says none. Raises :class:`ModelError`."""
-        layers = tuple(make_tap(name, self.shape(name), self.spec.layout) for name in self.feature_outputs())
+        layout = self.spec.layout
+        layers = tuple(LayerOutput.of_features(name, self.shape(name), layout) for name in self.feature_outputs())
         options = self.options
         return FeatureStack(layers, options.feature_pool or "none", options.feature_resize or interpolation)
 
-    def tail(self, rows: int, columns: int, *, blur_px: float = 0.0) -> MapTail:
+    def postprocessor(self, rows: int, columns: int, *, blur_px: float = 0.0) -> MapPostprocessor:
         """Blur and score of a map; ``blur_px`` where the user says nothing."""
         size = self.spec.size
         sigma = blur_px if self.options.blur is None else self.options.blur
-        return MapTail(
+        return MapPostprocessor(
             rows,
             columns,
             sigma * rows / size.height,

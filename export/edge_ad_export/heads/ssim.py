@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.errors import ModelError
-from edge_ad_export.heads.separable import gaussian_taps
+from edge_ad_export.heads.maps import gaussian_kernel
 from edge_ad_export.model.head import Array
 
 if TYPE_CHECKING:
@@ -58,14 +58,14 @@ class Ssim:
         similarity = graph.reduce("ReduceMean", graph.op("Div", above, below), [1])
         return graph.op("Sub", graph.number("one", 1.0), similarity)
 
-    def _window(self, graph: GraphBuilder, planes: ir.Value) -> list[ir.Value]:
+    def _window(self, graph: GraphBuilder, stacked: ir.Value) -> list[ir.Value]:
         """The five pictures, each smoothed by the window."""
         count = 5 * len(self.spans)
         pads = np.array([0, 0, _RADIUS, _RADIUS] * 2, np.int64)
-        padded = graph.op("Pad", planes, graph.constant("pads", pads), mode="reflect")
-        taps = gaussian_taps(_SIGMA, _RADIUS).astype(np.float32)
-        down = np.broadcast_to(taps.reshape(-1, 1), (count, 1, len(taps), 1))
-        along = np.broadcast_to(taps.reshape(1, -1), (count, 1, 1, len(taps)))
+        padded = graph.op("Pad", stacked, graph.constant("pads", pads), mode="reflect")
+        kernel = gaussian_kernel(_SIGMA, _RADIUS).astype(np.float32)
+        down = np.broadcast_to(kernel.reshape(-1, 1), (count, 1, len(kernel), 1))
+        along = np.broadcast_to(kernel.reshape(1, -1), (count, 1, 1, len(kernel)))
         smooth = graph.op("Conv", padded, graph.constant("window_rows", down), group=count)
         smooth = graph.op("Conv", smooth, graph.constant("window_columns", along), group=count)
         bounds = range(0, count + 1, len(self.spans))
@@ -77,9 +77,9 @@ class Ssim:
         return np.array([(k * span) ** 2 for span in self.spans], np.float32).reshape(-1, 1, 1)
 
     def reference(self, first: Array, second: Array) -> Array:
-        """The same of two ``(C, h, w)``, by SciPy, from the definition of the variances."""
-        planes = [_similarity(a, b, span) for a, b, span in zip(first, second, self.spans, strict=True)]
-        return np.asarray(1 - np.mean(planes, axis=0))
+        """The same by SciPy, from the definition of the variances: float64 ``(h, w)`` of two float64 ``(C, h, w)``."""
+        channels = [_similarity(a, b, span) for a, b, span in zip(first, second, self.spans, strict=True)]
+        return np.asarray(1 - np.mean(channels, axis=0))
 
 
 def _twice_plus(graph: GraphBuilder, value: ir.Value, constant: ir.Value) -> ir.Value:
@@ -89,8 +89,8 @@ def _twice_plus(graph: GraphBuilder, value: ir.Value, constant: ir.Value) -> ir.
 def _similarity(first: Array, second: Array, span: float) -> Array:
     from scipy.ndimage import gaussian_filter
 
-    def smooth(plane: Array) -> Array:
-        smoothed: Array = gaussian_filter(plane, _SIGMA, mode="mirror", radius=_RADIUS)
+    def smooth(channel: Array) -> Array:
+        smoothed: Array = gaussian_filter(channel, _SIGMA, mode="mirror", radius=_RADIUS)
         return smoothed
 
     mean_1, mean_2 = smooth(first), smooth(second)

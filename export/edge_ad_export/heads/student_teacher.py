@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from edge_ad.errors import InputError, ModelError
-from edge_ad_export.heads.combine import Combination
-from edge_ad_export.heads.features import Tap, make_tap
-from edge_ad_export.heads.map_score import MapTail
-from edge_ad_export.model.head import Array, Built, Read, Scored
+from edge_ad_export.heads.features import LayerOutput
+from edge_ad_export.heads.maps import MapCombination, MapPostprocessor
+from edge_ad_export.model.head import Array, HeadInputs, HeadOutputs, HeadResult, ScoreAndMapHead
 from edge_ad_export.model.head_options import FeatureDistance
 
 if TYPE_CHECKING:
@@ -32,12 +31,12 @@ _LEAST_SQUARE = 1e-12
 class LevelPair:
     """What the teacher makes of a place and what the student predicts, of one shape."""
 
-    teacher: Tap
-    student: Tap
+    teacher: LayerOutput
+    student: LayerOutput
 
 
 @dataclass(frozen=True)
-class StudentTeacherHead:
+class StudentTeacherHead(ScoreAndMapHead):
     """How far the student is from its teacher at every place, each level by itself, then all combined.
 
     ``cosine``: one minus the cosine of the two vectors, which is half the squared distance of the normalised ones
@@ -48,35 +47,31 @@ class StudentTeacherHead:
 
     pairs: tuple[LevelPair, ...]
     distance: FeatureDistance
-    combination: Combination
-    tail: MapTail
+    combination: MapCombination
+    postprocessor: MapPostprocessor
 
     @property
-    def taps(self) -> tuple[str, ...]:
-        return tuple(tap.name for pair in self.pairs for tap in (pair.teacher, pair.student))
-
-    @property
-    def roles(self) -> tuple[Literal["score", "map"], ...]:
-        return ("score", "map")
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(level.name for pair in self.pairs for level in (pair.teacher, pair.student))
 
     @classmethod
     def make(cls, request: HeadRequest) -> StudentTeacherHead:
         """Raises :class:`InputError` or :class:`ModelError` where the levels do not pair up."""
         pairs = tuple(make_pairs(request))
         rows, columns = max((pair.teacher.rows, pair.teacher.columns) for pair in pairs)
-        combination = Combination(rows, columns, request.options.combine or "product")
-        return cls(pairs, request.options.distance or "cosine", combination, request.tail(rows, columns))
+        combination = MapCombination(rows, columns, request.options.combine or "product")
+        return cls(pairs, request.options.distance or "cosine", combination, request.postprocessor(rows, columns))
 
-    def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
-        heats = []
+    def build(self, graph: GraphBuilder, given: HeadInputs[ir.Value]) -> HeadOutputs:
+        anomaly_maps = []
         for index, pair in enumerate(self.pairs):
-            teacher = pair.teacher.build(graph, read.values[2 * index])
-            student = pair.student.build(graph, read.values[2 * index + 1])
-            heats.append(self._distance(graph, teacher, student))
+            teacher = pair.teacher.build(graph, given.values[2 * index])
+            student = pair.student.build(graph, given.values[2 * index + 1])
+            anomaly_maps.append(self._distance(graph, teacher, student))
         joined = self.combination.build(
-            graph, heats, [(pair.teacher.rows, pair.teacher.columns) for pair in self.pairs]
+            graph, anomaly_maps, [(pair.teacher.rows, pair.teacher.columns) for pair in self.pairs]
         )
-        return self.tail.build(graph, joined)
+        return self.postprocessor.build(graph, joined)
 
     def _distance(self, graph: GraphBuilder, teacher: ir.Value, student: ir.Value) -> ir.Value:
         if self.distance == "l2":
@@ -86,12 +81,12 @@ class StudentTeacherHead:
         squared = graph.reduce("ReduceSum", graph.square(difference), [1])
         return graph.op("Mul", squared, graph.number("half", 0.5))
 
-    def reference(self, read: Read[NDArray[Any]]) -> Scored:
-        heats = [
+    def reference(self, given: HeadInputs[NDArray[Any]]) -> HeadResult:
+        anomaly_maps = [
             self._reference(pair.teacher.reference(teacher), pair.student.reference(student))
-            for pair, teacher, student in zip(self.pairs, read.values[::2], read.values[1::2], strict=True)
+            for pair, teacher, student in zip(self.pairs, given.values[::2], given.values[1::2], strict=True)
         ]
-        return self.tail.reference(self.combination.reference(heats))
+        return self.postprocessor.reference(self.combination.reference(anomaly_maps))
 
     def _reference(self, teacher: Array, student: Array) -> Array:
         if self.distance == "l2":
@@ -118,8 +113,8 @@ def make_pairs(request: HeadRequest) -> list[LevelPair]:
         )
     pairs = []
     for names in zip(teachers, students, strict=True):
-        teacher, student = (make_tap(name, request.shape(name), request.spec.layout) for name in names)
-        shapes = [(tap.channels, tap.rows, tap.columns) for tap in (teacher, student)]
+        teacher, student = (LayerOutput.of_features(name, request.shape(name), request.spec.layout) for name in names)
+        shapes = [(level.channels, level.rows, level.columns) for level in (teacher, student)]
         if shapes[0] != shapes[1]:
             raise ModelError(
                 f"{names[0]} and {names[1]} are compared place by place, but hold {shapes[0]} and {shapes[1]} "

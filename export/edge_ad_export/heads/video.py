@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from edge_ad.errors import InputError, ModelError
-from edge_ad_export.heads.map_score import MapTail
+from edge_ad_export.heads.maps import MapPostprocessor
 from edge_ad_export.model.clip_spec import ORDERS
-from edge_ad_export.model.head import Array, Built, NumbersHead, Read, Scored
+from edge_ad_export.model.head import Array, HeadInputs, HeadOutputs, HeadResult, ScoreAndMapHead, ScoreOnlyHead
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClipReconstructionHead",
-    "MadeFrames",
-    "MadeFramesHead",
+    "FrameErrorHead",
+    "FramesOutput",
     "NextFrameHead",
     "SegmentHead",
     "clip_of",
-    "made_frames",
+    "frames_output",
 ]
 
 
@@ -36,51 +36,47 @@ _BLUR_PX = 4.0
 
 
 @dataclass(frozen=True)
-class MadeFrames:
-    """A value ``name`` that holds ``count`` frames of ``planes`` x ``rows`` x ``columns`` in the model's ``order``."""
+class FramesOutput:
+    """A value ``name``: ``count`` frames of ``channels`` x ``rows`` x ``columns``, in the model's ``order``."""
 
     name: str
     count: int
-    planes: int
+    channels: int
     rows: int
     columns: int
     order: ClipOrder
 
     def build(self, graph: GraphBuilder, value: ir.Value) -> ir.Value:
-        """As ``[1, count, planes, h, w]``."""
-        value = graph.reshape(value, *(self._shape()))
+        """As ``[1, count, channels, h, w]``."""
+        value = graph.reshape(value, self._shape())
         back = [int(axis) for axis in np.argsort(ORDERS[self.order])]
         return value if back == sorted(back) else graph.op("Transpose", value, perm=back)
 
     def reference(self, array: NDArray[Any]) -> Array:
-        """As ``(count, planes, h, w)``."""
+        """Float64 ``(count, channels, h, w)`` of the first clip."""
         frames: Array = np.asarray(array, np.float64).reshape(self._shape())
         first: Array = frames.transpose(np.argsort(ORDERS[self.order]))[0]
         return first
 
-    def tail(self, request: HeadRequest) -> MapTail:
+    def postprocessor(self, request: HeadRequest) -> MapPostprocessor:
         """What comes after the error of every pixel."""
-        return request.tail(self.rows, self.columns, blur_px=_BLUR_PX)
+        return request.postprocessor(self.rows, self.columns, blur_px=_BLUR_PX)
 
     def _shape(self) -> tuple[int, ...]:
-        canonical = (1, self.count, self.planes, self.rows, self.columns)
+        canonical = (1, self.count, self.channels, self.rows, self.columns)
         return tuple(canonical[axis] for axis in ORDERS[self.order])
 
 
 @dataclass(frozen=True)
-class MadeFramesHead:
-    """What heads share that hold such frames against the clip: a map of every pixel's error, put through ``tail``."""
+class FrameErrorHead(ScoreAndMapHead):
+    """The base of heads that compare such frames with the clip: every pixel's error is the anomaly map."""
 
-    predicted: MadeFrames
-    tail: MapTail
+    predicted: FramesOutput
+    postprocessor: MapPostprocessor
 
     @property
-    def taps(self) -> tuple[str, ...]:
+    def inputs(self) -> tuple[str, ...]:
         return (self.predicted.name,)
-
-    @property
-    def roles(self) -> tuple[Literal["score", "map"], ...]:
-        return ("score", "map")
 
 
 def clip_of(request: HeadRequest) -> ClipSpec:
@@ -91,19 +87,19 @@ def clip_of(request: HeadRequest) -> ClipSpec:
     return clip
 
 
-def made_frames(request: HeadRequest, count: int) -> MadeFrames:
+def frames_output(request: HeadRequest, count: int) -> FramesOutput:
     """The frames that ``--predicted-output``, or the only output, holds. Raises :class:`ModelError`."""
     clip, size = clip_of(request), request.spec.size
     name = request.options.predicted_output[0] if request.options.predicted_output else request.only_output()
-    frames = MadeFrames(name, count, clip.planes, size.height, size.width, clip.order)
+    frames = FramesOutput(name, count, clip.channels, size.height, size.width, clip.order)
     shape = request.shape(name)
     wanted = [dim for dim in frames._shape() if dim != 1]
     if clip.order == "stacked":
-        wanted = [dim for dim in (count * clip.planes, size.height, size.width) if dim != 1]
+        wanted = [dim for dim in (count * clip.channels, size.height, size.width) if dim != 1]
     if shape is None or [dim for dim in shape if dim != 1] != wanted:
         raise ModelError(
             f"{name} has {'an unknown shape' if shape is None else f'the shape {list(shape)}'}: expected {count} "
-            f"{'frame' if count == 1 else 'frames'} of {clip.planes}x{size.height}x{size.width} in the order of the "
+            f"{'frame' if count == 1 else 'frames'} of {clip.channels}x{size.height}x{size.width} in the order of the "
             "input; name another with --predicted-output"
         )
     return frames
@@ -114,7 +110,7 @@ _FLOOR = 1e-10
 
 
 @dataclass(frozen=True)
-class NextFrameHead(MadeFramesHead):
+class NextFrameHead(FrameErrorHead):
     """The error of every pixel of the clip's last frame, averaged over the channels.
 
     The score is the map's, or with ``psnr`` ``10 log10(mean squared error / peak^2)``: the peak signal-to-noise ratio
@@ -136,33 +132,33 @@ class NextFrameHead(MadeFramesHead):
             raise InputError("--error ssim: --family next-frame takes squared, absolute or psnr")
         if error == "psnr" and request.options.map_score is not None:
             raise InputError("--map-score: the score of --error psnr is the whole frame's; leave one of them out")
-        predicted = made_frames(request, 1)
+        predicted = frames_output(request, 1)
         request.assume(f"{predicted.name} has the range of the model's input")
         peak = float(np.mean(255 / spec.scale / np.array(spec.std)))
-        return cls(predicted, predicted.tail(request), clip.length - 1, error, peak)
+        return cls(predicted, predicted.postprocessor(request), clip.length - 1, error, peak)
 
-    def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
-        predicted = self.predicted.build(graph, read.values[0])
+    def build(self, graph: GraphBuilder, given: HeadInputs[ir.Value]) -> HeadOutputs:
+        predicted = self.predicted.build(graph, given.values[0])
         bounds = [graph.constant(f"last_{i}", np.array([n])) for i, n in enumerate((self.last, self.last + 1, 1))]
-        difference = graph.op("Sub", graph.op("Slice", read.frame, *bounds), predicted)
+        difference = graph.op("Sub", graph.op("Slice", given.frame, *bounds), predicted)
         error = graph.op("Abs", difference) if self.error == "absolute" else graph.square(difference)
         shape = (1, 1, self.predicted.rows, self.predicted.columns)
-        local = graph.reshape(graph.reduce("ReduceMean", error, [2]), *shape)
+        local = graph.reshape(graph.reduce("ReduceMean", error, [2]), shape)
         if self.error != "psnr":
-            return self.tail.build(graph, local)
+            return self.postprocessor.build(graph, local)
         mean = graph.op("Add", graph.reduce("ReduceMean", local, [1, 2, 3]), graph.number("floor", self._floor))
         decibels = graph.op("Mul", graph.op("Log", mean), graph.number("decibels", 10 / math.log(10)))
         score = graph.op("Sub", decibels, graph.number("peak", 20 * math.log10(self.peak)))
-        return Built(score, self.tail.smooth(graph, local))
+        return HeadOutputs(score, self.postprocessor.smooth(graph, local))
 
-    def reference(self, read: Read[NDArray[Any]]) -> Scored:
-        predicted = self.predicted.reference(read.values[0])[0]
-        difference = np.abs(np.asarray(read.frame, np.float64)[0, self.last] - predicted)
+    def reference(self, given: HeadInputs[NDArray[Any]]) -> HeadResult:
+        predicted = self.predicted.reference(given.values[0])[0]
+        difference = np.abs(np.asarray(given.frame, np.float64)[0, self.last] - predicted)
         local = np.mean(difference ** (1 if self.error == "absolute" else 2), axis=0)
         if self.error != "psnr":
-            return self.tail.reference(local)
+            return self.postprocessor.reference(local)
         score = 10 * math.log10((float(local.mean()) + self._floor) / self.peak**2)
-        return Scored(score, self.tail.smooth_reference(local))
+        return HeadResult(score, self.postprocessor.smooth_reference(local))
 
     @property
     def _floor(self) -> float:
@@ -170,7 +166,7 @@ class NextFrameHead(MadeFramesHead):
 
 
 @dataclass(frozen=True)
-class ClipReconstructionHead(MadeFramesHead):
+class ClipReconstructionHead(FrameErrorHead):
     """The error of every pixel, averaged over channels and frames."""
 
     OPTIONS: ClassVar = frozenset({"predicted_output", "error", "blur", "map_score"})
@@ -183,26 +179,30 @@ class ClipReconstructionHead(MadeFramesHead):
         error = request.options.error or "squared"
         if error not in ("squared", "absolute"):
             raise InputError(f"--error {error}: --family clip-reconstruction takes squared or absolute")
-        predicted = made_frames(request, clip_of(request).length)
+        predicted = frames_output(request, clip_of(request).length)
         request.assume(f"{predicted.name} has the range of the model's input")
-        return cls(predicted, predicted.tail(request), "absolute" if error == "absolute" else "squared")
+        return cls(predicted, predicted.postprocessor(request), "absolute" if error == "absolute" else "squared")
 
-    def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
-        difference = graph.op("Sub", read.frame, self.predicted.build(graph, read.values[0]))
+    def build(self, graph: GraphBuilder, given: HeadInputs[ir.Value]) -> HeadOutputs:
+        difference = graph.op("Sub", given.frame, self.predicted.build(graph, given.values[0]))
         error = graph.op("Abs", difference) if self.error == "absolute" else graph.square(difference)
         local = graph.reduce("ReduceMean", error, [1, 2])
-        return self.tail.build(graph, graph.reshape(local, 1, 1, self.predicted.rows, self.predicted.columns))
+        shape = (1, 1, self.predicted.rows, self.predicted.columns)
+        return self.postprocessor.build(graph, graph.reshape(local, shape))
 
-    def reference(self, read: Read[NDArray[Any]]) -> Scored:
-        difference = np.asarray(read.frame, np.float64)[0] - self.predicted.reference(read.values[0])
+    def reference(self, given: HeadInputs[NDArray[Any]]) -> HeadResult:
+        difference = np.asarray(given.frame, np.float64)[0] - self.predicted.reference(given.values[0])
         power = 1 if self.error == "absolute" else 2
-        return self.tail.reference(np.mean(np.abs(difference) ** power, axis=(0, 1)))
+        return self.postprocessor.reference(np.mean(np.abs(difference) ** power, axis=(0, 1)))
 
 
 @dataclass(frozen=True)
-class SegmentHead(NumbersHead):
-    """The largest of the numbers of ``tap``: by multiple-instance learning a bag is as anomalous as its worst segment
-    (Sultani et al. 2018). A final sigmoid is left out: it keeps the order, and sticks at 1."""
+class SegmentHead(ScoreOnlyHead):
+    """The largest of the numbers of ``source``, one a segment.
+
+    In multiple-instance learning a bag is as anomalous as its worst segment (Sultani et al. 2018). A final sigmoid is
+    left out: it keeps the order of the scores, but sticks at 1.
+    """
 
     OPTIONS: ClassVar[frozenset[str]] = frozenset()
 
@@ -214,18 +214,18 @@ class SegmentHead(NumbersHead):
         if request.spec.clip is None:
             raise InputError("--family mil scores clips: say --clip-length FRAMES, or another family")
         name = request.importing.score_output or request.only_output()
-        tap = _before_sigmoid(request.value(name))
-        shape = request.shape(tap)
+        source = _before_sigmoid(request.value(name))
+        shape = request.shape(source)
         if shape is None or max(shape, default=0) != int(np.prod(shape)):
             raise ModelError(f"{name} has the shape {shape}: expected a number a segment; name it with --score-output")
         request.assume(f"higher is more anomalous in {name}")
-        return cls(tap, int(np.prod(shape)))
+        return cls(source, int(np.prod(shape)))
 
-    def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
-        return Built(graph.reduce("ReduceMax", graph.reshape(read.values[0], 1, self.segments), [1]), None)
+    def build(self, graph: GraphBuilder, given: HeadInputs[ir.Value]) -> HeadOutputs:
+        return HeadOutputs(graph.reduce("ReduceMax", graph.reshape(given.values[0], (1, self.segments)), [1]), None)
 
-    def reference(self, read: Read[NDArray[Any]]) -> Scored:
-        return Scored(float(np.asarray(read.values[0], np.float64).max()), None)
+    def reference(self, given: HeadInputs[NDArray[Any]]) -> HeadResult:
+        return HeadResult(float(np.asarray(given.values[0], np.float64).max()), None)
 
 
 def _before_sigmoid(value: ir.Value) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
 from edge_ad_export.importers.albumentations import Preprocessing, from_metadata, from_model_info
-from edge_ad_export.importers.inputs import only_input, refuse_options, resolve_input
+from edge_ad_export.importers.centre_crop import Crop, crop_input, pad_map
+from edge_ad_export.importers.inputs import refuse_options, resolve_input
 from edge_ad_export.importers.outputs import anomalib_outputs, find_family, static_outputs
-from edge_ad_export.importers.picture_crop import Crop, crop_input, pad_map
 from edge_ad_export.model.imported import ImportedModel, ImportOptions, Size
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Anomalib0Importer:
 
     Resize, centre crop and normalisation are described beside the graph: as an albumentations pipeline in
     ``metadata.json``, or in an IR's ``rt_info/model_info``. The crop goes into the graph, mean and standard deviation
-    into the front, the resampling kernel to the geometry.
+    into the preprocessing, the resampling kernel to the geometry.
     """
 
     def recognises(self, file: ModelFile) -> bool:
@@ -39,7 +39,7 @@ class Anomalib0Importer:
         refuse_options(options, _APPLICABLE, _REASON)
         found = _preprocessing(file)
         said = ImportOptions(color=found.color, layout="nchw", scale=found.scale, mean=found.mean, std=found.std)
-        spec = resolve_input(only_input(file), said).spec
+        spec = resolve_input(file, said).spec
         shape = spec.shape(spec.batch)
         outputs = anomalib_outputs(file, options, shape)
         imported = ImportedModel(
@@ -70,17 +70,18 @@ def _preprocessing(file: ModelFile) -> Preprocessing:
 def _crop(file: ModelFile, resize: Size | None, spec: InputSpec) -> Crop:
     if resize is None or resize.width < spec.size.width or resize.height < spec.size.height:
         raise ModelError(
-            f"{file.path} takes {spec.size} pixels, but what lies beside it describes pictures of {resize}: they do "
+            f"{file.path} takes {spec.size} pixels, but what lies beside it describes images of {resize}: they do "
             "not belong together; copy both again"
         )
     return Crop.centred(resize, spec.size)
 
 
 def _cropped(imported: ImportedModel, crop: Crop) -> ImportedModel:
-    """Takes the whole picture, and gives a map of the whole picture."""
-    model, heat = crop_input(imported.model, crop), imported.map
-    size = None if heat is None else static_outputs(imported.model, imported.input.shape(imported.input.batch))[heat]
-    if heat is not None and size is not None:
-        model, heat = pad_map(model, heat, crop, size), f"{heat}_padded"
+    """The model that takes the whole image, and gives a map of the whole image."""
+    model, map_name = crop_input(imported.model, crop), imported.map
+    shapes = static_outputs(imported.model, imported.input.shape(imported.input.batch))
+    size = None if map_name is None else shapes[map_name]
+    if map_name is not None and size is not None:
+        model, map_name = pad_map(model, map_name, crop, size), f"{map_name}_padded"
     spec = replace(imported.input, size=Size(crop.width, crop.height))
-    return replace(imported, model=model, map=heat, input=spec)
+    return replace(imported, model=model, map=map_name, input=spec)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_ad.errors import ModelError
-from edge_ad_export.importers.inputs import only_input, refuse_options, resolve_input
+from edge_ad_export.importers.centre_crop import pad_cropped_map
+from edge_ad_export.importers.inputs import refuse_options, resolve_input
 from edge_ad_export.importers.outputs import anomalib_outputs, find_family
-from edge_ad_export.importers.picture_crop import WholeMap, lay_over_picture
 from edge_ad_export.model.imported import ImportedModel, ImportOptions, Provenance
 
 if TYPE_CHECKING:
@@ -50,18 +50,15 @@ class Anomalib1Importer:
 
     def load(self, file: ModelFile, options: ImportOptions) -> ImportedModel:
         refuse_options(options, _APPLICABLE, _REASON)
-        frame = only_input(file)
-        spec = resolve_input(frame, ImportOptions(size=options.size, color="rgb", layout="nchw", scale=255.0)).spec
+        spec = resolve_input(file, ImportOptions(size=options.size, color="rgb", layout="nchw", scale=255.0)).spec
         shape = spec.shape(spec.batch)
         outputs = anomalib_outputs(file, options, shape)
-        whole = WholeMap(file.onnx, None)
-        if outputs.map is not None:
-            whole = lay_over_picture(file.onnx, outputs.map, outputs.map, shape)
+        padded = pad_cropped_map(file.onnx, outputs.map, shape)
         return ImportedModel(
-            model=whole.model,
+            model=padded.model,
             input=spec,
             score=outputs.score,
-            map=whole.name,
+            map=padded.name,
             family=find_family(file.onnx),
             importer="anomalib1",
             provenance=_statistics(file),

@@ -5,17 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
-from edge_ad_export.graph.embedded import find_embedded
-from edge_ad_export.importers.inputs import only_input, refuse_options, resolve_input
-from edge_ad_export.importers.onnx_tail import Exposed, RawOutput, expose_onnx
-from edge_ad_export.importers.openvino_tail import expose_openvino
+from edge_ad_export.importers.centre_crop import pad_cropped_map
+from edge_ad_export.importers.inputs import refuse_options, resolve_input
 from edge_ad_export.importers.outputs import find_family
-from edge_ad_export.importers.picture_crop import WholeMap, lay_over_picture
+from edge_ad_export.importers.raw_outputs import RawOutput, find_raw_outputs
 from edge_ad_export.model.imported import ImportedModel, ImportOptions, Provenance
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
     from edge_ad_export.files.model_file import ModelFile
 
 __all__ = ["Anomalib2Importer"]
@@ -45,32 +41,26 @@ class Anomalib2Importer:
                 f"{file.path} is no anomalib 2.x export: expected an output pred_score, "
                 f"found {', '.join(outputs)}; leave --importer out to read it as plain ONNX"
             )
-        frame = only_input(file)
-        spec = resolve_input(frame, ImportOptions(size=options.size, color="rgb", layout="nchw", scale=255.0)).spec
-        exposed = _expose(file.onnx, [name for name in ("pred_score", "anomaly_map") if name in outputs])
-        heat = exposed.raw.get("anomaly_map")
-        shape = spec.shape(spec.batch)
-        whole = WholeMap(exposed.model, None)
-        if heat is not None:
-            whole = lay_over_picture(exposed.model, heat.name, "anomaly_map", shape)
+        spec = resolve_input(file, ImportOptions(size=options.size, color="rgb", layout="nchw", scale=255.0)).spec
+        found = find_raw_outputs(file.onnx, [name for name in ("pred_score", "anomaly_map") if name in outputs])
+        score, anomaly_map = found.raw["pred_score"], found.raw.get("anomaly_map")
+        map_name = None if anomaly_map is None else anomaly_map.name
+        padded = pad_cropped_map(found.model, map_name, spec.shape(spec.batch), output="anomaly_map")
         return ImportedModel(
-            model=whole.model,
+            model=padded.model,
             input=spec,
-            score=exposed.raw["pred_score"].name,
-            map=whole.name,
+            score=score.name,
+            map=padded.name,
             family=find_family(file.onnx),
             importer="anomalib2",
-            provenance=_removed(exposed.raw["pred_score"], heat),
+            provenance=_removed(score, anomaly_map),
         )
 
 
-def _expose(model: ir.Model, outputs: list[str]) -> Exposed:
-    return expose_openvino(model, outputs) if find_embedded(model) else expose_onnx(model, outputs)
-
-
-def _removed(score: RawOutput, heat: RawOutput | None) -> Provenance:
+def _removed(score: RawOutput, anomaly_map: RawOutput | None) -> Provenance:
+    """The constants of the normalisation that was taken away."""
     removed: dict[str, str | int | float | bool | None] = {}
-    for what, raw in (("image", score), ("pixel", heat)):
+    for what, raw in (("image", score), ("pixel", anomaly_map)):
         removed[f"baked_{what}_threshold"] = raw.threshold if raw else None
         removed[f"baked_{what}_range"] = raw.range if raw else None
     return removed

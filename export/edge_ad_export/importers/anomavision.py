@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
-from edge_ad_export.importers.inputs import only_input, refuse_options, resolve_input
+from edge_ad_export.importers.inputs import refuse_options, resolve_input
 from edge_ad_export.importers.outputs import listing, weight_names
 from edge_ad_export.model.imported import ImportedModel, ImportOptions
 
@@ -50,7 +50,7 @@ class AnomaVisionImporter:
                 "leave --importer out"
             )
         said = replace(options, color="rgb", layout="nchw", mean=options.mean or _IMAGENET_MEAN)
-        spec = resolve_input(only_input(file), replace(said, std=options.std or _IMAGENET_STD)).spec
+        spec = resolve_input(file, replace(said, std=options.std or _IMAGENET_STD)).spec
         assumed = (
             "assumed: normalised with ImageNet's mean and standard deviation, AnomaVision's default (--mean, --std)"
         )

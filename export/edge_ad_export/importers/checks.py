@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad.errors import ModelError
-from edge_ad_export.graph.constants import read_array
 from edge_ad_export.graph.embedded import DOMAIN, embedded_model, find_embedded
+from edge_ad_export.graph.match import read_array
 from edge_ad_export.passes import SelectOutputsPass
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def check_model(imported: ImportedModel, path: Path) -> None:
             numbers, weights that are no numbers.
     """
     used = imported.model.clone()
-    SelectOutputsPass(imported.taps)(used)
+    SelectOutputsPass(imported.outputs_read)(used)
     _check_opset(used, path)
     _check_operators(used, path)
     if imported.head is None and imported.unfitted is None:

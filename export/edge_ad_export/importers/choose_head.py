@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError
 from edge_ad_export.heads import FAMILIES
-from edge_ad_export.importers.outputs import is_plane, is_score
+from edge_ad_export.importers.outputs import is_map, is_score
 from edge_ad_export.model.head_options import HeadOptions
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _by_outputs(options: ImportOptions, head: HeadOptions) -> ImportOptions:
 def _reconstruction(shape: tuple[int, ...], outputs: Shapes, *, gray: bool) -> str | None:
     """The one output that is shaped like the picture, in a model that gives no score or map beside it."""
     others = [dims for dims in outputs.values() if dims is not None and dims != shape]
-    if any(is_score(dims, shape[0]) or is_plane(dims) for dims in others):
+    if any(is_score(dims, shape[0]) or is_map(dims) for dims in others):
         return None
     alike = [
         name

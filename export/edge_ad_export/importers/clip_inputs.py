@@ -35,12 +35,12 @@ def resolve_clip(file: ModelFile, options: ImportOptions) -> ResolvedInput:
         )
     (entry,) = inputs
     asked = options.clip or ClipOptions()
-    planes = {"flow": (2,), "features": (1,), "frame": (1,) if options.color == "gray" else (1, 3)}[asked.input]
-    order = asked.order or _order(entry, planes, asked)
+    allowed = {"flow": (2,), "features": (1,), "frame": (1,) if options.color == "gray" else (1, 3)}[asked.input]
+    order = asked.order or _order(entry, allowed, asked)
     dims = dict(zip(_axes(order), _dims(entry), strict=True))
     head = options.head
     predicting = head is not None and head.family == _PREDICTING
-    channels, taken = _channels_and_frames(entry, dims, order, asked, planes, predicting=predicting)
+    channels, taken = _channels_and_frames(entry, dims, order, asked, allowed, predicting=predicting)
     size = Size(dims["w"] or 0, dims.get("h", 1) or 0)
     size = size if size.width and size.height else _asked_size(entry, options)
     length = taken + predicting
@@ -77,7 +77,7 @@ def _axes(order: ClipOrder) -> str:
     return "nchw" if order == "stacked" else "".join("ntchw"[axis] for axis in ORDERS[order])
 
 
-def _order(entry: ir.Value, planes: tuple[int, ...], asked: ClipOptions) -> ClipOrder:
+def _order(entry: ir.Value, allowed: tuple[int, ...], asked: ClipOptions) -> ClipOrder:
     dims = _dims(entry)
     if len(dims) == 3 or asked.input == "features":
         return "vectors"
@@ -85,7 +85,7 @@ def _order(entry: ir.Value, planes: tuple[int, ...], asked: ClipOptions) -> Clip
         return "stacked"
     fitting: list[ClipOrder] = []
     for order, axis in (("tchw", 2), ("cthw", 1), ("thwc", 4)):
-        if dims[axis] in planes:
+        if dims[axis] in allowed:
             fitting.append(order)  # type: ignore[arg-type]
     if len(fitting) != 1:
         raise ModelError(
@@ -99,7 +99,7 @@ def _channels_and_frames(
     dims: dict[str, int | None],
     order: ClipOrder,
     asked: ClipOptions,
-    planes: tuple[int, ...],
+    allowed: tuple[int, ...],
     *,
     predicting: bool,
 ) -> tuple[int, int]:
@@ -107,8 +107,8 @@ def _channels_and_frames(
     wanted = None if asked.length is None else asked.length - predicting
     if order == "stacked":
         total = found or 0
-        channels = next((count for count in planes if wanted and count * wanted == total), 0)
-        channels = channels or next((count for count in reversed(planes) if total % count == 0), 0)
+        channels = next((count for count in allowed if wanted and count * wanted == total), 0)
+        channels = channels or next((count for count in reversed(allowed) if total % count == 0), 0)
         found, frames = channels, total // channels if channels else None
     frames = frames or wanted
     if not frames or not found:

@@ -9,11 +9,11 @@ from edge_ad.errors import InputError, ModelError
 from edge_ad_export.files.model_file import ModelFile
 from edge_ad_export.files.torch_file import TorchOptions
 from edge_ad_export.graph.static_shape import describe
-from edge_ad_export.heads.features import Tap, make_tap
+from edge_ad_export.heads.features import LayerOutput
 from edge_ad_export.heads.request import HeadRequest
 from edge_ad_export.importers.checks import check_model
 from edge_ad_export.importers.clip_inputs import resolve_clip
-from edge_ad_export.importers.inputs import ResolvedInput, only_input, resolve_input
+from edge_ad_export.importers.inputs import ResolvedInput, resolve_input
 from edge_ad_export.model.clip_spec import ClipOptions
 from edge_ad_export.model.imported import ImportedModel, ImportOptions, InputSpec, Size
 
@@ -37,12 +37,17 @@ class ExtractorOptions:
 
 @dataclass(frozen=True)
 class ImportedExtractor:
-    """``model``: as its file has it; its one tap is the value that ``tap`` describes. A value with places, ``[1, n, h,
-    w]`` and its kin, becomes a vector by its mean over them."""
+    """An extractor as its file has it.
+
+    Attributes:
+        file: the model's file.
+        model: the imported model, of which one value is read.
+        output: that value. One with places, such as ``[1, n, h, w]``, becomes a vector by its mean over them.
+    """
 
     file: ModelFile
     model: ImportedModel
-    tap: Tap
+    output: LayerOutput
 
     @property
     def snippet(self) -> int:
@@ -52,7 +57,7 @@ class ImportedExtractor:
     @property
     def size(self) -> int:
         """How many features a vector has."""
-        return self.tap.channels
+        return self.output.channels
 
 
 def import_extractor(options: ExtractorOptions, importing: ImportOptions, torch: TorchOptions) -> ImportedExtractor:
@@ -70,10 +75,10 @@ def import_extractor(options: ExtractorOptions, importing: ImportOptions, torch:
         )
     request = HeadRequest(file, resolved.spec, importing, "extractor")
     name = options.output or _only_output(file)
-    tap = _tap(name, request.shape(name), resolved.spec)
+    output = _output(name, request.shape(name), resolved.spec)
     assumed = [f"extractor: {line}" for line in resolved.assumed]
-    if not tap.is_vector:
-        assumed.append(f"extractor: a vector is the mean of {name} over its {tap.rows * tap.columns} places")
+    if not output.is_vector:
+        assumed.append(f"extractor: a vector is the mean of {name} over its {output.rows * output.columns} places")
     model = ImportedModel(
         model=file.onnx,
         input=resolved.spec,
@@ -87,7 +92,7 @@ def import_extractor(options: ExtractorOptions, importing: ImportOptions, torch:
         check_model(model, file.path)
     except ModelError as error:  # whose advice is for scores
         raise ModelError(str(error).replace("--score-output or --map-output", "--extractor-output")) from None
-    return ImportedExtractor(file, model, tap)
+    return ImportedExtractor(file, model, output)
 
 
 def scorer_options(importing: ImportOptions, extractor: ImportedExtractor | None) -> ImportOptions:
@@ -130,18 +135,18 @@ def _resolve(file: ModelFile, options: ExtractorOptions, importing: ImportOption
             return resolve_clip(file, replace(importing, clip=clip, head=None))
         except InputError as error:  # what is said of a clip is said of the snippet here
             raise InputError(str(error).replace("--clip-length", "--extractor-length")) from None
-    return resolve_input(only_input(file), importing)
+    return resolve_input(file, importing)
 
 
-def _tap(name: str, shape: tuple[int, ...] | None, spec: InputSpec) -> Tap:
+def _output(name: str, shape: tuple[int, ...] | None, spec: InputSpec) -> LayerOutput:
     if shape is not None and len(shape) == _CLIP_AXES and 0 not in shape:
         if max(shape[:-1]) == 1:
-            return Tap(name, shape[-1], 1, 1)
+            return LayerOutput(name, shape[-1], 1, 1)
         if spec.clip is not None and spec.clip.order == "thwc":
             raise ModelError(f"{name} has the shape {list(shape)}: of a model in the order thwc expected one vector")
         _, channels, times, rows, columns = shape
-        return Tap(name, channels, times * rows, columns)
-    return make_tap(name, shape, spec.layout)
+        return LayerOutput(name, channels, times * rows, columns)
+    return LayerOutput.of_features(name, shape, spec.layout)
 
 
 def _only_output(file: ModelFile) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from edge_ad_export.files.model_file import ModelFile
 
-__all__ = ["ResolvedInput", "fill_in", "only_input", "refuse_options", "resolve_input"]
+__all__ = ["ResolvedInput", "fill_in", "refuse_options", "resolve_input"]
 
 
 _NUMBERS = {ir.DataType.UINT8, ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE}
@@ -31,27 +31,14 @@ class ResolvedInput:
     assumed: tuple[str, ...]
 
 
-def only_input(file: ModelFile) -> ir.Value:
-    """The graph's image input. Raises :class:`ModelError` unless there is one, of four dimensions, of numbers."""
-    inputs = file.onnx.graph.inputs
-    if len(inputs) != 1:
-        raise ModelError(f"{file.path} has {len(inputs)} inputs, expected one image: {describe(inputs)}")
-    (frame,) = inputs
-    if frame.shape is None or len(frame.shape) != 4 or frame.dtype not in _NUMBERS:
-        raise ModelError(
-            f"{file.path} takes {describe(inputs)}, expected one image: uint8 or float, "
-            "[batch, channels, height, width] or [batch, height, width, channels]"
-        )
-    return frame
-
-
-def resolve_input(frame: ir.Value, options: ImportOptions) -> ResolvedInput:
-    """Reads what the input's shape says and fills in the rest from the options or the defaults.
+def resolve_input(file: ModelFile, options: ImportOptions) -> ResolvedInput:
+    """Reads what the shape of the one image input says and fills in the rest from the options or the defaults.
 
     Raises:
-        ModelError: layout or channels cannot be told, or contradict the options.
+        ModelError: there is not one input of an image; layout or channels cannot be told, or contradict the options.
         InputError: the size cannot be told, or contradicts ``--size``; ``--mean`` or ``--std`` of a wrong length.
     """
+    frame = _only_input(file)
     dims = [dim if isinstance(dim, int) else None for dim in frame.shape or ()]
     layout = options.layout or _layout(frame, dims)
     batch, channels, height, width = dims if layout == "nchw" else (dims[0], dims[3], dims[1], dims[2])
@@ -70,6 +57,20 @@ def fill_in(spec: InputSpec, entry: ir.Value, options: ImportOptions) -> Resolve
         std=_positive("--std", _numbers("--std", options.std or (1.0,), spec.channels)),
     )
     return ResolvedInput(filled, _assumed(filled, options))
+
+
+def _only_input(file: ModelFile) -> ir.Value:
+    """The graph's image input. Raises :class:`ModelError` unless there is one, of four dimensions, of numbers."""
+    inputs = file.onnx.graph.inputs
+    if len(inputs) != 1:
+        raise ModelError(f"{file.path} has {len(inputs)} inputs, expected one image: {describe(inputs)}")
+    (frame,) = inputs
+    if frame.shape is None or len(frame.shape) != 4 or frame.dtype not in _NUMBERS:
+        raise ModelError(
+            f"{file.path} takes {describe(inputs)}, expected one image: uint8 or float, "
+            "[batch, channels, height, width] or [batch, height, width, channels]"
+        )
+    return frame
 
 
 def _layout(frame: ir.Value, dims: Sequence[int | None]) -> Layout:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from edge_ad_export.model.imported import ImportOptions
 
 __all__ = [
-    "Outputs",
+    "OutputNames",
     "anomalib_outputs",
     "check_named",
     "find_family",
-    "is_plane",
+    "is_map",
     "is_score",
     "listing",
     "static_outputs",
@@ -38,7 +38,7 @@ _FIRST = "output"
 
 
 @dataclass(frozen=True)
-class Outputs:
+class OutputNames:
     """The names of the values that are score and map."""
 
     score: str | None
@@ -54,7 +54,7 @@ def static_outputs(model: ir.Model, shape: tuple[int, ...]) -> dict[str, tuple[i
     return {name: static_shape(value) for name, value in zip(names, copy.graph.outputs, strict=True)}
 
 
-def is_plane(dims: tuple[int, ...]) -> bool:
+def is_map(dims: tuple[int, ...]) -> bool:
     """``[batch, 1, h, w]`` or ``[batch, h, w]``."""
     return len(dims) in (3, 4) and set(dims[1:-2]) <= {1} and dims[-1] > 1 and dims[-2] > 1
 
@@ -64,7 +64,7 @@ def is_score(dims: tuple[int, ...], batch: int) -> bool:
     return prod(dims) == batch
 
 
-def anomalib_outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, ...]) -> Outputs:
+def anomalib_outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, ...]) -> OutputNames:
     """Which is which in an export of anomalib before 2.0: by shape, and of several maps the one named ``output``.
 
     The score comes first in some models (DFM, FRE) and second in others (PatchCore); most have a map alone, whose
@@ -75,10 +75,10 @@ def anomalib_outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, 
     """
     check_named(file, options)
     if options.score_output or options.map_output:
-        return Outputs(options.score_output, options.map_output)
+        return OutputNames(options.score_output, options.map_output)
     shapes = {name: dims for name, dims in static_outputs(file.onnx, shape).items() if dims is not None}
     scores = [name for name, dims in shapes.items() if is_score(dims, shape[0])]
-    maps = [name for name, dims in shapes.items() if is_plane(dims)]
+    maps = [name for name, dims in shapes.items() if is_map(dims)]
     if _FIRST in maps:
         maps = [_FIRST]
     if _FIRST not in shapes or len(scores) > 1 or len(maps) > 1 or not scores + maps:
@@ -86,7 +86,7 @@ def anomalib_outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, 
             f"{file.path} has no output named {_FIRST} with one score or map, as exports of anomalib before 2.0 have: "
             f"name them with --score-output and --map-output; {listing(file)}"
         )
-    return Outputs(*(found[0] if found else None for found in (scores, maps)))
+    return OutputNames(*(found[0] if found else None for found in (scores, maps)))
 
 
 def check_named(file: ModelFile, options: ImportOptions) -> None:

@@ -9,8 +9,8 @@ from edge_ad_export.heads import make_head
 from edge_ad_export.heads.request import HeadRequest
 from edge_ad_export.importers.choose_head import choose_head
 from edge_ad_export.importers.clip_inputs import resolve_clip
-from edge_ad_export.importers.inputs import ResolvedInput, only_input, resolve_input
-from edge_ad_export.importers.outputs import Outputs, check_named, is_plane, is_score, listing, static_outputs
+from edge_ad_export.importers.inputs import ResolvedInput, resolve_input
+from edge_ad_export.importers.outputs import OutputNames, check_named, is_map, is_score, listing, static_outputs
 from edge_ad_export.model.head import Unfitted
 from edge_ad_export.model.imported import ImportedModel, ImportOptions
 
@@ -38,7 +38,7 @@ class PlainOnnxImporter:
 
     def load(self, file: ModelFile, options: ImportOptions) -> ImportedModel:
         clips = options.clip is not None
-        resolved = resolve_clip(file, options) if clips else resolve_input(only_input(file), options)
+        resolved = resolve_clip(file, options) if clips else resolve_input(file, options)
         spec = resolved.spec
         shape = spec.shape(spec.batch)
         options = choose_head(options, shape, lambda: static_outputs(file.onnx, shape), gray=spec.color == "gray")
@@ -75,14 +75,14 @@ def _headed(request: HeadRequest, resolved: ResolvedInput) -> ImportedModel:
     )
 
 
-def _outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, ...]) -> Outputs:
+def _outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, ...]) -> OutputNames:
     check_named(file, options)
     if options.score_output or options.map_output:
-        return Outputs(options.score_output, options.map_output)
+        return OutputNames(options.score_output, options.map_output)
     outputs = static_outputs(file.onnx, shape)
-    found = Outputs(
+    found = OutputNames(
         score=_pick(file, outputs, _SCORE_NAMES, "--score-output", lambda dims: is_score(dims, shape[0])),
-        map=_pick(file, outputs, _MAP_NAMES, "--map-output", lambda dims: is_plane(dims) and dims != shape),
+        map=_pick(file, outputs, _MAP_NAMES, "--map-output", lambda dims: is_map(dims) and dims != shape),
     )
     if found.score is None and found.map is None:
         raise ModelError(

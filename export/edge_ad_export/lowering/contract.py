@@ -14,19 +14,20 @@ from edge_ad.errors import ModelError
 from edge_ad_export.graph.static_shape import static_shape
 from edge_ad_export.heads.compose import HeadPass
 from edge_ad_export.model.imported import ImportedModel
+from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.passes import (
     ContractPass,
-    FrontPass,
     HalfStoragePass,
+    PreprocessingPass,
     RebatchPass,
     RepeatPass,
     SelectOutputsPass,
     SimplifyPass,
     StaticShapePass,
 )
-from edge_ad_export.passes.cheaper import Shrink, cheaper_passes
+from edge_ad_export.passes.cheaper import cheaper_passes
 from edge_ad_export.passes.contract import RequireStaticPass
-from edge_ad_export.passes.front import VideoFrontPass, VideoInputPass
+from edge_ad_export.passes.preprocessing import ClipInputPass, ClipPreprocessingPass
 
 __all__ = ["Batch", "Lowered", "apply_passes", "lower"]
 
@@ -98,11 +99,11 @@ def _run(imported: ImportedModel, batch: Batch) -> Lowered:
     model = imported.model.clone()
     apply_passes(_passes(imported, batch), model)
     size = imported.input.size
-    heat = next((static_shape(value) for value in model.graph.outputs if value.name == "map"), None)
+    anomaly_map = next((static_shape(value) for value in model.graph.outputs if value.name == "map"), None)
     return Lowered(
         model=model,
         input=ModelInput(width=size.width, height=size.height, channels=imported.input.channels),
-        map=None if heat is None else MapSize(width=heat[2], height=heat[1]),
+        map=None if anomaly_map is None else MapSize(width=anomaly_map[2], height=anomaly_map[1]),
         batch=batch,
     )
 
@@ -128,14 +129,14 @@ def _passes(imported: ImportedModel, batch: Batch) -> list[ir.passes.PassBase]:
         "repeated": [RepeatPass(), SimplifyPass()],
     }
     return [
-        SelectOutputsPass(imported.taps),
+        SelectOutputsPass(imported.outputs_read),
         StaticShapePass(spec.shape(spec.batch)),
         SimplifyPass(),
         RequireStaticPass(),
         *one_image[batch],
-        *([] if spec.clip is None else [VideoInputPass(spec, spec.clip)]),
+        *([] if spec.clip is None else [ClipInputPass(spec, spec.clip)]),
         *([] if imported.head is None else [HeadPass(imported.head)]),
-        FrontPass(spec) if spec.clip is None else VideoFrontPass(spec, spec.clip),
+        PreprocessingPass(spec) if spec.clip is None else ClipPreprocessingPass(spec, spec.clip),
         ContractPass(imported.roles),
         SimplifyPass(),
     ]

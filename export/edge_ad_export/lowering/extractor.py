@@ -13,18 +13,17 @@ import onnx_ir.passes.common as common_passes
 
 from edge_ad.bundle.records import ModelInput
 from edge_ad.errors import ModelError
-from edge_ad_export.graph.builder import OLDEST_OPSET, GraphBuilder
-from edge_ad_export.graph.constants import add_constant
+from edge_ad_export.graph.builder import OLDEST_OPSET, GraphBuilder, add_constant
 from edge_ad_export.graph.libraries import quiet_logs
 from edge_ad_export.lowering.contract import Lowered, apply_passes
-from edge_ad_export.passes import FrontPass, SelectOutputsPass, SimplifyPass, StaticShapePass
+from edge_ad_export.passes import PreprocessingPass, SelectOutputsPass, SimplifyPass, StaticShapePass
 from edge_ad_export.passes.contract import RequireStaticPass
-from edge_ad_export.passes.fold_front import FoldFrontPass
-from edge_ad_export.passes.front import VideoFrontPass, VideoInputPass
+from edge_ad_export.passes.fold_preprocessing import FoldPreprocessingPass
 from edge_ad_export.passes.neutral import NeutralPass
+from edge_ad_export.passes.preprocessing import ClipInputPass, ClipPreprocessingPass
 
 if TYPE_CHECKING:
-    from edge_ad_export.heads.features import Tap
+    from edge_ad_export.heads.features import LayerOutput
     from edge_ad_export.importers.extractor import ImportedExtractor
 
 __all__ = ["FEATURES", "FeaturesPass", "lower_extractor"]
@@ -33,14 +32,16 @@ FEATURES: Final = "features"
 
 
 class FeaturesPass(ir.passes.InPlacePass):
-    """Requires: the one output is what ``tap`` describes, for one image.
+    """Requires: the one output is what ``layer`` describes, for one image.
 
-    Ensures: it is ``features``, float32 ``[1, n]``; where the value has places, their mean.
+    Does: takes the mean over the places of a value that has some, and casts to float32.
+
+    Ensures: the one output is ``features``, float32 ``[1, n]``.
     """
 
-    def __init__(self, tap: Tap) -> None:
+    def __init__(self, layer: LayerOutput) -> None:
         super().__init__()
-        self.tap = tap
+        self.layer = layer
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         graph = model.graph
@@ -52,14 +53,14 @@ class FeaturesPass(ir.passes.InPlacePass):
         for value in [*graph.inputs, *(v for node in graph for v in node.outputs)]:
             if value.name == FEATURES:
                 value.name = f"{FEATURES}_model"
-        builder, (found,) = GraphBuilder(graph), graph.outputs
-        planes = self.tap.build(builder, found)
-        vector = planes if self.tap.is_vector else builder.reduce("ReduceMean", planes, [2, 3])
+        builder, (found,) = GraphBuilder(graph, prefix="head_"), graph.outputs
+        features = self.layer.build(builder, found)
+        vector = features if self.layer.is_vector else builder.reduce("ReduceMean", features, [2, 3])
         if found.dtype != ir.DataType.FLOAT:
             vector = builder.op("Cast", vector, to=ir.DataType.FLOAT)
-        shape = add_constant(graph, "features_shape", np.array((1, self.tap.channels)))
+        shape = add_constant(graph, "features_shape", np.array((1, self.layer.channels)))
         tape = ir.tape.Tape(graph)
-        named = ir.val(FEATURES, ir.DataType.FLOAT, (1, self.tap.channels))
+        named = ir.val(FEATURES, ir.DataType.FLOAT, (1, self.layer.channels))
         graph.outputs[:] = [tape.op("Reshape", [vector, shape], output=named)]
         with quiet_logs("onnx_ir"):
             common_passes.ShapeInferencePass(strict_mode=False)(model)
@@ -76,13 +77,13 @@ def lower_extractor(extractor: ImportedExtractor, agrees: Callable[[Lowered], bo
     spec, model = extractor.model.input, extractor.model.model.clone()
     apply_passes(
         [
-            SelectOutputsPass(extractor.model.taps),
+            SelectOutputsPass(extractor.model.outputs_read),
             StaticShapePass(spec.shape(spec.batch)),
             SimplifyPass(),
             RequireStaticPass(),
-            *([] if spec.clip is None else [VideoInputPass(spec, spec.clip)]),
-            FeaturesPass(extractor.tap),
-            FrontPass(spec) if spec.clip is None else VideoFrontPass(spec, spec.clip),
+            *([] if spec.clip is None else [ClipInputPass(spec, spec.clip)]),
+            FeaturesPass(extractor.output),
+            PreprocessingPass(spec) if spec.clip is None else ClipPreprocessingPass(spec, spec.clip),
             SimplifyPass(),
         ],
         model,
@@ -91,7 +92,7 @@ def lower_extractor(extractor: ImportedExtractor, agrees: Callable[[Lowered], bo
     plain = Lowered(model=model, input=entry, map=None, batch="one")
     with suppress(ModelError):
         cheaper = model.clone()
-        apply_passes([FoldFrontPass(), NeutralPass(), SimplifyPass()], cheaper)
+        apply_passes([FoldPreprocessingPass(), NeutralPass(), SimplifyPass()], cheaper)
         candidate = replace(plain, model=cheaper, cheaper=True)
         if agrees(candidate):
             return candidate

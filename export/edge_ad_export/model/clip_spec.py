@@ -45,12 +45,12 @@ class ClipOptions:
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """The bundle's graph takes ``length`` samples ``[1, length, planes, h, w]``, of which the model takes the first
+    """The bundle's graph takes ``length`` samples ``[1, length, channels, h, w]``, of which the model takes the first
     ``taken``, in its own ``order``; ``stacked`` has them on its channel axis. Vectors are ``[1, length, size]``."""
 
     length: int
     taken: int
-    planes: int
+    channels: int
     order: ClipOrder
     input: ClipInput
 
@@ -59,15 +59,15 @@ class ClipSpec:
         if self.order == "vectors":
             return batch, self.taken, width
         if self.order == "stacked":
-            return batch, self.taken * self.planes, height, width
-        canonical = (batch, self.taken, self.planes, height, width)
+            return batch, self.taken * self.channels, height, width
+        canonical = (batch, self.taken, self.channels, height, width)
         return tuple(canonical[axis] for axis in ORDERS[self.order])
 
     def entry_shape(self, height: int, width: int) -> tuple[int, ...]:
         """Of the bundle's input."""
         if self.order == "vectors":
             return 1, self.length, width
-        return 1, self.length, height, width, self.planes
+        return 1, self.length, height, width, self.channels
 
     def arrange(self, samples: NDArray[Any]) -> NDArray[Any]:
         """Of all samples ``[1, length, ...]`` those that the model takes, in its order."""

@@ -1,4 +1,4 @@
-"""What a head is: the nodes that make a score and a map of what a trained model puts out."""
+"""What a head is: the nodes that make a score and an anomaly map of what a trained model puts out."""
 
 from __future__ import annotations
 
@@ -14,31 +14,55 @@ if TYPE_CHECKING:
 
     from edge_ad_export.graph.builder import GraphBuilder
 
-__all__ = ["Array", "Built", "Head", "NumbersHead", "Read", "Scored", "Unfitted"]
+__all__ = [
+    "Array",
+    "Head",
+    "HeadInputs",
+    "HeadOutputs",
+    "HeadResult",
+    "ScoreAndMapHead",
+    "ScoreOnlyHead",
+    "Unfitted",
+]
 
 Array = NDArray[np.float64]
 _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
-class Read(Generic[_Value]):
-    """What a head reads of one image: the ``values`` of its taps and ``frame``, the model's own input."""
+class HeadInputs(Generic[_Value]):
+    """What a head reads of one image.
+
+    Attributes:
+        values: what the values named by :attr:`Head.inputs` hold, in that order.
+        frame: what the model itself takes, after preprocessing.
+    """
 
     values: Sequence[_Value]
     frame: _Value
 
 
 @dataclass(frozen=True)
-class Built:
-    """The values that a head adds to a graph: ``score`` of one element, ``map`` ``[1, 1, h, w]``."""
+class HeadOutputs:
+    """The values that a head adds to a graph.
+
+    Attributes:
+        score: float32, one element.
+        map: float32 ``[1, 1, h, w]``; ``None`` for a head without an anomaly map.
+    """
 
     score: ir.Value
     map: ir.Value | None
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What a head makes of one image. ``map``: float64 ``(h, w)``."""
+class HeadResult:
+    """What a head computes for one image.
+
+    Attributes:
+        score: higher is more anomalous, in the model's own unit.
+        map: float64 ``(h, w)`` in the same unit; ``None`` for a head without an anomaly map.
+    """
 
     score: float
     map: Array | None
@@ -51,8 +75,8 @@ class Head(Protocol):
     """
 
     @property
-    def taps(self) -> tuple[str, ...]:
-        """The values of the imported graph that the head reads."""
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the values of the imported graph that the head reads."""
         ...
 
     @property
@@ -60,39 +84,51 @@ class Head(Protocol):
         """What the head puts out."""
         ...
 
-    def build(self, graph: GraphBuilder, read: Read[ir.Value]) -> Built:
-        """Adds the nodes."""
+    def build(self, graph: GraphBuilder, given: HeadInputs[ir.Value]) -> HeadOutputs:
+        """Adds the nodes to the graph."""
         ...
 
-    def reference(self, read: Read[NDArray[Any]]) -> Scored:
+    def reference(self, given: HeadInputs[NDArray[Any]]) -> HeadResult:
         """The same in NumPy, in float64. Of a batch, the first image counts."""
         ...
 
 
 @dataclass(frozen=True)
-class NumbersHead:
-    """What heads share that read the numbers of one value ``tap`` and give a score alone."""
+class ScoreOnlyHead:
+    """The base of heads that read one value, named ``source``, and give a score without an anomaly map."""
 
-    tap: str
+    source: str
 
     @property
-    def taps(self) -> tuple[str, ...]:
-        return (self.tap,)
+    def inputs(self) -> tuple[str, ...]:
+        return (self.source,)
 
     @property
     def roles(self) -> tuple[Literal["score"], ...]:
         return ("score",)
 
 
-@runtime_checkable
-class Unfitted(Protocol):
-    """A head that has yet to see normal images."""
+class ScoreAndMapHead:
+    """The base of heads that give a score and an anomaly map."""
 
     @property
-    def taps(self) -> tuple[str, ...]:
-        """The values of the imported graph that the head reads."""
+    def roles(self) -> tuple[Literal["score", "map"], ...]:
+        return ("score", "map")
+
+
+@runtime_checkable
+class Unfitted(Protocol):
+    """A head that has yet to learn from normal images."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the values of the imported graph that the head reads."""
         ...
 
     def fit(self, images: Iterable[Sequence[NDArray[Any]]]) -> Head:
-        """The head fitted to normal images, each given as what the taps held for it."""
+        """The head fitted to normal images, each given as what the values named by :attr:`inputs` hold for it.
+
+        Raises:
+            InputError: there are too few images, or a feature is not finite.
+        """
         ...

@@ -108,11 +108,11 @@ class ImportedModel:
     kernel: Kernel | None = None
 
     @property
-    def taps(self) -> tuple[str, ...]:
-        """The values of the graph that score and map are, or are made of."""
+    def outputs_read(self) -> tuple[str, ...]:
+        """The names of the graph's values that score and map are, or that a head makes them of."""
         reader = self.head or self.unfitted
         if reader is not None:
-            return reader.taps
+            return reader.inputs
         return tuple(name for name in (self.score, self.map) if name is not None)
 
     @property

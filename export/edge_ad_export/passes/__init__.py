@@ -8,8 +8,7 @@ from edge_ad_export.passes.batch import RebatchPass, RepeatPass
 from edge_ad_export.passes.coarse_product import CoarseProductPass
 from edge_ad_export.passes.contract import ContractPass, SelectOutputsPass
 from edge_ad_export.passes.coreset import CoresetPass
-from edge_ad_export.passes.fold_front import FoldFrontPass
-from edge_ad_export.passes.front import FrontPass
+from edge_ad_export.passes.fold_preprocessing import FoldPreprocessingPass
 from edge_ad_export.passes.gaussian import GaussianPass
 from edge_ad_export.passes.half_storage import HalfStoragePass
 from edge_ad_export.passes.linear_map import LinearMapPass
@@ -17,6 +16,7 @@ from edge_ad_export.passes.nearest import NearestPass
 from edge_ad_export.passes.neighbour_table import NeighbourTablePass
 from edge_ad_export.passes.neutral import NeutralPass
 from edge_ad_export.passes.normalized_distance import NormalizedDistancePass
+from edge_ad_export.passes.preprocessing import PreprocessingPass
 from edge_ad_export.passes.project import ProjectPass
 from edge_ad_export.passes.separable_blur import SeparableBlurPass
 from edge_ad_export.passes.simplify import SimplifyPass
@@ -25,8 +25,7 @@ __all__ = [
     "CoarseProductPass",
     "ContractPass",
     "CoresetPass",
-    "FoldFrontPass",
-    "FrontPass",
+    "FoldPreprocessingPass",
     "GaussianPass",
     "HalfStoragePass",
     "LinearMapPass",
@@ -34,6 +33,7 @@ __all__ = [
     "NeighbourTablePass",
     "NeutralPass",
     "NormalizedDistancePass",
+    "PreprocessingPass",
     "ProjectPass",
     "RebatchPass",
     "RepeatPass",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.graph.constants import read_array
+from edge_ad_export.graph.builder import GraphBuilder
 from edge_ad_export.graph.libraries import load_onnxruntime
-from edge_ad_export.graph.match import Builder, known_shape
+from edge_ad_export.graph.match import known_shape, read_array
 from edge_ad_export.graph.static_shape import static_shape
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def axis_matrix(nodes: Sequence[ir.Node], axis: Axis, opset: int) -> NDArray[np.
     anchor = ir.node("Identity", [value])
     graph = ir.Graph([value], anchor.outputs, nodes=[anchor], opset_imports={"": opset}, name="axis")
     anchor.outputs[0].name, anchor.outputs[0].type = "matrix", value.type
-    build = Builder(graph, anchor)
+    build = GraphBuilder(graph, anchor)
     for node in nodes:
         value = _ALONG[node.op_type](build, value, node, axis)
     build.commit()
@@ -78,7 +78,7 @@ def _conv_rule(node: ir.Node) -> bool:
     return plain and kernel is not None and kernel.ndim == 4 and 1 in kernel.shape[2:]
 
 
-def _resize_along(build: Builder, value: ir.Value, node: ir.Node, axis: Axis) -> ir.Value:
+def _resize_along(build: GraphBuilder, value: ir.Value, node: ir.Node, axis: Axis) -> ir.Value:
     scales = read_array(node.inputs[2]) if len(node.inputs) > 2 else None
     wanted = (1, 1, known_shape(node.outputs[0])[axis], plane(value)[1])
     inputs: list[ir.Value | None] = [value, None, None, None]
@@ -89,7 +89,7 @@ def _resize_along(build: Builder, value: ir.Value, node: ir.Node, axis: Axis) ->
     return build.copy(node, inputs, wanted)
 
 
-def _pad_along(build: Builder, value: ir.Value, node: ir.Node, axis: Axis) -> ir.Value:
+def _pad_along(build: GraphBuilder, value: ir.Value, node: ir.Node, axis: Axis) -> ir.Value:
     pads = read_array(node.inputs[1])
     height, width = plane(value)
     begin, end = (0, 0) if pads is None else (int(pads[axis]), int(pads[axis + 4]))
@@ -97,7 +97,7 @@ def _pad_along(build: Builder, value: ir.Value, node: ir.Node, axis: Axis) -> ir
     return build.copy(node, inputs, (1, 1, height + begin + end, width))
 
 
-def _conv_along(build: Builder, value: ir.Value, node: ir.Node, axis: Axis) -> ir.Value:
+def _conv_along(build: GraphBuilder, value: ir.Value, node: ir.Node, axis: Axis) -> ir.Value:
     """The kernel's numbers belong to the axis along which it lies; across it there are stride and padding alone."""
     index = axis - 2
     kernel = read_array(node.inputs[1])
@@ -108,13 +108,12 @@ def _conv_along(build: Builder, value: ir.Value, node: ir.Node, axis: Axis) -> i
     pads = node.attributes.get_ints("pads", (0, 0, 0, 0))
     return build.op(
         "Conv",
-        [value, build.constant("kernel", weights)],
-        (1, 1, known_shape(node.outputs[0])[axis], plane(value)[1]),
-        {
-            "pads": (pads[index], 0, pads[index + 2], 0),
-            "strides": (node.attributes.get_ints("strides", (1, 1))[index], 1),
-            "dilations": (node.attributes.get_ints("dilations", (1, 1))[index], 1),
-        },
+        value,
+        build.constant("kernel", weights),
+        shape=(1, 1, known_shape(node.outputs[0])[axis], plane(value)[1]),
+        pads=(pads[index], 0, pads[index + 2], 0),
+        strides=(node.attributes.get_ints("strides", (1, 1))[index], 1),
+        dilations=(node.attributes.get_ints("dilations", (1, 1))[index], 1),
     )
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.graph.constants import add_constant, read_array
+from edge_ad_export.graph.builder import add_constant
+from edge_ad_export.graph.match import read_array
 from edge_ad_export.graph.static_shape import StaticShapePass, infer_shapes, static_shape
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class RebatchPass(ir.passes.InPlacePass):
     Does: divides the leading dimension of shapes that ``Reshape``, ``Expand`` and ``Resize`` ask for, and keeps
     the first row of constants that have one row an image. Slices of rows that no longer exist become empty, and
     :class:`~edge_ad_export.passes.SimplifyPass` drops empty parts of a ``Concat``.
+
+    Ensures: the input takes one image.
 
     A constant cannot tell whether its leading dimension means the batch: the caller must compare the result with
     the original on real images.
@@ -85,8 +88,10 @@ def _replace(graph: ir.Graph, node: ir.Node, index: int, array: NDArray[Any]) ->
 class RepeatPass(ir.passes.InPlacePass):
     """Requires: a static batch in the first dimension of the one input and of every output.
 
-    Ensures: the input takes one image, which the batch repeats; the outputs are those of the first. It costs the
-    time of the whole batch: :class:`~edge_ad_export.passes.RebatchPass` comes first.
+    Does: repeats one image to fill the batch. It costs the time of the whole batch:
+    :class:`~edge_ad_export.passes.RebatchPass` is tried first.
+
+    Ensures: the input takes one image; the outputs are those of the first of the batch.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

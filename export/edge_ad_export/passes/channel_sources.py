@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_ad_export.graph.constants import read_array
-from edge_ad_export.graph.match import made_by
+from edge_ad_export.graph.match import made_by, read_array
 from edge_ad_export.graph.static_shape import static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["Channel", "channel_sources"]
+__all__ = ["ChannelSource", "channel_sources"]
 
 
 @dataclass(frozen=True)
-class Channel:
+class ChannelSource:
     """Channel ``index`` of ``source``, each pixel of it repeated ``factor`` times in both directions."""
 
     source: ir.Value
@@ -24,7 +23,7 @@ class Channel:
     factor: int = 1
 
 
-def channel_sources(value: ir.Value) -> tuple[Channel, ...] | None:
+def channel_sources(value: ir.Value) -> tuple[ChannelSource, ...] | None:
     """One entry a channel of ``value`` ``[1, c, h, w]``, traced through ``Gather``, ``Concat`` and nearest ``Resize``.
 
     ``None`` where the value has no such shape.
@@ -33,7 +32,7 @@ def channel_sources(value: ir.Value) -> tuple[Channel, ...] | None:
     if shape is None or len(shape) != 4 or shape[0] != 1:
         return None
     gather, concat = made_by(value, "Gather"), made_by(value, "Concat")
-    found: tuple[Channel, ...] | None = None
+    found: tuple[ChannelSource, ...] | None = None
     if gather is not None and gather.attributes.get_int("axis", 0) in (1, -3):
         found = _gathered(gather)
     elif concat is not None and concat.attributes.get_int("axis", 0) in (1, -3):
@@ -41,10 +40,10 @@ def channel_sources(value: ir.Value) -> tuple[Channel, ...] | None:
         found = None if None in parts else tuple(channel for part in parts if part is not None for channel in part)
     else:
         found = _repeated(value)
-    return found or tuple(Channel(value, index) for index in range(shape[1]))
+    return found or tuple(ChannelSource(value, index) for index in range(shape[1]))
 
 
-def _gathered(node: ir.Node) -> tuple[Channel, ...] | None:
+def _gathered(node: ir.Node) -> tuple[ChannelSource, ...] | None:
     data, indices = node.inputs[0], read_array(node.inputs[1])
     sources = None if data is None else channel_sources(data)
     if sources is None or indices is None or indices.ndim != 1:
@@ -52,7 +51,7 @@ def _gathered(node: ir.Node) -> tuple[Channel, ...] | None:
     return tuple(sources[int(index)] for index in indices)
 
 
-def _repeated(value: ir.Value) -> tuple[Channel, ...] | None:
+def _repeated(value: ir.Value) -> tuple[ChannelSource, ...] | None:
     node = made_by(value, "Resize")
     source = None if node is None else node.inputs[0]
     if node is None or source is None or not _repeats(node):
@@ -64,7 +63,7 @@ def _repeated(value: ir.Value) -> tuple[Channel, ...] | None:
     factor = after[2] // before[2]
     if factor * before[2] != after[2] or factor * before[3] != after[3] or before[1] != after[1]:
         return None
-    return tuple(Channel(channel.source, channel.index, channel.factor * factor) for channel in inner)
+    return tuple(ChannelSource(channel.source, channel.index, channel.factor * factor) for channel in inner)
 
 
 def _repeats(node: ir.Node) -> bool:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.graph.constants import read_array
-from edge_ad_export.graph.match import Builder, behind_views, known_shape, made_by
+from edge_ad_export.graph.builder import GraphBuilder
+from edge_ad_export.graph.match import behind_reshapes, known_shape, made_by, read_array
 from edge_ad_export.graph.static_shape import static_shape
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _match(total: ir.Node) -> _Search | None:
 
 def _features(rows: ir.Value) -> ir.Value | None:
     """The map ``[1, c, h, w]`` whose places the rows are, in their order."""
-    transpose = made_by(behind_views(rows), "Transpose")
+    transpose = made_by(behind_reshapes(rows), "Transpose")
     if transpose is None or tuple(transpose.attributes.get_ints("perm", ())) != (0, 2, 3, 1):
         return None
     return transpose.inputs[0]
@@ -132,14 +132,14 @@ def _saves(search: _Search) -> bool:
 
 
 def _rewrite(graph: ir.Graph, search: _Search) -> None:
-    build = Builder(graph, search.total)
+    build = GraphBuilder(graph, search.total)
     norms: NDArray[np.floating] | None = search.norms
     coarse: ir.Value | None = None
     for part in search.parts:
         if part.coarse is None:
             continue
         product = _coarse_product(build, part, norms, search)
-        coarse = product if coarse is None else build.op("Add", [coarse, product], known_shape(product))
+        coarse = product if coarse is None else build.op("Add", coarse, product, shape=known_shape(product))
         norms = None  # they belong to the sum, once
     fine = [part for part in search.parts if part.coarse is None]
     relative = coarse if not fine else _add_fine(build, fine, coarse, search)
@@ -150,7 +150,7 @@ def _rewrite(graph: ir.Graph, search: _Search) -> None:
     graph.remove(search.total, safe=True)
 
 
-def _coarse_product(build: Builder, part: _Part, norms: NDArray[np.floating] | None, search: _Search) -> ir.Value:
+def _coarse_product(build: GraphBuilder, part: _Part, norms: NDArray[np.floating] | None, search: _Search) -> ir.Value:
     """As a convolution of one place: OpenVINO hands its result to the interpolation as it lies in memory."""
     source, resize = part.coarse, part.upsampled
     if source is None or resize is None:
@@ -158,33 +158,33 @@ def _coarse_product(build: Builder, part: _Part, norms: NDArray[np.floating] | N
     shape, vectors = known_shape(source), search.vectors
     mean = build.constant("coarse_mean", part.mean.reshape(1, -1, 1, 1).astype(np.float32))
     kernel = np.ascontiguousarray(part.weights.T).reshape(vectors, -1, 1, 1).astype(np.float32)
-    inputs = [build.op("Sub", [source, mean], shape), build.constant("coarse_bank", kernel)]
+    inputs = [build.op("Sub", source, mean, shape=shape), build.constant("coarse_bank", kernel)]
     if norms is not None:
         inputs.append(build.constant("bank_norms", norms.astype(np.float32)))
-    product = build.op("Conv", inputs, (1, vectors, *shape[2:]))
+    product = build.op("Conv", *inputs, shape=(1, vectors, *shape[2:]))
     wanted = (1, vectors, *search.places)
     sizes = build.constant("sizes", np.array(wanted, np.int64))
     upsampled = build.copy(resize, [product, None, None, sizes], wanted)
     return _as_rows(build, upsampled)
 
 
-def _add_fine(build: Builder, parts: Sequence[_Part], coarse: ir.Value | None, search: _Search) -> ir.Value:
+def _add_fine(build: GraphBuilder, parts: Sequence[_Part], coarse: ir.Value | None, search: _Search) -> ir.Value:
     values = [part.value for part in parts]
     count = sum(len(part.mean) for part in parts)
     stacked = values[0]
     if len(values) > 1:
-        stacked = build.op("Concat", values, (1, count, *search.places), {"axis": 1})
+        stacked = build.op("Concat", *values, shape=(1, count, *search.places), axis=1)
     mean = np.concatenate([part.mean for part in parts]).astype(np.float32)
     weights = np.concatenate([part.weights for part in parts]).astype(np.float32)
     rows = _as_rows(build, stacked)
-    centred = build.op("Sub", [rows, build.constant("fine_mean", mean)], known_shape(rows))
+    centred = build.op("Sub", rows, build.constant("fine_mean", mean), shape=known_shape(rows))
     # One operation adds and multiplies: a sum apart would read and write all pairs once more.
     pairs = (math.prod(search.places), search.vectors)
-    return build.op("Gemm", [centred, build.constant("fine_bank", weights), coarse], pairs)
+    return build.op("Gemm", centred, build.constant("fine_bank", weights), coarse, shape=pairs)
 
 
-def _as_rows(build: Builder, value: ir.Value) -> ir.Value:
+def _as_rows(build: GraphBuilder, value: ir.Value) -> ir.Value:
     """``[1, c, h, w]`` as ``(h * w, c)``."""
     _, channels, height, width = known_shape(value)
-    last = build.op("Transpose", [value], (1, height, width, channels), {"perm": (0, 2, 3, 1)})
+    last = build.op("Transpose", value, shape=(1, height, width, channels), perm=(0, 2, 3, 1))
     return build.reshape(last, (height * width, channels))

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
 from edge_ad.errors import ModelError
-from edge_ad_export.graph.constants import add_constant
+from edge_ad_export.graph.builder import add_constant
 from edge_ad_export.graph.embedded import embedded_model, find_embedded
 from edge_ad_export.graph.static_shape import static_shape
 
@@ -30,8 +30,9 @@ MAP: Final = "map"
 class ContractPass(ir.passes.InPlacePass):
     """Requires: the outputs are what ``roles`` says, for one image, with static shapes.
 
-    Ensures: ``score`` float32 ``[1]`` and, where the model has a map, ``map`` float32 ``[1, h', w']``. A model with
-    a map alone scores its largest value.
+    Does: casts, reshapes and renames the outputs. A model with a map alone scores its largest value.
+
+    Ensures: ``score`` float32 ``[1]`` and, where the model has a map, ``map`` float32 ``[1, h', w']``.
 
     Raises:
         ModelError: an output does not have the shape of its role.
@@ -56,11 +57,11 @@ class ContractPass(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, True)
 
 
-def _largest(graph: ir.Graph, heat: ir.Value) -> ir.Value:
+def _largest(graph: ir.Graph, anomaly_map: ir.Value) -> ir.Value:
     # Without axes the node is the same in every opset.
-    node = ir.node("ReduceMax", [heat], {"keepdims": 0})
+    node = ir.node("ReduceMax", [anomaly_map], {"keepdims": 0})
     graph.append(node)
-    node.outputs[0].type, node.outputs[0].shape = heat.type, ir.Shape(())
+    node.outputs[0].type, node.outputs[0].shape = anomaly_map.type, ir.Shape(())
     return node.outputs[0]
 
 
@@ -97,9 +98,11 @@ def _text(value: ir.Value) -> str:
 
 
 class SelectOutputsPass(ir.passes.InPlacePass):
-    """Requires: every name is a value of the graph. Ensures: exactly these are the outputs, in this order.
+    """Requires: every name is a value of the graph.
 
-    Nodes and weights that led to other outputs only are gone.
+    Does: removes nodes and weights that lead to other outputs only.
+
+    Ensures: exactly these values are the outputs, in this order.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -127,7 +130,11 @@ _OPENVINO = {"If", "Loop", "TensorIterator"}
 
 
 class RequireStaticPass(ir.passes.InPlacePass):
-    """Requires: constants are folded, so that branches decided at export are gone. Changes nothing.
+    """Requires: constants are folded, so that branches decided at export are gone.
+
+    Does: looks for branches and loops; changes nothing.
+
+    Ensures: every image takes the same work.
 
     Raises:
         ModelError: branches or loops are left. Their latency cannot be promised and quantization does not see

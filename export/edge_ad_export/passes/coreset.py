@@ -8,11 +8,10 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad.errors import ModelError
-from edge_ad_export.graph.constants import read_array
-from edge_ad_export.graph.match import made_by, reduced_axes
+from edge_ad_export.graph.match import made_by, read_array, reduced_axes
 from edge_ad_export.graph.static_shape import infer_shapes
-from edge_ad_export.passes.chains import rising_chain
 from edge_ad_export.passes.neighbour_table import nearest_rows
+from edge_ad_export.passes.node_chains import monotonic_chain
 from edge_ad_export.passes.squared_distance import are_norms, match_squared_distance
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def spread_rows(points: NDArray[np.floating], count: int) -> NDArray[np.intp]:
 def _bank(node: ir.Node) -> NDArray[np.floating] | None:
     if node.op_type != "ReduceMin" or node.inputs[0] is None:
         return None
-    distance = match_squared_distance(rising_chain(node.inputs[0]).start)
+    distance = match_squared_distance(monotonic_chain(node.inputs[0]).start)
     return _relative_bank(node) if distance is None else distance.right.array
 
 

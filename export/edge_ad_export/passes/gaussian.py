@@ -9,11 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad.errors import ModelError
-from edge_ad_export.graph.constants import read_array
-from edge_ad_export.graph.match import Builder, behind_views, known_shape, made_by, reduced_axes
+from edge_ad_export.graph.builder import GraphBuilder
+from edge_ad_export.graph.match import behind_reshapes, known_shape, made_by, read_array, reduced_axes
 from edge_ad_export.graph.static_shape import static_shape
-from edge_ad_export.passes.channel_sources import Channel, channel_sources
-from edge_ad_export.passes.gaussian_levels import Grid, Level, split_levels
+from edge_ad_export.passes.channel_sources import ChannelSource, channel_sources
+from edge_ad_export.passes.gaussian_levels import FeatureGrid, Level, split_levels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ class _Distance:
     """``d' precision d`` with ``d = features - mean``. ``mean``: ``(k, n)``, ``precision``: ``(n, k, k)``."""
 
     node: ir.Node
-    channels: tuple[Channel, ...]
+    channels: tuple[ChannelSource, ...]
     size: tuple[int, int]
     mean: NDArray[np.floating]
     precision: NDArray[np.floating]
@@ -67,12 +67,12 @@ class GaussianPass(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified)
 
     def _rewrite(self, graph: ir.Graph, found: _Distance) -> bool:
-        grid = Grid(*found.size, tuple(channel.factor for channel in found.channels))
+        grid = FeatureGrid(*found.size, tuple(channel.factor for channel in found.channels))
         try:
             levels = split_levels(found.mean, found.precision, grid, self.energy)
         except np.linalg.LinAlgError:
             return False
-        build = Builder(graph, found.node)
+        build = GraphBuilder(graph, found.node)
         result = _build(build, found, levels)
         result = build.reshape(result, known_shape(found.node.outputs[0]))
         build.commit()
@@ -120,7 +120,7 @@ def _around(node: ir.Node, delta: ir.Value, precision: NDArray[np.floating] | No
     mean = None if difference is None else read_array(difference.inputs[1])
     if difference is None or difference.inputs[0] is None or mean is None or precision is None:
         return None
-    features = behind_views(difference.inputs[0])
+    features = behind_reshapes(difference.inputs[0])
     shape, channels = static_shape(features), channel_sources(features)
     if shape is None or channels is None or precision.shape != (shape[2] * shape[3], shape[1], shape[1]):
         return None
@@ -129,26 +129,26 @@ def _around(node: ir.Node, delta: ir.Value, precision: NDArray[np.floating] | No
     return _Distance(node, channels, (shape[2], shape[3]), mean.reshape(shape[1], -1), precision)
 
 
-def _build(build: Builder, found: _Distance, levels: Sequence[Level]) -> ir.Value:
+def _build(build: GraphBuilder, found: _Distance, levels: Sequence[Level]) -> ir.Value:
     """The squared distances ``[1, 1, h, w]``: each level adds its own to those of the coarser ones."""
     seen: ir.Value | None = None
     total: ir.Value | None = None
     factor = levels[0].factor
     for level in levels:
         mean = build.constant("gaussian_mean", level.mean[None])
-        own = build.op("Sub", [_pick(build, found, level), mean], (1, *level.mean.shape))
+        own = build.op("Sub", _pick(build, found, level), mean, shape=(1, *level.mean.shape))
         if seen is not None and total is not None:
             seen, total = (_repeat(build, value, factor // level.factor) for value in (seen, total))
             own = _concat(build, [own, seen])
         seen, factor = own, level.factor
         squared = _squared(build, seen, level)
-        total = squared if total is None else build.op("Add", [total, squared], known_shape(squared))
+        total = squared if total is None else build.op("Add", total, squared, shape=known_shape(squared))
     if total is None:
         raise AssertionError("there is at least one level")
     return total
 
 
-def _pick(build: Builder, found: _Distance, level: Level) -> ir.Value:
+def _pick(build: GraphBuilder, found: _Distance, level: Level) -> ir.Value:
     """The level's features at the level's size; a source that is finer-grained in the graph is repeated."""
     parts: list[ir.Value] = []
     wanted = [found.channels[index] for index in level.features]
@@ -158,44 +158,48 @@ def _pick(build: Builder, found: _Distance, level: Level) -> ir.Value:
         wanted = wanted[len(run) :]
         shape = known_shape(source)
         indices = build.constant("channels", np.array(run, np.int64))
-        part = build.op("Gather", [source, indices], (1, len(run), *shape[2:]), {"axis": 1})
+        part = build.op("Gather", source, indices, shape=(1, len(run), *shape[2:]), axis=1)
         parts.append(_repeat(build, part, factor // level.factor))
     return _concat(build, parts)
 
 
-def _leading(channels: Sequence[Channel]) -> list[Channel]:
-    """Those at the front that come from one source at one factor."""
+def _leading(channels: Sequence[ChannelSource]) -> list[ChannelSource]:
+    """The first ones, as far as they come from one source at one factor."""
     first = channels[0]
     same = [channel.source is first.source and channel.factor == first.factor for channel in channels]
     return list(channels[: same.index(False) if False in same else len(same)])
 
 
-def _squared(build: Builder, seen: ir.Value, level: Level) -> ir.Value:
+def _squared(build: GraphBuilder, seen: ir.Value, level: Level) -> ir.Value:
     shape = known_shape(seen)
     cells, rank = shape[2] * shape[3], level.whitening.shape[2]
     # Channels last is how OpenVINO keeps feature maps anyway.
-    pixels = build.op("Transpose", [seen], (1, *shape[2:], shape[1]), {"perm": (0, 2, 3, 1)})
+    pixels = build.op("Transpose", seen, shape=(1, *shape[2:], shape[1]), perm=(0, 2, 3, 1))
     vectors = build.reshape(pixels, (cells, 1, shape[1]))
-    white = build.op("MatMul", [vectors, build.constant("whitening", level.whitening)], (cells, 1, rank))
-    return build.reshape(build.reduce("ReduceSumSquare", white, 2), (1, 1, *shape[2:]))
+    white = build.op("MatMul", vectors, build.constant("whitening", level.whitening), shape=(cells, 1, rank))
+    return build.reshape(build.reduce("ReduceSumSquare", white, [2], keepdims=False), (1, 1, *shape[2:]))
 
 
-def _repeat(build: Builder, value: ir.Value, times: int) -> ir.Value:
+def _repeat(build: GraphBuilder, value: ir.Value, times: int) -> ir.Value:
     if times == 1:
         return value
     batch, channels, height, width = known_shape(value)
     scales = build.constant("repeat", np.array([1, 1, times, times], np.float32))
     return build.op(
         "Resize",
-        [value, None, scales],
-        (batch, channels, height * times, width * times),
-        {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        value,
+        None,
+        scales,
+        shape=(batch, channels, height * times, width * times),
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
     )
 
 
-def _concat(build: Builder, parts: Sequence[ir.Value]) -> ir.Value:
+def _concat(build: GraphBuilder, parts: Sequence[ir.Value]) -> ir.Value:
     if len(parts) == 1:
         return parts[0]
     shapes = [known_shape(part) for part in parts]
     channels = sum(shape[1] for shape in shapes)
-    return build.op("Concat", parts, (1, channels, *shapes[0][2:]), {"axis": 1})
+    return build.op("Concat", *parts, shape=(1, channels, *shapes[0][2:]), axis=1)

@@ -10,14 +10,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Grid", "Level", "split_levels"]
+__all__ = ["FeatureGrid", "Level", "split_levels"]
 
 # Of the largest entry at a position; an inverse taken in float32 stays well below.
 _SHARED_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Grid:
+class FeatureGrid:
     """The map's size, and for each feature how many times in each direction its pixels are repeated to fill it."""
 
     height: int
@@ -41,7 +41,7 @@ class Level:
 
 
 def split_levels(
-    mean: NDArray[np.floating], precision: NDArray[np.floating], grid: Grid, energy: float = 1.0
+    mean: NDArray[np.floating], precision: NDArray[np.floating], grid: FeatureGrid, energy: float = 1.0
 ) -> tuple[Level, ...]:
     """Factors ``(x - mean)' precision (x - mean)``, coarsest level first.
 
@@ -63,14 +63,14 @@ def split_levels(
     lower = np.linalg.cholesky(symmetric[:, order][:, :, order])
     levels = _levels(mean, lower, grid, order)
     if levels is None:
-        levels = _levels(mean, lower, Grid(grid.height, grid.width, (1,) * len(grid.factors)), order)
+        levels = _levels(mean, lower, FeatureGrid(grid.height, grid.width, (1,) * len(grid.factors)), order)
     if levels is None:
         raise AssertionError("on one level nothing is shared")
     return tuple(_truncated(level, energy) for level in levels)
 
 
 def _levels(
-    mean: NDArray[np.floating], lower: NDArray[np.float64], grid: Grid, order: NDArray[np.intp]
+    mean: NDArray[np.floating], lower: NDArray[np.float64], grid: FeatureGrid, order: NDArray[np.intp]
 ) -> tuple[Level, ...] | None:
     """``None`` where positions that should share a row do not."""
     levels: list[Level] = []
@@ -87,7 +87,7 @@ def _levels(
     return tuple(levels)
 
 
-def _shared(values: NDArray[np.floating], grid: Grid, factor: int) -> NDArray[np.float32] | None:
+def _shared(values: NDArray[np.floating], grid: FeatureGrid, factor: int) -> NDArray[np.float32] | None:
     """The mean over each block of ``factor`` by ``factor`` positions, ``None`` where a block is not uniform.
 
     ``values``: positions first.

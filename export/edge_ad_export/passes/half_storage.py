@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
-from edge_ad_export.graph.constants import read_array
-from edge_ad_export.graph.match import Builder, known_shape
+from edge_ad_export.graph.builder import GraphBuilder
+from edge_ad_export.graph.match import known_shape, read_array
 
 __all__ = ["HalfStoragePass"]
 
@@ -29,9 +29,9 @@ class HalfStoragePass(ir.passes.InPlacePass):
         for node in list(model.graph):
             stack = read_array(node.inputs[1]) if node.op_type == "MatMul" else None
             if stack is not None and stack.ndim == 3 and stack.size >= _ELEMENTS_MIN and _fits(stack):
-                build = Builder(model.graph, node)
+                build = GraphBuilder(model.graph, node)
                 half = build.constant("stack_half", stack.astype(np.float16))
-                cast = build.op("Cast", [half], known_shape(half), {"to": ir.DataType.FLOAT})
+                cast = build.op("Cast", half, shape=known_shape(half), to=ir.DataType.FLOAT)
                 build.commit()
                 node.replace_input_with(1, cast)
                 modified = True

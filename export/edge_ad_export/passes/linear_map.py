@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from edge_ad_export.graph.match import Builder, known_shape, used_once
+from edge_ad_export.graph.builder import GraphBuilder
+from edge_ad_export.graph.match import known_shape, used_once
 from edge_ad_export.passes.axis_matrix import axis_matrix, is_separable, plane
 
 __all__ = ["LinearMapPass"]
@@ -89,9 +90,9 @@ def _replace(graph: ir.Graph, chain: _Chain) -> None:
     opset = graph.opset_imports.get("", 1)
     rows, columns = axis_matrix(chain.nodes, 2, opset), axis_matrix(chain.nodes, 3, opset)
     (height, _), (out_height, out_width) = plane(chain.start), plane(chain.end)
-    build = Builder(graph, chain.nodes[-1])
-    across = build.op("MatMul", [chain.start, build.constant("map_columns", columns.T)], (1, 1, height, out_width))
-    down = build.op("MatMul", [build.constant("map_rows", rows), across], (1, 1, out_height, out_width))
+    build = GraphBuilder(graph, chain.nodes[-1])
+    across = build.op("MatMul", chain.start, build.constant("map_columns", columns.T), shape=(1, 1, height, out_width))
+    down = build.op("MatMul", build.constant("map_rows", rows), across, shape=(1, 1, out_height, out_width))
     build.commit()
     ir.convenience.replace_all_uses_with(chain.end, down, replace_graph_outputs=True)
     graph.remove(list(chain.nodes), safe=True)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.graph.match import Builder, behind_views, known_shape, reduced_axes
+from edge_ad_export.graph.builder import GraphBuilder
+from edge_ad_export.graph.match import behind_reshapes, known_shape, reduced_axes
 from edge_ad_export.graph.static_shape import static_shape
-from edge_ad_export.passes.chains import RisingChain, picked_rows, rising_chain
+from edge_ad_export.passes.node_chains import MonotonicChain, gathered_rows, monotonic_chain
 from edge_ad_export.passes.squared_distance import SquaredDistance, match_squared_distance, squared_norms
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class _Search:
     bank: NDArray[np.floating]
     relative: ir.Value
     own: ir.Value
-    chain: RisingChain
+    chain: MonotonicChain
 
     @property
     def count(self) -> int:
@@ -68,7 +69,7 @@ class NearestPass(ir.passes.InPlacePass):
 def _rewrite(graph: ir.Graph, node: ir.Node) -> bool:
     if node.inputs[0] is None:
         return False
-    chain = rising_chain(node.inputs[0])
+    chain = monotonic_chain(node.inputs[0])
     distance = match_squared_distance(chain.start)
     shape = None if distance is None else static_shape(distance.left)
     if distance is None or distance.right.array is None or shape is None or len(shape) != 2:
@@ -84,27 +85,27 @@ def _rewrite(graph: ir.Graph, node: ir.Node) -> bool:
     return True
 
 
-def _start(graph: ir.Graph, distance: SquaredDistance, chain: RisingChain) -> _Search:
+def _start(graph: ir.Graph, distance: SquaredDistance, chain: MonotonicChain) -> _Search:
     bank, first = distance.right.array, chain.start.producer()
     if bank is None or first is None:
         raise AssertionError("only computed distances to a constant bank are rewritten")
-    build = Builder(graph, first)
+    build = GraphBuilder(graph, first)
     pairs = (known_shape(distance.left)[0], len(bank))
     mean = bank.mean(axis=0, dtype=np.float64).astype(np.float32)
-    centred = build.op("Sub", [distance.left, build.constant("bank_mean", mean)], known_shape(distance.left))
+    centred = build.op("Sub", distance.left, build.constant("bank_mean", mean), shape=known_shape(distance.left))
     weights = build.constant("bank", (-2 * (bank - mean).T).astype(np.float32))
     norms = build.constant("bank_norms", squared_norms(bank - mean)[None].astype(np.float32))
-    relative = build.op("Add", [build.op("MatMul", [centred, weights], pairs), norms], pairs)
-    own = build.reduce("ReduceSumSquare", centred, 1, keepdims=True)
+    relative = build.op("Add", build.op("MatMul", centred, weights, shape=pairs), norms, shape=pairs)
+    own = build.reduce("ReduceSumSquare", centred, [1])
     build.commit()
     return _Search(distance, bank, relative, own, chain)
 
 
 def _take_minimum(graph: ir.Graph, node: ir.Node, search: _Search) -> None:
-    build = Builder(graph, node)
+    build = GraphBuilder(graph, node)
     shape = (search.count, 1)
-    smallest = build.reduce("ReduceMin", search.relative, 1, keepdims=True)
-    squared = build.op("Add", [smallest, search.own], shape)
+    smallest = build.reduce("ReduceMin", search.relative, [1])
+    squared = build.op("Add", smallest, search.own, shape=shape)
     distances = search.chain.apply(build, squared, shape)
     final = build.reshape(distances, known_shape(node.outputs[0]))
     build.commit()
@@ -116,12 +117,12 @@ def _take_index(graph: ir.Graph, node: ir.Node, search: _Search) -> None:
     """The index of the nearest vector, for the patches that are asked for where these can be told."""
     for reader in list(_readers(node.outputs[0])):
         value = reader.outputs[0]
-        picked, shape = picked_rows(value, node.outputs[0]), static_shape(value)
+        picked, shape = gathered_rows(value, node.outputs[0]), static_shape(value)
         if picked is None or picked.source is not node.outputs[0] or shape is None or math.prod(shape) != 1:
             continue
-        build = Builder(graph, reader)
+        build = GraphBuilder(graph, reader)
         row = _row(build, search, picked.index)
-        index = build.op("ArgMin", [row], (1,), {"axis": 1, "keepdims": 0}, ir.DataType.INT64)
+        index = build.op("ArgMin", row, shape=(1,), dtype=ir.DataType.INT64, axis=1, keepdims=0)
         index = build.reshape(index, shape)
         build.commit()
         ir.convenience.replace_all_uses_with(value, index)
@@ -133,14 +134,14 @@ def _readers(value: ir.Value) -> Iterator[ir.Node]:
     """The nodes that use a value, behind those that only give it another shape."""
     for use in value.uses():
         result = use.node.outputs[0]
-        if behind_views(result) is not result:
+        if behind_reshapes(result) is not result:
             yield from _readers(result)
         else:
             yield use.node
 
 
-def _row(build: Builder, search: _Search, index: ir.Value) -> ir.Value:
-    return build.op("Gather", [search.relative, build.reshape(index, (1,))], (1, len(search.bank)))
+def _row(build: GraphBuilder, search: _Search, index: ir.Value) -> ir.Value:
+    return build.op("Gather", search.relative, build.reshape(index, (1,)), shape=(1, len(search.bank)))
 
 
 def _picked_distances(graph: ir.Graph, search: _Search) -> list[ir.Node]:
@@ -158,7 +159,7 @@ def _picks(value: ir.Value, search: _Search) -> _Picks | None:
     distance = match_squared_distance(value)
     if distance is None or distance.right.value is None:
         return None
-    left, right = picked_rows(distance.left, search.distance.left), picked_rows(distance.right.value)
+    left, right = gathered_rows(distance.left, search.distance.left), gathered_rows(distance.right.value)
     if left is None or right is None or left.source is not search.distance.left:
         return None
     one = static_shape(left.index)
@@ -172,12 +173,12 @@ def _read_pairs(graph: ir.Graph, node: ir.Node, search: _Search) -> None:
     found, shape = _picks(node.outputs[0], search), static_shape(node.outputs[0])
     if found is None or shape is None:
         return
-    build = Builder(graph, node)
+    build = GraphBuilder(graph, node)
     count = math.prod(shape)
     pairs = build.op(
-        "Gather", [_row(build, search, found.patch), build.reshape(found.vectors, (count,))], (1, count), {"axis": 1}
+        "Gather", _row(build, search, found.patch), build.reshape(found.vectors, (count,)), shape=(1, count), axis=1
     )
-    own = build.op("Gather", [search.own, build.reshape(found.patch, (1,))], (1, 1))
-    squared = build.reshape(build.op("Add", [pairs, own], (1, count)), shape)
+    own = build.op("Gather", search.own, build.reshape(found.patch, (1,)), shape=(1, 1))
+    squared = build.reshape(build.op("Add", pairs, own, shape=(1, count)), shape)
     build.commit()
     ir.convenience.replace_all_uses_with(node.outputs[0], squared, replace_graph_outputs=True)

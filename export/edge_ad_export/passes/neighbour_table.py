@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.graph.constants import read_array, read_scalar
-from edge_ad_export.graph.match import Builder
+from edge_ad_export.graph.builder import GraphBuilder
+from edge_ad_export.graph.match import read_array, read_scalar
 from edge_ad_export.graph.static_shape import static_shape
-from edge_ad_export.passes.chains import picked_rows, rising_chain
+from edge_ad_export.passes.node_chains import gathered_rows, monotonic_chain
 from edge_ad_export.passes.squared_distance import match_squared_distance
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def _rewrite(graph: ir.Graph, node: ir.Node) -> bool:
     count, shape = read_scalar(node.inputs[1]), static_shape(node.outputs[1])
     if found is None or count is None or shape is None or int(np.prod(shape)) != int(count):
         return False
-    build = Builder(graph, node)
+    build = GraphBuilder(graph, node)
     table = build.constant("neighbours", nearest_rows(found.bank, int(count)))
-    row = build.op("Gather", [table, build.reshape(found.index, (1,))], (1, int(count)), dtype=ir.DataType.INT64)
+    row = build.op("Gather", table, build.reshape(found.index, (1,)), shape=(1, int(count)), dtype=ir.DataType.INT64)
     row = build.reshape(row, shape)
     build.commit()
     ir.convenience.replace_all_uses_with(node.outputs[1], row)
@@ -79,8 +79,8 @@ def _rewrite(graph: ir.Graph, node: ir.Node) -> bool:
 
 def _match(distances: ir.Value | None) -> _Lookup | None:
     """Distances from one row of a constant to all rows of the same constant."""
-    found = None if distances is None else match_squared_distance(rising_chain(distances).start)
-    picked = None if found is None else picked_rows(found.left)
+    found = None if distances is None else match_squared_distance(monotonic_chain(distances).start)
+    picked = None if found is None else gathered_rows(found.left)
     if found is None or picked is None or found.right.array is None:
         return None
     source = read_array(picked.source)

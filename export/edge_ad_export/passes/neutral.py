@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from edge_ad_export.graph.constants import read_array, read_scalar
-from edge_ad_export.graph.match import made_by
+from edge_ad_export.graph.match import made_by, read_array, read_scalar
 from edge_ad_export.graph.static_shape import static_shape
 
 __all__ = ["NeutralPass"]

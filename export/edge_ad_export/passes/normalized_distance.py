@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.graph.constants import read_scalar, same_scalar
-from edge_ad_export.graph.match import Builder, known_shape, made_by, reduced_axes
+from edge_ad_export.graph.builder import GraphBuilder
+from edge_ad_export.graph.match import known_shape, made_by, read_scalar, reduced_axes, same_scalar
 from edge_ad_export.graph.static_shape import static_shape
 
 __all__ = ["NormalizedDistancePass"]
@@ -87,14 +87,14 @@ def _only_a_floor(node: ir.Node) -> bool:
 
 def _rewrite(graph: ir.Graph, node: ir.Node, first: _Unit, second: _Unit) -> None:
     shape = known_shape(node.outputs[0])
-    build = Builder(graph, node)
-    product = build.op("Mul", [first.features, second.features], known_shape(first.features))
-    dot = build.reduce("ReduceSum", product, 1, keepdims=True)
-    cosine = build.op("Div", [dot, build.op("Mul", [first.divisor, second.divisor], shape)], shape)
-    total = build.op("Mul", [cosine, build.constant("minus_two", np.float32(-2))], shape)
+    build = GraphBuilder(graph, node)
+    product = build.op("Mul", first.features, second.features, shape=known_shape(first.features))
+    dot = build.reduce("ReduceSum", product, [1])
+    cosine = build.op("Div", dot, build.op("Mul", first.divisor, second.divisor, shape=shape), shape=shape)
+    total = build.op("Mul", cosine, build.constant("minus_two", np.float32(-2)), shape=shape)
     for unit in (first, second):
-        ratio = build.op("Div", [unit.length, unit.divisor], shape)
-        total = build.op("Add", [total, build.op("Mul", [ratio, ratio], shape)], shape)
+        ratio = build.op("Div", unit.length, unit.divisor, shape=shape)
+        total = build.op("Add", total, build.op("Mul", ratio, ratio, shape=shape), shape=shape)
     build.commit()
     ir.convenience.replace_all_uses_with(node.outputs[0], total, replace_graph_outputs=True)
     graph.remove(node, safe=True)

@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad.errors import ModelError
-from edge_ad_export.graph.constants import read_array
-from edge_ad_export.graph.match import Builder, known_shape, made_by, reduced_axes
+from edge_ad_export.graph.builder import GraphBuilder
+from edge_ad_export.graph.match import known_shape, made_by, read_array, reduced_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,11 +59,11 @@ def _project(graph: ir.Graph, product: ir.Node, bank: NDArray[np.floating], rank
     """``bank``: ``(d, n)``."""
     directions, values, rows = np.linalg.svd(bank, full_matrices=False)
     pairs = known_shape(product.outputs[0])
-    build = Builder(graph, product)
+    build = GraphBuilder(graph, product)
     basis = build.constant("bank_basis", directions[:, :rank].astype(np.float32))
     small = build.constant("bank_projected", (values[:rank, None] * rows[:rank]).astype(np.float32))
-    projected = build.op("MatMul", [product.inputs[0], basis], (pairs[0], rank))
-    found = build.op("MatMul", [projected, small], pairs)
+    projected = build.op("MatMul", product.inputs[0], basis, shape=(pairs[0], rank))
+    found = build.op("MatMul", projected, small, shape=pairs)
     build.commit()
     ir.convenience.replace_all_uses_with(product.outputs[0], found)
     graph.remove(product, safe=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad_export.graph.constants import read_array
-from edge_ad_export.graph.match import Builder, known_shape
+from edge_ad_export.graph.builder import GraphBuilder
+from edge_ad_export.graph.match import known_shape, read_array
 from edge_ad_export.graph.static_shape import static_shape
 
 if TYPE_CHECKING:
@@ -64,18 +64,24 @@ def _split(graph: ir.Graph, node: ir.Node, column: NDArray[np.float32], row: NDA
     strides = node.attributes.get_ints("strides", (1, 1))
     dilations = node.attributes.get_ints("dilations", (1, 1))
     before, final = known_shape(value), known_shape(node.outputs[0])
-    build = Builder(graph, node)
+    build = GraphBuilder(graph, node)
     across = build.op(
         "Conv",
-        [value, build.constant("blur_row", row.reshape(1, 1, 1, -1))],
-        (*before[:3], final[3]),
-        {"pads": (0, pads[1], 0, pads[3]), "strides": (1, strides[1]), "dilations": (1, dilations[1])},
+        value,
+        build.constant("blur_row", row.reshape(1, 1, 1, -1)),
+        shape=(*before[:3], final[3]),
+        pads=(0, pads[1], 0, pads[3]),
+        strides=(1, strides[1]),
+        dilations=(1, dilations[1]),
     )
     down = build.op(
         "Conv",
-        [across, build.constant("blur_column", column.reshape(1, 1, -1, 1))],
-        final,
-        {"pads": (pads[0], 0, pads[2], 0), "strides": (strides[0], 1), "dilations": (dilations[0], 1)},
+        across,
+        build.constant("blur_column", column.reshape(1, 1, -1, 1)),
+        shape=final,
+        pads=(pads[0], 0, pads[2], 0),
+        strides=(strides[0], 1),
+        dilations=(dilations[0], 1),
     )
     build.commit()
     ir.convenience.replace_all_uses_with(node.outputs[0], down, replace_graph_outputs=True)

@@ -20,10 +20,12 @@ _ROUNDS = 6
 
 
 class SimplifyPass(ir.passes.InPlacePass):
-    """Ensures: the same outputs from fewer nodes; constants are initializers; every node has its own name.
+    """Requires: nothing; it folds more where shapes are static.
 
-    A constant expression is folded when what remains of it is small, whatever it is made from: the row norms of a
+    Does: folds a constant expression when what remains of it is small, whatever it is made from: the row norms of a
     memory bank are stored, a second, transposed copy of the bank is not.
+
+    Ensures: the same outputs from fewer nodes; constants are initializers; every node has its own name.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad_export.graph.constants import read_array, read_scalar, same_scalar
-from edge_ad_export.graph.match import behind_views, made_by, reduced_axes
+from edge_ad_export.graph.match import behind_reshapes, made_by, read_array, read_scalar, reduced_axes, same_scalar
 from edge_ad_export.graph.static_shape import static_shape
 
 if TYPE_CHECKING:
@@ -136,5 +135,5 @@ def _are_norms(value: ir.Value, points: Points) -> bool:
     if array is not None and points.array is not None:
         return are_norms(array, points.array)
     node = made_by(value, "Transpose")
-    source = node.inputs[0] if node is not None else behind_views(value)
+    source = node.inputs[0] if node is not None else behind_reshapes(value)
     return source is not None and points.value is not None and _squared_norms_of(source) is points.value

@@ -46,7 +46,7 @@ def learn_head(imported: ImportedModel, request: ExportRequest) -> ImportedModel
 
 
 def _values(preprocessor: Preprocessor, engine: ReferenceEngine, images: ImageSet) -> Iterator[Sequence[NDArray[Any]]]:
-    """What the taps hold, tile by tile."""
+    """What the values that the head reads hold, tile by tile."""
     for image in images:
         for _ in preprocessor.tiles(image, np.asarray(engine.input[0])):
             yield engine.values()

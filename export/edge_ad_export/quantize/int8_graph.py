@@ -10,8 +10,9 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
 from edge_ad_export.graph.backbone import Op, is_heavy
-from edge_ad_export.graph.constants import add_constant, read_array
+from edge_ad_export.graph.builder import add_constant
 from edge_ad_export.graph.libraries import load_openvino
+from edge_ad_export.graph.match import read_array
 
 if TYPE_CHECKING:
     from collections.abc import Collection, MutableMapping, Sequence

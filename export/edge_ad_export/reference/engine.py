@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edge_ad.engines import EngineOutput
-from edge_ad_export.model.head import Read
+from edge_ad_export.model.head import HeadInputs
 from edge_ad_export.model.imported import ImportedModel, InputSpec
 from edge_ad_export.reference.sessions import open_session
 
@@ -28,7 +28,7 @@ class ReferenceEngine:
     """
 
     def __init__(self, imported: ImportedModel, threads: int | None = None) -> None:
-        self._session = open_session(imported.model, imported.taps, threads)
+        self._session = open_session(imported.model, imported.outputs_read, threads)
         self._spec = imported.input
         self._head = imported.head
         self._has_score = imported.score is not None
@@ -45,19 +45,18 @@ class ReferenceEngine:
         """Scores what is in :attr:`input`. Raises :class:`ModelError`."""
         outputs = self.values()
         if self._head is not None:
-            scored = self._head.reference(Read(outputs, model_input(self.input, self._spec)))
-            return EngineOutput(
-                scored.score, None if scored.map is None else np.ascontiguousarray(scored.map, np.float32)
-            )
-        heat = None
+            result = self._head.reference(HeadInputs(outputs, model_input(self.input, self._spec)))
+            anomaly_map = None if result.map is None else np.ascontiguousarray(result.map, np.float32)
+            return EngineOutput(result.score, anomaly_map)
+        anomaly_map = None
         if self._has_map:
             found = outputs[-1]
-            heat = np.ascontiguousarray(found.reshape(-1, *found.shape[-2:])[0], np.float32)
-        score = float(np.ravel(outputs[0])[0]) if self._has_score or heat is None else float(heat.max())
-        return EngineOutput(score, heat)
+            anomaly_map = np.ascontiguousarray(found.reshape(-1, *found.shape[-2:])[0], np.float32)
+        score = float(np.ravel(outputs[0])[0]) if self._has_score or anomaly_map is None else float(anomaly_map.max())
+        return EngineOutput(score, anomaly_map)
 
     def values(self) -> Sequence[NDArray[Any]]:
-        """What the taps hold for what is in :attr:`input`. Raises :class:`ModelError`."""
+        """What the values that are read hold for what is in :attr:`input`. Raises :class:`ModelError`."""
         image, clip = model_input(self.input, self._spec), self._spec.clip
         feed = np.repeat(image if clip is None else clip.arrange(image), self._spec.batch, axis=0)
         return self._session.run(feed.astype(self._dtype))

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from edge_ad.geometry import Preprocessor
     from edge_ad_export.importers.extractor import ImportedExtractor
 
-__all__ = ["FrozenClipEngine", "ReferenceExtractor", "RememberingExtractor", "WholeClipScorer"]
+__all__ = ["CachingExtractor", "FrozenClipEngine", "ReferenceExtractor", "WholeClipScorer"]
 
 
 # Clips overlap: enough for several of them in a row.
-_REMEMBERED = 2048
+_CACHED_VECTORS = 2048
 
 
 class ReferenceExtractor:
@@ -35,7 +35,7 @@ class ReferenceExtractor:
 
     def __init__(self, extractor: ImportedExtractor, threads: int | None = None) -> None:
         self._engine = ReferenceEngine(extractor.model, threads)
-        self._tap = extractor.tap
+        self._output = extractor.output
         self.info = self._engine.info
         self.input: NDArray[Any] = self._engine.input
         self.features: NDArray[np.float32] = np.zeros(extractor.size, np.float32)
@@ -43,31 +43,31 @@ class ReferenceExtractor:
     def run(self) -> None:
         """Raises :class:`ModelError`."""
         (found,) = self._engine.values()
-        self.features[:] = self._tap.reference(found).mean(axis=(1, 2))
+        self.features[:] = self._output.reference(found).mean(axis=(1, 2))
 
     def close(self) -> None:
         self._engine.close()
 
 
-class RememberingExtractor:
-    """Gives the vector of a picture that it saw lately again: the clips of an export share most of their frames."""
+class CachingExtractor:
+    """Keeps the vectors of the latest frames: the clips of an export share most of their frames."""
 
     def __init__(self, extractor: Extractor) -> None:
         self._extractor = extractor
         self.info = extractor.info
         self.input: NDArray[Any] = extractor.input
         self.features: NDArray[np.float32] = np.zeros_like(extractor.features)
-        self._seen: dict[bytes, NDArray[np.float32]] = {}
+        self._cache: dict[bytes, NDArray[np.float32]] = {}
 
     def run(self) -> None:
         """Raises :class:`EngineError`."""
         key = hashlib.blake2b(np.ascontiguousarray(self.input).data).digest()
-        if key not in self._seen:
+        if key not in self._cache:
             self._extractor.run()
-            if len(self._seen) >= _REMEMBERED:
-                del self._seen[next(iter(self._seen))]
-            self._seen[key] = self._extractor.features.copy()
-        self.features[:] = self._seen[key]
+            if len(self._cache) >= _CACHED_VECTORS:
+                del self._cache[next(iter(self._cache))]
+            self._cache[key] = self._extractor.features.copy()
+        self.features[:] = self._cache[key]
 
     def close(self) -> None:
         self._extractor.close()
@@ -103,14 +103,14 @@ class WholeClipScorer(Scorer):
     ) -> None:
         super().__init__(preprocessor, engine)
         self._extractor = extractor
-        remembering = None if extractor is None else RememberingExtractor(extractor)
-        self._scorer = ClipScorer(preprocessor, engine, clip, remembering)
+        caching = None if extractor is None else CachingExtractor(extractor)
+        self._scorer = ClipScorer(preprocessor, engine, clip, caching)
 
     def measure(self, frame: NDArray[np.uint8]) -> Measurement:
         return self._scorer.measure_case(list(frame))
 
     def run_bare(self) -> None:
-        # Not through the clip's scorer, whose extractor remembers.
+        # Not through the clip's scorer, whose extractor caches.
         if self._extractor is not None:
             self._extractor.run()
         self.engine.run()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import cv2
 import numpy as np
 
-from edge_ad.geometry import heatmap
+from edge_ad.geometry import map_in_camera_pixels
 from edge_ad.sources import read_image
 from edge_ad_metrics.sampling import evenly_spaced
 
@@ -249,7 +249,7 @@ class DefectSet:
         """bool ``(H, W)``: the pixels that reach the model and are not ignored."""
         layout = self.preprocessor.layout(image)
         cells = np.zeros((layout.y.map_length, layout.x.map_length), np.float32)
-        seen = np.isfinite(heatmap(cells, layout))
+        seen = np.isfinite(map_in_camera_pixels(cells, layout))
         ignored = self.preprocessor.ignore_mask
         return seen if ignored is None else seen & (ignored <= 127)
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MASK_NAME", "GeometryOptions", "Grid", "build_geometry", "frame_size", "read_mask"]
+__all__ = ["MASK_NAME", "GeometryOptions", "TileGrid", "build_geometry", "frame_size", "read_mask"]
 
 MASK_NAME = "geometry/ignore.png"
 _LISTED_SIZES = 3
 
 
 @dataclass(frozen=True)
-class Grid:
+class TileGrid:
     """Cells of the region of interest, each of which is brought to the model's input."""
 
     columns: int
@@ -54,7 +54,7 @@ class GeometryOptions:
     tiles: bool = False
     tile_overlap: int = 0
     canvas: Size | None = None
-    grid: Grid | None = None
+    grid: TileGrid | None = None
     ignore_mask: Path | None = None
     frame: Size | Literal["auto", "any"] = "auto"
 
@@ -124,7 +124,7 @@ def build_geometry(options: GeometryOptions, model: ModelInput, frame: Size | No
     )
 
 
-def _with_grid(options: GeometryOptions, grid: Grid, model: ModelInput) -> GeometryOptions:
+def _with_grid(options: GeometryOptions, grid: TileGrid, model: ModelInput) -> GeometryOptions:
     """A grid is a canvas of whole tiles side by side."""
     if options.tiles or options.canvas is not None or options.tile_overlap:
         raise InputError("--grid says how the region is cut: leave out --tiles, --canvas and --tile-overlap")

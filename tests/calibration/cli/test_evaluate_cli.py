@@ -22,7 +22,6 @@ from support.paths import DOCS as DOCS_FOLDER
 
 from edge_ad.bundle import Bundle
 from edge_ad.cli import main
-from edge_ad_calibration import evaluation
 from edge_ad_calibration.calibrate import CalibrationRequest, calibrate_bundle
 from edge_ad_calibration.cli.evaluate import evaluate
 
@@ -251,10 +250,6 @@ def test_a_missing_library_names_the_extra(calibrated: Path, data: Path, tmp_pat
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == f"edge-ad: {library} is not installed: run pip install 'edge-ad[calibration]'\n"
-
-
-def test_every_public_name_is_there() -> None:
-    assert [name for name in evaluation.__all__ if not hasattr(evaluation, name)] == []
 
 
 def test_every_option_stands_in_the_docs() -> None:

@@ -17,8 +17,7 @@ from support.calibrating import normals_of
 from edge_ad import Box, Bundle, Detector, State
 from edge_ad.bundle.records import Calibration, Geometry, Resize
 from edge_ad.cli import main
-from edge_ad.drift.channels import channels
-from edge_ad.drift.settings import DriftSettings
+from edge_ad.drift.watched_values import DriftSettings, watched_values
 from edge_ad.scoring.objects import crop
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.object_table import read_objects
@@ -131,7 +130,7 @@ def test_the_largest_of_some_objects_says_nothing_about_low_scores(bundle: Path,
     names = []
     for more in ((), ("--part-by", "frame")):
         assert run(bundle, *asked, *more).exit_code == 0
-        names.append({side.name for side in channels(recorded(bundle), DriftSettings())[0].sides})
+        names.append({tail.name for tail in watched_values(recorded(bundle), DriftSettings())[0].tails})
     assert names[0] - names[1] == {"score lower"}
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -169,11 +170,20 @@ def test_an_error_on_a_worker_arrives_as_itself(address: str, images: list[Path]
         next(score_images(images, job, ScorePlan(cluster=address)))
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "127.0.0.1"])
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Bound but not listening: nobody else takes it, nobody answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        yield free.getsockname()[1]
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:{port}", "nonsense://x", "127.0.0.1"])
 def test_a_cluster_that_does_not_answer_is_named(
-    images: list[Path], job: ScoreJob, address: str, monkeypatch: pytest.MonkeyPatch
+    images: list[Path], job: ScoreJob, address: str, silent_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge_ad_calibration.scoring.fleet._CONNECT_S", 0.5)
+    address = address.format(port=silent_port)
     with pytest.raises(InputError, match=f"{address}: no Dask scheduler answers"):
         next(score_images(images, job, ScorePlan(cluster=address)))
 

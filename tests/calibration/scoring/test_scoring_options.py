@@ -13,14 +13,14 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from edge_ad_calibration.cli.scoring_options import plan_options
+from edge_ad.cli import option_groups
+from edge_ad_calibration.cli.scoring_options import PLAN
 from edge_ad_calibration.scoring import ScorePlan, untracked
 from edge_ad_calibration.scoring.progress import progress
 
 
-@click.command()
+@option_groups.command(plan=PLAN)
 @click.option("--other", default="x")
-@plan_options
 def command(*, other: str, plan: ScorePlan) -> None:
     """Shows what arrives."""
     click.echo(f"{other} {plan}")

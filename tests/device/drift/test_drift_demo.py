@@ -12,7 +12,7 @@ from edge_ad.detector import Detector
 from edge_ad.drift import DriftWatch
 from edge_ad.verdict import Drift, DriftState
 from edge_ad_demo.line.dataset import Counts
-from edge_ad_demo.line.product import Product, Stream
+from edge_ad_demo.line.product import Product, Split
 from edge_ad_demo.run import run
 
 SWITCH = 5_000
@@ -28,7 +28,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def line(product: Product, frames: int) -> Iterator[np.ndarray]:
     """Good parts; from frame ``SWITCH`` on the lamp gives 10 % less."""
     for index in range(frames):
-        image = product.normal(index, Stream.TEST)
+        image = product.normal(index, Split.TEST)
         yield image if index < SWITCH else (image * 0.9).astype(np.uint8)
 
 

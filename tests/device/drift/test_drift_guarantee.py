@@ -8,7 +8,7 @@ from scipy.stats import binom
 from support import drifting
 
 from edge_ad.drift import DriftMonitor, DriftSettings
-from edge_ad.drift.channels import LEVELS, Channel, Edge, Side, channels, largest
+from edge_ad.drift.watched_values import LEVELS, Cutoff, Tail, WatchedValue, upper_tail, watched_values
 from edge_ad.verdict import DriftState, FrameStatistics
 
 FRAMES = 100_000
@@ -34,7 +34,7 @@ def exchangeable(seed: int, normals: int, run_length: int, *, defect_rate: float
     settings = DriftSettings(run_length=run_length, defect_rate=defect_rate)
     stream = random.gumbel(size=(FRAMES, 4))
     stream[random.random(FRAMES) < defect_rate] = 50.0
-    return alarms(DriftMonitor(channels(made, settings), run_length), stream.tolist())
+    return alarms(DriftMonitor(watched_values(made, settings), run_length), stream.tolist())
 
 
 @pytest.mark.parametrize("defect_rate", [0.0, 0.03], ids=["good-parts", "with-real-defects"])
@@ -52,9 +52,9 @@ def test_the_stated_rate_holds_for_all_but_the_stated_share_of_calibrations(norm
 
 
 def on_the_limit(limits: list[float], run_length: int) -> DriftMonitor:
-    """Watches a uniform figure in [0, 1) that lies beyond its edges exactly as often as the limits allow."""
-    edges = tuple(Edge(1 - limit, limit) for limit in limits)
-    return DriftMonitor([Channel(Side("higher", edges, above=True))], run_length)
+    """Watches a uniform figure in [0, 1) that lies beyond its cutoffs exactly as often as the limits allow."""
+    cutoffs = tuple(Cutoff(1 - limit, limit) for limit in limits)
+    return DriftMonitor([WatchedValue(Tail("higher", cutoffs, above=True))], run_length)
 
 
 def test_the_stated_run_length_is_no_mere_caution() -> None:
@@ -75,10 +75,10 @@ def test_p_values_that_share_one_calibration_need_an_allowance(allowance: bool, 
     for seed in range(10):
         random = np.random.default_rng(seed)
         values = np.sort(random.random(normals)).tolist()
-        side = largest("higher", values, 0.05, 0.0)
+        tail = upper_tail("higher", values, 0.05, 0.0)
         ranks = sorted(max(1, int(level * (normals + 1))) for level in LEVELS)
-        naive = Side("higher", tuple(Edge(values[-rank], rank / (normals + 1)) for rank in ranks), above=True)
-        watched = DriftMonitor([Channel(side if allowance else naive)], run_length)
+        naive = Tail("higher", tuple(Cutoff(values[-rank], rank / (normals + 1)) for rank in ranks), above=True)
+        watched = DriftMonitor([WatchedValue(tail if allowance else naive)], run_length)
         stream = random.random((FRAMES, 1)).tolist()
         found += any(watched.observe(values) is DriftState.RECALIBRATE for values in stream)
     assert fewest <= found <= most

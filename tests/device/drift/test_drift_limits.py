@@ -1,4 +1,4 @@
-"""The bound on how often a value of the calibration is exceeded, and the bets on it."""
+"""The bound on how often a value of the calibration is exceeded, and the e-values of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from edge_ad.drift.channels import LEVELS, ODDS, Channel, Edge, Side, exceedance_limit, largest, smallest
+from edge_ad.drift.watched_values import (
+    LEVELS,
+    ODDS_RATIOS,
+    Cutoff,
+    Tail,
+    WatchedValue,
+    exceedance_bound,
+    lower_tail,
+    upper_tail,
+)
 
 FLOATS = st.floats(-1e6, 1e6)
 VALUES = st.lists(FLOATS, min_size=1, max_size=60).map(sorted)
@@ -26,54 +35,54 @@ VALUES = st.lists(FLOATS, min_size=1, max_size=60).map(sorted)
     ],
 )
 def test_the_limit_is_the_quantile_of_the_beta_law(rank: int, n: int, risk: float) -> None:
-    assert exceedance_limit(rank, n, risk) == pytest.approx(beta.isf(risk, rank, n + 1 - rank), rel=1e-9)
+    assert exceedance_bound(rank, n, risk) == pytest.approx(beta.isf(risk, rank, n + 1 - rank), rel=1e-9)
 
 
 @given(n=st.integers(1, 400), data=st.data(), risk=st.floats(1e-6, 0.4))
 @settings(deadline=None)
 def test_limits_rise_with_the_rank_and_with_the_care_taken(n: int, data: st.DataObject, risk: float) -> None:
     rank = data.draw(st.integers(1, n))
-    limit = exceedance_limit(rank, n, risk)
-    assert 0 < limit < 1
-    assert exceedance_limit(rank, n, risk / 2) > limit
-    assert exceedance_limit(min(rank + 1, n), n, risk) >= limit
+    bound = exceedance_bound(rank, n, risk)
+    assert 0 < bound < 1
+    assert exceedance_bound(rank, n, risk / 2) > bound
+    assert exceedance_bound(min(rank + 1, n), n, risk) >= bound
 
 
-@given(limit=st.floats(1e-6, 1, exclude_max=True), odds=st.sampled_from(ODDS), share=st.floats(0, 1))
+@given(bound=st.floats(1e-6, 1, exclude_max=True), odds=st.sampled_from(ODDS_RATIOS), share=st.floats(0, 1))
 @settings(deadline=None)
-def test_a_bet_gains_nothing_on_average_while_its_limit_holds(limit: float, odds: float, share: float) -> None:
-    edge, chance = Edge(0.0, limit), share * limit
-    mean = chance * edge.factor(odds, beyond=True) + (1 - chance) * edge.factor(odds, beyond=False)
+def test_an_e_value_is_at_most_1_on_average_while_its_bound_holds(bound: float, odds: float, share: float) -> None:
+    cutoff, chance = Cutoff(0.0, bound), share * bound
+    mean = chance * cutoff.e_value(odds, beyond=True) + (1 - chance) * cutoff.e_value(odds, beyond=False)
     assert mean <= 1 + 1e-12
-    fair = limit * edge.factor(odds, beyond=True) + (1 - limit) * edge.factor(odds, beyond=False)
+    fair = bound * cutoff.e_value(odds, beyond=True) + (1 - bound) * cutoff.e_value(odds, beyond=False)
     assert fair == pytest.approx(1)
 
 
 @given(values=VALUES, value=FLOATS, data=st.data())
 @settings(deadline=None)
-def test_the_table_says_what_the_sides_say(values: list[float], value: float, data: st.DataObject) -> None:
-    high, low = largest("high", values, 0.01, 0.0), smallest("low", values, 0.01, 0.0)
+def test_the_table_says_what_the_tails_say(values: list[float], value: float, data: st.DataObject) -> None:
+    high, low = upper_tail("high", values, 0.01, 0.0), lower_tail("low", values, 0.01, 0.0)
     for asked in (value, data.draw(st.sampled_from(values))):
-        expected = high.factors(asked) + low.factors(asked)
-        assert Channel(high, low).factors(asked).tolist() == expected
+        expected = high.e_values(asked) + low.e_values(asked)
+        assert WatchedValue(high, low).e_values(asked).tolist() == expected
 
 
 @given(values=VALUES, pair=st.tuples(FLOATS, FLOATS).map(sorted))
 @settings(deadline=None)
 def test_a_higher_value_never_speaks_against_higher(values: list[float], pair: list[float]) -> None:
-    high, low = largest("high", values, 0.01, 0.0), smallest("low", values, 0.01, 0.0)
+    high, low = upper_tail("high", values, 0.01, 0.0), lower_tail("low", values, 0.01, 0.0)
     below, above = pair
-    assert all(a <= b for a, b in zip(high.factors(below), high.factors(above), strict=True))
-    assert all(a >= b for a, b in zip(low.factors(below), low.factors(above), strict=True))
+    assert all(a <= b for a, b in zip(high.e_values(below), high.e_values(above), strict=True))
+    assert all(a >= b for a, b in zip(low.e_values(below), low.e_values(above), strict=True))
 
 
 @given(values=VALUES, value=FLOATS)
 @settings(deadline=None)
-def test_beyond_an_edge_means_a_small_conformal_p_value(values: list[float], value: float) -> None:
+def test_beyond_a_cutoff_means_a_small_conformal_p_value(values: list[float], value: float) -> None:
     """Both ways of saying it: the value exceeds the r-th largest, and its p-value is at most r / (n + 1)."""
     p_value = (1 + sum(other >= value for other in values)) / (1 + len(values))
     ranks = sorted({max(1, int(level * (len(values) + 1))) for level in LEVELS})
-    exceeds = [value > edge.value for edge in largest("high", values, 0.01, 0.0).edges]
+    exceeds = [value > cutoff.value for cutoff in upper_tail("high", values, 0.01, 0.0).cutoffs]
     assert exceeds == [p_value <= rank / (len(values) + 1) for rank in ranks]
 
 
@@ -81,17 +90,17 @@ def test_beyond_an_edge_means_a_small_conformal_p_value(values: list[float], val
 @settings(deadline=None)
 def test_ties_speak_for_no_drift(value: float, n: int) -> None:
     values = [value] * n
-    factors = Channel(largest("high", values, 0.01, 0.0), smallest("low", values, 0.01, 0.0)).factors(value)
-    assert np.all(factors < 1)
+    e_values = WatchedValue(upper_tail("high", values, 0.01, 0.0), lower_tail("low", values, 0.01, 0.0)).e_values(value)
+    assert np.all(e_values < 1)
 
 
 def test_real_defects_are_allowed_for() -> None:
     values = list(np.arange(100.0))
-    strict, lenient = largest("high", values, 0.01, 0.0), largest("high", values, 0.01, 0.02)
-    for without, with_allowance in zip(strict.edges, lenient.edges, strict=True):
-        assert with_allowance.limit == pytest.approx(0.02 + 0.98 * without.limit)
+    strict, lenient = upper_tail("high", values, 0.01, 0.0), upper_tail("high", values, 0.01, 0.02)
+    for without, with_allowance in zip(strict.cutoffs, lenient.cutoffs, strict=True):
+        assert with_allowance.bound == pytest.approx(0.02 + 0.98 * without.bound)
 
 
-def test_a_side_is_named_and_counts_its_bets() -> None:
-    side = Side("more rejects", (Edge(1.0, 0.1),), above=True)
-    assert side.bets == len(ODDS) == Channel(side).bets
+def test_a_tail_counts_its_e_values() -> None:
+    tail = Tail("more rejects", (Cutoff(1.0, 0.1),), above=True)
+    assert tail.size == len(ODDS_RATIOS) == WatchedValue(tail).size

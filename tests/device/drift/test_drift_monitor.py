@@ -1,4 +1,4 @@
-"""The state machine over the bets: when it changes, when it stays, and that a restart changes nothing."""
+"""The state machine over the e-values: when it changes, when it stays, and that a restart changes nothing."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from support import drifting
 
 from edge_ad.bundle.records import FixedCalibration, FixedThreshold, MadCalibration, MadThreshold
 from edge_ad.drift import DriftMonitor, DriftSettings, frame_reference
-from edge_ad.drift.channels import Edge, Side, channels
-from edge_ad.drift.monitor import WATCH
+from edge_ad.drift.monitor import WATCH, Memory
+from edge_ad.drift.watched_values import Cutoff, Tail, watched_values
 from edge_ad.errors import InputError
 from edge_ad.verdict import DriftState, FrameStatistics
 
 SCORES = np.random.default_rng(0).normal(size=300).tolist()
 STATISTICS = [FrameStatistics(*row) for row in np.random.default_rng(1).normal(size=(300, 3)).tolist()]
 CALIBRATION = drifting.calibration(SCORES, STATISTICS)
-SIDES = ["more rejects"] + [
+TAILS = ["more rejects"] + [
     f"{figure} {way}" for figure in ("score", "brightness", "contrast", "sharpness") for way in ("higher", "lower")
 ]
 CALM = np.random.default_rng(2).normal(size=(2_000, 4)).tolist()
@@ -31,7 +31,7 @@ DARK = [0.0, -99.0, 0.0, 0.0]
 
 def monitor(run_length: int = 1_000_000) -> DriftMonitor:
     chosen = DriftSettings(run_length=run_length)
-    return DriftMonitor(channels(CALIBRATION, chosen), chosen.run_length)
+    return DriftMonitor(watched_values(CALIBRATION, chosen), chosen.run_length)
 
 
 def frames_until(watched: DriftMonitor, state: DriftState, stream: Iterable[list[float]]) -> int:
@@ -39,7 +39,7 @@ def frames_until(watched: DriftMonitor, state: DriftState, stream: Iterable[list
 
 
 def test_everything_is_watched_at_both_ends() -> None:
-    assert monitor().sides == tuple(SIDES)
+    assert monitor().possible_causes == tuple(TAILS)
 
 
 @pytest.mark.parametrize("place", range(4), ids=["score", "brightness", "contrast", "sharpness"])
@@ -91,7 +91,7 @@ def test_it_goes_back_to_ok_in_reasonable_time_even_after_long_drift() -> None:
 
 def test_constant_frames_of_a_constant_calibration_are_no_drift() -> None:
     made = drifting.calibration([1.5] * 300, [FrameStatistics(9.0, 0.5, 0.1)] * 300)
-    watched = DriftMonitor(channels(made, DriftSettings()), 1_000_000)
+    watched = DriftMonitor(watched_values(made, DriftSettings()), 1_000_000)
     assert {watched.observe([1.5, 9.0, 0.5, 0.1]) for _ in range(20_000)} == {DriftState.OK}
 
 
@@ -112,17 +112,23 @@ def test_a_restart_changes_nothing(stream: list[list[float]], stop: int) -> None
     assert (second.memory, second.evidence, second.causes) == (whole.memory, whole.evidence, whole.causes)
 
 
-def test_a_memory_of_other_bets_is_refused() -> None:
-    few = DriftMonitor(channels(drifting.calibration(SCORES), DriftSettings()), 1_000)
-    with pytest.raises(ValueError, match="bets"):
+def test_the_field_names_of_old_state_files_still_open() -> None:
+    memory = msgspec.json.decode(b'{"bets":[1.5,0.0],"state":"WATCH","since":3,"frames":9}', type=Memory)
+    assert memory == Memory(sums=(1.5, 0.0), state=DriftState.WATCH, since=3, frames=9)
+    assert list(msgspec.to_builtins(memory)) == ["bets", "state", "since", "frames"]
+
+
+def test_a_memory_of_other_tests_is_refused() -> None:
+    few = DriftMonitor(watched_values(drifting.calibration(SCORES), DriftSettings()), 1_000)
+    with pytest.raises(ValueError, match="sums"):
         monitor().resume(few.memory)
 
 
 def test_parts_are_not_blamed_for_calm_frames() -> None:
     """A part's score is its worst frame's: that the other frames score less is no drift."""
     made = msgspec.structs.replace(CALIBRATION, observation="part", frame_reference=None)
-    watched = DriftMonitor(channels(made, DriftSettings()), 1_000_000)
-    assert watched.sides == ("more rejects", "score higher")
+    watched = DriftMonitor(watched_values(made, DriftSettings()), 1_000_000)
+    assert watched.possible_causes == ("more rejects", "score higher")
 
 
 def test_a_fixed_threshold_is_held_against_its_bound_and_mad_against_nothing() -> None:
@@ -132,10 +138,10 @@ def test_a_fixed_threshold_is_held_against_its_bound_and_mad_against_nothing() -
     fixed = FixedThreshold(threshold=2.0, n=300, above=5, bound=0.04)
     robust = MadThreshold(threshold=2.0, n=300, median=0.0, mad=0.5)
     settings = DriftSettings(defect_rate=0.0)
-    (with_bound,) = channels(FixedCalibration(confidence=0.95, image=fixed, pixel=None, **fields), settings)
-    (without,) = channels(MadCalibration(k=4.0, image=robust, pixel=None, **fields), settings)
-    assert with_bound.sides[0] == Side("more rejects", (Edge(2.0, 0.04),), above=True)
-    assert [side.name for side in without.sides] == ["score higher", "score lower"]
+    (with_bound,) = watched_values(FixedCalibration(confidence=0.95, image=fixed, pixel=None, **fields), settings)
+    (without,) = watched_values(MadCalibration(k=4.0, image=robust, pixel=None, **fields), settings)
+    assert with_bound.tails[0] == Tail("more rejects", (Cutoff(2.0, 0.04),), above=True)
+    assert [tail.name for tail in without.tails] == ["score higher", "score lower"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from edge_ad.drift import DriftSettings, DriftWatch, frame_statistics
 from edge_ad.errors import InputError
 from edge_ad.outputs import Sink
 from edge_ad.sources import Frame
-from edge_ad.stream import Tally, inspect_frames
+from edge_ad.stream import Tally, score_frames
 from edge_ad.verdict import Drift, DriftState, Verdict
 
 SWITCH = 5_000
@@ -27,12 +27,12 @@ SWITCH = 5_000
 class Record(Sink):
     """Keeps what the stream says about drift."""
 
-    needs_heat = False
+    needs_map = False
 
     def __init__(self) -> None:
         self.drifts: list[Drift] = []
 
-    def write(self, frame: Frame, verdict: Verdict, heat: object) -> None:
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: object) -> None:
         assert verdict.drift is not None
         self.drifts.append(verdict.drift)
 
@@ -49,7 +49,7 @@ def watch(bundle: Path, frames: Iterable[Frame], state: Path | None = None) -> l
     record = Record()
     with Detector.open(bundle) as detector:
         watched = DriftWatch(detector, state_file=state)
-        inspect_frames(detector, frames, [record], Tally(), watched)
+        score_frames(detector, frames, [record], Tally(), watched)
         watched.close()
     return record.drifts
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_ad.bundle.records import FrameSize, Geometry, MapSize, ModelInput, Resize, Roi, Tiles
 from edge_ad.errors import FrameError, InputError
-from edge_ad.geometry import Layout, Preprocessor, find_regions, heatmap, plan
+from edge_ad.geometry import Layout, Preprocessor, find_regions, map_in_camera_pixels, plan
 from edge_ad.geometry.axis import tile_starts
 from edge_ad.geometry.resample import Resampler
 
@@ -197,14 +197,14 @@ def test_a_bright_cell_comes_back_where_it_was(mode: Mode) -> None:
     geometry = Geometry(roi=Roi(x=20, y=10, width=160, height=90), resize=Resize(width=32, height=24, mode=mode))
     layout = plan(geometry, MODEL, MAP, 120, 200)
     x, y = 100, 60  # a camera pixel that every mode shows
-    heat = np.zeros((6, 8), np.float32)
-    heat[int(layout.y.to_map(y)), int(layout.x.to_map(x))] = 1
-    (region,) = find_regions(heat, 0.5, layout)
+    anomaly_map = np.zeros((6, 8), np.float32)
+    anomaly_map[int(layout.y.to_map(y)), int(layout.x.to_map(x))] = 1
+    (region,) = find_regions(anomaly_map, 0.5, layout)
     box = region.box
     assert box.x <= x < box.x + box.width
     assert box.y <= y < box.y + box.height
     assert region.peak_score == 1
-    peak = heatmap(heat, layout)
+    peak = map_in_camera_pixels(anomaly_map, layout)
     assert peak.shape == (120, 200)
     assert peak[region.peak.y, region.peak.x] > 0.9
     assert np.isnan(peak[0, 0])
@@ -212,11 +212,11 @@ def test_a_bright_cell_comes_back_where_it_was(mode: Mode) -> None:
 
 def test_regions_are_told_apart_and_sorted_by_peak() -> None:
     layout = plan(Geometry(resize=Resize(width=32, height=24)), MODEL, MAP, 48, 64)
-    heat = np.zeros((6, 8), np.float32)
-    heat[0, 0] = 2
-    heat[3:5, 5:7] = 3
-    heat[4, 6] = 4
-    regions = find_regions(heat, 1, layout)
+    anomaly_map = np.zeros((6, 8), np.float32)
+    anomaly_map[0, 0] = 2
+    anomaly_map[3:5, 5:7] = 3
+    anomaly_map[4, 6] = 4
+    regions = find_regions(anomaly_map, 1, layout)
     assert [r.peak_score for r in regions] == [4, 2]
     assert regions[0].area_px == 4 * 64
     assert (regions[0].box.x, regions[0].box.y, regions[0].box.width, regions[0].box.height) == (
@@ -225,13 +225,13 @@ def test_regions_are_told_apart_and_sorted_by_peak() -> None:
         16,
         16,
     )
-    assert find_regions(heat, 4, layout) == ()  # a value at the threshold is not above it
+    assert find_regions(anomaly_map, 4, layout) == ()  # a value at the threshold is not above it
 
 
 @given(layouts(), st.integers(0, 2**32 - 1))
 def test_regions_lie_inside_the_region_of_interest(layout: Layout, seed: int) -> None:
-    heat = np.random.default_rng(seed).random((layout.y.map_length, layout.x.map_length), np.float32)
-    for region in find_regions(heat, 0.7, layout):
+    anomaly_map = np.random.default_rng(seed).random((layout.y.map_length, layout.x.map_length), np.float32)
+    for region in find_regions(anomaly_map, 0.7, layout):
         box = region.box
         assert layout.x.offset <= box.x < box.x + box.width <= layout.x.offset + layout.x.length
         assert layout.y.offset <= box.y < box.y + box.height <= layout.y.offset + layout.y.length

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_ad.outputs import HeatRange, HeatScale, annotate
+from edge_ad.outputs import ColourRange, ColourScale, annotate
 from edge_ad.outputs.anomaly_map import overlay
 from edge_ad.outputs.draw_text import fit_text, text_width
 from edge_ad.verdict import Box, Point, Reason, Region, State, Verdict
 
-RANGE = HeatRange(low=1.0, hot=2.0, high=3.0)
+RANGE = ColourRange(low=1.0, middle=2.0, high=3.0)
 GRAY_400 = np.full((400, 400, 3), 100, np.uint8)
 
 
@@ -38,7 +38,7 @@ def region(x: int, y: int, width: int, height: int) -> Region:
     )
 
 
-def heat(*values: float, size: int = 400) -> NDArray[np.float32]:
+def anomaly_map(*values: float, size: int = 400) -> NDArray[np.float32]:
     """A map of vertical stripes, one for each value."""
     stripes = np.array(values, np.float32)[np.arange(size) * len(values) // size]
     return np.tile(stripes, (size, 1))
@@ -95,12 +95,12 @@ def test_any_frame_can_be_annotated_and_its_size_alone_sets_the_size(
 
 
 def test_a_calm_part_looks_like_its_photograph() -> None:
-    inside = picture_of(annotate(GRAY_400, verdict(), heat(0.2, 0.9, 1.0), RANGE))
+    inside = picture_of(annotate(GRAY_400, verdict(), anomaly_map(0.2, 0.9, 1.0), RANGE))
     np.testing.assert_array_equal(inside[20:-20, 20:-20], 100)
 
 
 def test_colours_turn_warm_just_above_the_pixel_threshold() -> None:
-    inside = overlay(GRAY_400, heat(1.9, 2.0, 2.01, 2.5, 3.0), RANGE)
+    inside = overlay(GRAY_400, anomaly_map(1.9, 2.0, 2.01, 2.5, 3.0), RANGE)
     blue, _, red = (inside[200, 40::80, channel].astype(int) for channel in range(3))
     warmth = red - blue
     assert (warmth[:2] < 0).all()
@@ -108,7 +108,7 @@ def test_colours_turn_warm_just_above_the_pixel_threshold() -> None:
 
 
 def test_what_was_not_inspected_is_dark() -> None:
-    inside = overlay(GRAY_400, heat(0.0, float("nan"), 9.0, float("inf")), RANGE)
+    inside = overlay(GRAY_400, anomaly_map(0.0, float("nan"), 9.0, float("inf")), RANGE)
     assert inside[200, 50::100].max(axis=1).tolist() == pytest.approx([100, 40, 200, 40], abs=60)
     assert inside[200, 150].tolist() == inside[200, 350].tolist() == [40, 40, 40]
 
@@ -121,9 +121,9 @@ def test_a_box_surrounds_its_region_and_hides_none_of_it() -> None:
     np.testing.assert_array_equal(boxed[150:190, 100:160], plain[150:190, 100:160])
 
 
-def test_heat_of_another_size_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected heat of the frame's \(400, 400\) pixels, found \(32, 32\)"):
-        annotate(GRAY_400, verdict(), heat(1.0, size=32), RANGE)
+def test_a_map_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"frame's \(400, 400\) pixels, found \(32, 32\)"):
+        annotate(GRAY_400, verdict(), anomaly_map(1.0, size=32), RANGE)
 
 
 def test_a_small_frame_is_enlarged_in_whole_pixels() -> None:
@@ -144,11 +144,11 @@ def test_text_fits_into_its_room(text: str, width: int) -> None:
 
 
 def test_one_scale_for_all_pictures_of_a_run() -> None:
-    scale = HeatScale()
-    first = scale.fit(heat(1.0, 1.0, 3.0), 2.0)
+    scale = ColourScale()
+    first = scale.fit(anomaly_map(1.0, 1.0, 3.0), 2.0)
     assert first is not None
-    assert (first.low, first.hot) == (1.0, 2.0)
-    assert scale.fit(heat(1.9, 1.9, 50.0), 2.0) == first
+    assert (first.low, first.middle) == (1.0, 2.0)
+    assert scale.fit(anomaly_map(1.9, 1.9, 50.0), 2.0) == first
 
 
 @pytest.mark.parametrize(
@@ -161,28 +161,28 @@ def test_one_scale_for_all_pictures_of_a_run() -> None:
     ],
 )
 def test_the_threshold_is_where_warm_colours_begin(values: tuple[float, ...], threshold: float) -> None:
-    found = HeatScale().fit(heat(*values), threshold)
+    found = ColourScale().fit(anomaly_map(*values), threshold)
     assert found is not None
-    assert found.low < found.hot == threshold < found.high
+    assert found.low < found.middle == threshold < found.high
 
 
 def test_a_frame_that_is_all_anomalous_does_not_set_the_scale() -> None:
-    scale = HeatScale()
-    scale.fit(heat(5.0, 6.0), 2.0)
-    assert scale.fit(heat(1.0), 2.0) == HeatScale().fit(heat(1.0), 2.0)
+    scale = ColourScale()
+    scale.fit(anomaly_map(5.0, 6.0), 2.0)
+    assert scale.fit(anomaly_map(1.0), 2.0) == ColourScale().fit(anomaly_map(1.0), 2.0)
 
 
 def test_without_a_threshold_a_picture_is_relative_to_itself() -> None:
-    found = HeatScale().fit(heat(10.0, 20.0), None)
+    found = ColourScale().fit(anomaly_map(10.0, 20.0), None)
     assert found is not None
     assert (found.low, found.high) == pytest.approx((10.0, 20.0))
-    assert HeatScale().fit(heat(7.0), None) is not None
+    assert ColourScale().fit(anomaly_map(7.0), None) is not None
 
 
 def test_nothing_inspected_has_no_scale() -> None:
-    assert HeatScale().fit(heat(float("nan")), 1.0) is None
+    assert ColourScale().fit(anomaly_map(float("nan")), 1.0) is None
 
 
 def test_a_range_ascends() -> None:
-    with pytest.raises(ValueError, match="expected low < hot < high, found 1, 1, 2"):
-        HeatRange(1, 1, 2)
+    with pytest.raises(ValueError, match="expected low < middle < high, found 1, 1, 2"):
+        ColourRange(1, 1, 2)

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_ad.errors import FrameError, InputError, OutputError
-from edge_ad.outputs import FilmSink, PictureSink
+from edge_ad.outputs import PictureSink, VideoSink
 from edge_ad.sources import Frame
 from edge_ad.verdict import Reason, State, Verdict
 
@@ -23,7 +23,7 @@ INVALID = Verdict(
     state=State.INVALID, reason=Reason.SOURCE_FAILED, detail="gone", captured_at=0.0, bundle="b", variant="v"
 )
 IMAGE = np.full((361, 401, 3), 90, np.uint8)
-HEAT = np.full((361, 401), 1.5, np.float32)
+ANOMALY_MAP = np.full((361, 401), 1.5, np.float32)
 
 
 def frame(source: str = "a.png", image: NDArray[np.uint8] = IMAGE) -> Frame:
@@ -57,7 +57,7 @@ def test_each_source_has_a_picture_of_its_own(tmp_path: Path, sources: list[str]
     folder = tmp_path / "new" / "folder"
     sink = PictureSink(folder)
     for source in sources:
-        sink.write(frame(source), ACCEPT, HEAT)
+        sink.write(frame(source), ACCEPT, ANOMALY_MAP)
     sink.close()
     assert names(folder) == expected
 
@@ -104,9 +104,9 @@ def read_video(path: Path) -> list[NDArray[np.uint8]]:
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".MP4"])
 def test_a_video_holds_every_frame_whole(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out{suffix}"
-    sink = FilmSink(path, fps=12.5)
+    sink = VideoSink(path, fps=12.5)
     for value in range(0, 250, 10):
-        sink.write(frame(image=np.full_like(IMAGE, value)), ACCEPT, HEAT)
+        sink.write(frame(image=np.full_like(IMAGE, value)), ACCEPT, ANOMALY_MAP)
     assert not path.exists()
     sink.close()
     sink.close()
@@ -120,7 +120,7 @@ def test_a_video_holds_every_frame_whole(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_frame_without_a_picture_takes_its_place_in_the_video(tmp_path: Path) -> None:
-    sink = FilmSink(tmp_path / "out.avi")
+    sink = VideoSink(tmp_path / "out.avi")
     for item, verdict in ((failed(), INVALID), (frame(), ACCEPT), (failed(), INVALID), (frame(), ACCEPT)):
         sink.write(item, verdict, None)
     sink.close()
@@ -128,7 +128,7 @@ def test_a_frame_without_a_picture_takes_its_place_in_the_video(tmp_path: Path) 
 
 
 def test_frames_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
-    sink = FilmSink(tmp_path / "out.avi")
+    sink = VideoSink(tmp_path / "out.avi")
     for size in ((400, 600), (800, 400), (50, 50)):
         sink.write(frame(image=np.zeros(size, np.uint8)), ACCEPT, None)
     sink.close()
@@ -137,7 +137,7 @@ def test_frames_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
 
 
 def test_no_frame_no_video(tmp_path: Path) -> None:
-    sink = FilmSink(tmp_path / "out.mp4")
+    sink = VideoSink(tmp_path / "out.mp4")
     sink.write(failed(), INVALID, None)
     sink.close()
     assert names(tmp_path) == []
@@ -145,11 +145,11 @@ def test_no_frame_no_video(tmp_path: Path) -> None:
 
 def test_a_suffix_without_a_codec_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected a name that ends with .mp4 or .avi, found '.mkv'"):
-        FilmSink(tmp_path / "out.mkv")
+        VideoSink(tmp_path / "out.mkv")
 
 
 def test_a_video_in_no_folder_is_named(tmp_path: Path) -> None:
-    sink = FilmSink(tmp_path / "absent" / "out.mp4")
+    sink = VideoSink(tmp_path / "absent" / "out.mp4")
     with pytest.raises(OutputError, match=r"absent/out.mp4: cannot be written: its folder does not exist"):
         sink.write(frame(), ACCEPT, None)
     sink.close()
@@ -162,13 +162,13 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from edge_ad.errors import OutputError
-from edge_ad.outputs import FilmSink
+from edge_ad.outputs import VideoSink
 from edge_ad.sources import Frame
 from edge_ad.verdict import State, Verdict
 verdict = Verdict(state=State.ACCEPT, score=1.0, captured_at=0.0, bundle="b", variant="v")
 random = np.random.default_rng(0)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-sink = FilmSink(Path(sys.argv[1]))
+sink = VideoSink(Path(sys.argv[1]))
 for index in range(30):
     sink.write(Frame(random.integers(0, 256, (360, 360), np.uint8), "a", index, 0.0), verdict, None)
 try:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 import numpy as np
 import pytest
@@ -26,7 +25,7 @@ from edge_ad.errors import BundleFormatError, FrameError
 from edge_ad.outputs.sink import Sink
 from edge_ad.scoring.clip_memory import ClipRing, ClipState, Smoother
 from edge_ad.scoring.verification import verify_bundle
-from edge_ad.stream import Tally, inspect_frames
+from edge_ad.stream import Tally, score_frames
 from edge_ad.verdict import FrameSpan
 
 VARIANTS = ["onnx-fp32", "openvino-fp32"]
@@ -158,12 +157,12 @@ def test_nothing_reaches_across_a_reset(make: MakeBundle) -> None:
 class Collect(Sink):
     """Keeps what it is given."""
 
-    needs_heat = False
+    needs_map = False
 
     def __init__(self) -> None:
         self.verdicts: list[Verdict] = []
 
-    def write(self, frame: Frame, verdict: Verdict, heat: NDArray[np.float32] | None) -> None:
+    def write(self, frame: Frame, verdict: Verdict, anomaly_map: NDArray[np.float32] | None) -> None:
         self.verdicts.append(verdict)
 
     def close(self) -> None:
@@ -174,7 +173,7 @@ def streamed(bundle: Path, *sources: Iterable[Frame]) -> list[Verdict]:
     sink, tally = Collect(), Tally()
     with Detector.open(bundle) as detector:
         for source in sources:
-            inspect_frames(detector, source, [sink], tally)
+            score_frames(detector, source, [sink], tally)
     return sink.verdicts
 
 
@@ -357,15 +356,10 @@ def test_clips_and_tiles_exclude_each_other(make: MakeBundle) -> None:
 
 
 def test_every_option_of_clips_and_every_reason_stands_in_the_docs() -> None:
-    from edge_ad_export.cli.clip_options import clip_options
+    from edge_ad_export.cli.clip_options import CLIPS, EXTRACTOR
 
-    options = {name for parameter in clip_options(_command).params for name in parameter.opts}
+    options = {name for group in (CLIPS, EXTRACTOR) for row in group.rows for name in row.names}
     docs = DOCS_FOLDER
     video, verdict = (docs / "video.md").read_text(), (docs / "verdict.md").read_text()
     assert {name for name in options if name not in video} == set()
     assert {reason.value for reason in Reason if f"`{reason.value}`" not in verdict} == set()
-
-
-@click.command()
-def _command() -> None:
-    """Takes options."""

@@ -82,14 +82,14 @@ def test_an_object_scores_as_its_crop_does_alone(
 ) -> None:
     by_object, by_frame = pairs[mode]
     assume(mode != "letterbox" or not any(map(thin, given_boxes)))
-    found = by_object.inspect(TRAY, objects=given_boxes)
+    found = by_object.score_with_map(TRAY, objects=given_boxes)
     assert found.map is not None
     assert [one.box for one in found.verdict.objects] == given_boxes
-    for one, heat in zip(found.verdict.objects, found.map, strict=True):
-        alone = by_frame.inspect(crop(TRAY, one.box).copy())
+    for one, anomaly_map in zip(found.verdict.objects, found.map, strict=True):
+        alone = by_frame.score_with_map(crop(TRAY, one.box).copy())
         assert (one.score, one.p_value, one.state) == (alone.verdict.score, alone.verdict.p_value, alone.verdict.state)
         assert alone.map is not None
-        np.testing.assert_array_equal(heat, alone.map)
+        np.testing.assert_array_equal(anomaly_map, alone.map)
     assert found.verdict.score == max(one.score for one in found.verdict.objects)
 
 
@@ -149,8 +149,8 @@ def test_uncalibrated_objects_have_scores_and_no_verdict(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("objects", "reason", "said"),
     [
-        pytest.param(None, Reason.NO_OBJECTS, "no object was given", id="not-given"),
-        pytest.param([], Reason.NO_OBJECTS, "no object was given", id="empty"),
+        pytest.param(None, Reason.NO_OBJECTS, "expected the boxes of the objects", id="not-given"),
+        pytest.param([], Reason.NO_OBJECTS, "expected the boxes of the objects", id="empty"),
         pytest.param([LEFT, Box(100, 0, 61, 10)], Reason.BAD_OBJECT, r"object 2 of 2, 61x10 at \(100, 0\)", id="right"),
         pytest.param([Box(0, 100, 10, 21)], Reason.BAD_OBJECT, "inside the frame of 160x120", id="below"),
         pytest.param([Box(-1, 0, 10, 10)], Reason.BAD_OBJECT, r"at \(-1, 0\)", id="left"),
@@ -205,21 +205,21 @@ def test_an_object_too_thin_for_the_model_is_invalid(pairs: dict[str, tuple[Dete
     assert by_frame.score(line[:1]).reason is Reason.WRONG_SHAPE
 
 
-def test_the_heat_map_is_that_of_the_objects_and_the_larger_where_they_overlap(detector: Detector) -> None:
+def test_the_anomaly_map_is_that_of_the_objects_and_the_larger_where_they_overlap(detector: Detector) -> None:
     frame = tiny.spotted(TRAY, 30, 30, 20)
     first, second = Box(4, 10, 60, 60), Box(24, 24, 60, 60)
-    found = detector.inspect(frame, objects=[first, second])
+    found = detector.score_with_map(frame, objects=[first, second])
     assert found.map is not None
-    heat = detector.heatmap(found.map, frame, found.verdict.objects)
+    anomaly_map = detector.map_in_camera_pixels(found.map, frame, found.verdict.objects)
     parts = []
     for box in (first, second):
-        alone = detector.inspect(frame, objects=[box])
+        alone = detector.score_with_map(frame, objects=[box])
         assert alone.map is not None
-        parts.append(detector.heatmap(alone.map, frame, alone.verdict.objects))
+        parts.append(detector.map_in_camera_pixels(alone.map, frame, alone.verdict.objects))
         outside = np.ones(frame.shape[:2], bool)
         crop(outside, box)[:] = False
         np.testing.assert_array_equal(np.isnan(parts[-1]), outside)
-    np.testing.assert_array_equal(heat, np.fmax(*parts))
+    np.testing.assert_array_equal(anomaly_map, np.fmax(*parts))
 
 
 def test_an_annotated_picture_shows_each_object_in_its_own_colour(detector: Detector) -> None:

@@ -19,7 +19,7 @@ from support.videos import children, is_gone, number, until_failure, wait_for, w
 
 from edge_ad.errors import SourceError
 from edge_ad.sources import open_source
-from edge_ad.sources.decoder import Decoder, Stream
+from edge_ad.sources.decoder import Decoder, StreamAddress
 from edge_ad.sources.live import LiveSource
 from edge_ad.verdict import Reason
 
@@ -93,7 +93,7 @@ def test_the_newest_frame_wins_and_an_end_is_a_failure(camera: str) -> None:
 
 
 def test_a_camera_that_falls_silent_has_failed(camera: str) -> None:
-    stream = Stream(f"{camera}/3/hold", "press 7")
+    stream = StreamAddress(f"{camera}/3/hold", "press 7")
     with LiveSource(stream, Decoder(stream), silence_s=0.5) as source:
         frames, error = until_failure(iter(source))
     assert str(error) == "press 7: no frame for 0.5 s: check the camera"

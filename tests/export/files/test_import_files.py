@@ -172,11 +172,11 @@ def test_models_of_other_frameworks_score_as_there(model: str, framework: str, k
     known = np.load(FRAMEWORKS / f"{framework}.npz")
 
     imported = import_model(file)
-    score, heat = open_session(imported.model, imported.taps).run(known["x"])
+    score, anomaly_map = open_session(imported.model, imported.outputs_read).run(known["x"])
 
     assert (file.format, imported.input.size) == (kind, Size(16, 16))
     assert_allclose(score.ravel(), known["score"].ravel(), rtol=1e-5)
-    assert_allclose(np.squeeze(heat), np.squeeze(known["map"]), rtol=1e-5, atol=1e-6)
+    assert_allclose(np.squeeze(anomaly_map), np.squeeze(known["map"]), rtol=1e-5, atol=1e-6)
 
 
 def test_the_hash_covers_a_whole_saved_model(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_real_tflite_classifier_is_imported(shared: Path, tmp_path: Path) -> N
     found = run_exported(imported, image, tmp_path)
 
     assert (file.format, imported.input.layout, imported.input.scale) == ("tflite", "nhwc", 1.0)
-    assert found.score == found.score.__round__()  # the quantised model's own steps
+    assert found.score == round(found.score)  # the quantised model's own steps
     assert 0 <= found.score <= 255
 
 

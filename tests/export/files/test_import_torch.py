@@ -58,12 +58,12 @@ def pickled(net: Any, folder: Path) -> ModelFile:
 def test_scores_as_in_pytorch(tmp_path: Path, net: Any, form: Any) -> None:
     pixels = picture(SIDE, SIDE, 3)
     with torch.no_grad():
-        score, heat = (part.numpy() for part in net(torch.from_numpy(rgb(pixels))))
+        score, anomaly_map = (part.numpy() for part in net(torch.from_numpy(rgb(pixels))))
 
     found = run_exported(import_model(form(net, tmp_path)), pixels, tmp_path / "exported")
 
     assert found.score == pytest.approx(score.item(), rel=1e-4)
-    assert found.map == pytest.approx(heat[0, 0], rel=1e-3, abs=1e-5)
+    assert found.map == pytest.approx(anomaly_map[0, 0], rel=1e-3, abs=1e-5)
 
 
 def test_weights_alone_are_no_model(tmp_path: Path, net: Any) -> None:

@@ -20,7 +20,7 @@ from edge_ad.sources import list_images, read_image
 from edge_ad_export import ExportRequest, Gate, ImportOptions, ModelFile, export_bundle, import_model
 from edge_ad_export.fidelity.gate import PARITY
 from edge_ad_export.lowering.contract import lower
-from edge_ad_export.model.head import Read
+from edge_ad_export.model.head import HeadInputs
 from edge_ad_export.model.head_options import HeadOptions
 from edge_ad_export.preparation.learn_head import learn_head
 from edge_ad_export.preparation.prepare import _errors, prepare
@@ -54,7 +54,7 @@ def heads(fit: Path) -> dict[str, HeadOptions]:
     }
 
 
-OUTPUTS: dict[str, dict[str, Any]] = {"score": {"score_output": "logits"}, "map": {"map_output": "heat"}}
+OUTPUTS: dict[str, dict[str, Any]] = {"score": {"score_output": "logits"}, "map": {"map_output": "distance_map"}}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_frame_that_a_head_compares_with_is_the_models_own_input(tmp_path: P
     export_bundle(asked)
     image = read_image(list_images(asked.images)[3])
     with Detector.open(asked.target, "onnx-fp32") as detector:
-        found = detector.inspect(image)
+        found = detector.score_with_map(image)
         seen = np.array(detector.scorer.engine.input[0])
     picture = (seen[..., ::-1] / 255 - (0.4, 0.5, 0.6)) / (0.2, 0.3, 0.4)
     model = export_heads.write_model(tmp_path / "again.onnx")
@@ -116,7 +116,7 @@ def test_what_was_learnt_comes_from_a_file_too(tmp_path: Path) -> None:
     coarse = export_heads.values(["coarse"])
     patches = coarse[0][0].reshape(12, -1).T
     expected = np.linalg.norm(patches[:, None] - bank[None], axis=2).min(axis=1).max()
-    assert imported.head.reference(Read(coarse, coarse[0])).score == pytest.approx(expected, rel=1e-5)
+    assert imported.head.reference(HeadInputs(coarse, coarse[0])).score == pytest.approx(expected, rel=1e-5)
     assert manifest.variants[0].map is not None
 
 

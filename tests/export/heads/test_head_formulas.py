@@ -10,20 +10,18 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 from support import export_heads
 
-from edge_ad_export.heads.embedding_data import Gaussians
-from edge_ad_export.heads.features import FeatureStack, Tap
-from edge_ad_export.heads.fitting import BankFit, CentreFit, FitOptions, GaussianFit
-from edge_ad_export.heads.gaussian import GaussianHead
-from edge_ad_export.heads.map_score import MapTail
-from edge_ad_export.heads.memory_bank import MemoryBankHead, bank_neighbours
-from edge_ad_export.heads.one_class import OneClassHead
-from edge_ad_export.heads.score import ScoreHead
-from edge_ad_export.heads.separable import gaussian_matrix, linear_matrix
+from edge_ad_export.heads.direct import ScoreHead
+from edge_ad_export.heads.embedding import FitOptions
+from edge_ad_export.heads.features import FeatureStack, LayerOutput
+from edge_ad_export.heads.gaussian import GaussianFit, GaussianHead, Gaussians
+from edge_ad_export.heads.maps import MapPostprocessor, gaussian_matrix, linear_matrix
+from edge_ad_export.heads.memory_bank import BankFit, MemoryBankHead, bank_neighbours
+from edge_ad_export.heads.one_class import CentreFit, OneClassHead
 from edge_ad_export.heads.ssim import Ssim
-from edge_ad_export.model.head import Array, Read
+from edge_ad_export.model.head import Array, HeadInputs
 from edge_ad_export.model.head_options import MapScore, parse_map_score
 
-VECTOR = FeatureStack((Tap("vector", 3, 1, 1),))
+VECTOR = FeatureStack((LayerOutput("vector", 3, 1, 1),))
 NO_FRAME = np.zeros((1, 3, 2, 2))
 
 
@@ -41,10 +39,10 @@ def test_linear_matrix_is_opencvs_interpolation(source: int, target: int) -> Non
 
 @given(st.integers(1, 30), st.integers(1, 30), st.floats(0.01, 1), st.integers(0, 99))
 def test_a_quantile_is_the_smallest_of_the_largest_cells(rows: int, columns: int, share: float, seed: int) -> None:
-    tail = MapTail(rows, columns, score=MapScore("quantile", share))
-    heat = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
-    largest = np.sort(heat, axis=None)[-tail.score.largest(heat.size) :]
-    assert tail.reference(heat.astype(np.float64)).score == largest[0]
+    postprocessor = MapPostprocessor(rows, columns, score=MapScore("quantile", share))
+    anomaly_map = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
+    largest = np.sort(anomaly_map, axis=None)[-postprocessor.score.largest(anomaly_map.size) :]
+    assert postprocessor.reference(anomaly_map.astype(np.float64)).score == largest[0]
 
 
 @pytest.mark.parametrize(
@@ -81,21 +79,21 @@ def test_ssim_of_two_flat_pictures_compares_their_means() -> None:
 
 def test_identity_covariance_is_the_euclidean_distance() -> None:
     data = Gaussians(np.array([[1.0, 2.0, 3.0]]), np.eye(3)[None], None)
-    head = GaussianHead(VECTOR, MapTail(1, 1), data)
-    assert head.reference(Read([np.array([[4.0, 6.0, 3.0]])], NO_FRAME)).score == pytest.approx(5)
+    head = GaussianHead(VECTOR, MapPostprocessor(1, 1), data)
+    assert head.reference(HeadInputs([np.array([[4.0, 6.0, 3.0]])], NO_FRAME)).score == pytest.approx(5)
 
 
 def test_one_class_is_the_squared_distance() -> None:
-    head = OneClassHead(VECTOR, MapTail(1, 1), np.array([1.0, 2.0, 3.0]))
-    assert head.reference(Read([np.array([[4.0, 6.0, 3.0]])], NO_FRAME)).score == pytest.approx(25)
+    head = OneClassHead(VECTOR, MapPostprocessor(1, 1), np.array([1.0, 2.0, 3.0]))
+    assert head.reference(HeadInputs([np.array([[4.0, 6.0, 3.0]])], NO_FRAME)).score == pytest.approx(25)
 
 
 def test_patchcores_weight_by_hand() -> None:
     """The nearest is (0, 0, 0) at 2, its own neighbour (0, 1, 0) at sqrt(5); the far row counts for nothing."""
     bank = np.array([[0.0, 0, 0], [9.0, 9, 9], [0.0, 1, 0]])
-    head = MemoryBankHead(VECTOR, MapTail(1, 1), bank, 2)
+    head = MemoryBankHead(VECTOR, MapPostprocessor(1, 1), bank, 2)
     expected = 2 * (1 - np.exp(2) / (np.exp(2) + np.exp(np.sqrt(5))))
-    assert head.reference(Read([np.array([[2.0, 0, 0]])], NO_FRAME)).score == pytest.approx(expected)
+    assert head.reference(HeadInputs([np.array([[2.0, 0, 0]])], NO_FRAME)).score == pytest.approx(expected)
 
 
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(0, 99))
@@ -110,22 +108,24 @@ def test_a_row_of_the_bank_is_its_own_first_neighbour(rows: int, channels: int, 
 
 def test_log_odds_order_as_the_probability_where_it_has_stuck() -> None:
     head = ScoreHead("logits", 3, 1, normal=False, log_odds=True)
-    scores = [head.reference(Read([np.array([[0.0, margin, 1.0]])], NO_FRAME)).score for margin in (40.0, 50.0)]
+    scores = [head.reference(HeadInputs([np.array([[0.0, margin, 1.0]])], NO_FRAME)).score for margin in (40.0, 50.0)]
     sure = [1 / (1 + np.exp(-score)) for score in scores]
     assert sure == [1.0, 1.0]
     assert scores[0] < scores[1]
 
 
 def test_tokens_are_patches_in_raster_order() -> None:
-    tap = Tap("tokens", 2, 2, 2, "tokens", skip=1)
+    layer = LayerOutput("tokens", 2, 2, 2, "tokens", skip=1)
     tokens = np.arange(10, dtype=np.float32).reshape(1, 5, 2)
-    np.testing.assert_array_equal(tap.reference(tokens)[0], [[2, 4], [6, 8]])
+    np.testing.assert_array_equal(layer.reference(tokens)[0], [[2, 4], [6, 8]])
 
 
 def test_a_fitted_gaussian_is_numpys_covariance() -> None:
     images = [export_heads.values(["fine"], seed) for seed in range(20)]
-    stack = FeatureStack((Tap("fine", 8, 16, 16),))
-    head = GaussianFit(stack, lambda data: GaussianHead(stack, MapTail(16, 16), data), FitOptions()).fit(images)
+    stack = FeatureStack((LayerOutput("fine", 8, 16, 16),))
+    head = GaussianFit(stack, lambda data: GaussianHead(stack, MapPostprocessor(16, 16), data), FitOptions()).fit(
+        images
+    )
     assert isinstance(head, GaussianHead)
     corner = np.stack([values[0][0, :, 0, 1] for values in images]).astype(np.float64)
     np.testing.assert_allclose(head.data.mean[1], corner.mean(axis=0), rtol=1e-5)
@@ -135,12 +135,12 @@ def test_a_fitted_gaussian_is_numpys_covariance() -> None:
 
 def test_a_fitted_bank_is_made_of_patches() -> None:
     images = [export_heads.values(["fine"], seed) for seed in range(3)]
-    stack = FeatureStack((Tap("fine", 8, 16, 16),))
+    stack = FeatureStack((LayerOutput("fine", 8, 16, 16),))
     made: list[Array] = []
 
     def make(bank: Array) -> MemoryBankHead:
         made.append(bank)
-        return MemoryBankHead(stack, MapTail(16, 16), bank, 1)
+        return MemoryBankHead(stack, MapPostprocessor(16, 16), bank, 1)
 
     BankFit(stack, make, FitOptions(bank=50)).fit(images)
     patches = np.concatenate([values[0][0].reshape(8, -1).T for values in images])
@@ -150,7 +150,7 @@ def test_a_fitted_bank_is_made_of_patches() -> None:
 
 def test_a_fitted_centre_is_the_mean() -> None:
     images = [export_heads.values(["fine"], seed) for seed in range(3)]
-    stack = FeatureStack((Tap("fine", 8, 16, 16),))
-    head = CentreFit(stack, lambda centre: OneClassHead(stack, MapTail(16, 16), centre)).fit(images)
+    stack = FeatureStack((LayerOutput("fine", 8, 16, 16),))
+    head = CentreFit(stack, lambda centre: OneClassHead(stack, MapPostprocessor(16, 16), centre)).fit(images)
     assert isinstance(head, OneClassHead)
     np.testing.assert_allclose(head.centre, np.mean([values[0] for values in images], axis=(0, 1, 3, 4)), rtol=1e-5)

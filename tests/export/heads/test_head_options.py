@@ -36,7 +36,7 @@ def load(path: Path, importing: ImportOptions | None = None, **options: Any) -> 
     [
         pytest.param(("recon",), "reconstruction", id="an output like the picture"),
         pytest.param(("recon", "fine"), "reconstruction", id="beside a latent"),
-        pytest.param(("heat",), "onnx", id="a plane is a map, and needs no head"),
+        pytest.param(("distance_map",), "onnx", id="a plane is a map, and needs no head"),
         pytest.param(("recon", "odds"), "onnx", id="a score beside a reconstruction is the model's own"),
     ],
 )
@@ -45,18 +45,18 @@ def test_outputs_that_tell(tmp_path: Path, outputs: tuple[str, ...], family: str
 
 
 def test_blur_alone_asks_for_the_head_of_a_map(tmp_path: Path) -> None:
-    path = export_heads.write_model(tmp_path / "model.onnx", outputs=("heat",))
+    path = export_heads.write_model(tmp_path / "model.onnx", outputs=("distance_map",))
     assert load(path, blur=3.0).family == "map"
 
 
 def test_a_class_alone_asks_for_the_head_of_a_score(model: Path) -> None:
     found = load(model, ImportOptions(score_output="logits"), anomalous_class=1)
-    assert (found.family, found.taps, found.roles) == ("score", ("logits",), ("score",))
+    assert (found.family, found.outputs_read, found.roles) == ("score", ("logits",), ("score",))
 
 
 def test_an_activation_is_taken_off_and_told(model: Path) -> None:
     found = load(model, ImportOptions(score_output="odds"), normal_class=0)
-    assert found.taps == ("logit",)
+    assert found.outputs_read == ("logit",)
     assert any("before its Sigmoid" in line for line in found.assumptions)
 
 
@@ -81,7 +81,11 @@ PAIR = {"feature_output": ("fine",), "predicted_output": ("fine_student",)}
             None, {"family": "map", "neighbours": 3}, InputError, "--neighbours: does not apply", id="foreign option"
         ),
         pytest.param(
-            LOGITS, {"family": "flow", "feature_output": ("heat",)}, InputError, "--score-output: does not", id="score"
+            LOGITS,
+            {"family": "flow", "feature_output": ("distance_map",)},
+            InputError,
+            "--score-output: does not",
+            id="score",
         ),
         pytest.param(None, {"neighbours": 3}, InputError, "which head it is for cannot be told", id="no family"),
         pytest.param(LOGITS, {"family": "score"}, InputError, "has 4 numbers an image: say which", id="no class"),
@@ -158,7 +162,7 @@ PAIR = {"feature_output": ("fine",), "predicted_output": ("fine_student",)}
             id="reconstruction of another size",
         ),
         pytest.param(
-            ImportOptions(map_output="heat"),
+            ImportOptions(map_output="distance_map"),
             {"family": "map", "map_score": MapScore("top", 999)},
             InputError,
             "--map-score top:999: the map has 256 cells",

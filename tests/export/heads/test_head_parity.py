@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from support import export_heads
 
 from edge_ad_export.heads import FAMILIES
-from edge_ad_export.model.head import Read, Scored
+from edge_ad_export.model.head import HeadInputs, HeadResult
 from edge_ad_export.model.head_options import MapScore
 from edge_ad_export.model.imported import ImportOptions
 
 FEATURES = {"feature_output": ("fine", "coarse"), "fit": "normals"}
 PAIRS = {"feature_output": ("fine", "coarse"), "predicted_output": ("fine_student", "coarse_student")}
 LOGITS, PROBABILITIES = ImportOptions(score_output="logits"), ImportOptions(score_output="probabilities")
-HEAT = ImportOptions(map_output="heat")
+HEAT = ImportOptions(map_output="distance_map")
 
 # What takes clips is tested where clips are.
 OF_CLIPS = {"next-frame", "clip-reconstruction", "mil"}
@@ -45,12 +45,12 @@ HEADS = [
     pytest.param("student-teacher", None, PAIRS, id="cosine product"),
     pytest.param("student-teacher", None, {**PAIRS, "distance": "l2", "combine": "sum"}, id="l2 sum"),
     pytest.param("student-teacher", None, {**PAIRS, "combine": "mean", "blur": 3.0}, id="cosine mean blurred"),
-    pytest.param("flow", None, {"feature_output": ("heat",)}, id="log-likelihood map"),
+    pytest.param("flow", None, {"feature_output": ("distance_map",)}, id="log-likelihood map"),
     pytest.param("flow", None, {"feature_output": ("fine", "coarse")}, id="latents"),
     pytest.param(
         "flow",
         None,
-        {"feature_output": ("fine", "heat"), "likelihood": "probability"},
+        {"feature_output": ("fine", "distance_map"), "likelihood": "probability"},
         id="latent and map",
     ),
     pytest.param("gaussian", None, {**FEATURES, "fit_channels": 9}, id="a Gaussian at every place"),
@@ -80,8 +80,8 @@ def test_onnxruntime_agrees_with_numpy(
 ) -> None:
     head = export_heads.make(model, family, importing, **options)
     for seed in range(3):
-        taps, frame = export_heads.values(head.taps, seed), export_heads.values(["recon"], 50 + seed)[0]
-        _same(export_heads.run_onnx(head, taps, frame, opset), head.reference(Read(taps, frame)))
+        inputs, frame = export_heads.values(head.inputs, seed), export_heads.values(["recon"], 50 + seed)[0]
+        _same(export_heads.run_onnx(head, inputs, frame, opset), head.reference(HeadInputs(inputs, frame)))
 
 
 @pytest.mark.parametrize(("family", "importing", "options"), HEADS)
@@ -89,14 +89,14 @@ def test_openvino_agrees_with_numpy(
     model: Path, family: str, importing: ImportOptions | None, options: Mapping[str, Any]
 ) -> None:
     head = export_heads.make(model, family, importing, **options)
-    taps, frame = export_heads.values(head.taps, 7), export_heads.values(["recon"], 57)[0]
-    _same(export_heads.run_openvino(head, taps, frame), head.reference(Read(taps, frame)))
+    inputs, frame = export_heads.values(head.inputs, 7), export_heads.values(["recon"], 57)[0]
+    _same(export_heads.run_openvino(head, inputs, frame), head.reference(HeadInputs(inputs, frame)))
 
 
-def _same(found: export_heads.Ran, expected: Scored) -> None:
+def _same(found: export_heads.Ran, expected: HeadResult) -> None:
     assert found.score == pytest.approx(expected.score, rel=1e-4, abs=1e-6)
     np.testing.assert_allclose(_cells(found.map), _cells(expected.map), rtol=1e-3, atol=1e-5)
 
 
-def _cells(heat: NDArray[np.floating] | None) -> NDArray[np.floating]:
-    return np.empty(0) if heat is None else heat
+def _cells(anomaly_map: NDArray[np.floating] | None) -> NDArray[np.floating]:
+    return np.empty(0) if anomaly_map is None else anomaly_map

@@ -18,17 +18,17 @@ from edge_ad.errors import ModelError
 from edge_ad_export import ImportOptions, ModelFile, import_model
 from edge_ad_export.graph.backbone import find_backbone
 from edge_ad_export.graph.match import known_shape
-from edge_ad_export.heads.embedding_data import Gaussians
-from edge_ad_export.heads.features import FeatureStack, Tap
-from edge_ad_export.heads.fitting import FitOptions, GaussianFit
-from edge_ad_export.heads.gaussian import GaussianHead
-from edge_ad_export.heads.map_score import MapTail
+from edge_ad_export.heads.embedding import FitOptions
+from edge_ad_export.heads.features import FeatureStack, LayerOutput
+from edge_ad_export.heads.gaussian import GaussianFit, GaussianHead, Gaussians
+from edge_ad_export.heads.maps import MapPostprocessor
 from edge_ad_export.heads.memory_bank import MemoryBankHead
 from edge_ad_export.lowering.contract import apply_passes, lower
-from edge_ad_export.model.head import Head, Read
+from edge_ad_export.model.head import Head, HeadInputs
 from edge_ad_export.model.head_options import FeaturePool, HeadOptions, Interpolation
+from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.passes import HalfStoragePass, SimplifyPass
-from edge_ad_export.passes.cheaper import Shrink, cheaper_passes
+from edge_ad_export.passes.cheaper import cheaper_passes
 from edge_ad_export.passes.coreset import spread_rows
 from edge_ad_export.quantize.int8_graph import onnx_ops
 
@@ -40,7 +40,7 @@ EXACT = Shrink()
 
 
 def stack(interpolation: Interpolation, pool: FeaturePool = "none", coarse: int = COARSE) -> FeatureStack:
-    layers = (Tap("fine", FINE, SIDE, SIDE), Tap("coarse", coarse, SIDE // 2, SIDE // 2))
+    layers = (LayerOutput("fine", FINE, SIDE, SIDE), LayerOutput("coarse", coarse, SIDE // 2, SIDE // 2))
     return FeatureStack(layers, pool, interpolation)
 
 
@@ -49,19 +49,21 @@ def values(features: FeatureStack, seed: int = 0) -> list[NDArray[np.float32]]:
     return [random.normal(1, 1, (1, t.channels, t.rows, t.columns)).astype(np.float32) for t in features.layers]
 
 
-def cheap(head: Head, taps: Sequence[NDArray[np.float32]], shrink: Shrink = EXACT, *, half: bool = False) -> ir.Model:
-    model = export_heads.compose(head, taps, NO_FRAME)
+def cheap(head: Head, inputs: Sequence[NDArray[np.float32]], shrink: Shrink = EXACT, *, half: bool = False) -> ir.Model:
+    model = export_heads.compose(head, inputs, NO_FRAME)
     passes = [SimplifyPass(), *cheaper_passes(shrink), SimplifyPass()]
     apply_passes([*passes, *([HalfStoragePass()] if half else [])], model)
     return model
 
 
-def scored(model: ir.Model, taps: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    return [found.ravel() for found in run(model, frame=NO_FRAME, **{f"tap{i}": tap for i, tap in enumerate(taps)})]
+def scored(model: ir.Model, inputs: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    return [
+        found.ravel() for found in run(model, frame=NO_FRAME, **{f"input{i}": given for i, given in enumerate(inputs)})
+    ]
 
 
-def expected(head: Head, taps: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
-    reference = head.reference(Read(taps, NO_FRAME))
+def expected(head: Head, inputs: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
+    reference = head.reference(HeadInputs(inputs, NO_FRAME))
     assert reference.map is not None
     return [np.array([reference.score]), reference.map.ravel()]
 
@@ -73,7 +75,7 @@ def constants(model: ir.Model) -> list[tuple[int, ...]]:
 def bank_head(interpolation: Interpolation = "linear", pool: FeaturePool = "3x3", neighbours: int = 4) -> Head:
     features = stack(interpolation, pool)
     bank = np.random.default_rng(3).normal(1, 1, (VECTORS, features.channels))
-    return MemoryBankHead(features, MapTail(SIDE, SIDE, 1.0, 1.0), bank, neighbours)
+    return MemoryBankHead(features, MapPostprocessor(SIDE, SIDE, 1.0, 1.0), bank, neighbours)
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "nearest"])
@@ -84,8 +86,8 @@ def test_a_bank_scores_the_same_on_the_coarse_map(
 ) -> None:
     head = bank_head(interpolation, pool, neighbours)
     for seed in range(3):
-        taps = values(stack(interpolation), seed)
-        for found, wanted in zip(scored(cheap(head, taps), taps), expected(head, taps), strict=True):
+        inputs = values(stack(interpolation), seed)
+        for found, wanted in zip(scored(cheap(head, inputs), inputs), expected(head, inputs), strict=True):
             assert_allclose(found, wanted, rtol=1e-4)
 
 
@@ -110,24 +112,24 @@ def test_the_nearest_is_searched_for_the_worst_patch_alone() -> None:
 
 def test_a_bank_can_be_projected() -> None:
     """To as many dimensions as there are vectors less their mean it is exact."""
-    head, taps = bank_head(), values(stack("linear"))
+    head, inputs = bank_head(), values(stack("linear"))
 
-    model = cheap(head, taps, Shrink(project=VECTORS - 1))
+    model = cheap(head, inputs, Shrink(project=VECTORS - 1))
 
     assert {(FINE + COARSE, VECTORS - 1), (VECTORS - 1, VECTORS)} <= set(constants(model))
-    assert_allclose(scored(model, taps)[0], expected(head, taps)[0], rtol=1e-4)
+    assert_allclose(scored(model, inputs)[0], expected(head, inputs)[0], rtol=1e-4)
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "nearest"])
 def test_a_coreset_scores_as_a_head_with_the_smaller_bank(interpolation: Interpolation) -> None:
     head, features = bank_head(interpolation), stack(interpolation, "3x3")
     assert isinstance(head, MemoryBankHead)
-    taps, kept = values(features), spread_rows(head.bank, 9)
+    inputs, kept = values(features), spread_rows(head.bank, 9)
 
-    model = cheap(head, taps, Shrink(coreset=9))
+    model = cheap(head, inputs, Shrink(coreset=9))
 
     smaller = replace(head, bank=head.bank[kept])
-    for found, wanted in zip(scored(model, taps), expected(smaller, taps), strict=True):
+    for found, wanted in zip(scored(model, inputs), expected(smaller, inputs), strict=True):
         assert_allclose(found, wanted, rtol=1e-4)
     assert not [shape for shape in constants(model) if VECTORS in shape]
 
@@ -150,9 +152,9 @@ def test_the_quantizers_know_the_product_with_the_bank(tmp_path: Path, monkeypat
 
 
 def fitted(features: FeatureStack) -> Head:
-    tail = MapTail(features.rows, features.columns, 1.0, 1.0)
+    postprocessor = MapPostprocessor(features.rows, features.columns, 1.0, 1.0)
     images = [values(features, 100 + i) for i in range(12)]
-    return GaussianFit(features, lambda data: GaussianHead(features, tail, data), FitOptions()).fit(images)
+    return GaussianFit(features, lambda data: GaussianHead(features, postprocessor, data), FitOptions()).fit(images)
 
 
 @pytest.mark.parametrize(
@@ -165,32 +167,32 @@ def fitted(features: FeatureStack) -> Head:
 )
 def test_gaussians_are_whitened_once_a_block(interpolation: Interpolation, matrices: set[tuple[int, int, int]]) -> None:
     features = stack(interpolation, coarse=10)
-    head, taps = fitted(features), values(features)
+    head, inputs = fitted(features), values(features)
 
-    model = cheap(head, taps)
+    model = cheap(head, inputs)
 
     assert {shape for shape in constants(model) if len(shape) == 3} == matrices
-    for found, wanted in zip(scored(model, taps), expected(head, taps), strict=True):
+    for found, wanted in zip(scored(model, inputs), expected(head, inputs), strict=True):
         assert_allclose(found, wanted, rtol=1e-4)
 
 
 def test_whitening_is_stored_in_half() -> None:
     features = stack("nearest", coarse=100)
-    head, taps = fitted(features), values(features)
+    head, inputs = fitted(features), values(features)
 
-    model = cheap(head, taps, half=True)
+    model = cheap(head, inputs, half=True)
 
     halves = [v for v in model.graph.initializers.values() if v.dtype == ir.DataType.FLOAT16]
     assert [known_shape(value) for value in halves] == [(16, 94, 94)]
-    assert_allclose(scored(model, taps)[0], expected(head, taps)[0], rtol=1e-3)
+    assert_allclose(scored(model, inputs)[0], expected(head, inputs)[0], rtol=1e-3)
 
 
 def test_less_energy_drops_directions_of_our_own_head_too() -> None:
     features = stack("nearest", coarse=10)
-    taps = values(features)
+    inputs = values(features)
 
     ranks = [
-        sum(shape[2] for shape in constants(cheap(fitted(features), taps, Shrink(energy=energy))) if len(shape) == 3)
+        sum(shape[2] for shape in constants(cheap(fitted(features), inputs, Shrink(energy=energy))) if len(shape) == 3)
         for energy in (1.0, 0.5)
     ]
 
@@ -206,17 +208,17 @@ def test_features_of_very_different_spread_keep_their_digits() -> None:
     spread = np.logspace(-4, 4, count)
     precision = (basis / spread) @ basis.T
     everywhere = np.broadcast_to(precision, (places, count, count))
-    head = GaussianHead(features, MapTail(SIDE, SIDE), Gaussians(np.zeros((1, count)), everywhere, None))
+    head = GaussianHead(features, MapPostprocessor(SIDE, SIDE), Gaussians(np.zeros((1, count)), everywhere, None))
     direction = (basis[:, -1] * 100).astype(np.float32)
     rounded = direction @ precision.astype(np.float32).astype(np.float64) @ direction
-    taps = [
-        np.broadcast_to(part.reshape(1, -1, 1, 1), (1, len(part), tap.rows, tap.columns)).copy()
-        for part, tap in zip(np.split(direction, [FINE]), features.layers, strict=True)
+    inputs = [
+        np.broadcast_to(part.reshape(1, -1, 1, 1), (1, len(part), layer.rows, layer.columns)).copy()
+        for part, layer in zip(np.split(direction, [FINE]), features.layers, strict=True)
     ]
 
-    model = cheap(head, taps)
+    model = cheap(head, inputs)
 
     assert {shape for shape in constants(model) if len(shape) == 3} == {(16, 10, 10), (64, 16, 6)}
-    (distance,) = expected(head, taps)[0]
-    assert scored(model, taps)[0] == pytest.approx(distance, rel=1e-3)
+    (distance,) = expected(head, inputs)[0]
+    assert scored(model, inputs)[0] == pytest.approx(distance, rel=1e-3)
     assert rounded != pytest.approx(distance**2, rel=0.05)

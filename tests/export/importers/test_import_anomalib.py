@@ -72,9 +72,9 @@ def three_maps() -> ir.Model:
 def score_first() -> ir.Model:
     """As DFM: the score is called output, the map has a number."""
     model = graph(
-        "w = Reshape(weights, form) heat = Conv(input, w) output = ReduceMean<axes=[1, 2, 3], keepdims=0>(heat)",
+        "w = Reshape(weights, form) second = Conv(input, w) output = ReduceMean<axes=[1, 2, 3], keepdims=0>(second)",
         inputs="float[batch_size, 3, 8, 8] input",
-        outputs="float[batch_size] output, float[batch_size, 1, 8, 8] heat",
+        outputs="float[batch_size] output, float[batch_size, 1, 8, 8] second",
         constants=RED,
     )
     model.graph.outputs[1].name = "77"
@@ -95,7 +95,7 @@ def cropped1() -> ir.Model:
 
 
 @pytest.mark.parametrize(
-    ("model", "score", "heat"),
+    ("model", "score", "anomaly_map"),
     [
         pytest.param(patchcore1(), "494", "output", id="patchcore"),
         pytest.param(three_maps(), None, "output", id="efficientad"),
@@ -104,7 +104,7 @@ def cropped1() -> ir.Model:
 )
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 def test_anomalib1_knows_which_output_is_which(
-    tmp_path: Path, model: ir.Model, score: str | None, heat: str, form: str
+    tmp_path: Path, model: ir.Model, score: str | None, anomaly_map: str, form: str
 ) -> None:
     path = write_onnx(tmp_path, model, METADATA_1)
     if form == "openvino":
@@ -112,7 +112,7 @@ def test_anomalib1_knows_which_output_is_which(
 
     imported = import_model(ModelFile(path))
 
-    assert (imported.importer, imported.score, imported.map) == ("anomalib1", score, heat)
+    assert (imported.importer, imported.score, imported.map) == ("anomalib1", score, anomaly_map)
     assert imported.assumptions == ()
 
 
@@ -271,8 +271,10 @@ def by_hand(path: Path, frame: NDArray[np.uint8], crop: slice) -> NDArray[np.flo
     """The map of anomalib 0.7's own road: albumentations' resize is OpenCV's linear one."""
     resized = cv2.resize(frame, (32, 32), interpolation=cv2.INTER_LINEAR)[crop, crop, ::-1]
     values = (resized / 255.0 - IMAGENET_MEAN) / IMAGENET_STD
-    heat: NDArray[np.float32] = run_plainly(path, values.transpose(2, 0, 1)[None].astype(np.float32))["output"][0, 0]
-    return heat
+    anomaly_map: NDArray[np.float32] = run_plainly(path, values.transpose(2, 0, 1)[None].astype(np.float32))["output"][
+        0, 0
+    ]
+    return anomaly_map
 
 
 @pytest.mark.parametrize(
@@ -349,7 +351,7 @@ def test_anomalib0_names_what_is_wrong_beside_the_graph(
 def test_metadata_of_another_model_is_noticed(tmp_path: Path) -> None:
     path = write_onnx(tmp_path, padim0(64), metadata0("resize", "normalize", "tensor"))
 
-    with pytest.raises(ModelError, match=r"takes 64x64 pixels, but .* pictures of 32x32"):
+    with pytest.raises(ModelError, match=r"takes 64x64 pixels, but .* images of 32x32"):
         import_model(ModelFile(path))
 
 

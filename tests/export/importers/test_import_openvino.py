@@ -14,6 +14,7 @@ from support.export_imports import graph, open_exported, picture, rgb, run_expor
 from support.export_models import RANGE, SIDE, THRESHOLD, Tail, Tiny
 
 from edge_ad.errors import InputError, ModelError
+from edge_ad.sources import list_images
 from edge_ad_export import ExportRequest, ImportOptions, ModelFile, export_bundle, import_model
 from edge_ad_export.graph.embedded import embed, find_embedded, to_openvino
 from edge_ad_export.graph.libraries import load_openvino
@@ -36,7 +37,7 @@ def test_raw_values_of_anomalib2_come_out_of_the_ir(tmp_path: Path, tail: Tail, 
 
     assert (imported.importer, imported.assumptions) == ("anomalib2", ())
     assert found.score == pytest.approx(raw[0].item(), rel=1e-5)
-    assert [part.tolist() for part in (found.heat,) if part is not None] == [
+    assert [part.tolist() for part in (found.anomaly_map,) if part is not None] == [
         pytest.approx(part[0, 0], rel=1e-4) for part in raw[1:]
     ]
 
@@ -285,7 +286,7 @@ def test_a_pixel_model_without_arithmetic_keeps_its_input_name(tmp_path: Path) -
 @pytest.mark.parametrize("name", ["patchcore", "stfpm"])
 def test_real_irs_score_as_the_onnx_they_were_made_of(shared: Path, tmp_path: Path, name: str) -> None:
     models = shared / "models" / "cookies"
-    images = sorted((shared / "data/cookies/train/good").glob("*"))[:3]
+    images = list_images(shared / "data/cookies/train/good")[:3]
     import cv2
 
     engines = [

@@ -36,14 +36,14 @@ def test_anomalib_gives_the_score_and_map_before_its_normalisation(tmp_path: Pat
     raw = Tiny(batch=tiny.batch, opset=tiny.opset)
     frame = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
     values = np.repeat(frame[..., ::-1].transpose(0, 3, 1, 2) / np.float32(255), tiny.batch or 1, axis=0)
-    score, heat = export_models.run(export_models.build(raw), values)
+    score, anomaly_map = export_models.run(export_models.build(raw), values)
     engine = ReferenceEngine(imported)
     engine.input[:] = frame
     found = engine.run()
     assert imported.importer == "anomalib2"
     assert found.score == score[0, 0]
     assert found.map is not None
-    np.testing.assert_array_equal(found.map, heat[0, 0])
+    np.testing.assert_array_equal(found.map, anomaly_map[0, 0])
     assert dict(imported.provenance) == {
         "baked_image_threshold": THRESHOLD,
         "baked_image_range": RANGE,
@@ -53,24 +53,24 @@ def test_anomalib_gives_the_score_and_map_before_its_normalisation(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("tiny", "score", "heat"),
+    ("tiny", "score", "anomaly_map"),
     [
         pytest.param(Tiny(), "pred_score", "anomaly_map", id="post-processor-off"),
         pytest.param(Tiny(with_map=False), "pred_score", None, id="no-map"),
     ],
 )
 def test_anomalib_without_normalisation_is_raw_already(
-    tmp_path: Path, tiny: Tiny, score: str, heat: str | None
+    tmp_path: Path, tiny: Tiny, score: str, anomaly_map: str | None
 ) -> None:
     imported = import_model(ModelFile(export_models.write(tmp_path, tiny)))
 
-    assert (imported.score, imported.map) == (score, heat)
+    assert (imported.score, imported.map) == (score, anomaly_map)
     assert set(imported.provenance.values()) == {None}
     assert imported.assumptions == ()
 
 
 @pytest.mark.parametrize(
-    ("tiny", "options", "score", "heat"),
+    ("tiny", "options", "score", "anomaly_map"),
     [
         pytest.param(plain(), ImportOptions(), "badness", "where", id="by-shape"),
         pytest.param(plain(score_name="a_score", map_name="map"), ImportOptions(), "a_score", "map", id="by-name"),
@@ -82,11 +82,11 @@ def test_anomalib_without_normalisation_is_raw_already(
     ],
 )
 def test_plain_onnx_finds_its_outputs(
-    tmp_path: Path, tiny: Tiny, options: ImportOptions, score: str | None, heat: str | None
+    tmp_path: Path, tiny: Tiny, options: ImportOptions, score: str | None, anomaly_map: str | None
 ) -> None:
     imported = import_model(ModelFile(export_models.write(tmp_path, tiny)), options)
 
-    assert (imported.importer, imported.score, imported.map) == ("onnx", score, heat)
+    assert (imported.importer, imported.score, imported.map) == ("onnx", score, anomaly_map)
 
 
 def test_plain_onnx_says_what_it_assumes(tmp_path: Path) -> None:

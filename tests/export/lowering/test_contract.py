@@ -21,11 +21,11 @@ import numpy, onnxruntime
 
 session = onnxruntime.InferenceSession(sys.argv[1])
 frame = numpy.load(sys.argv[2])
-score, heat = session.run(["score", "map"], {"frame": frame})
+score, anomaly_map = session.run(["score", "map"], {"frame": frame})
 assert not [name for name in sys.modules if name.startswith("edge_ad")]
-assert frame.dtype == numpy.uint8 and score.dtype == heat.dtype == numpy.float32
-assert score.shape == (1,) and heat.ndim == 3 and heat.shape[0] == 1
-numpy.savez(sys.argv[3], score=score, heat=heat)
+assert frame.dtype == numpy.uint8 and score.dtype == anomaly_map.dtype == numpy.float32
+assert score.shape == (1,) and anomaly_map.ndim == 3 and anomaly_map.shape[0] == 1
+numpy.savez(sys.argv[3], score=score, anomaly_map=anomaly_map)
 """
 
 
@@ -45,7 +45,7 @@ def test_a_controller_gets_the_same_score_from_the_file_alone(tmp_path: Path, va
     )
     bundle = export_bundle(request).bundle
     with Detector.open(bundle, variant) as detector:
-        inspected = detector.inspect(read_image(list_images(images)[0]))
+        inspected = detector.score_with_map(read_image(list_images(images)[0]))
         expected_score, expected_map = inspected.verdict.score, np.array(inspected.map)
         np.save(tmp_path / "frame.npy", detector.scorer.engine.input)
 
@@ -55,4 +55,4 @@ def test_a_controller_gets_the_same_score_from_the_file_alone(tmp_path: Path, va
 
     found = np.load(tmp_path / "found.npz")
     assert found["score"][0] == pytest.approx(expected_score, rel=1e-5)
-    np.testing.assert_allclose(found["heat"][0], expected_map, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found["anomaly_map"][0], expected_map, rtol=1e-4, atol=1e-5)

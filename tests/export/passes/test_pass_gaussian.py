@@ -14,7 +14,7 @@ from support.export_onnx import graph, operators, run
 
 from edge_ad.errors import ModelError
 from edge_ad_export.passes import GaussianPass, SimplifyPass
-from edge_ad_export.passes.gaussian_levels import Grid, split_levels
+from edge_ad_export.passes.gaussian_levels import FeatureGrid, split_levels
 
 FACTORS = (1, 1, 2, 2, 4, 4, 4, 2)
 """How often each of PaDiM's picked features repeats its pixels, in each direction."""
@@ -87,7 +87,7 @@ def test_a_truncated_distance_is_never_larger(energy: float) -> None:
 
     def squared(part: float) -> NDArray[np.float64]:
         # On one level: the deviations are not repeated.
-        (level,) = split_levels(mean, precision, Grid(8, 8, (1,) * 8), part)
+        (level,) = split_levels(mean, precision, FeatureGrid(8, 8, (1,) * 8), part)
         white = np.einsum("nk,nkr->nr", deviations[:, list(level.features)], level.whitening)
         distances: NDArray[np.float64] = np.square(white).sum(axis=1)
         return distances
@@ -99,7 +99,7 @@ def test_less_energy_keeps_fewer_directions() -> None:
     mean, precision = padim_gaussians()
 
     ranks = [
-        sum(level.whitening.shape[2] for level in split_levels(mean, precision, Grid(8, 8, FACTORS), energy))
+        sum(level.whitening.shape[2] for level in split_levels(mean, precision, FeatureGrid(8, 8, FACTORS), energy))
         for energy in (1.0, 0.8, 0.3)
     ]
 
@@ -110,7 +110,7 @@ def test_less_energy_keeps_fewer_directions() -> None:
 def test_the_factors_multiply_to_the_inverse_covariance() -> None:
     mean, precision = padim_gaussians()
 
-    levels = split_levels(mean, precision, Grid(8, 8, FACTORS))
+    levels = split_levels(mean, precision, FeatureGrid(8, 8, FACTORS))
 
     seen: list[int] = []
     total = np.zeros((64, 8, 8))

@@ -25,7 +25,7 @@ def gaussian(size: int = KERNEL, sigma: float = 2.0) -> NDArray[np.float32]:
     return normalised[None, None]
 
 
-def heat(*shape: int) -> NDArray[np.float32]:
+def noise(*shape: int) -> NDArray[np.float32]:
     return np.random.default_rng(3).random(shape, np.float32)
 
 
@@ -56,7 +56,7 @@ def upsampled(resize: str, pad: str, opset: int = 18) -> ir.Model:
 )
 def test_a_chain_becomes_two_products(resize: str, pad: str) -> None:
     model = upsampled(resize, pad)
-    x = heat(1, 1, CELLS, CELLS)
+    x = noise(1, 1, CELLS, CELLS)
     expected = run(model, x=x)
 
     SeparableBlurPass()(model)
@@ -68,7 +68,7 @@ def test_a_chain_becomes_two_products(resize: str, pad: str) -> None:
 
 def test_the_products_are_those_of_the_opset_of_the_graph() -> None:
     model = upsampled('mode="linear"', 'mode="reflect"', opset=13)
-    x = heat(1, 1, CELLS, CELLS)
+    x = noise(1, 1, CELLS, CELLS)
     expected = run(model, x=x)
 
     SeparableBlurPass()(model)
@@ -84,7 +84,7 @@ def test_scales_that_do_not_end_on_a_whole_pixel_are_taken_as_they_are() -> None
         'y = Resize<mode="linear", coordinate_transformation_mode="half_pixel">(x, , scales)',
         scales=np.array([1, 1, 2.5, 2.55], np.float32),
     )
-    x = heat(1, 1, 7, 10)
+    x = noise(1, 1, 7, 10)
     expected = run(model, x=x)
 
     assert LinearMapPass()(model).modified
@@ -95,7 +95,7 @@ def test_a_blur_alone_at_full_size_stays_two_small_convolutions() -> None:
     model = graph(
         f"float[1, 1, {4 * SIDE}, {4 * SIDE}] x", "float[1, 1, n, m] y", "y = Conv(x, kernel)", kernel=gaussian()
     )
-    x = heat(1, 1, 4 * SIDE, 4 * SIDE)
+    x = noise(1, 1, 4 * SIDE, 4 * SIDE)
     expected = run(model, x=x)
 
     assert SeparableBlurPass()(model).modified
@@ -136,7 +136,7 @@ def test_splitting_keeps_padding_stride_and_dilation(
         f"dilations=[{dilations[0]}, {dilations[1]}]>(x, kernel)",
         kernel=np.outer(column, row)[None, None],
     )
-    x = heat(1, 1, 15, 17)
+    x = noise(1, 1, 15, 17)
     expected = run(model, x=x)
 
     assert SeparableBlurPass()(model).modified
@@ -151,7 +151,7 @@ def test_a_map_that_is_used_between_the_nodes_is_kept() -> None:
         sizes=np.array([1, 1, 64, 64]),
         kernel=gaussian(),
     )
-    x = heat(1, 1, 8, 8)
+    x = noise(1, 1, 8, 8)
     expected = run(model, x=x)
 
     SeparableBlurPass()(model)

@@ -127,9 +127,9 @@ def test_a_coreset_gives_the_scores_of_the_smaller_bank(exporter: Exporter) -> N
 
     ir.passes.Sequential(CoresetPass(12), NeighbourTablePass(), NearestPass(), SimplifyPass())(model)
 
-    _, heat = run(model, x=patches())
+    _, anomaly_map = run(model, x=patches())
     distances = np.linalg.norm(patches()[:, None] - kept[None], axis=2).min(axis=1)
-    assert_allclose(heat.ravel(), distances, rtol=1e-4)
+    assert_allclose(anomaly_map.ravel(), distances, rtol=1e-4)
     assert stored(model, (DIMENSIONS, 12)) == 1
 
 

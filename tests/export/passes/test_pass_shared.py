@@ -15,7 +15,7 @@ from support.export_onnx import operators, run
 from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.lowering.contract import Lowered, lower
 from edge_ad_export.model.imported import ImportedModel
-from edge_ad_export.passes.cheaper import Shrink
+from edge_ad_export.model.shrink import Shrink
 
 pytestmark = pytest.mark.shared
 
@@ -70,9 +70,9 @@ def test_scores_and_maps_of_trained_models_stay(shared: Path, models: Models, na
     assert images
     assert after.cheaper
     for frame in images:
-        (score, heat), (found, found_heat) = run(before.model, frame=frame), run(after.model, frame=frame)
+        (score, anomaly_map), (found, found_map) = run(before.model, frame=frame), run(after.model, frame=frame)
         assert_allclose(found, score, rtol=1e-3)
-        assert_allclose(found_heat, heat, atol=1e-3 * float(np.abs(heat).max()))
+        assert_allclose(found_map, anomaly_map, atol=1e-3 * float(np.abs(anomaly_map).max()))
 
 
 def test_padim_carries_less_than_a_fifth_of_its_constants(models: Models) -> None:

@@ -15,7 +15,7 @@ from edge_ad_export.graph.static_shape import static_shape
 from edge_ad_export.model.imported import Color, InputSpec, Layout, Size
 from edge_ad_export.passes import (
     ContractPass,
-    FrontPass,
+    PreprocessingPass,
     RebatchPass,
     RepeatPass,
     SelectOutputsPass,
@@ -131,9 +131,9 @@ def batch_of_two() -> ir.Model:
         "rows = Reshape(x, flat) low = Slice(rows, p0, p4, a0) high = Slice(rows, p4, p8, a0) "
         "m0 = ReduceMax<keepdims=0>(low, a1) m1 = ReduceMax<keepdims=0>(high, a1) all = Concat<axis=0>(m0, m1) "
         "map = Reshape(all, back) best = ArgMax<axis=1, keepdims=1>(map) at = Concat<axis=1>(image, best) "
-        'score = GatherND(map, at) plane = Reshape(map, planes) heat = Resize<mode="nearest">(plane, , , sizes)',
+        'score = GatherND(map, at) plane = Reshape(map, planes) anomaly_map = Resize<mode="nearest">(plane, , , sizes)',
         inputs="float[2, 4, 3] x",
-        outputs="float[2] score, float[2, 1, 4, 4] heat",
+        outputs="float[2] score, float[2, 1, 4, 4] anomaly_map",
         constants="int64[2] flat = {8, 3}, int64[1] p0 = {0}, int64[1] p4 = {4}, int64[1] p8 = {8}, int64[1] a0 = {0}, "
         "int64[1] a1 = {1}, int64[2] back = {2, -1}, int64[2, 1] image = {0, 1}, int64[4] planes = {2, 1, 2, 2}, "
         "int64[4] sizes = {2, 1, 4, 4}",
@@ -195,7 +195,7 @@ def test_front_gives_what_numpy_gives(
     model = text("y = Identity(x)", inputs=f"float[{shape}] x", outputs=f"float[{shape}] y")
     pixels = np.random.default_rng(2).integers(0, 256, (1, 4, 5, spec.channels), np.uint8)
 
-    result = FrontPass(spec)(model)
+    result = PreprocessingPass(spec)(model)
 
     assert result.modified
     assert (model.graph.inputs[0].name, static_shape(model.graph.inputs[0])) == ("frame", pixels.shape)
@@ -206,7 +206,7 @@ def test_front_of_a_model_of_pixels_only_moves_them() -> None:
     spec = InputSpec("frame", Size(5, 4), "rgb", "nchw", scale=1.0)
     model = text("y = Cast<to=1>(frame)", inputs="uint8[1, 3, 4, 5] frame", outputs="float[1, 3, 4, 5] y")
 
-    FrontPass(spec)(model)
+    PreprocessingPass(spec)(model)
 
     assert operators(model) == ["Transpose", "Gather", "Cast"]
 

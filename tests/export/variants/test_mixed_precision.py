@@ -125,11 +125,13 @@ def test_as_few_layers_in_float_as_the_gate_needs(count: int, needed: int) -> No
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_mixed_takes_more_float_where_the_gate_asks_for_more(quantizer: Quantizer, engine: EngineName) -> None:
-    lenient, strict = quantizer.mixed(engine, Gate(-1, -1)), quantizer.mixed(engine, Gate(-1, 0.99999))
+    all_of_them = len(quantizer.int8(engine).quantized.layers)
+    gates = [Gate(-1, correlation) for correlation in (-1, 0.9, 0.9999, 1.0)]
+    found = [quantizer.mixed(engine, gate) for gate in gates]
 
-    assert lenient is not None
-    assert lenient.count == 1
-    assert strict is None or strict.count >= lenient.count
+    counts = [all_of_them if mixed is None else mixed.count for mixed in found]
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (1, all_of_them)
 
 
 def test_no_effort_no_mixed_variant(model: ir.Model) -> None:

@@ -1,0 +1,299 @@
+"""Faults from the field, kind 7: files that are not what they seem."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import text_format  # type: ignore[import-untyped]
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from support.field_cli import Done, check_scores, edge_ad, export, exported, today
+from support.field_models import c2_of, put, small_model, write_pictures
+
+BINARY = small_model().proto().SerializeToString()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "img")
+
+
+def archive(*names: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        for name in names:
+            file.writestr(name, BINARY if name.endswith(".onnx") else b"{}")
+    return stream.getvalue()
+
+
+def tar(name: str, mode: str) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as file:  # type: ignore[call-overload]
+        entry = tarfile.TarInfo(name)
+        entry.size = len(BINARY)
+        file.addfile(entry, io.BytesIO(BINARY))
+    return stream.getvalue()
+
+
+PIR = json.dumps({"base_code": {"magic": "pir", "trainable": False, "version": 1}, "program": {"regions": []}}).encode()
+KERAS = archive("config.json", "metadata.json", "model.weights.h5")
+HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(512)
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>404</body></html>\n"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"ab" * 32 + b"\nsize 12345\n"
+SAFETENSORS = (
+    (70).to_bytes(8, "little") + b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(70) + bytes(4)
+)
+NOT_READ = "Wire format was corrupt"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "what"),
+    [
+        pytest.param(
+            "m.keras", KERAS, "Keras", marks=today("called a pickle, with --trust-pickle"), id="keras-archive"
+        ),
+        pytest.param(
+            "m.onnx", KERAS, "Keras", marks=today("called a pickle, with --trust-pickle"), id="keras-archive-as-onnx"
+        ),
+        pytest.param(
+            "m.zip",
+            archive("config.json", "metadata.json", "model.weights.h5", "assets/x"),
+            "Keras",
+            marks=today("called a pickle, with --trust-pickle"),
+            id="keras-archive-as-zip",
+        ),
+        pytest.param(
+            "m.zip",
+            archive("model.onnx"),
+            "model.onnx",
+            marks=today("called a pickle, with --trust-pickle"),
+            id="zip-that-holds-a-model",
+        ),
+        pytest.param(
+            "m.onnx",
+            archive("export/weights/model.onnx", "readme.txt"),
+            "model.onnx",
+            marks=today("called a pickle, with --trust-pickle"),
+            id="zip-that-holds-a-model-deep-inside",
+        ),
+        pytest.param(
+            "m.pt",
+            archive("a.txt", "b.txt"),
+            "zip|archive",
+            marks=today("called a pickle, with --trust-pickle"),
+            id="zip-of-anything",
+        ),
+        pytest.param("m.h5", HDF5, "HDF5", marks=today("called a corrupt ONNX file"), id="hdf5"),
+        pytest.param("m.onnx", HDF5, "HDF5", marks=today("called a corrupt ONNX file"), id="hdf5-as-onnx"),
+        pytest.param("m.onnx", PAGE, "HTML|web page", marks=today("called a corrupt ONNX file"), id="web-page"),
+        pytest.param(
+            "m.onnx",
+            b"\n  <html lang='en'>\n<body></body></html>",
+            "HTML|web page",
+            marks=today("called a corrupt ONNX file"),
+            id="web-page-indented",
+        ),
+        pytest.param(
+            "m.xml",
+            b"<?xml version='1.0'?>\n<!DOCTYPE html PUBLIC '-//W3C//DTD XHTML 1.0'>\n<html></html>",
+            "HTML|web page",
+            marks=today("taken for an IR without its .bin"),
+            id="web-page-as-xml",
+        ),
+        pytest.param(
+            "m.onnx", POINTER, "git lfs pull", marks=today("called a corrupt ONNX file"), id="git-lfs-pointer"
+        ),
+        pytest.param(
+            "m.tflite",
+            POINTER,
+            "git lfs pull",
+            marks=today("OpenVINO cannot recognize it"),
+            id="git-lfs-pointer-as-tflite",
+        ),
+        pytest.param(
+            "m.xml",
+            POINTER,
+            "git lfs pull",
+            marks=today("taken for an IR without its .bin"),
+            id="git-lfs-pointer-as-xml",
+        ),
+        pytest.param(
+            "m.pt",
+            POINTER.replace(b"\n", b"\r\n"),
+            "git lfs pull",
+            marks=today("called a corrupt ONNX file"),
+            id="git-lfs-pointer-with-crlf",
+        ),
+        pytest.param("m.onnx", tar("model.onnx", "w:gz"), "gzip", marks=today("called a corrupt ONNX file"), id="gzip"),
+        pytest.param("m.onnx", tar("model.onnx", "w"), "tar", marks=today("called a corrupt ONNX file"), id="tar"),
+        pytest.param("m.onnx", SAFETENSORS, "safetensors", marks=today("called a corrupt ONNX file"), id="safetensors"),
+        pytest.param(
+            "m.onnx", b"GGUF\x03\x00\x00\x00" + bytes(64), "GGUF", marks=today("called a corrupt ONNX file"), id="gguf"
+        ),
+        pytest.param(
+            "m.onnx",
+            b"\x89PNG\r\n\x1a\n" + bytes(64),
+            "PNG|picture|image",
+            marks=today("called a corrupt ONNX file"),
+            id="a-picture",
+        ),
+        pytest.param(
+            "m.onnx",
+            b"\x93NUMPY\x01\x00" + bytes(64),
+            "NumPy|array",
+            marks=today("called a corrupt ONNX file"),
+            id="an-array",
+        ),
+        pytest.param("m.onnx", b"", "empty", marks=today("called a model without inputs"), id="empty"),
+        pytest.param(
+            "m.onnx",
+            b'{"message": "Not Found", "status": 404}',
+            "JSON",
+            marks=today("called a corrupt ONNX file"),
+            id="json",
+        ),
+    ],
+)
+def test_what_the_file_is_is_said(tmp_path: Path, images: Path, name: str, data: bytes, what: str) -> None:
+    done = export(put(tmp_path / "given" / name, data), images, tmp_path / "out" / "b")
+    assert done.refused(name, unless="--trust-pickle")
+    assert re.search(what, done.lines[0]), done.lines[0]
+    assert NOT_READ not in done.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("given_as", "names"),
+    [
+        pytest.param(
+            "inference.json",
+            ("inference.json", "inference.pdiparams", "inference.yml"),
+            marks=today("a traceback of JSON parsing"),
+            id="file",
+        ),
+        pytest.param(
+            ".", ("inference.json", "inference.pdiparams", "inference.yml"), marks=today("holds no model"), id="folder"
+        ),
+        pytest.param(
+            "inference.pdiparams",
+            ("inference.json", "inference.pdiparams"),
+            marks=today("called a corrupt ONNX file"),
+            id="weights",
+        ),
+        pytest.param(
+            "stfpm.json",
+            ("stfpm.json", "stfpm.pdiparams"),
+            marks=today("a traceback of JSON parsing"),
+            id="another-name",
+        ),
+        pytest.param(
+            ".",
+            ("model.json", "model.pdiparams", "config.json"),
+            marks=today("holds no model"),
+            id="folder-another-name",
+        ),
+    ],
+)
+def test_the_format_of_paddle_3_is_named(tmp_path: Path, images: Path, given_as: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        put(tmp_path / "paddle" / name, {".json": PIR, ".yml": b"Global: {}\n"}.get(Path(name).suffix, bytes(64)))
+    put(tmp_path / "paddle" / "config.json", b"{}") if "config.json" in names else None
+    done = export(tmp_path / "paddle" / given_as, images, tmp_path / "out" / "b")
+    assert done.refused("Paddle 3")
+    assert re.search(r"paddle2onnx|export|PaddlePaddle 2|convert", done.lines[0])
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        pytest.param(".textproto", marks=today("a traceback of the text parser"), id="textproto"),
+        pytest.param(".onnxtxt", marks=today("a traceback of the text parser"), id="onnxtxt"),
+        pytest.param(".txtpb", marks=today("a traceback of the text parser"), id="txtpb"),
+        pytest.param(".pbtxt", marks=today("a traceback of the text parser"), id="pbtxt"),
+        pytest.param(".json", marks=today("a traceback of JSON parsing"), id="json"),
+        pytest.param(".onnxjson", marks=today("a traceback of JSON parsing"), id="onnxjson"),
+        pytest.param(".prototxt", marks=today("a traceback of the text parser"), id="prototxt"),
+        pytest.param(".onnx", id="onnx"),
+        pytest.param(".pb", id="pb"),
+    ],
+)
+def test_json_under_the_name_of_a_model_is_a_line(tmp_path: Path, images: Path, suffix: str) -> None:
+    done = export(put(tmp_path / f"m{suffix}", b'{"a": [1, 2, {"b": null}]}'), images, tmp_path / "out" / "b")
+    assert done.refused(f"m{suffix}")
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        pytest.param(".textproto", marks=today("a traceback of the text parser"), id="textproto"),
+        pytest.param(".onnxtxt", marks=today("a traceback of the text parser"), id="onnxtxt"),
+        pytest.param(".onnxjson", marks=today("a traceback of JSON parsing"), id="onnxjson"),
+        pytest.param(".onnx", id="onnx"),
+        pytest.param(".xml", id="xml"),
+        pytest.param(".tflite", id="tflite"),
+        pytest.param(".pt2", id="pt2"),
+        pytest.param(".pdmodel", marks=today("a traceback: OpenVINO raises no line"), id="pdmodel"),
+    ],
+)
+@settings(
+    max_examples=15,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.binary(max_size=200) | st.text(max_size=80).map(str.encode))
+@example(data=b'{"ir_version": 9}')
+@example(data=b'ir_version: 9\ngraph { name: "x" }\n')
+@example(data=b"\x08\x09")
+@example(data=b"\xff\xfe\x00")
+def test_no_bytes_under_the_name_of_a_model_end_in_a_traceback(tmp_path: Path, suffix: str, data: bytes) -> None:
+    model = put(tmp_path / f"m{suffix}", data)
+    done = edge_ad("export", model, "--images", tmp_path, "-o", tmp_path / "out" / "b")
+    assert done.refused()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        pytest.param(".textproto", id="textproto"),
+        pytest.param(".onnxtxt", marks=today("a traceback: read as ONNX's own syntax"), id="onnxtxt"),
+        pytest.param(".txtpb", id="txtpb"),
+    ],
+)
+def test_a_model_written_as_text_is_read(tmp_path: Path, images: Path, suffix: str) -> None:
+    text = text_format.MessageToString(small_model().proto())
+    model = put(tmp_path / f"m{suffix}", text.encode())
+    check_scores(exported(model, images, tmp_path / "out" / "b"), lambda pixels: np.abs(c2_of(pixels)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("model.pb", marks=today("taken for another format by its suffix"), id="model.pb"),
+        pytest.param("model.onnx.pb", marks=today("taken for another format by its suffix"), id="model.onnx.pb"),
+        pytest.param("model.bin", id="model.bin"),
+        pytest.param("model.tflite", marks=today("taken for another format by its suffix"), id="model.tflite"),
+        pytest.param("model.xml", marks=today("taken for an IR without its .bin"), id="model.xml"),
+        pytest.param("model.pdmodel", marks=today("a traceback, taken for Paddle"), id="model.pdmodel"),
+        pytest.param("model.pt2", marks=today("taken for another format by its suffix"), id="model.pt2"),
+        pytest.param("model", id="model"),
+        pytest.param("model.dat", id="model.dat"),
+        pytest.param("MODEL.ONNX", id="MODEL.ONNX"),
+        pytest.param("model.textproto", marks=today("'utf-8' codec can't decode"), id="model.textproto"),
+    ],
+)
+def test_an_onnx_file_is_known_by_its_contents(tmp_path: Path, images: Path, name: str) -> None:
+    model = put(tmp_path / "given" / name, BINARY)
+    check_scores(exported(model, images, tmp_path / "out" / "b"), lambda pixels: np.abs(c2_of(pixels)))
+
+
+def test_done_is_what_the_command_line_gave(tmp_path: Path) -> None:
+    done: Done = edge_ad("export", tmp_path / "no.onnx", "--images", tmp_path, "-o", tmp_path / "b")
+    assert done.refused("does not exist")

@@ -1,0 +1,220 @@
+"""Faults from the field, kind 4: operators whose shapes and types ``onnx`` does not infer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import helper
+from support.field_cli import check_scores, export, exported, today
+from support.field_models import SIDE, Net, as_input, c2_of, small_c2, small_features, weights, write_pictures
+
+HALF = SIDE // 2
+MS = "com.microsoft"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "img")
+
+
+def group_norm(net: Net, value: str, channels: int, groups: int = 2) -> str:
+    """The scale has one number a group before opset 21, one a channel from there on."""
+    count = groups if net.opset < 21 else channels
+    ones, zeros = net.constant(np.linspace(0.8, 1.2, count)), net.constant(np.zeros(count))
+    return net.op("GroupNormalization", value, ones, zeros, num_groups=groups, epsilon=1e-5)
+
+
+def normed(opset: int) -> Net:
+    net = Net(opset, 10)
+    features = small_features(net, net.input("input", ["b", 3, SIDE, SIDE]))
+    return to_map(net, net.conv(group_norm(net, features, 8), weights(1, 8, 3, 3, seed=1)))
+
+
+def to_map(net: Net, c2: str) -> Net:
+    net.op("Abs", c2, out="map")
+    net.output("map", ["b", 1, HALF, HALF])
+    return net
+
+
+def after_features(kind: Callable[[Net, str], str], opset: int = 17) -> Net:
+    """The small model with something between its first convolution and its second."""
+    net = Net(opset, 10)
+    features = small_features(net, net.input("input", ["b", 3, SIDE, SIDE]))
+    return to_map(net, net.conv(kind(net, features), weights(1, 8, 3, 3, seed=1)))
+
+
+def fused_conv() -> Net:
+    net = Net()
+    image = net.input("input", ["b", 3, SIDE, SIDE])
+    attributes: dict[str, Any] = {"strides": [2, 2], "pads": [1] * 4, "activation": "Relu"}
+    features = net.op("FusedConv", image, net.constant(weights(8, 3, 3, 3)), domain=MS, **attributes)
+    return to_map(net, net.conv(features, weights(1, 8, 3, 3, seed=1)))
+
+
+def fused_matmul(net: Net, value: str) -> str:
+    tokens = net.op("Reshape", value, net.whole(1, 8, HALF * HALF))
+    eye = net.constant(np.eye(8)[None])
+    return net.op("Reshape", net.op("FusedMatMul", eye, tokens, domain=MS, alpha=1.0), net.whole(1, 8, HALF, HALF))
+
+
+def skip_layer_norm(net: Net, value: str) -> str:
+    tokens = net.op("Transpose", net.op("Reshape", value, net.whole(1, 8, HALF * HALF)), perm=[0, 2, 1])
+    ones, zeros = net.constant(np.ones(8)), net.constant(np.zeros(8))
+    normal = net.op("SkipLayerNormalization", tokens, tokens, ones, zeros, domain=MS, epsilon=1e-5)
+    return net.op("Reshape", net.op("Transpose", normal, perm=[0, 2, 1]), net.whole(1, 8, HALF, HALF))
+
+
+def sequence(*, stated: bool, at: int = 0) -> Net:
+    """``c2`` cut in two along its rows; the map is one of the halves."""
+    net = Net()
+    c2 = small_c2(net, net.input("input", ["b", 3, SIDE, SIDE]))
+    halves = net.op("SplitToSequence", c2, net.constant(24, np.int64), axis=2)
+    part = net.op("SequenceAt", halves, net.constant(at, np.int64))
+    if stated:
+        net.value(part, ["b", 1, 24, HALF])
+    net.op("Abs", part, out="map")
+    net.output("map", ["b", 1, 24, HALF] if stated else ["b", 1, None, None])
+    return net
+
+
+def joined() -> Net:
+    """Two tensors put into a sequence and out of it."""
+    net = Net()
+    c2 = small_c2(net, net.input("input", ["b", 3, SIDE, SIDE]))
+    both = net.op("SequenceConstruct", net.op("Relu", c2), net.op("Relu", net.op("Neg", c2)))
+    net.op("ReduceMax", net.op("ConcatFromSequence", both, axis=1), out="map", axes=[1], keepdims=1)
+    net.output("map", ["b", 1, HALF, HALF])
+    return net
+
+
+def run_plainly(net: Net) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """The one output in ONNX Runtime, as a map."""
+
+    def expected(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        session = onnxruntime.InferenceSession(net.proto().SerializeToString(), providers=["CPUExecutionProvider"])
+        (found,) = session.run(None, {"input": as_input(pixels)})
+        return np.asarray(found[0, 0])
+
+    return expected
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        pytest.param(normed(18), marks=today("the shape of the map is not known"), id="group-norm-18"),
+        pytest.param(normed(21), marks=today("the shape of the map is not known"), id="group-norm-21"),
+        pytest.param(fused_conv(), marks=today("the shape of the map is not known"), id="fused-conv"),
+        pytest.param(sequence(stated=False), marks=today("a sequence is declared a tensor"), id="sequence-not-stated"),
+        pytest.param(sequence(stated=True), marks=today("a sequence is declared a tensor"), id="sequence-stated"),
+        pytest.param(
+            sequence(stated=False, at=1), marks=today("a sequence is declared a tensor"), id="sequence-second-half"
+        ),
+        pytest.param(joined(), marks=today("a sequence is declared a tensor"), id="sequence-constructed"),
+        pytest.param(after_features(fused_matmul), marks=today("the shape of the map is not known"), id="fused-matmul"),
+        pytest.param(
+            after_features(lambda net, x: net.op("Gelu", x, domain=MS)),
+            marks=today("the shape of the map is not known"),
+            id="gelu",
+        ),
+        pytest.param(
+            after_features(lambda net, x: net.op("QuickGelu", x, domain=MS)),
+            marks=today("the shape of the map is not known"),
+            id="quick-gelu",
+        ),
+        pytest.param(
+            after_features(lambda net, x: net.op("FastGelu", x, domain=MS)),
+            marks=today("the shape of the map is not known"),
+            id="fast-gelu",
+        ),
+        pytest.param(
+            after_features(skip_layer_norm), marks=today("the shape of the map is not known"), id="skip-layer-norm"
+        ),
+        pytest.param(after_features(lambda net, x: net.op("Mish", x), 18), id="mish-a-function"),
+        pytest.param(
+            after_features(lambda net, x: group_norm(net, x, 8, 8), 18),
+            marks=today("the shape of the map is not known"),
+            id="instance-like-group-norm",
+        ),
+    ],
+)
+@pytest.mark.parametrize("variants", [pytest.param(("onnx-fp32",), id="onnx"), pytest.param((), id="all")])
+def test_what_the_engine_runs_is_exported(tmp_path: Path, images: Path, net: Net, variants: tuple[str, ...]) -> None:
+    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", variants=variants)
+    check_scores(made, run_plainly(net))
+
+
+@pytest.mark.parametrize(
+    ("opset", "stated"),
+    [
+        pytest.param(18, True, marks=today("no output is plainly a score"), id="18"),
+        pytest.param(21, True, marks=today("no output is plainly a score"), id="21"),
+        pytest.param(18, False, marks=today("no output is plainly a score"), id="18-of-any-batch"),
+    ],
+)
+def test_an_autoencoder_with_group_norm_is_a_reconstruction(
+    tmp_path: Path, images: Path, opset: int, stated: bool
+) -> None:
+    net = Net(opset, 10)
+    batch = 1 if stated else "b"
+    image = net.input("input", [batch, 3, SIDE, SIDE])
+    features = group_norm(net, net.conv(image, weights(8, 3, 3, 3)), 8)
+    net.op("Sigmoid", net.conv(features, weights(3, 8, 3, 3, seed=2)), out="reconstruction")
+    net.output("reconstruction", [batch, 3, SIDE, SIDE])
+    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", "--blur", "0")
+
+    def expected(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        session = onnxruntime.InferenceSession(net.proto().SerializeToString(), providers=["CPUExecutionProvider"])
+        (decoded,) = session.run(None, {"input": as_input(pixels)})
+        return np.asarray(((decoded[0] - as_input(pixels)[0]) ** 2).mean(axis=0), np.float32)
+
+    check_scores(made, expected)
+
+
+@pytest.mark.parametrize(
+    ("domain", "kind"),
+    [
+        pytest.param(
+            "com.microsoft", "NoSuchFusedThing", marks=today("the line speaks of the shape of the map"), id="microsoft"
+        ),
+        pytest.param("", "NoSuchOperator", marks=today("the line speaks of the shape of the map"), id="standard"),
+        pytest.param("ai.onnx.ml", "NoSuchLearner", marks=today("the line speaks of the shape of the map"), id="ml"),
+        pytest.param("mmdeploy", "TRTBatchedNMS", id="control-another-domain"),
+    ],
+)
+def test_an_operator_that_nobody_knows_is_named(tmp_path: Path, images: Path, domain: str, kind: str) -> None:
+    net = Net()
+    c2 = small_c2(net, net.input("input", ["b", 3, SIDE, SIDE]))
+    to_map(net, net.op(kind, c2, domain=domain))
+    done = export(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
+    assert done.refused(kind)
+
+
+@today("a sequence is declared a tensor")
+def test_a_sequence_is_never_declared_a_tensor(tmp_path: Path, images: Path) -> None:
+    net = sequence(stated=False)
+    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
+    written = onnx.load(made.model("onnx-fp32"))
+    known = [*written.graph.value_info, *written.graph.output]
+    sequences = {n.output[0] for n in written.graph.node if n.op_type == "SplitToSequence"}
+    assert [value.name for value in known if value.name in sequences and value.type.HasField("tensor_type")] == []
+    check_scores(made, lambda pixels: np.abs(c2_of(pixels)[:24]))
+
+
+@today("stated shapes are dropped")
+def test_shapes_that_the_file_states_are_kept(tmp_path: Path, images: Path) -> None:
+    """An operator of a domain that ONNX infers nothing of, the shape of its result in ``value_info``."""
+    net = Net()
+    features = small_features(net, net.input("input", [1, 3, SIDE, SIDE]))
+    curve = net.op("QuickGelu", features, domain=MS, out="curve")
+    net.value(curve, [1, 8, HALF, HALF])
+    to_map(net, net.conv(curve, weights(1, 8, 3, 3, seed=1)))
+    net.outputs[0] = helper.make_tensor_value_info("map", 1, [1, 1, HALF, HALF])
+    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
+    check_scores(made, run_plainly(net))

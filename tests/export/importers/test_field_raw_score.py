@@ -1,0 +1,308 @@
+"""Faults from the field, kind 1: the raw score is found by what the graph does, not by names or by the last node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto
+from support.field_cli import BOTH, check_scores, edge_ad, export, exported, today
+from support.field_models import SIDE, Net, c2_of, small_c2, small_features, weights, write_pictures
+
+THRESHOLD, RANGE = 1.0, 1.5
+HALF = SIDE // 2
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "img")
+
+
+def raw(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.abs(c2_of(pixels))
+
+
+@dataclass(frozen=True)
+class Tail:
+    """How an export of anomalib 2 ends. ``ends``: operators behind the clamp that change no order."""
+
+    dtype: int = TensorProto.FLOAT
+    image: str = "input"
+    names: tuple[str, str] = ("pred_score", "anomaly_map")
+    form: str = "div"
+    clamp: str = "clip"
+    ends: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    labels: bool = False
+    ir_version: int = 9
+    opset: int = 17
+
+
+def anomalib(tail: Tail) -> Net:
+    net = Net(tail.opset, tail.ir_version, tail.dtype)
+    half = tail.dtype == TensorProto.FLOAT16
+    image = net.input(tail.image, ["b", 3, SIDE, SIDE], TensorProto.FLOAT)
+    image = net.op("Cast", image, to=TensorProto.FLOAT16) if half else image
+    plane = net.op("Abs", small_c2(net, image))
+    axes = [1, 2, 3]
+    score = (
+        net.op("ReduceMax", plane, net.whole(*axes), keepdims=0)
+        if tail.opset >= 18
+        else net.op("ReduceMax", plane, axes=axes, keepdims=0)
+    )
+    for plain, name in zip((score, plane), tail.names, strict=True):
+        rank = [] if plain == score else [1, HALF, HALF]
+        ends = (*tail.ends, "float") if half else tail.ends
+        value = plain
+        for index, kind in enumerate(tail.before):
+            value = end(net, value, kind, rank, f"{name}_{kind}_{index}_before")
+        value = clamp(net, normalised(net, value, tail.form), tail.clamp, None if ends else name)
+        for index, kind in enumerate(ends):
+            value = end(net, value, kind, rank, name if index == len(ends) - 1 else f"{name}_{kind}_{index}")
+        net.output(name, ["b", *rank], TensorProto.FLOAT)
+    if tail.labels:
+        net.op("Greater", tail.names[0], net.constant(0.5, np.float32), out="pred_label")
+        net.output("pred_label", ["b"], TensorProto.BOOL)
+        net.op("Greater", tail.names[1], net.constant(0.5, np.float32), out="pred_mask")
+        net.output("pred_mask", ["b", 1, HALF, HALF], TensorProto.BOOL)
+    return net
+
+
+def normalised(net: Net, value: str, form: str) -> str:
+    """``(value - threshold) / range + 0.5`` in the ways in which exporters and optimizers write it."""
+    if form == "affine":
+        return net.op("Add", net.op("Mul", value, net.constant(1 / RANGE)), net.constant(0.5 - THRESHOLD / RANGE))
+    if form == "added":
+        difference = net.op("Add", value, net.constant(-THRESHOLD))
+    elif form == "constants":
+        constant = net.op("Constant", value_float=THRESHOLD)
+        difference = net.op("Sub", value, net.op("Cast", constant, to=net.dtype))
+    else:
+        difference = net.op("Sub", value, net.constant(THRESHOLD))
+    if form == "reciprocal":
+        quotient = net.op("Mul", net.constant(1 / RANGE), difference)
+    else:
+        quotient = net.op("Div", difference, net.constant(RANGE))
+    return net.op("Add", net.constant(0.5), quotient)
+
+
+def clamp(net: Net, value: str, kind: str, out: str | None) -> str:
+    if kind == "clip":
+        return net.op("Clip", value, net.constant(0.0), net.constant(1.0), out=out)
+    if kind == "max-min":
+        return net.op("Min", net.op("Max", net.constant(0.0), value), net.constant(1.0), out=out)
+    if kind == "relu-min":
+        return net.op("Min", net.op("Relu", value), net.constant(1.0), out=out)
+    halves = net.op("Clip", value, net.constant(0.0))
+    return net.op("Clip", halves, "", net.constant(1.0), out=out)
+
+
+def end(net: Net, value: str, kind: str, rank: list[int], out: str) -> str:
+    """An operator that changes no order."""
+    if kind in ("float", "double"):
+        return net.op("Cast", value, out=out, to=TensorProto.FLOAT if kind == "float" else TensorProto.DOUBLE)
+    if kind == "reshape":
+        return net.op("Reshape", value, net.whole(-1, *rank), out=out)
+    if kind == "squeeze":
+        return net.op("Squeeze", net.op("Unsqueeze", value, net.whole(0)), net.whole(0), out=out)
+    if kind == "flatten":
+        flat = net.op("Flatten", value, axis=1)
+        return net.op("Reshape", flat, net.whole(-1, *rank), out=out)
+    if kind == "transpose" and rank:
+        turned = net.op("Transpose", value, perm=[0, 2, 3, 1])
+        return net.op("Transpose", turned, out=out, perm=[0, 3, 1, 2])
+    return net.op("Identity", value, out=out)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        pytest.param(Tail(), id="control"),
+        pytest.param(
+            Tail(dtype=TensorProto.FLOAT16),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="float16-with-casts",
+        ),
+        pytest.param(
+            Tail(image="image"),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="input-called-image",
+        ),
+        pytest.param(
+            Tail(dtype=TensorProto.FLOAT16, image="x"),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="float16-and-another-name",
+        ),
+        pytest.param(
+            Tail(image="pixel_values", labels=True),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="another-name-with-labels",
+        ),
+        pytest.param(Tail(ends=("identity", "identity")), id="identities-behind"),
+        pytest.param(
+            Tail(ends=("reshape",)),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="reshape-behind",
+        ),
+        pytest.param(
+            Tail(ends=("squeeze",)),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="unsqueeze-and-squeeze-behind",
+        ),
+        pytest.param(
+            Tail(ends=("flatten", "identity")),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="flatten-behind",
+        ),
+        pytest.param(Tail(ends=("transpose",)), marks=today("raw score beside a clamped map"), id="transposes-behind"),
+        pytest.param(
+            Tail(ends=("double", "float")),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="to-double-and-back",
+        ),
+        pytest.param(
+            Tail(before=("double", "float"), ends=("identity",)),
+            marks=today("openvino-fp32 is lost: its output has another name"),
+            id="casts-before",
+        ),
+        pytest.param(
+            Tail(names=("score", "anomaly_map"), image="x"),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="score-by-another-name",
+        ),
+        pytest.param(
+            Tail(names=("output", "847"), image="x.1"),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="names-that-say-nothing",
+        ),
+        pytest.param(
+            Tail(form="constants", dtype=TensorProto.FLOAT16),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="threshold-is-a-cast-constant",
+        ),
+        pytest.param(
+            Tail(clamp="max-min", dtype=TensorProto.FLOAT16),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="max-and-min-in-float16",
+        ),
+        pytest.param(
+            Tail(opset=20, ends=("reshape",), dtype=TensorProto.FLOAT16),
+            marks=today("the clamped score is shipped as raw, without a word"),
+            id="opset-20-reshape-float16",
+        ),
+    ],
+)
+def test_score_and_map_are_raw_in_both_engines(tmp_path: Path, images: Path, tail: Tail) -> None:
+    model = anomalib(tail).save(tmp_path / "m.onnx")
+    made = exported(model, images, tmp_path / "out" / "b", variants=BOTH)
+    tolerance = 5e-3 if tail.dtype == TensorProto.FLOAT16 else 1e-3
+    check_scores(made, raw, variants=BOTH, tolerance=tolerance)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        pytest.param(
+            Tail(form="affine"), marks=today("clamped, and no line says so"), id="folded-to-one-product-and-sum"
+        ),
+        pytest.param(Tail(form="reciprocal"), marks=today("clamped, and no line says so"), id="times-the-reciprocal"),
+        pytest.param(Tail(form="added"), marks=today("clamped, and no line says so"), id="a-negative-threshold-added"),
+        pytest.param(Tail(clamp="two-clips"), marks=today("clamped, and no line says so"), id="two-clips-of-one-bound"),
+        pytest.param(Tail(clamp="relu-min", image="x"), marks=today("clamped, and no line says so"), id="relu-and-min"),
+        pytest.param(
+            Tail(form="affine", image="image", names=("output", "anomaly_map")),
+            marks=today("clamped, and no line says so"),
+            id="affine-by-other-names",
+        ),
+    ],
+)
+def test_the_score_is_raw_or_a_line_says_that_it_is_clamped(tmp_path: Path, images: Path, tail: Tail) -> None:
+    made = exported(anomalib(tail).save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
+    frames = list(made.golden("onnx-fp32"))
+    is_raw = all(frame.score == pytest.approx(float(raw(frame.pixels).max()), rel=2e-3) for frame in frames)
+    assert is_raw or "clamp" in made.stderr
+
+
+@today("clamped, and no line says so")
+def test_a_clamp_of_something_else_is_said(tmp_path: Path, images: Path) -> None:
+    net = Net()
+    plane = net.op("Abs", small_c2(net, net.input("input", ["b", 3, SIDE, SIDE])))
+    scaled = net.op("Sqrt", net.op("Mul", plane, net.constant(0.3)))
+    net.op("Clip", scaled, net.constant(0.0), net.constant(1.0), out="anomaly_map")
+    net.op("ReduceMax", "anomaly_map", out="pred_score", axes=[1, 2, 3], keepdims=0)
+    net.output("pred_score", ["b"])
+    net.output("anomaly_map", ["b", 1, HALF, HALF])
+    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
+    assert "clamp" in made.stderr
+
+
+def pairs(loss: list[int | str | None], *, levels: int = 1, name: str = "g_loss") -> Net:
+    """Features of a teacher and of a student, and the mean of their squared difference among the outputs."""
+    net = Net()
+    features = small_features(net, net.input("input", [1, 3, SIDE, SIDE]))
+    squared = []
+    for level in range(levels):
+        teacher, student = (
+            net.conv(features, weights(8, 8, 3, 3, seed=9 + 2 * level + i), out=f"{kind}{level}", stride=1 + level)
+            for i, kind in enumerate(("en", "de"))
+        )
+        for value in (teacher, student):
+            net.output(value, [1, 8, HALF // (1 + level), HALF // (1 + level)])
+        difference = net.op("Sub", teacher, student)
+        squared.append(net.op("ReduceMean", net.op("Mul", difference, difference), keepdims=0))
+    total = squared[0] if levels == 1 else net.op("Add", *squared[:2])
+    net.op("Reshape", total, net.constant(np.array(loss or [], np.int64), np.int64), out=name)
+    net.output(name, loss)
+    return net
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        pytest.param(pairs([]), marks=today("the loss is shipped as score"), id="a-pair-and-its-loss"),
+        pytest.param(pairs([1]), marks=today("the loss is shipped as score"), id="loss-of-one-dimension"),
+        pytest.param(pairs([], levels=2), marks=today("the loss is shipped as score"), id="two-levels-and-their-loss"),
+        pytest.param(
+            pairs([1, 1], name="1234"), marks=today("the loss is shipped as score"), id="loss-without-a-telling-name"
+        ),
+        pytest.param(
+            pairs([], name="score_loss"),
+            marks=today("the loss is shipped as score"),
+            id="loss-whose-name-has-score-in-it",
+        ),
+    ],
+)
+def test_a_loss_is_not_taken_unasked(tmp_path: Path, images: Path, net: Net) -> None:
+    done = export(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
+    assert done.refused("--family student-teacher", "--score-output")
+
+
+@today("the loss is shipped as score")
+def test_a_loss_beside_a_reconstruction_is_not_taken_unasked(tmp_path: Path, images: Path) -> None:
+    net = Net()
+    image = net.input("input", [1, 3, SIDE, SIDE])
+    net.op("Sigmoid", net.conv(net.conv(image, weights(4, 3, 3, 3)), weights(3, 4, 3, 3)), out="reconstruction")
+    difference = net.op("Sub", image, "reconstruction")
+    net.op("ReduceMean", net.op("Abs", difference), out="loss", keepdims=0)
+    net.output("reconstruction", [1, 3, SIDE, SIDE])
+    net.output("loss", [])
+    done = export(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
+    by_itself = done.code == 0 and "reconstruction" in done.stderr
+    assert by_itself or done.refused("--score-output", "--family")
+
+
+def test_a_loss_is_the_score_when_that_is_said(tmp_path: Path, images: Path) -> None:
+    model = pairs([]).save(tmp_path / "m.onnx")
+    made = exported(model, images, tmp_path / "out" / "b", "--score-output", "g_loss")
+    assert made.map_size("onnx-fp32") is None
+
+
+def test_golden_frames_and_the_command_line_agree(tmp_path: Path, images: Path) -> None:
+    made = exported(anomalib(Tail()).save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
+    scored = edge_ad("score", made.folder, images, "--json").records
+    assert len(scored) == 8
+    for frame in made.golden("onnx-fp32"):
+        assert min(abs(record["score"] - frame.score) for record in scored) < 1e-5

@@ -1,0 +1,290 @@
+"""Faults from the field, kind 9: labelled layouts, the same for ``export --labelled`` and ``evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.field_cli import edge_ad, today
+from support.field_datasets import (
+    Counts,
+    Trained,
+    check_counts,
+    images,
+    kolektor,
+    litter,
+    loco,
+    loco_of_one_mask,
+    mask,
+    mvtec,
+    mvtec2,
+    red_on_transparent,
+    rgba,
+    ucsd,
+    white_on_opaque_black,
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return Trained.make(tmp_path_factory.mktemp("brightness"))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """``evaluate`` and ``export``: what goes wrong today with either command, empty for nothing."""
+
+    id: str
+    make: Callable[[Path], Path]
+    expected: Counts
+    evaluate: str = ""
+    export: str = ""
+
+
+def params(command: str) -> list[Any]:
+    reasons = [str(getattr(layout, command)) for layout in LAYOUTS]
+    return [
+        pytest.param(one.make, one.expected, marks=[today(reason)] if reason else [], id=one.id)
+        for one, reason in zip(LAYOUTS, reasons, strict=True)
+    ]
+
+
+NO_MASKS = Counts(masks=0, regions=0)
+
+LAYOUTS = [
+    Layout("control-mvtec", mvtec, Counts()),
+    Layout(
+        "masks-of-the-value-1",
+        lambda root: mvtec(root, pixels=mask(1)),
+        Counts(),
+    ),
+    Layout(
+        "masks-of-the-value-3",
+        lambda root: mvtec(root, pixels=mask(3)),
+        Counts(),
+    ),
+    Layout(
+        "masks-of-the-value-127",
+        lambda root: mvtec(root, pixels=mask(127)),
+        Counts(),
+    ),
+    Layout(
+        "masks-as-bmp",
+        lambda root: mvtec(root, name="{:03d}_mask.bmp"),
+        Counts(),
+    ),
+    Layout(
+        "masks-as-tif",
+        lambda root: mvtec(root, name="{:03d}.tif"),
+        Counts(),
+    ),
+    Layout(
+        "masks-folder",
+        lambda root: mvtec(root, name="{:03d}.png", folders=("good", "crack", "masks/crack")),
+        Counts(),
+    ),
+    Layout(
+        "ok-and-ground-truth",
+        lambda root: mvtec(root, name="{:03d}.png", folders=("ok", "crack", "ground_truth/crack")),
+        Counts(),
+    ),
+    Layout(
+        "btad",
+        lambda root: mvtec(root, name="{:03d}.png", folders=("test/ok", "test/ko", "ground_truth/ko")),
+        Counts(),
+    ),
+    Layout("ok-ng", lambda root: images(root, "OK", "NG"), NO_MASKS),
+    Layout("ok-nok", lambda root: images(root, "ok", "nok"), NO_MASKS),
+    Layout("normal-abnormal", lambda root: images(root, "Normal", "Abnormal"), NO_MASKS),
+    Layout("control-good", lambda root: images(root, "good", "scratch"), NO_MASKS),
+    Layout(
+        "test-normal-anomaly",
+        lambda root: images(root, "test/normal", "test/anomaly"),
+        NO_MASKS,
+        evaluate="no layout found",
+        export="0 normal images in good/",
+    ),
+    Layout("test-ok-ng", lambda root: images(root, "test/OK", "test/NG"), NO_MASKS),
+    Layout(
+        "test-normals-defects",
+        lambda root: images(root, "test/normals", "test/defects"),
+        NO_MASKS,
+        evaluate="no layout found",
+        export="0 normal images in good/",
+    ),
+    Layout(
+        "test-normal-anomaly-with-masks",
+        lambda root: mvtec(root, folders=("test/normal", "test/anomaly", "ground_truth/anomaly")),
+        Counts(),
+        evaluate="no layout found",
+        export="0 normal images in good/",
+    ),
+    Layout("loco", loco, Counts(), evaluate="no mask found", export="masks are not seen, without a word"),
+    Layout(
+        "loco-structural",
+        lambda root: loco(root, (200, 255), kind="structural_anomalies"),
+        Counts(),
+        evaluate="no mask found",
+        export="masks are not seen, without a word",
+    ),
+    Layout(
+        "loco-small-values",
+        lambda root: loco(root, (1, 2)),
+        Counts(),
+        evaluate="no mask found",
+        export="masks are not seen, without a word",
+    ),
+    Layout(
+        "loco-one-mask-an-image",
+        loco_of_one_mask,
+        Counts(),
+        evaluate="no mask found",
+        export="masks are not seen, without a word",
+    ),
+    Layout("mvtec-2", mvtec2, Counts(), evaluate="no layout found", export="no image in test_public"),
+    Layout(
+        "mvtec-2-two-lights",
+        lambda root: mvtec2(root, lights=("regular", "overexposed")),
+        Counts(6, 4, 4, 8),
+        evaluate="no layout found",
+        export="no image in test_public",
+    ),
+    Layout(
+        "mvtec-2-private",
+        lambda root: mvtec2(root, more=("test_private", "test_private_mixed")),
+        Counts(),
+        evaluate="no layout found",
+        export="no image in test_public",
+    ),
+    Layout(
+        "masks-in-rgba",
+        lambda root: mvtec(root, pixels=rgba()),
+        Counts(),
+        evaluate="refused as transparent",
+        export="refused as transparent",
+    ),
+    Layout(
+        "masks-in-rgba-red",
+        lambda root: mvtec(root, pixels=red_on_transparent()),
+        Counts(),
+        evaluate="refused as transparent",
+        export="refused as transparent",
+    ),
+    Layout("masks-in-opaque-rgba", lambda root: mvtec(root, pixels=white_on_opaque_black()), Counts()),
+    Layout(
+        "masks-of-16-bits",
+        lambda root: mvtec(root, pixels=mask().astype(np.uint16) * 257),
+        Counts(),
+        evaluate="refused: expected 8 bits",
+        export="refused: expected 8 bits",
+    ),
+    Layout(
+        "masks-of-16-bits-value-1",
+        lambda root: mvtec(root, pixels=mask(1).astype(np.uint16)),
+        Counts(),
+        evaluate="refused: expected 8 bits",
+        export="refused: expected 8 bits",
+    ),
+    Layout(
+        "masks-of-floats",
+        lambda root: mvtec(root, name="{:03d}.tif", pixels=mask(1).astype(np.float32)),
+        Counts(),
+        evaluate="refused: expected 8 bits",
+        export="masks are not seen, without a word",
+    ),
+    Layout(
+        "masks-of-small-floats",
+        lambda root: mvtec(root, name="{:03d}.tiff", pixels=mask(1).astype(np.float32) * np.float32(0.25)),
+        Counts(),
+        evaluate="refused: expected 8 bits",
+        export="masks are not seen, without a word",
+    ),
+    Layout("masks-of-one-bit", lambda root: mvtec(root, pixels=mask() > 0), Counts()),
+    Layout("kolektor-sdd2", kolektor, Counts(), evaluate="no layout found", export="no image in good/"),
+    Layout(
+        "kolektor-sdd2-with-train",
+        lambda root: kolektor(kolektor(root), below="train"),
+        Counts(),
+        evaluate="no layout found",
+        export="no image in good/",
+    ),
+    Layout(
+        "macosx",
+        litter("test/__MACOSX/._000.png"),
+        Counts(),
+        evaluate="taken for a type of defect",
+        export="taken for a type of defect",
+    ),
+    Layout("apple-double", litter("test/good/._000.png", "test/crack/._001.png"), Counts()),
+    Layout(
+        "synology",
+        litter("test/@eaDir/000.png", "test/good/@eaDir/SYNO.png"),
+        Counts(),
+        evaluate="taken for a type of defect",
+        export="taken for a type of defect",
+    ),
+    Layout(
+        "ipynb-checkpoints",
+        litter("test/.ipynb_checkpoints/000-checkpoint.png"),
+        Counts(),
+    ),
+    Layout("control-thumbs", litter("test/good/Thumbs.db", "test/Thumbs.db", "test/desktop.ini"), Counts()),
+    Layout(
+        "recycle-bin",
+        litter("__MACOSX/test/good/._000.png", "test/$RECYCLE.BIN/a.png"),
+        Counts(),
+        evaluate="taken for a type of defect",
+        export="taken for a type of defect",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "expected"), params("evaluate"))
+def test_evaluate_reads_it(tmp_path: Path, trained: Trained, make: Callable[[Path], Path], expected: Counts) -> None:
+    data = make(tmp_path / "data")
+    check_counts("evaluate", trained.read("evaluate", data, tmp_path / "out" / "b"), expected)
+
+
+@pytest.mark.parametrize(("make", "expected"), params("export"))
+def test_export_reads_it(tmp_path: Path, trained: Trained, make: Callable[[Path], Path], expected: Counts) -> None:
+    data = make(tmp_path / "data")
+    check_counts("export", trained.read("export", data, tmp_path / "out" / "b"), expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "given"),
+    [
+        pytest.param(lambda root: ucsd(root, truth=False), ".", id="control"),
+        pytest.param(lambda root: ucsd(root, truth=False, litter=True), ".", id="control-litter"),
+        pytest.param(ucsd, ".", marks=today("no frame labels for Test001_gt"), id="with-ground-truth"),
+        pytest.param(
+            lambda root: ucsd(root, litter=True),
+            ".",
+            marks=today("no frame labels for Test001_gt"),
+            id="with-ground-truth-and-litter",
+        ),
+        pytest.param(
+            lambda root: ucsd(root, suffix=".png", litter=True),
+            ".",
+            marks=today("no frame labels for Test001_gt"),
+            id="png-frames",
+        ),
+    ],
+)
+def test_clips_of_ucsd_are_read(tmp_path: Path, trained: Trained, make: Callable[[Path], Path], given: str) -> None:
+    done = edge_ad("evaluate", trained.bundle, "--data", make(tmp_path / "Test") / given, "--json")
+    assert (done.json["layout"], done.json["normal"], done.json["anomalous"]) == ("video", 10, 2)
+    assert done.json["roc_auc"]["value"] == 1
+
+
+@today("no layout found")
+def test_ground_truth_without_label_files_is_read_or_named(tmp_path: Path, trained: Trained) -> None:
+    done = edge_ad("evaluate", trained.bundle, "--data", ucsd(tmp_path / "Test", texts=False), "--json")
+    if done.code:
+        assert done.refused("_gt")
+    else:
+        assert (done.json["normal"], done.json["anomalous"]) == (10, 2)
