@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge_ad.geometry import Layout
     from edge_ad_calibration.evaluation.pixels import PixelAreas
     from edge_ad_calibration.evaluation.records import VideoMetrics
-    from edge_ad_calibration.scoring import MapJournal, Outcome, ScorePlan, Track
+    from edge_ad_calibration.scoring import MapJournal, Outcome, Progress, ScorePlan
     from edge_ad_calibration.scoring import ScoredImage as Scored
     from edge_ad_metrics.datasets.dataset import LabelledImage
 
@@ -43,7 +43,7 @@ class Scoring:
     variant: Variant
     job: ScoreJob
     plan: ScorePlan
-    track: Track
+    progress: Progress
     threshold: float | None
     journal: MapJournal
 
@@ -92,7 +92,9 @@ def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observe
 
 def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | None) -> tuple[ScoredImage, ...]:
     rows, problems = [], []
-    outcomes = score_images([image.path for image in images], scoring.job, scoring.plan, scoring.track, scoring.journal)
+    outcomes = score_images(
+        [image.path for image in images], scoring.job, scoring.plan, scoring.progress, scoring.journal
+    )
     intake = _Intake(scoring, maps)
     # Beside the engine: masks are decoded and maps written while it has the next image.
     with ThreadPoolExecutor(1, "edge-ad keeps") as pool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,17 +18,20 @@ from edge_ad.scoring.opening import open_scorer
 from edge_ad_metrics.machine import core_count, describe_cpu
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edge_ad.bundle import Variant
     from edge_ad.scoring.scorer import Scorer
     from edge_ad_calibration.scoring.job import ScoreJob
 
-__all__ = ["Identity", "OpenJob", "identify", "open_job"]
+__all__ = ["Identity", "OpenJob", "identify", "open_job", "opened"]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenJob:
-    """Not thread-safe: one engine."""
+    """An opened variant. Not thread-safe: it holds one engine. ``job``: what it was opened for."""
 
+    job: ScoreJob
     scorer: Scorer
     identity: Identity
 
@@ -50,10 +54,25 @@ def open_job(job: ScoreJob) -> OpenJob:
     scorer = open_scorer(bundle, variant, replace(job.engine, spin=False))
     try:
         replay(bundle, variant, scorer)
-        return OpenJob(scorer, identify(bundle, variant, scorer.engine.info, min_area_px=job.min_area_px))
+        return OpenJob(job, scorer, identify(bundle, variant, scorer.engine.info, min_area_px=job.min_area_px))
     except BaseException:
         scorer.close()
         raise
+
+
+@contextmanager
+def opened(job: ScoreJob | OpenJob) -> Iterator[OpenJob]:
+    """The job with its engine open. One that was open before stays open; its next frame begins a new stream.
+
+    Raises:
+        InputError, BundleError, MissingExtraError, EngineError: as :func:`open_job`.
+    """
+    if isinstance(job, OpenJob):
+        job.scorer.reset()
+        yield job
+        return
+    with closing(open_job(job)) as fresh:
+        yield fresh
 
 
 # A cluster of several CPU models is common, and what it may cost, the last digits of a score, the golden frames bound.
