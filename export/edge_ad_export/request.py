@@ -29,8 +29,8 @@ class ExportRequest:
     ``images``: a folder, a file or a glob. ``variants``: ids of the recipes to try, all when empty. ``name``:
     ``None`` takes the target's. ``threads``: of the engines, ``None`` leaves the choice to them. ``replace``: an
     existing bundle at ``target`` gives way. ``effort``: how hard to look for a good int8 variant. ``target_cpu``: the
-    kind of CPU the bundle is made for. ``labelled``: a folder, see
-    :func:`~edge_ad_export.samples.labelled.find_labelled`. ``report``: a page to write.
+    kind of CPU the bundle is made for. ``labelled``: a data set, see
+    :func:`~edge_ad_metrics.datasets.layouts.read_labelled_images`. ``report``: a page to write.
     ``extractor``: of a two-stage bundle, whose scorer ``model`` is.
     ``state_dict`` and ``trust_pickle``: for PyTorch models, see
     :class:`~edge_ad_export.files.torch_file.TorchOptions`.

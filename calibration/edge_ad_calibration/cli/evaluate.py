@@ -18,7 +18,7 @@ from edge_ad_metrics.datasets.layouts import LAYOUTS
 if TYPE_CHECKING:
     from edge_ad.engines.base import EngineOptions
     from edge_ad_calibration.evaluation.evaluate import EvaluationRequest
-    from edge_ad_calibration.evaluation.output import Outputs
+    from edge_ad_calibration.evaluation.output import EvaluationFiles
     from edge_ad_calibration.scoring.job import ScorePlan
 
 _ROWS = re.compile(r"(?:.*\.)?csv:[^:=]+=.*", re.IGNORECASE | re.DOTALL)
@@ -67,7 +67,7 @@ REQUEST = OptionGroup(
 
 OUTPUTS = OptionGroup(
     COMMON,
-    "edge_ad_calibration.evaluation.output:Outputs",
+    "edge_ad_calibration.evaluation.output:EvaluationFiles",
     (
         option("--report", type=FILE, metavar="FILE", help="Also write an HTML page with charts and pictures."),
         option(
@@ -88,7 +88,7 @@ def evaluate(
     *,
     bundle: Path,
     request: EvaluationRequest,
-    outputs: Outputs,
+    outputs: EvaluationFiles,
     plan: ScorePlan,
     engine: EngineOptions,
     as_json: bool,
@@ -100,7 +100,7 @@ def evaluate(
     """
     from edge_ad.bundle import Bundle
     from edge_ad_calibration.evaluation.evaluate import evaluate_bundle
-    from edge_ad_calibration.evaluation.result_text import lines
+    from edge_ad_calibration.evaluation.output import lines
 
     outputs.check()
     asked = replace(request, engine=engine, plan=plan)

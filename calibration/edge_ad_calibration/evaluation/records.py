@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from edge_ad_metrics.ranking import Estimate, OperatingPoint
+
 __all__ = [
-    "Confusion",
     "Delay",
-    "Estimate",
     "Evaluation",
-    "OperatingPoint",
     "PixelMetrics",
-    "ScoredImage",
+    "ScoredRow",
     "TypeMetrics",
     "VideoMetrics",
 ]
@@ -19,37 +18,6 @@ __all__ = [
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
     """Frozen."""
-
-
-class Estimate(_Record, frozen=True, kw_only=True):
-    """A figure and its 95 % confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-class Confusion(_Record, frozen=True, kw_only=True):
-    """How many were rejected and accepted; positive is anomalous."""
-
-    true_positives: int
-    false_positives: int
-    true_negatives: int
-    false_negatives: int
-
-
-class OperatingPoint(_Record, frozen=True, kw_only=True):
-    """What the rule ``score > threshold -> reject`` does.
-
-    ``recall`` is the true-positive rate, ``precision`` is ``None`` where nothing is rejected.
-    """
-
-    threshold: float
-    confusion: Confusion
-    recall: Estimate
-    false_positive_rate: Estimate
-    precision: Estimate | None
-    f1: Estimate
 
 
 class PixelMetrics(_Record, frozen=True, kw_only=True):
@@ -102,7 +70,7 @@ class VideoMetrics(_Record, frozen=True, kw_only=True):
     delay: Delay | None
 
 
-class ScoredImage(_Record, frozen=True, kw_only=True):
+class ScoredRow(_Record, frozen=True, kw_only=True):
     """One image, or one frame of a clip, as it was scored; a row of the CSV file."""
 
     path: str

@@ -41,11 +41,11 @@ def score_here(
         at_work = stack.enter_context(opened(job))
         want = _want(at_work.job)
         cache = None if plan.cache is None else stack.enter_context(closing(ScoreCache(plan.cache)))
-        find = find_earlier(at_work.job, at_work.identity, cache, journal)
-        key = at_work.identity.digest
+        keeps = cache is not None or journal is not None
+        find = find_earlier(at_work.job, at_work.identity, cache, journal) if keeps else None
         for outcome in score_with(at_work.scorer, images, want, workers=plan.workers, find=find):
             if cache is not None:
-                cache.add(key, outcome)
+                cache.add(at_work.identity.digest, outcome)
             yield outcome
 
 

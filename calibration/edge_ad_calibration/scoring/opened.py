@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -27,13 +28,19 @@ if TYPE_CHECKING:
 __all__ = ["Identity", "OpenJob", "identify", "open_job", "opened"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OpenJob:
     """An opened variant. Not thread-safe: it holds one engine. ``job``: what it was opened for."""
 
     job: ScoreJob
+    bundle: Bundle
+    variant: Variant
     scorer: Scorer
-    identity: Identity
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What the scores depend on. The first call takes part of a second: the CPU is asked what it is."""
+        return identify(self.bundle, self.variant, self.scorer.engine.info, min_area_px=self.job.min_area_px)
 
     def close(self) -> None:
         """Gives the engine's memory back."""
@@ -54,7 +61,7 @@ def open_job(job: ScoreJob) -> OpenJob:
     scorer = open_scorer(bundle, variant, replace(job.engine, spin=False))
     try:
         replay(bundle, variant, scorer)
-        return OpenJob(job, scorer, identify(bundle, variant, scorer.engine.info, min_area_px=job.min_area_px))
+        return OpenJob(job, bundle, variant, scorer)
     except BaseException:
         scorer.close()
         raise

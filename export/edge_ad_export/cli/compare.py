@@ -31,9 +31,9 @@ MODELS = OptionGroup(
         option(
             "--labelled",
             type=PATH,
-            metavar="FOLDER",
-            help="Labelled images: the folder good and one more folder for each type of defect. Both models are then "
-            "also judged by how well they find these real defects.",
+            metavar="ROOT",
+            help="Labelled images, in any layout that edge-ad evaluate reads. Both models are then also judged by "
+            "how well they find these real defects.",
         ),
         option(
             "--max-images",
@@ -93,7 +93,8 @@ def compare(request: CompareRequest, report: Path | None, as_json: bool) -> None
 def _lines(found: Compared) -> list[str]:
     figures = found.fidelity
     worst_map = "no map" if figures.map_correlation_min is None else f"{figures.map_correlation_min:.4f}"
-    marked = "no map" if figures.aupimo_lost is None else _loss(figures.aupimo_lost, "on synthetic defects")
+    lack = "no map" if figures.map_correlation_min is None else "not measured: the normal images have too few pixels"
+    marked = lack if figures.aupimo_lost is None else _loss(figures.aupimo_lost, "on synthetic defects")
     rejects = figures.more_false_rejects or 0
     lines = [
         f"{found.second} compared with {found.first}, "

@@ -101,9 +101,9 @@ REQUEST = OptionGroup(
             "--labelled",
             heading="What a variant must reach",
             type=PATH,
-            metavar="FOLDER",
-            help="Labelled images: the folder good and one more folder for each type of defect. Variants are then "
-            "also judged by how well they find these real defects.",
+            metavar="ROOT",
+            help="Labelled images, in any layout that edge-ad evaluate reads. Variants are then also judged by "
+            "how well they find these real defects.",
         ),
         option(
             "--state-dict",

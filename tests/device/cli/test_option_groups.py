@@ -20,7 +20,7 @@ from edge_ad.cli.option_groups import GroupedCommand, GroupOption, OptionGroup, 
 from edge_ad.drift import DriftSettings, KeepLimits
 from edge_ad.engines import EngineOptions
 from edge_ad_calibration.evaluation.evaluate import EvaluationRequest
-from edge_ad_calibration.evaluation.output import Outputs as EvaluationOutputs
+from edge_ad_calibration.evaluation.output import EvaluationFiles
 from edge_ad_calibration.normals.exclusions import Selection
 from edge_ad_calibration.request import CalibrationOutputs, CalibrationRequest
 from edge_ad_calibration.thresholds.methods import ByRank
@@ -69,7 +69,7 @@ EXPORT = ("export", "m.onnx", "--images", "i", "-o", "b")
         pytest.param(("calibrate", "b"), "method", ByRank(), id="method"),
         pytest.param(("calibrate", "b"), "outputs", CalibrationOutputs(), id="calibration files"),
         pytest.param(("evaluate", "b", "--data", "d"), "request", EvaluationRequest(data=Path("d")), id="evaluation"),
-        pytest.param(("evaluate", "b", "--data", "d"), "outputs", EvaluationOutputs(), id="evaluation files"),
+        pytest.param(("evaluate", "b", "--data", "d"), "outputs", EvaluationFiles(), id="evaluation files"),
         *(
             pytest.param((name, *rest), "engine", EngineOptions(), id=f"engine of {name}")
             for name, *rest in (["score", "b", "i"], ["verify", "b"], ["bench", "b"], ["calibrate", "b"])
