@@ -18,9 +18,9 @@ import numpy as np
 
 from edge_ad import Detector
 from edge_ad.sources import read_image
-from edge_ad_calibration.evaluation.pixels import PixelSample, measure_pixels
 from edge_ad_metrics.datasets.layouts import read_dataset
 from edge_ad_metrics.datasets.masks import read_mask
+from edge_ad_metrics.pixels import PixelSample, measure_pixels
 from edge_ad_metrics.sampling import evenly_spaced
 
 TOLERANCE = 1e-3
@@ -30,11 +30,11 @@ import numpy as np, torch
 from anomalib.metrics.aupro import _AUPRO
 from anomalib.metrics.pimo.pimo import _AUPIMO
 with np.load(sys.argv[1]) as arrays:
-    heat, mask = torch.from_numpy(arrays["heat"]), torch.from_numpy(arrays["mask"]).int()
+    maps, mask = torch.from_numpy(arrays["maps"]), torch.from_numpy(arrays["mask"]).int()
 aupro = _AUPRO(fpr_limit=0.3)
-aupro.update(heat, mask)
+aupro.update(maps, mask)
 aupimo = _AUPIMO(num_thresholds=int(sys.argv[2]))
-aupimo.update(heat, mask)
+aupimo.update(maps, mask)
 print(json.dumps({"AUPRO": float(aupro.compute()), "AUPIMO": float(aupimo.compute())}))
 """
 
@@ -55,7 +55,7 @@ def main(peer_python: Path, bundle: Path | None, data: Path | None, most: int, t
     assert areas.aupimo is not None, "too few normal pixels for AUPIMO"
     ours = {"AUPRO": areas.aupro, "AUPIMO": float(areas.aupimo.mean())}
     theirs = _ask(peer_python, samples, thresholds)
-    print(f"{len(samples)} maps of {samples[0].heat.shape}, {normals} of them normal")
+    print(f"{len(samples)} maps of {samples[0].anomaly_map.shape}, {normals} of them normal")
     for name, value in ours.items():
         print(f"{name:<8} ours {value:.6f}  peer {theirs[name]:.6f}  difference {value - theirs[name]:+.1e}")
     sys.exit(any(abs(value - theirs[name]) > TOLERANCE for name, value in ours.items()))
@@ -64,7 +64,9 @@ def main(peer_python: Path, bundle: Path | None, data: Path | None, most: int, t
 def _ask(peer_python: Path, samples: list[PixelSample], thresholds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "maps.npz")
-        np.savez(file, heat=np.stack([one.heat for one in samples]), mask=np.stack([one.mask for one in samples]))
+        np.savez(
+            file, maps=np.stack([one.anomaly_map for one in samples]), mask=np.stack([one.mask for one in samples])
+        )
         command = [str(peer_python), "-W", "ignore", "-c", PEER, str(file), str(thresholds)]
         answer = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
@@ -78,12 +80,12 @@ def _measured(bundle: Path, data: Path, most: int) -> list[PixelSample]:
     with Detector.open(bundle) as detector:
         for index in evenly_spaced(len(images), most):
             pixels = read_image(images[index].path)
-            heat = detector.score_with_map(pixels).map
-            assert heat is not None, "the model has no map"
+            anomaly_map = detector.score_with_map(pixels).map
+            assert anomaly_map is not None, "the model has no map"
             path = images[index].mask
             mask = read_mask(path, *pixels.shape[:2]) if path else np.zeros(pixels.shape[:2], np.bool_)
-            small = cv2.resize(mask.view(np.uint8), heat.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-            samples.append(PixelSample(heat.copy(), small > 0, images[index].type))
+            small = cv2.resize(mask.view(np.uint8), anomaly_map.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+            samples.append(PixelSample(anomaly_map.copy(), small > 0, images[index].type))
     return samples
 
 

@@ -7,7 +7,7 @@ import time
 import cv2
 import numpy as np
 
-from edge_ad_calibration.evaluation.pixels import PixelSample, measure_pixels
+from edge_ad_metrics.pixels import PixelSample, measure_pixels
 
 MAPS = 200
 SIDE = 1024

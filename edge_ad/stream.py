@@ -1,4 +1,4 @@
-"""Frames of a source through a detector into sinks."""
+"""Scores the frames of a source and gives frames and verdicts to the sinks."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from benchmarks.families.backbones import MOBILENET_V1
 from benchmarks.families.measure import best_int8, in_turn
 from benchmarks.families.rows import Row, Workplace
 from benchmarks.families.video_training import CLIP, train_segments
-from benchmarks.families.videos import Scene, read_frames, scenes, spoil, write_film
+from benchmarks.families.videos import Scene, read_frames, scenes, spoil, write_video
 from edge_ad import Detector
 from edge_ad.bundle.records import Geometry, Resize
 from edge_ad.geometry import Preprocessor
@@ -47,7 +47,7 @@ def _row(work: Workplace, scene: Scene, options: ExtractorOptions, extractor: Im
     scorer = train_segments(_vectors(extractor, bags.frames), bags.labels, stem.with_suffix(".onnx"))
     request = ExportRequest(
         scorer,
-        str(write_film(stem.with_suffix(".avi"), read_frames(scene, scene.held_out))),
+        str(write_video(stem.with_suffix(".avi"), read_frames(scene, scene.held_out))),
         stem,
         replace(MOBILENET_V1.importing, head=HeadOptions(family="mil"), clip=ClipOptions()),
         max_images=work.images,

@@ -20,7 +20,7 @@ from benchmarks.families.video_training import (
     train_predictor,
     train_segments,
 )
-from benchmarks.families.videos import Scene, Spoilt, read_frames, scenes, spoil, write_film
+from benchmarks.families.videos import Scene, Spoilt, read_frames, scenes, spoil, write_video
 from edge_ad import Detector
 from edge_ad.bundle.records import Clip, Geometry, ModelInput, Resize
 from edge_ad.geometry import Preprocessor
@@ -57,7 +57,7 @@ def rows(work: Workplace) -> Iterator[Row]:
 def _models(work: Workplace, scene: Scene) -> Iterator[_Trained]:
     train = read_frames(scene, scene.train)
     held_out = read_frames(scene, scene.held_out)
-    held_out_video = write_film(work.scratch / f"{scene.name}-held-out.avi", held_out)
+    held_out_video = write_video(work.scratch / f"{scene.name}-held-out.avi", held_out)
     planes = shrink(train)
 
     def model(family: str, name: str, path: Path, **head: str) -> _Trained:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_ad.sources import open_source
 
-__all__ = ["Scene", "Spoilt", "read_frames", "scenes", "spoil", "write_film"]
+__all__ = ["Scene", "Spoilt", "read_frames", "scenes", "spoil", "write_video"]
 
 _EVENT = 12
 
@@ -44,7 +44,7 @@ def read_frames(scene: Scene, span: tuple[int, int]) -> list[NDArray[np.uint8]]:
         return [f.image for f in source if span[0] <= f.index < span[1] and f.image is not None]
 
 
-def write_film(path: Path, frames: Sequence[NDArray[np.uint8]]) -> Path:
+def write_video(path: Path, frames: Sequence[NDArray[np.uint8]]) -> Path:
     """A lossless video."""
     height, width = frames[0].shape[:2]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"FFV1"), 25, (width, height))

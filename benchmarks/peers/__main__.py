@@ -14,7 +14,7 @@ import click
 from benchmarks import machine
 from benchmarks.peers.accuracy import measure_accuracy
 from benchmarks.peers.cases import CASES, Case, enter, export
-from benchmarks.peers.contest import Conditions, Result, run_contest
+from benchmarks.peers.comparison import Conditions, Result, run_comparison
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 # What OpenVINO then believes to run on: a CPU of Intel's N series. ONNX Runtime does not listen.
@@ -59,23 +59,23 @@ def main(names: tuple[str, ...], bundles: Path | None, export_options: str, **gi
         kept = bundles or Path(folder)
         for case in (case for case in CASES if not names or case.name in names):
             print(f"\n{case.name}, this CPU as it is")
-            _contest(case, setting, kept / case.name, export_options.split(), {})
+            _compare(case, setting, kept / case.name, export_options.split(), {})
             print(f"\n{case.name}, OpenVINO played down to AVX2 with VNNI")
             options = ["--variants", OPENVINO, *export_options.split()]
-            _contest(case, replace(setting, peer=None), kept / f"{case.name}-avx2-vnni", options, PLAYED_DOWN)
+            _compare(case, replace(setting, peer=None), kept / f"{case.name}-avx2-vnni", options, PLAYED_DOWN)
 
 
-def _contest(
+def _compare(
     case: Case, setting: Setting, bundle: Path, options: Sequence[str], environment: Mapping[str, str]
 ) -> None:
     if not bundle.exists():
         threads = ["--engine-threads", str(setting.threads)] if setting.threads else []
         export(case, setting.shared, bundle, [*options, *threads], environment)
-    photographs = case.photographs(setting.shared)
+    images = case.images(setting.shared)
     with tempfile.TemporaryDirectory() as folder:
-        results = run_contest(
+        results = run_comparison(
             enter(case, setting.shared, bundle, setting.peer),
-            [photograph.path for photograph in photographs],
+            [image.path for image in images],
             Path(folder),
             runs=setting.runs,
             starts=setting.starts,
@@ -83,7 +83,7 @@ def _contest(
         )
     print(f"  {'':<28}" + "".join(f"{head:>10}" for head in HEADS))
     for result in results:
-        accuracy = measure_accuracy(result, photographs)
+        accuracy = measure_accuracy(result, images)
         print(_line(result) + f"{accuracy.image:>10.4f}{accuracy.pixel:>10.4f}")
     for other in results[1:]:
         print(_ratios(results[0], other))

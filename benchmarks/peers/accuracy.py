@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from benchmarks.peers.cases import Photograph
-    from benchmarks.peers.contest import Result
+    from benchmarks.peers.cases import MaskedImage
+    from benchmarks.peers.comparison import Result
 
 __all__ = ["Accuracy", "measure_accuracy"]
 
@@ -24,14 +24,12 @@ class Accuracy:
     pixel: float
 
 
-def measure_accuracy(result: Result, photographs: Sequence[Photograph]) -> Accuracy:
+def measure_accuracy(result: Result, images: Sequence[MaskedImage]) -> Accuracy:
     """Masks are brought to the size of the maps, nearest pixel."""
     from sklearn.metrics import roc_auc_score
 
-    defect = [photograph.mask is not None for photograph in photographs]
-    pixels = [
-        _mask(photograph, anomaly_map.shape) for photograph, anomaly_map in zip(photographs, result.maps, strict=True)
-    ]
+    defect = [image.mask is not None for image in images]
+    pixels = [_mask(image, anomaly_map.shape) for image, anomaly_map in zip(images, result.maps, strict=True)]
     values = np.concatenate([one.ravel() for one in result.maps])
     return Accuracy(
         image=float(roc_auc_score(defect, result.scores)),
@@ -39,8 +37,8 @@ def measure_accuracy(result: Result, photographs: Sequence[Photograph]) -> Accur
     )
 
 
-def _mask(photograph: Photograph, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    if photograph.mask is None:
+def _mask(image: MaskedImage, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    if image.mask is None:
         return np.zeros(shape, np.bool_)
-    mask = cv2.imread(str(photograph.mask), cv2.IMREAD_GRAYSCALE)
+    mask = cv2.imread(str(image.mask), cv2.IMREAD_GRAYSCALE)
     return np.asarray(cv2.resize(mask, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)) > 127

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers.contest import Entry
+from benchmarks.peers.comparison import Entry
 from edge_ad.bundle import Bundle
 
-__all__ = ["CASES", "Case", "Photograph", "enter", "export"]
+__all__ = ["CASES", "Case", "MaskedImage", "enter", "export"]
 
 
 @dataclass(frozen=True)
-class Photograph:
+class MaskedImage:
     """``mask``: of the defect; ``None`` for a normal part."""
 
     path: Path
@@ -31,14 +31,14 @@ class Case:
     model: str
     data: str
 
-    def photographs(self, shared: Path) -> tuple[Photograph, ...]:
+    def images(self, shared: Path) -> tuple[MaskedImage, ...]:
         """Every test image that is normal or has a mask."""
         root = shared / "data" / self.data
-        found = [Photograph(path, None) for path in sorted((root / "test/good").iterdir())]
+        found = [MaskedImage(path, None) for path in sorted((root / "test/good").iterdir())]
         for mask in sorted((root / "ground_truth").rglob("*.*")):
             kind, stem = mask.parent.name, mask.stem.removesuffix("_mask")
             path = next((root / "test" / kind).glob(f"{stem}.*"), None)
-            found += [] if path is None else [Photograph(path, mask)]
+            found += [] if path is None else [MaskedImage(path, mask)]
         return tuple(found)
 
 

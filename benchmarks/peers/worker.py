@@ -1,4 +1,4 @@
-"""One contestant in a process of its own, driven over pipes: ``python worker.py KIND MODEL THREADS``.
+"""One program in a process of its own, driven over pipes: ``python worker.py KIND MODEL THREADS``.
 
 Runs in the peer's environment too: it imports NumPy and OpenCV, and then what ``KIND`` needs. A line on standard
 input is the path of an image and, behind a tab, where to store the map, or nothing; a line on standard output answers.
@@ -43,14 +43,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Runner:
     """Scores a BGR frame."""
 
     score: Callable[[Any], Outcome]
     precision: str
 
 
-def peer(path: str, threads: int | None) -> Contestant:
+def peer(path: str, threads: int | None) -> Runner:
     """anomalib's own inferencer, with its defaults but for the device and the threads."""
     from anomalib.deploy import OpenVINOInferencer  # type: ignore[import-not-found,unused-ignore]
 
@@ -64,10 +64,10 @@ def peer(path: str, threads: int | None) -> Contestant:
         return Outcome(float(np.ravel(found.pred_score)[0]), found.anomaly_map, total, None)
 
     hint = inferencer.model.get_property("INFERENCE_PRECISION_HINT")
-    return Contestant(score, hint.get_type_name())
+    return Runner(score, hint.get_type_name())
 
 
-def openvino(path: str, threads: int | None) -> Contestant:
+def openvino(path: str, threads: int | None) -> Runner:
     """The untouched export in OpenVINO, float32, and what any user would write around it."""
     import openvino as ov
 
@@ -81,10 +81,10 @@ def openvino(path: str, threads: int | None) -> Contestant:
         request.infer([image])
         return request.get_tensor("pred_score").data, request.get_tensor("anomaly_map").data
 
-    return Contestant(_around(run), "f32")
+    return Runner(_around(run), "f32")
 
 
-def onnxruntime(path: str, threads: int | None) -> Contestant:
+def onnxruntime(path: str, threads: int | None) -> Runner:
     """The untouched export in ONNX Runtime, and what any user would write around it."""
     import onnxruntime as ort
 
@@ -96,10 +96,10 @@ def onnxruntime(path: str, threads: int | None) -> Contestant:
         score, anomaly_map = session.run(["pred_score", "anomaly_map"], {"input": image})
         return score, anomaly_map
 
-    return Contestant(_around(run), "f32")
+    return Runner(_around(run), "f32")
 
 
-def edge_ad(path: str, threads: int | None) -> Contestant:
+def edge_ad(path: str, threads: int | None) -> Runner:
     """A bundle's default variant as the device runs it, the check of its golden frames at the start included."""
     from edge_ad import Detector
     from edge_ad.engines import EngineOptions
@@ -115,7 +115,7 @@ def edge_ad(path: str, threads: int | None) -> Contestant:
         engine.run()
         return Outcome(found.score, found.map, total, _since(start))
 
-    return Contestant(score, detector.variant.precision)
+    return Runner(score, detector.variant.precision)
 
 
 def _around(run: Callable[[Any], tuple[Any, Any]]) -> Callable[[Any], Outcome]:
@@ -145,15 +145,15 @@ KINDS = {"peer": peer, "openvino": openvino, "onnxruntime": onnxruntime, "edge-a
 def main() -> None:
     """Answers until standard input ends."""
     kind, model, threads = sys.argv[1:]
-    contestant = KINDS[kind](model, int(threads) or None)
+    runner = KINDS[kind](model, int(threads) or None)
     for line in sys.stdin:
         path, _, target = line.rstrip("\n").partition("\t")
         frame = cv2.imread(path)
-        outcome = contestant.score(frame)
+        outcome = runner.score(frame)
         if target and outcome.map is not None:
             anomaly_map = np.asarray(outcome.map, np.float32)
             np.save(target, anomaly_map.reshape(anomaly_map.shape[-2:]))
-        answer = Answer(outcome.score, outcome.total_ms, outcome.engine_ms, _peak_mib(), contestant.precision)
+        answer = Answer(outcome.score, outcome.total_ms, outcome.engine_ms, _peak_mib(), runner.precision)
         print(json.dumps(asdict(answer)), flush=True)
 
 

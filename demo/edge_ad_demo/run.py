@@ -44,7 +44,7 @@ def run(folder: Path, *, seed: int = 0, replace: bool = False, say: Say, counts:
         EdgeAdError: what export, calibrate and score raise.
     """
     with _workplace(folder, replace=replace):
-        dataset = _photograph(folder, seed, counts or Counts(), say)
+        dataset = _render(folder, seed, counts or Counts(), say)
         model = _train(folder, dataset, say)
         bundle = folder / "bundle"
         _command(
@@ -78,7 +78,7 @@ def _workplace(folder: Path, *, replace: bool) -> Iterator[None]:
         raise
 
 
-def _photograph(folder: Path, seed: int, counts: Counts, say: Say) -> Dataset:
+def _render(folder: Path, seed: int, counts: Counts, say: Say) -> Dataset:
     start = time.perf_counter()
     dataset = render(Product(seed), folder / "images", counts)
     say(f"rendered {counts.total} camera frames into {dataset.root} in {time.perf_counter() - start:.1f} s")

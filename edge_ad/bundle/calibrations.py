@@ -85,7 +85,7 @@ class MadThreshold(Threshold, frozen=True, kw_only=True):
 
 
 class FrameReference(Record, frozen=True, kw_only=True):
-    """How the calibration's normals looked: the figures of ``edge_ad.drift.frame_statistics``, each ascending."""
+    """How the calibration's normals looked: values of ``edge_ad.drift.frame_statistics``, each ascending."""
 
     brightness: tuple[float, ...]
     contrast: tuple[float, ...]
@@ -106,7 +106,7 @@ class Exclusion(Record, frozen=True, kw_only=True):
 
 
 class EngineRecord(Record, frozen=True, kw_only=True):
-    """The engine that measured the normals. ``threads`` is ``None`` where it chose itself and does not tell."""
+    """The engine that measured the normals. ``threads`` is ``None`` where the engine chose their number itself."""
 
     name: str
     version: str
@@ -116,9 +116,9 @@ class EngineRecord(Record, frozen=True, kw_only=True):
 
 
 class Calibration(Record, frozen=True, kw_only=True):
-    """The thresholds of one station. How they were found is said by the subclass: its tag stands as ``method``.
+    """The thresholds of one station. The subclass says how they were found; its tag is the field ``method``.
 
-    ``alpha``, ``confidence``: what is promised or aimed at; ``None`` where the method says nothing of the sort.
+    ``alpha``, ``confidence``: the guaranteed or intended rate and its confidence; ``None`` where the method has none.
     ``scores``: the normals' scores, one per observation, ascending. Of more than 100,000 every m-th is kept,
     counted from the largest: p-values from these are valid, only coarser.
     ``observation``: what was counted. A part's score is the largest of its frames', or of its objects; ``part_by`` says

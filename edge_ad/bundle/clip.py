@@ -1,4 +1,4 @@
-"""What the manifest says of a model that scores clips: which frames it takes, and which of them a score is about."""
+"""The manifest's record of a model that scores clips: which frames it takes, and which of them a score is about."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Steps = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 
 
 class Smoothing(Record, frozen=True, kw_only=True):
-    """What becomes of the last ``window`` raw scores, all of them of whole clips.
+    """How the last ``window`` raw scores, each of a whole clip, become one.
 
     ``mean``: their mean. ``k_of_n``: the ``k``-th largest of them, so that it lies above a threshold exactly where at
     least ``k`` of the ``window`` scores do.

@@ -202,7 +202,7 @@ def _parse(data: bytes, record: type[_R], known: str, what: str) -> _R:
 
 
 def _check_manifest(manifest: Manifest) -> None:
-    """What the types cannot say: names stay inside, and what is named is listed."""
+    """Checks what types cannot express: names stay inside the bundle, and every named file is listed."""
     for name in manifest.files:
         check_name(name)
     named = {variant.model: f"variant {variant.id}" for variant in manifest.variants}

@@ -144,7 +144,7 @@ class MapSize(Record, frozen=True, kw_only=True):
 
 
 class LabelledFidelity(Record, frozen=True, kw_only=True):
-    """What labelled images say of a variant. ``roc_auc_lost``: against the imported model; negative: better.
+    """How a variant does on labelled images. ``roc_auc_lost``: against the imported model; negative: better.
 
     ``pixel_roc_auc`` and ``aupimo``: ``None`` without maps or masks.
     """
@@ -248,5 +248,5 @@ class Manifest(Record, frozen=True, kw_only=True):
 
     @property
     def takes_vectors(self) -> bool:
-        """Whether vectors are handed in, and no pictures that an extractor makes them of."""
+        """Whether the caller gives feature vectors instead of pictures."""
         return self.clip is not None and self.clip.input == "features" and not self.variants[0].extractor

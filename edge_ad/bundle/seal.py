@@ -1,4 +1,4 @@
-"""A seal makes a JSON file vouch for its own bytes.
+"""A seal: a JSON file holds the hash of its own bytes.
 
 The field ``seal`` of a sealed file is the SHA-256 of that very file with the seal's 64 hexadecimal digits set to
 zero. So one changed byte shows, one rename replaces file and seal together, and the file stays plain JSON that

@@ -17,7 +17,7 @@ class Store(Protocol):
     def read(self, name: str) -> bytes: ...
 
     def file(self, name: str) -> Path | None:
-        """The file on disk, or ``None`` where there is none of its own."""
+        """The file on disk, or ``None`` where the bundle is one zip file."""
         ...
 
 

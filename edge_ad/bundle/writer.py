@@ -110,7 +110,7 @@ def write_calibration(bundle: Bundle, variant: Variant, station: str, calibratio
 def write_calibrations(bundle: Bundle, variant: Variant, calibrations: Mapping[str, AnyCalibration]) -> Path:
     """Adds or replaces the calibrations of stations, all of them or none; the other stations' stay.
 
-    A damaged record, or one bound to another artefact or geometry, is replaced: nothing of it holds any more.
+    A damaged record, or one bound to another artefact or geometry, is replaced as a whole.
     Returns the file written.
     """
     if not bundle.path.is_dir():
@@ -140,7 +140,7 @@ def write_calibrations(bundle: Bundle, variant: Variant, calibrations: Mapping[s
 
 
 def pack(bundle: Bundle, target: Path) -> Path:
-    """Writes the bundle as one zip file, stored uncompressed so that nothing is gained or lost on the way."""
+    """Writes the bundle as one zip file, without compression."""
     names = [MANIFEST, *bundle.manifest.files]
     names += [n for n in map(calibration_name, bundle.manifest.variants) if (bundle.path / n).is_file()]
     if not bundle.path.is_dir():
@@ -166,14 +166,15 @@ def pack(bundle: Bundle, target: Path) -> Path:
     return target
 
 
-def unpack(bundle: Bundle, target: Path) -> Bundle:
-    """Writes a packed bundle as a folder, checking every file on the way."""
+def unpack(bundle: Bundle, target: Path, *, replace: bool = False) -> Bundle:
+    """Writes a packed bundle as a folder, checking every file on the way. ``replace``: a bundle at ``target`` gives
+    way once the new one is complete."""
     if bundle.path.is_dir():
         raise InputError(f"{bundle.path} is a folder already")
     calibrations = {
         n: r for v in bundle.manifest.variants if (r := bundle.calibration(v)) for n in [calibration_name(v)]
     }
-    with BundleWriter(target) as writer:
+    with BundleWriter(target, replace=replace) as writer:
         for name in bundle.manifest.files:
             path = writer.root / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,44 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.options import as_json, bundle_argument, echo_json, engine_options, parse_size
-from edge_ad.engines.base import EngineOptions
+from edge_ad.cli.option_groups import OptionGroup, Parsed, command, option
+from edge_ad.cli.options import ENGINE, VARIANT, as_json, bundle_argument, echo_json, parse_size
+
+if TYPE_CHECKING:
+    from edge_ad.engines.base import EngineOptions
 
 
-@click.command()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchOptions:
+    """What is timed."""
+
+    variant: str | None
+    frame_size: tuple[int, int] | None
+    runs: int
+
+
+MEASUREMENT = OptionGroup(
+    "What is timed",
+    BenchOptions,
+    (
+        VARIANT,
+        option(
+            "--frame-size",
+            type=Parsed("WxH", parse_size),
+            help="Scale the golden frame of the bundle to this size in pixels first, such as 1920x1080.",
+        ),
+        option(
+            "--runs",
+            default_of="edge_ad.benchmark:bench_bundle.runs",
+            type=click.IntRange(min=10),
+            metavar="N",
+            help="The number of frames that are timed.",
+        ),
+    ),
+)
+
+
+@command(options=MEASUREMENT, engine=ENGINE)
 @bundle_argument
-@engine_options
-@click.option("--frame-size", metavar="WxH", callback=parse_size, help="Scale the golden frame to this size first.")
-@click.option("--runs", type=click.IntRange(min=10), default=200, show_default=True, help="How many frames.")
 @as_json
-def bench(
-    bundle: Path,
-    variant: str | None,
-    device: str,
-    threads: int | None,
-    cache_dir: Path | None,
-    frame_size: tuple[int, int] | None,
-    runs: int,
-    as_json: bool,
-) -> None:
-    """Time BUNDLE on this device, from a frame in memory to its verdict, beside the bare engine."""
+def bench(bundle: Path, options: BenchOptions, engine: EngineOptions, as_json: bool) -> None:
+    """Measure how long BUNDLE takes on this device.
+
+    The time runs from a frame in memory to its verdict. The time of the engine alone is shown beside it.
+    """
     from edge_ad.benchmark import bench_bundle
 
-    report = bench_bundle(bundle, variant, EngineOptions(device, threads, cache_dir), frame_size=frame_size, runs=runs)
+    report = bench_bundle(bundle, options.variant, engine, frame_size=options.frame_size, runs=options.runs)
     if as_json:
         echo_json(report)
         return
     used = report.engine
-    click.echo(f"{report.variant} on {used.name} {used.version}, {used.device}, {used.threads or 'its own'} threads")
-    click.echo(f"  frame {report.frame}, {report.runs} runs, engine and verdict in turn")
+    threads = used.threads or "the engine's own number of"
+    click.echo(f"{report.variant} on {used.name} {used.version}, {used.device}, {threads} threads")
+    click.echo(f"  frame {report.frame}, {report.runs} runs, the whole verdict and the engine alone in turn")
     for name, value in (
-        ("verdict", report.verdict),
-        ("bare engine", report.bare),
+        ("whole verdict", report.verdict),
+        ("engine alone", report.bare),
         ("geometry", report.geometry),
     ):
-        click.echo(f"  {name:<12} p50 {value.p50:8.3f} ms   p99 {value.p99:8.3f} ms")
-    click.echo(f"  {report.frames_per_second:.1f} frames/s; {report.ratio:.3f} x the bare engine")
+        click.echo(f"  {name:<13} median {value.p50:8.3f} ms   99 % below {value.p99:8.3f} ms")
+    click.echo(f"  {report.frames_per_second:.1f} frames/s; {report.ratio:.3f} times the engine alone")

@@ -1,15 +1,13 @@
-"""What ``edge-ad score`` can be told about drift and about keeping frames."""
+"""The options of ``edge-ad score`` about drift and about keeping frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-import click
-
-from edge_ad.cli.options import add_options
+from edge_ad.cli.option_groups import OptionGroup, option
+from edge_ad.cli.options import FILE, FOLDER
 from edge_ad.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,93 +15,132 @@ if TYPE_CHECKING:
     from edge_ad.drift import DriftWatch, KeepSink
     from edge_ad.verdict import Drift
 
-__all__ = ["WatchOptions", "describe_drift", "watch_options"]
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-_OPTIONS = (
-    click.option(
-        "--drift/--no-drift",
-        default=True,
-        help="Watch whether a calibrated bundle still fits its stream (default: yes).",
-    ),
-    click.option(
-        "--drift-state",
-        metavar="FILE",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Where the watch is kept over restarts.",
-    ),
-    click.option(
-        "--drift-run-length",
-        metavar="FRAMES",
-        type=int,
-        default=1_000_000,
-        show_default=True,
-        help="How many frames, on average, pass before a false RECALIBRATE.",
-    ),
-    click.option(
-        "--defect-rate",
-        metavar="SHARE",
-        type=float,
-        default=0.01,
-        show_default=True,
-        help="Share of parts that may really be defective without counting as drift.",
-    ),
-    click.option(
-        "--keep",
-        metavar="FOLDER",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Keep the newest borderline frames here, for recalibration.",
-    ),
-    click.option("--keep-max", metavar="FRAMES", type=int, default=200, show_default=True, help="How many to keep."),
-    click.option(
-        "--keep-max-mb", metavar="MB", type=float, default=1_000, show_default=True, help="How much room they may take."
-    ),
-    click.option(
-        "--keep-gap", metavar="S", type=float, default=1, show_default=True, help="Seconds between two that are kept."
-    ),
-)
-
-
-def watch_options(function: _F) -> _F:
-    """Adds the options that :class:`WatchOptions` takes."""
-    return add_options(function, _OPTIONS)
+__all__ = ["KEEP", "WATCH", "KeepOptions", "WatchOptions", "describe_drift"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOptions:
-    """The options as click gives them."""
+    """Whether and how a calibrated bundle is watched for drift."""
 
-    drift: bool
-    drift_state: Path | None
-    drift_run_length: int
+    drift: bool = True
+    state: Path | None
+    run_length: int
     defect_rate: float
-    keep: Path | None
-    keep_max: int
-    keep_max_mb: float
-    keep_gap: float
 
     def open_watch(self, detector: Detector) -> DriftWatch | None:
-        """The watch, where one is wanted and possible."""
+        """The watch; ``None`` where none is wanted or the bundle has no calibration.
+
+        Raises:
+            InputError: the options contradict each other, or a figure is out of range.
+        """
         from edge_ad.drift import DriftSettings, DriftWatch
 
-        settings = DriftSettings(run_length=self.drift_run_length, defect_rate=self.defect_rate)
-        if self.drift_state is not None and not self.drift:
+        settings = DriftSettings(run_length=self.run_length, defect_rate=self.defect_rate)
+        if self.state is not None and not self.drift:
             raise InputError("--drift-state has nothing to keep with --no-drift: leave one of them out")
-        if not self.drift or (detector.calibration is None and self.drift_state is None):
+        if not self.drift or (detector.calibration is None and self.state is None):
             return None
-        return DriftWatch(detector, settings, self.drift_state)
+        return DriftWatch(detector, settings, self.state)
 
-    def open_keep(self, detector: Detector) -> list[KeepSink]:
-        """The sink for borderline frames, where one is wanted."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepOptions:
+    """Whether borderline frames are kept, and how many."""
+
+    folder: Path | None
+    frames: int
+    megabytes: float
+    gap_s: float
+
+    def open_sinks(self, detector: Detector) -> list[KeepSink]:
+        """The sink for borderline frames, or none.
+
+        Raises:
+            InputError: the bundle has no threshold, or a figure is out of range.
+        """
         from edge_ad.drift import KeepLimits, KeepSink
 
-        limits = KeepLimits(frames=self.keep_max, megabytes=self.keep_max_mb, gap_s=self.keep_gap)
-        if self.keep is None:
+        limits = KeepLimits(frames=self.frames, megabytes=self.megabytes, gap_s=self.gap_s)
+        if self.folder is None:
             return []
         if detector.calibration is None:
             raise InputError("--keep takes frames near the threshold, and this bundle has none: run edge-ad calibrate")
-        return [KeepSink(self.keep, detector.calibration, detector.bundle.artefact_sha256(detector.variant), limits)]
+        return [KeepSink(self.folder, detector.calibration, detector.bundle.artefact_sha256(detector.variant), limits)]
+
+
+WATCH = OptionGroup(
+    "Drift",
+    WatchOptions,
+    (
+        option(
+            "--drift/--no-drift",
+            help="Watch whether the calibration still fits the frames that come. This needs a calibrated bundle.",
+        ),
+        option(
+            "--drift-state",
+            into="state",
+            metavar="FILE",
+            type=FILE,
+            help="Keep what the watch has learnt in this file, so that it goes on after a restart.",
+        ),
+        option(
+            "--drift-run-length",
+            into="run_length",
+            default_of="edge_ad.drift:DriftSettings.run_length",
+            metavar="FRAMES",
+            type=int,
+            help="The number of frames that pass, on average, before RECALIBRATE is shown although nothing has "
+            "drifted. A larger number means fewer false alarms and a later true one.",
+        ),
+        option(
+            "--defect-rate",
+            default_of="edge_ad.drift:DriftSettings.defect_rate",
+            metavar="SHARE",
+            type=float,
+            help="The share of all parts that may really be defective, such as 0.01 for 1 %. So many defects do not "
+            "count as drift.",
+        ),
+    ),
+)
+
+KEEP = OptionGroup(
+    "Frames to look at later",
+    KeepOptions,
+    (
+        option(
+            "--keep",
+            into="folder",
+            metavar="FOLDER",
+            type=FOLDER,
+            help="Save the newest frames whose score lies near the threshold in this folder. A person can look at them "
+            "before the next calibration.",
+        ),
+        option(
+            "--keep-max",
+            into="frames",
+            default_of="edge_ad.drift:KeepLimits.frames",
+            metavar="FRAMES",
+            type=int,
+            help="The largest number of frames that --keep saves. Older ones are deleted.",
+        ),
+        option(
+            "--keep-max-mb",
+            into="megabytes",
+            default_of="edge_ad.drift:KeepLimits.megabytes",
+            metavar="MB",
+            type=float,
+            help="The largest space on the disk that --keep takes, in megabytes.",
+        ),
+        option(
+            "--keep-gap",
+            into="gap_s",
+            default_of="edge_ad.drift:KeepLimits.gap_s",
+            metavar="SECONDS",
+            type=float,
+            help="The shortest time between two frames that --keep saves, in seconds.",
+        ),
+    ),
+)
 
 
 def describe_drift(drift: Drift) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -17,11 +18,11 @@ __all__ = ["CommandGroup"]
 
 COMMANDS = {
     "score": "edge_ad.cli.score:score",
-    "verify": "edge_ad.cli.verify:verify",
-    "info": "edge_ad.cli.info:info",
+    "verify": "edge_ad.cli.bundle_commands:verify",
+    "info": "edge_ad.cli.bundle_commands:info",
     "bench": "edge_ad.cli.bench:bench",
-    "pack": "edge_ad.cli.transport:pack",
-    "unpack": "edge_ad.cli.transport:unpack",
+    "pack": "edge_ad.cli.bundle_commands:pack",
+    "unpack": "edge_ad.cli.bundle_commands:unpack",
 }
 
 # What a command may find missing, and the extra that brings it.
@@ -37,6 +38,7 @@ _EXTRAS = {
     "openvino": "openvino",
 }
 
+USAGE = 2
 INTERRUPTED = 130
 
 
@@ -56,6 +58,14 @@ class CommandGroup(click.Group):
             return None
         assert isinstance(command, click.Command)  # noqa: S101
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            raise click.UsageError(f"no such command {name!r}{_suggest(name, self.list_commands(ctx))}", ctx)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -78,9 +88,11 @@ class CommandGroup(click.Group):
             return super().main(args, prog_name, standalone_mode=False, **extra)
         try:
             super().main(args, prog_name, standalone_mode=False, **extra)
-        except click.ClickException as error:
+        except click.exceptions.NoArgsIsHelpError as error:
             error.show()
-            sys.exit(2)
+            sys.exit(USAGE)
+        except click.ClickException as error:
+            _fail(_usage(error), USAGE)
         except (click.Abort, KeyboardInterrupt):
             _fail("interrupted", INTERRUPTED)
         except ModuleNotFoundError as error:
@@ -97,6 +109,23 @@ class CommandGroup(click.Group):
 
 def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="edge_ad.commands")}
+
+
+def _usage(error: click.ClickException) -> str:
+    """One line for a command that was called in a wrong way; it names the help to read."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    text = error.format_message()
+    if isinstance(error, click.NoSuchOption) and context is not None:
+        known = [name for one in context.command.get_params(context) for name in (*one.opts, *one.secondary_opts)]
+        options = [name for name in known if name.startswith("-")]
+        text = f"no such option {error.option_name}{_suggest(error.option_name, options)}"
+    line = one_line(text).rstrip(".")
+    return f"{line[:1].lower()}{line[1:]}: see {context.command_path if context else 'edge-ad'} --help"
+
+
+def _suggest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {close[0]}?" if close else ""
 
 
 def _report(error: EdgeAdError) -> NoReturn:

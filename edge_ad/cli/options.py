@@ -3,57 +3,93 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
-__all__ = ["add_options", "as_json", "bundle_argument", "echo_json", "engine_options", "parse_size"]
+from edge_ad.cli.option_groups import OptionGroup, option
+
+__all__ = [
+    "ENGINE",
+    "FILE",
+    "FOLDER",
+    "PATH",
+    "VARIANT",
+    "as_json",
+    "bundle_argument",
+    "echo_json",
+    "find_bundle",
+    "parse_size",
+    "variant_option",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+PATH = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
 
-_ENGINE_OPTIONS = (
-    click.option("--variant", metavar="ID", help="Which variant of the bundle; its default one otherwise."),
-    click.option("--device", default="CPU", show_default=True, help="Device or execution provider of the engine."),
-    click.option("--threads", type=click.IntRange(min=1), help="Threads of the engine; its own choice otherwise."),
-    click.option(
-        "--cache-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Where the engine may keep compiled models.",
+bundle_argument = click.argument("bundle", type=PATH)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of text.")
+
+_VARIANT_HELP = "The variant of the bundle to use. Without this option it is the bundle's default variant."
+VARIANT = option("--variant", metavar="ID", help=_VARIANT_HELP)
+
+ENGINE = OptionGroup(
+    "Inference engine",
+    "edge_ad.engines.base:EngineOptions",
+    (
+        option(
+            "--device",
+            metavar="NAME",
+            help="The device that the engine runs on: CPU, GPU or NPU with OpenVINO, or the execution provider of ONNX "
+            "Runtime, such as CPU or CUDA.",
+        ),
+        option(
+            "--threads",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="The number of threads of the engine. Without this option the engine decides.",
+        ),
+        option(
+            "--cache-dir",
+            type=FOLDER,
+            metavar="FOLDER",
+            help="The engine may keep compiled models in this folder and then starts faster the next time. Without "
+            "this option it writes no files.",
+        ),
     ),
 )
 
 
-def add_options(function: _F, options: Sequence[Callable[[_F], _F]]) -> _F:
-    """Adds the options to a command, in the order in which its help is to list them."""
-    for option in reversed(options):
-        function = option(function)
-    return function
+def variant_option(help_text: str) -> Callable[[_F], _F]:
+    """--variant of a command that takes it alone."""
+    return click.option("--variant", metavar="ID", help=help_text)
 
 
-def engine_options(function: _F) -> _F:
-    """Adds --variant, --device, --threads and --cache-dir."""
-    return add_options(function, _ENGINE_OPTIONS)
-
-
-def parse_size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """Callback of an option such as 1920x1080; gives (width, height)."""
-    if value is None:
-        return None
-    parts = value.lower().split("x")
-    if len(parts) != 2 or not all(p.isdecimal() and 0 < int(p) <= 65_535 for p in parts):
-        raise click.BadParameter(
-            f"expected WIDTHxHEIGHT in pixels, such as 1920x1080, found {value!r}", ctx=ctx, param=param
-        )
+def parse_size(text: str) -> tuple[int, int]:
+    """Reads a size such as 1920x1080 as (width, height). Raises :class:`ValueError` for anything else."""
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and 0 < int(part) <= 65_535 for part in parts):
+        raise ValueError("expected WIDTHxHEIGHT in pixels, such as 1920x1080")
     return int(parts[0]), int(parts[1])
 
 
+def find_bundle(path: Path) -> bool:
+    """Whether a bundle is at ``path``, a folder or a zip file. It may still be damaged."""
+    from edge_ad.bundle import MANIFEST
+
+    if not zipfile.is_zipfile(path):
+        return (path / MANIFEST).is_file()
+    with zipfile.ZipFile(path) as archive:
+        return MANIFEST in archive.namelist()
+
+
 def echo_json(record: object) -> None:
-    """One JSON document on one line."""
+    """Prints one JSON document on one line."""
     sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
     sys.stdout.flush()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.drift_options import WatchOptions, describe_drift, watch_options
-from edge_ad.cli.options import as_json, bundle_argument, engine_options
-from edge_ad.engines.base import EngineOptions
+from edge_ad.cli.drift_options import KEEP, WATCH, KeepOptions, WatchOptions, describe_drift
+from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
+from edge_ad.cli.options import ENGINE, FILE, PATH, VARIANT, bundle_argument, find_bundle
 from edge_ad.errors import InputError
 
 if TYPE_CHECKING:
     from edge_ad.detector import Detector
+    from edge_ad.engines.base import EngineOptions
     from edge_ad.outputs import Sink
     from edge_ad.sources.object_table import ObjectTable
     from edge_ad.stream import Tally
@@ -23,103 +25,149 @@ if TYPE_CHECKING:
 VIDEO_SUFFIXES = {".mp4", ".avi"}
 
 
-@click.command()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """Where the verdicts go."""
+
+    json: bool = False
+    csv: Path | None
+    annotate: Path | None
+
+    def open_sinks(self, *, fps: float | None, verdicts: bool, objects: bool) -> list[Sink]:
+        """One sink for each place."""
+        from edge_ad.outputs import CsvSink, JsonLinesSink, PictureSink, TextSink, VideoSink
+
+        sinks: list[Sink] = []
+        if self.csv is not None:
+            sinks.append(CsvSink(self.csv, verdicts=verdicts, objects=objects))
+        if self.annotate is not None:
+            video = self.annotate.suffix.lower() in VIDEO_SUFFIXES
+            sinks.append(VideoSink(self.annotate, fps=fps) if video else PictureSink(self.annotate))
+        # Last, so that no line is printed for a frame that could not be written elsewhere.
+        lines = JsonLinesSink if self.json else TextSink
+        return [*sinks, lines(sys.stdout.buffer, verdicts=verdicts)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreOptions:
+    """By what the sources are scored."""
+
+    variant: str | None
+    station: str | None
+    objects: Path | None
+    self_test: bool = True
+
+    def read_objects(self, detector: Detector) -> ObjectTable | None:
+        """Where the objects are. Raises :class:`InputError` where the bundle and --objects do not go together."""
+        from edge_ad.sources.object_table import read_objects
+
+        by_object = detector.bundle.manifest.geometry.level == "object"
+        if by_object and self.objects is None:
+            raise InputError("this bundle scores objects: say where they are with --objects FILE.csv")
+        if self.objects is not None and not by_object:
+            raise InputError("this bundle scores whole frames: leave out --objects, or export with --level object")
+        return None if self.objects is None else read_objects(self.objects)
+
+
+OUTPUT = OptionGroup(
+    COMMON,
+    OutputOptions,
+    (
+        option("--json", is_flag=True, help="Print one JSON object for each frame instead of a line of text."),
+        option("--csv", metavar="FILE", type=FILE, help="Also write the results to this CSV file, one row per frame."),
+        option(
+            "--annotate",
+            metavar="PLACE",
+            type=PATH,
+            help="Also write each frame with its anomaly map and the marked regions. PLACE is a folder for pictures, "
+            "or one video if its name ends in .mp4 or .avi.",
+        ),
+    ),
+)
+
+SCORING = OptionGroup(
+    "How frames are scored",
+    ScoreOptions,
+    (
+        option(
+            "--station",
+            heading=COMMON,
+            metavar="NAME",
+            help="Use the thresholds of this station, for a bundle that is calibrated for several stations.",
+        ),
+        VARIANT,
+        option(
+            "--objects",
+            metavar="FILE",
+            type=FILE,
+            help="For a bundle that scores objects: a CSV file that says where the objects are in each frame, with the "
+            "columns path, x, y, width and height.",
+        ),
+        option(
+            "--self-test/--no-self-test",
+            help="Score the golden frames of the bundle first, and stop if this device gives other scores for them.",
+        ),
+    ),
+)
+
+
+@command(output=OUTPUT, options=SCORING, watching=WATCH, keeping=KEEP, engine=ENGINE)
 @bundle_argument
 @click.argument("sources", nargs=-1, required=True)
-@engine_options
-@click.option("--station", metavar="NAME", help="Whose calibration to use, where the bundle has several.")
-@as_json
-@click.option("--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Also write a CSV file.")
-@click.option(
-    "--annotate",
-    type=click.Path(path_type=Path),
-    help="Also write pictures with anomaly map and boxes into this folder, or one video where it ends in .mp4 or .avi.",
-)
-@click.option(
-    "--objects",
-    "objects_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the objects are, for a bundle that scores objects: a CSV file with path, x, y, width and height.",
-)
-@watch_options
-@click.option("--self-test/--no-self-test", default=True, help="Replay the golden frames first (default: yes).")
 def score(
     bundle: Path,
     sources: tuple[str, ...],
-    variant: str | None,
-    device: str,
-    threads: int | None,
-    cache_dir: Path | None,
-    station: str | None,
-    as_json: bool,
-    table: Path | None,
-    annotate: Path | None,
-    objects_file: Path | None,
-    self_test: bool,
-    **watching: Any,
+    output: OutputOptions,
+    options: ScoreOptions,
+    watching: WatchOptions,
+    keeping: KeepOptions,
+    engine: EngineOptions,
 ) -> None:
-    """Inspect SOURCES with BUNDLE: image files, folders, globs, videos, a camera's number, URLs, .npy files of vectors.
+    """Score images with BUNDLE and print a verdict for each of them.
 
-    Prints a line a frame, with --json an object a frame. An uncalibrated bundle prints scores only.
+    SOURCES are image files, folders, patterns such as 'img/*.png', videos, the number of a camera, URLs of streams,
+    or .npy files of vectors. A bundle that is not calibrated prints scores without verdicts.
     """
     from edge_ad.detector import Detector
     from edge_ad.sources import open_source
     from edge_ad.stream import Tally, score_frames
 
-    options, tally, watch_for = EngineOptions(device, threads, cache_dir), Tally(), WatchOptions(**watching)
+    _check_order(bundle, sources)
+    tally = Tally()
     with ExitStack() as stack:
         opened = [stack.enter_context(open_source(source)) for source in sources]
-        detector = stack.enter_context(Detector.open(bundle, variant, station, engine=options, self_test=self_test))
-        if detector.scorer.takes_vectors and (annotate or watch_for.keep):
+        detector = stack.enter_context(
+            Detector.open(bundle, options.variant, options.station, engine=engine, self_test=options.self_test)
+        )
+        if detector.scorer.takes_vectors and (output.annotate or keeping.folder):
             raise InputError("--annotate and --keep take pictures, and this bundle takes vectors: leave them out")
         calibrated = detector.calibration is not None
-        objects = _objects(detector, objects_file)
-        watch = watch_for.open_watch(detector)
+        objects = options.read_objects(detector)
+        watch = watching.open_watch(detector)
         if watch is not None:
             stack.enter_context(closing(watch))
-        sinks: list[Sink] = [*watch_for.open_keep(detector)]
-        by_object = objects is not None
-        sinks += _sinks(as_json, table, annotate, fps=opened[0].fps, verdicts=calibrated, objects=by_object)
+        sinks: list[Sink] = [*keeping.open_sinks(detector)]
+        sinks += output.open_sinks(fps=opened[0].fps, verdicts=calibrated, objects=objects is not None)
         for sink in sinks:
             stack.enter_context(closing(sink))
         for source in opened:
             score_frames(detector, source, sinks, tally, watch, objects)
-    if not as_json:
+    if not output.json:
         click.echo(_summary(tally, verdicts=calibrated), err=True)
         if watch is not None:
             click.echo(describe_drift(watch.drift()), err=True)
 
 
-def _objects(detector: Detector, file: Path | None) -> ObjectTable | None:
-    """Where the objects are; a bundle of objects without them, or the other way round, is a mistake of the caller."""
-    from edge_ad.sources.object_table import read_objects
-
-    by_object = detector.bundle.manifest.geometry.level == "object"
-    if by_object and file is None:
-        raise InputError("this bundle scores objects: say where they are with --objects FILE.csv")
-    if file is not None and not by_object:
-        raise InputError("this bundle scores whole frames: leave out --objects, or export with --level object")
-    return None if file is None else read_objects(file)
-
-
-def _sinks(
-    as_json: bool, table: Path | None, annotate: Path | None, *, fps: float | None, verdicts: bool, objects: bool
-) -> list[Sink]:
-    from edge_ad.outputs import CsvSink, JsonLinesSink, PictureSink, TextSink, VideoSink
-
-    sinks: list[Sink] = []
-    if table is not None:
-        sinks.append(CsvSink(table, verdicts=verdicts, objects=objects))
-    if annotate is not None:
-        is_video = annotate.suffix.lower() in VIDEO_SUFFIXES
-        sinks.append(VideoSink(annotate, fps=fps) if is_video else PictureSink(annotate))
-    # Last, so that no line is printed for a frame that could not be written elsewhere.
-    lines = JsonLinesSink if as_json else TextSink
-    return [*sinks, lines(sys.stdout.buffer, verdicts=verdicts)]
+def _check_order(bundle: Path, sources: tuple[str, ...]) -> None:
+    """Raises :class:`InputError` where a source is a bundle and the bundle is none: they were swapped."""
+    swapped = None if find_bundle(bundle) else next((one for one in sources if find_bundle(Path(one))), None)
+    if swapped is not None:
+        raise InputError(
+            f"{bundle} is not a bundle, but {swapped} is: the bundle comes first, edge-ad score {swapped} {bundle}"
+        )
 
 
 def _summary(tally: Tally, *, verdicts: bool) -> str:
     if not verdicts:
-        return f"{tally.frames} frames; scores only: the bundle is not calibrated (edge-ad calibrate)"
+        return f"{tally.frames} frames; scores without verdicts: the bundle is not calibrated (run edge-ad calibrate)"
     return f"{tally.frames} frames: " + ", ".join(f"{n} {state.value}" for state, n in tally.counts.items())

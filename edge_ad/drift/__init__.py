@@ -1,4 +1,4 @@
-"""Does the calibration still hold? A running test on the device, with a stated rate of false alarms."""
+"""Detects drift: tests on the device whether the calibration still holds, with a stated rate of false alarms."""
 
 from edge_ad.drift.keep import KeepLimits, KeepSink
 from edge_ad.drift.kept import CONFIRMED, KeptFrame, read_kept

@@ -32,7 +32,7 @@ _BEYOND = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepLimits:
-    """``frames`` and ``megabytes`` that may lie there; ``gap_s`` seconds, at least, between two that are kept.
+    """How much is kept: at most ``frames`` frames and ``megabytes`` MB, and at least ``gap_s`` seconds apart.
 
     Raises:
         InputError: a figure is out of range.
@@ -51,7 +51,7 @@ class KeepLimits:
 
 
 class Borderline:
-    """Which frames a person should see: accepted, but only just; or rejected, but only just."""
+    """Tells which frames a person should see: those that were narrowly accepted or narrowly rejected."""
 
     def __init__(self, calibration: Calibration) -> None:
         scores, threshold = calibration.scores, calibration.image.threshold
@@ -115,7 +115,7 @@ class KeepSink(Sink):
             raise output_error(self._pending, error) from error
 
     def close(self) -> None:
-        """Every frame is complete already."""
+        """Does nothing: every frame is complete already."""
 
     def _trim(self) -> None:
         total = sum(entry.size for entry in self._ring)
@@ -132,7 +132,7 @@ def _delete(pending: Path, stem: str) -> None:
 
 
 def _tidy(pending: Path) -> list[Entry]:
-    """What lies there, oldest first; the half-written frame that a power cut has left is deleted."""
+    """The kept frames, oldest first; a half-written one that a power cut has left is deleted."""
     entries = []
     for picture in sorted(pending.glob("*.png")):
         sidecar = picture.with_suffix(".json")

@@ -49,7 +49,7 @@ class Entry:
 
 
 def own_name(name: str) -> bool:
-    """Whether a file of this stem was made here."""
+    """Whether a file of this stem was written by :func:`write_kept`."""
     return _OWN_NAME.fullmatch(name) is not None
 
 

@@ -20,7 +20,7 @@ FORMAT: Final = "edge-ad-drift/1"
 
 
 class SavedWatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file. ``watched``: what it is about; ``rejects``: how many of the frames were rejected."""
+    """The content of the file. ``watched``: SHA-256 of what it is about; ``rejects``: how many frames were rejected."""
 
     format: Literal["edge-ad-drift/1"]
     seal: str
@@ -62,6 +62,6 @@ class MemoryFile:
         return record if record.watched == self._watched else None
 
     def save(self, memory: Memory, rejects: int) -> None:
-        """Raises ``OutputError`` when it cannot be written; what was there is untouched then."""
+        """Replaces the file. Raises ``OutputError`` when it cannot be written; the old one then stays."""
         record = SavedWatch(format=FORMAT, seal=UNSEALED, watched=self._watched, rejects=rejects, memory=memory)
         atomic_write(self.path, sealed_json(record))

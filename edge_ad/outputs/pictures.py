@@ -56,7 +56,7 @@ class PictureSink(Sink):
         atomic_write(path, _jpeg(path, picture))
 
     def close(self) -> None:
-        """Every picture is complete already."""
+        """Does nothing: every picture is complete already."""
 
     def _name(self, source: str) -> str:
         stem = _stem(source)

@@ -51,7 +51,7 @@ class ClipScorer(Scorer):
 
     @property
     def canvas(self) -> NDArray[np.uint8] | None:
-        """What the last frame became for the model, or its extractor: uint8 ``[h, w, c]``; ``None`` of a vector."""
+        """The last frame as the model, or its extractor, got it: uint8 ``[h, w, c]``; ``None`` of a vector."""
         if self.takes_vectors:
             return None
         return self._ring.newest if self._sampler.canvas is None else self._sampler.canvas

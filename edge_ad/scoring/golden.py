@@ -101,7 +101,7 @@ def _case_length(bundle: Bundle) -> int:
 
 
 def replay(bundle: Bundle, variant: Variant, scorer: Scorer) -> tuple[Replay, ...]:
-    """Scores every golden frame and holds it against what is stored.
+    """Scores every golden frame and compares it with the stored score and map.
 
     Raises:
         GoldenError: this device gives other scores or maps; the message says which and how far off.

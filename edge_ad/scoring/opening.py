@@ -15,7 +15,13 @@ __all__ = ["open_scorer"]
 
 
 def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None = None) -> Scorer:
-    """Geometry and engine of a variant, without thresholds and without the self-test."""
+    """Opens the geometry and the engine of a variant, without thresholds and without the self-test.
+
+    Raises:
+        BundleFormatError: the model, the extractor or the ignore mask does not fit the manifest.
+        MissingExtraError: the variant's engine is not installed.
+        EngineError: the engine refuses the model.
+    """
     manifest = bundle.manifest
     mask = None
     if manifest.geometry.ignore is not None:
@@ -64,7 +70,7 @@ def _open_extractor(bundle: Bundle, variant: Variant, options: EngineOptions | N
 
 
 def _input_shape(manifest: Manifest, vector: int) -> tuple[int, ...]:
-    """What a graph of this bundle takes of one image or clip. ``vector``: how long its vectors are, if it takes any."""
+    """The input shape of this bundle's graph for one image or clip. ``vector``: the length of its vectors, if any."""
     size, clip = manifest.input, manifest.clip
     if clip is None:
         return size.height, size.width, size.channels

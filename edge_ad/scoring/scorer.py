@@ -66,7 +66,7 @@ class Scorer:
 
     @property
     def canvas(self) -> NDArray[np.uint8] | None:
-        """What the last frame became for the model, uint8 ``[h, w, c]``; a view that the next frame overwrites.
+        """The last frame as the model got it, uint8 ``[h, w, c]``; a view that the next frame overwrites.
 
         ``None`` where frames are vectors.
         """
@@ -130,7 +130,7 @@ class Scorer:
         return (None if canvas is None else frame_statistics(canvas),)
 
     def measure_case(self, frames: Sequence[NDArray[np.uint8]]) -> Measurement:
-        """The measurement of a golden case: here one frame."""
+        """Measures a golden case: here one frame."""
         (frame,) = frames
         return self.measure(frame)
 

@@ -26,7 +26,7 @@ class VerifiedVariant:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was checked."""
+    """The result of a verification: how many files were checked, and each variant."""
 
     bundle: str
     files: int

@@ -1,4 +1,4 @@
-"""One image file to pixels that can be scored, or the reason why not."""
+"""From an image file to pixels that can be scored, or to the reason why not."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class ObjectTable:
         self._boxes = boxes
 
     def boxes(self, source: str) -> list[Box]:
-        """Those of a frame, by the name that its source gives it; empty where the file names none."""
+        """The boxes of a frame, by the name that its source gives it; empty where the file has none for it."""
         return self._boxes.get(_key(FrameName.parse(source)), [])
 
 

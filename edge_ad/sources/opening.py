@@ -1,4 +1,4 @@
-"""What kind of source a name stands for."""
+"""Opens a source by its name: image files, a video, vectors, a camera or a URL."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class StillSource(FrameSource):
             yield _frame(path, index)
 
     def close(self) -> None:
-        """Nothing is held between two images."""
+        """Does nothing: no file is open between two images."""
 
 
 def _frame(path: Path, index: int) -> Frame:

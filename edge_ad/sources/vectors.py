@@ -59,4 +59,4 @@ class VectorSource(FrameSource):
             yield Frame(None, str(FrameName(str(self._path), index)), index, time.time(), features=vector)
 
     def close(self) -> None:
-        """The file is let go of with the source."""
+        """Does nothing: the file is closed when the source is deleted."""

@@ -60,5 +60,5 @@ class VideoSource(FrameSource):
 
 
 def failed_frame(label: str, index: int, error: SourceError) -> Frame:
-    """The frame that a source gives in place of all that it cannot give any more."""
+    """The last frame of a source that failed: it has no picture and carries the error."""
     return Frame(None, str(FrameName(label, index)), index, time.time(), FrameError(Reason.SOURCE_FAILED, str(error)))

@@ -20,8 +20,8 @@ from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.reference.engine import ReferenceEngine
 from edge_ad_export.samples.defects import defects_for
 from edge_ad_export.samples.images import select_images
-from edge_ad_export.samples.labelled import find_labelled
 from edge_ad_export.variants.outcome import fidelity_record
+from edge_ad_metrics.datasets.layouts import read_labelled_images
 
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Fidelity, Variant
@@ -35,7 +35,7 @@ __all__ = ["CompareRequest", "Compared", "Side", "compare_models", "open_side"]
 @dataclass(frozen=True)
 class CompareRequest:
     """``first`` and ``second``: a bundle, ``bundle:variant``, or the model's file; at least one is a bundle, through
-    whose geometry the images go to a model's file. ``labelled``: as :func:`find_labelled` reads it."""
+    whose geometry the images go to a model's file. ``labelled``: as :func:`read_labelled_images` reads it."""
 
     first: str
     second: str
@@ -86,7 +86,7 @@ def compare_models(request: CompareRequest, *, pictures: bool = False) -> Compar
     first, second = sides = (_side(request.first), _side(request.second))
     names = _names(first, second)
     images = select_images(request.images, request.max_images)
-    labelled = () if request.labelled is None else find_labelled(request.labelled)
+    labelled = () if request.labelled is None else read_labelled_images(request.labelled).images
     with ExitStack() as stack:
         scorers = [stack.enter_context(closing(open_side(side, sides, request.threads))) for side in sides]
         contender = Contender(second.name, scorers[1])

@@ -39,9 +39,10 @@ from edge_ad_export.request import ExportRequest
 from edge_ad_export.samples.clips import select_clips
 from edge_ad_export.samples.geometry import MASK_NAME
 from edge_ad_export.samples.images import ImageSet, select_images
-from edge_ad_export.samples.labelled import find_labelled
 from edge_ad_export.variants.outcome import Tried, pick_default
 from edge_ad_export.variants.trials import Trials, run_trials
+from edge_ad_metrics.datasets.dataset import LabelledSet
+from edge_ad_metrics.datasets.layouts import read_labelled_images
 from edge_ad_metrics.machine import describe_cpu
 
 __all__ = ["ExportResult", "export_bundle"]
@@ -72,7 +73,7 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
     recipes = chosen_recipes(request.variants, bf16=_calculates_bf16(request))
     _identifier(request)  # a bad name is told before any work
     file = ModelFile(request.model, request.torch)
-    labelled = () if request.labelled is None else find_labelled(request.labelled)
+    labelled = LabelledSet(layout="none") if request.labelled is None else read_labelled_images(request.labelled)
     extractor = _import_extractor(request)
     imported = import_model(file, scorer_options(request.importing, extractor))
     check_fit(imported, extractor)
@@ -81,12 +82,12 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
     graph = _least_portable(imported, extractor)
     baseline, recipes = baseline_for(graph), usable_recipes(recipes, graph)
     assumptions = (*(extractor.model.assumptions if extractor else ()), *imported.assumptions)
-    for line in (*assumptions, *_remarks(images), *_remarks_on_target(request)):
+    for line in (*assumptions, *_remarks(images), *labelled.notes, *_remarks_on_target(request)):
         notify(line)
     with BundleWriter(request.target, replace=request.replace) as writer:
         setup = prepare(request, imported, images, notify, extractor)
         gate = replace(request.gate, parity=None) if request.shrink.is_asked else request.gate
-        trials = Trials(tuple(dict.fromkeys((baseline, *recipes))), gate, request.plan, labelled)
+        trials = Trials(tuple(dict.fromkeys((baseline, *recipes))), gate, request.plan, labelled.images)
         tried = run_trials(setup, trials, writer.root, notify)
         for line in _cost_of_shrinking(request, tried, baseline):
             notify(line)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_ad_export.fidelity.gate import Gate
-from edge_ad_export.files.torch_file import TorchOptions
-from edge_ad_export.importers.extractor import ExtractorOptions
 from edge_ad_export.model.imported import ImportOptions
-from edge_ad_export.passes.cheaper import Shrink
+from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.quantize.settings import Effort, Plan
 from edge_ad_export.quantize.targets import TargetName, choose_target
 from edge_ad_export.samples.geometry import GeometryOptions
 from edge_ad_metrics.machine import describe_cpu
+
+if TYPE_CHECKING:
+    from edge_ad_export.files.torch_file import TorchOptions
+    from edge_ad_export.importers.extractor import ExtractorOptions
 
 __all__ = ["ExportRequest"]
 
@@ -26,8 +29,8 @@ class ExportRequest:
     ``images``: a folder, a file or a glob. ``variants``: ids of the recipes to try, all when empty. ``name``:
     ``None`` takes the target's. ``threads``: of the engines, ``None`` leaves the choice to them. ``replace``: an
     existing bundle at ``target`` gives way. ``effort``: how hard to look for a good int8 variant. ``target_cpu``: the
-    kind of CPU the bundle is made for. ``labelled``: a folder, see
-    :func:`~edge_ad_export.samples.labelled.find_labelled`. ``report``: a page to write.
+    kind of CPU the bundle is made for. ``labelled``: a data set, see
+    :func:`~edge_ad_metrics.datasets.layouts.read_labelled_images`. ``report``: a page to write.
     ``extractor``: of a two-stage bundle, whose scorer ``model`` is.
     ``state_dict`` and ``trust_pickle``: for PyTorch models, see
     :class:`~edge_ad_export.files.torch_file.TorchOptions`.
@@ -62,5 +65,7 @@ class ExportRequest:
     @property
     def torch(self) -> TorchOptions:
         """How a PyTorch model is to be read."""
+        from edge_ad_export.files.torch_file import TorchOptions
+
         channels = 1 if self.importing.color == "gray" else 3
         return TorchOptions(self.state_dict, self.trust_pickle, self.importing.size, channels)

@@ -1,14 +1,18 @@
 """AUPIMO: how much of each defect is found at false-positive rates that a factory can live with.
 
 The per-image overlap curve of an anomalous image is the share of its defect pixels at or above a threshold, over the
-mean share of the pixels of normal images at or above it; the area is taken between false-positive rates of 1e-5 and
+mean share of the pixels of normal images at or above it. The area is taken between false-positive rates of 1e-5 and
 1e-4 on a logarithmic axis and divided by the width of that axis (Bertoldo, Ayache, Rebaud, Ameln, 2024,
-arXiv:2401.01984; anomalib's ``AUPIMO``). A 1 says that the whole
-defect lies above all but one normal pixel in 100,000.
+arXiv:2401.01984; anomalib's ``AUPIMO``). A value of 1 says that the whole defect lies above all but one normal pixel in
+100,000.
 
 Only the highest values of the normal maps matter, and these are kept exactly. As in anomalib the bounds are the
 attained rates nearest to 1e-5 and 1e-4, so that both give the same figure; with N normal pixels that moves it by some
 1e5 / (4.6 N) at most.
+
+One rule for what cannot be resolved, in ``evaluate``, ``export`` and ``compare``: there is no figure unless the normal
+pixels attain both bounds and 30 different rates lie between them, which takes about 333,000 normal pixels of different
+values. A figure from fewer would say more about the number of pixels than about the model.
 """
 
 from __future__ import annotations
@@ -17,12 +21,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from sklearn.metrics import auc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FPR_BOUNDS", "PimoTail", "PimoThresholds"]
+__all__ = ["FPR_BOUNDS", "Aupimo", "PimoTail", "PimoThresholds"]
 
 FPR_BOUNDS: Final = (1e-5, 1e-4)
 _FEWEST_POINTS: Final = 30
@@ -38,7 +41,13 @@ class PimoThresholds:
     rates: NDArray[np.float64]
 
     def area(self, defect: NDArray[np.float32]) -> float:
-        """AUPIMO of one image. ``defect``: its defect pixels' values, ascending, ``-inf`` if not inspected."""
+        """AUPIMO of one image, from 0 to 1.
+
+        Args:
+            defect: float32 ``(n,)``, the values of its defect pixels, ascending; ``-inf`` if not inspected.
+        """
+        from sklearn.metrics import auc
+
         # Between two normal values the overlap grows while the rate stands still: two points per value.
         above, at = (np.searchsorted(defect, self.values, side) for side in ("right", "left"))
         missed = np.stack([above, at], axis=-1).ravel()[1:]
@@ -56,7 +65,9 @@ class PimoTail:
         self._weights = np.empty(0)
 
     def add(self, ascending: NDArray[np.float32]) -> None:
-        """Takes in the inspected pixels of one normal image."""
+        """Takes in the inspected pixels of one normal image, float32 ``(n,)``; of none at all, nothing."""
+        if not ascending.size:
+            return
         # More of one image than this lies beyond the bound whatever the others hold.
         most = int(np.ceil(FPR_BOUNDS[1] / self._share * ascending.size)) + 1
         highest = ascending[-most:]
@@ -69,7 +80,7 @@ class PimoTail:
         self._values, self._weights = values[keep], weights[keep]
 
     def thresholds(self) -> PimoThresholds | None:
-        """``None`` if there are too few different rates between the bounds to speak of a curve."""
+        """``None`` if the normal pixels cannot resolve the rates, see the module's text."""
         if not self._values.size:
             return None
         last = np.append(self._values[1:] != self._values[:-1], [True])
@@ -78,6 +89,31 @@ class PimoTail:
         if rates[0] > FPR_BOUNDS[0] or rates[-1] < FPR_BOUNDS[1] * (1 - 1e-9) or end - first < _FEWEST_POINTS:
             return None
         return _thinned(values[first : end + 1], rates[first : end + 1])
+
+
+class Aupimo:
+    """The mean AUPIMO of one model's maps, image by image: takes in all normal images, then the defects."""
+
+    def __init__(self, normals: int) -> None:
+        self._tail = PimoTail(normals)
+        self._thresholds: PimoThresholds | None = None
+        self._areas: list[float] = []
+
+    def add_normal(self, values: NDArray[np.float32]) -> None:
+        """Takes in the map values of one normal image, float32 of any shape; NaN is not inspected and left out."""
+        self._tail.add(np.sort(values[~np.isnan(values)]))
+        self._thresholds = None
+
+    def add_defect(self, values: NDArray[np.float32]) -> None:
+        """Takes in the map values of one defect, float32 ``(n,)``; NaN is not inspected, so missed."""
+        self._thresholds = self._thresholds or self._tail.thresholds()
+        if values.size and self._thresholds:
+            self._areas.append(self._thresholds.area(np.sort(np.nan_to_num(values, nan=-np.inf))))
+
+    @property
+    def mean(self) -> float | None:
+        """From 0 to 1; ``None`` without defects, or where the normal pixels cannot resolve the rates."""
+        return float(np.mean(self._areas)) if self._areas else None
 
 
 def _thinned(values: NDArray[np.float32], rates: NDArray[np.float64]) -> PimoThresholds:

@@ -1,4 +1,4 @@
-"""The contest beside peers: every contestant answers for itself, on the same frames."""
+"""The comparison with peers: every program answers for itself, on the same frames."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from support import export_models, tiny
 from support.export_models import Tiny
 
 from benchmarks.peers.accuracy import measure_accuracy
-from benchmarks.peers.cases import Photograph
-from benchmarks.peers.contest import Conditions, Entry, Result, run_contest
+from benchmarks.peers.cases import MaskedImage
+from benchmarks.peers.comparison import Conditions, Entry, Result, run_comparison
 from edge_ad_export import ExportRequest, Gate, export_bundle
 
 SIDE = 256
@@ -21,7 +21,7 @@ SIDE = 256
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, ...]:
-    folder = tmp_path_factory.mktemp("contest")
+    folder = tmp_path_factory.mktemp("comparison")
     model = export_models.write(folder, Tiny(size=SIDE, batch=1))
     images = tiny.write_images(folder / "parts", export_models.parts(4, shape=(SIDE, SIDE, 3)))
     request = ExportRequest(model, images, folder / "bundle", gate=Gate(0, 0), variants=("onnx-fp32",), threads=1)
@@ -32,7 +32,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, ...]:
         Entry("bare onnxruntime", "onnxruntime", model, python, (model,)),
         Entry("bare openvino", "openvino", model, python, (model,)),
     )
-    return run_contest(entries, sorted(images.iterdir()), folder, runs=2, starts=1, conditions=Conditions(1, {}))
+    return run_comparison(entries, sorted(images.iterdir()), folder, runs=2, starts=1, conditions=Conditions(1, {}))
 
 
 def test_all_score_the_same_frames_alike(results: tuple[Result, ...]) -> None:
@@ -41,8 +41,8 @@ def test_all_score_the_same_frames_alike(results: tuple[Result, ...]) -> None:
     assert [len(result.scores) for result in results] == [4, 4, 4]
     for other in others:
         np.testing.assert_allclose(other.scores, ours.scores, rtol=1e-3)
-        for heat, expected in zip(other.maps, ours.maps, strict=True):
-            np.testing.assert_allclose(heat, expected, rtol=1e-2, atol=1e-3)
+        for anomaly_map, expected in zip(other.maps, ours.maps, strict=True):
+            np.testing.assert_allclose(anomaly_map, expected, rtol=1e-2, atol=1e-3)
 
 
 def test_each_is_timed_and_weighed(results: tuple[Result, ...]) -> None:
@@ -58,12 +58,12 @@ def test_accuracy_tells_marked_defects_from_normal_parts(tmp_path: Path) -> None
     mask = np.zeros((8, 8), np.uint8)
     mask[:4] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
-    photographs = [Photograph(Path("good.png"), None), Photograph(Path("bad.png"), tmp_path / "mask.png")]
-    heats = [np.zeros((8, 8), np.float32), np.where(mask > 0, np.float32(1), np.float32(0))]
+    images = [MaskedImage(Path("good.png"), None), MaskedImage(Path("bad.png"), tmp_path / "mask.png")]
+    maps = [np.zeros((8, 8), np.float32), np.where(mask > 0, np.float32(1), np.float32(0))]
     entry = Entry("made up", "edge-ad", Path(), Path(), ())
 
-    right = measure_accuracy(Result(entry, scores=[0.1, 0.9], maps=heats), photographs)
-    wrong = measure_accuracy(Result(entry, scores=[0.9, 0.1], maps=heats[::-1]), photographs)
+    right = measure_accuracy(Result(entry, scores=[0.1, 0.9], maps=maps), images)
+    wrong = measure_accuracy(Result(entry, scores=[0.9, 0.1], maps=maps[::-1]), images)
 
     assert (right.image, right.pixel) == (1.0, 1.0)
     assert wrong.image == 0.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import click
 import cv2
 import numpy as np
 import pytest
@@ -15,10 +14,8 @@ from support.export_models import Tiny
 from support.paths import DOCS as DOCS_FOLDER
 
 from edge_ad.cli import main
-from edge_ad.errors import InputError
 from edge_ad_export.cli.compare import compare
-from edge_ad_export.cli.variant_options import gate_options, ladder_options
-from edge_ad_export.samples.labelled import find_labelled, read_truth
+from edge_ad_export.cli.variant_options import GATE
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +68,8 @@ def test_the_same_model_twice_agrees(folder: Path, first: str, second: str) -> N
     assert (fidelity["images"], fidelity["defects"]) == (9, 9)
     assert fidelity["labelled"]["roc_auc_lost"] == 0
     assert fidelity["labelled"]["pixel_roc_auc"] > 0.5
-    for marked in (fidelity, fidelity["labelled"]):
-        assert 0 <= marked["aupimo"] <= 1
-        assert marked["aupimo_lost"] == pytest.approx(0, abs=1e-3)
+    # nine frames of 64x48 have too few pixels for it
+    assert [marked["aupimo"] for marked in (fidelity, fidelity["labelled"])] == [None, None]
     assert min(found["first_latency_ms"], found["first_size_bytes"], fidelity["size_bytes"]) > 0
 
 
@@ -85,9 +81,9 @@ def test_text_and_page(folder: Path, tmp_path: Path) -> None:
 
     assert done.exit_code == 0, done.stderr
     first, *lines = done.stdout.splitlines()
-    assert first == "b:openvino-fp32 against b:onnx-fp32, 9 normals and 9 synthetic defects"
+    assert first == "b:openvino-fp32 compared with b:onnx-fp32, on 9 normal images and 9 synthetic defects"
     assert [line.split("  ")[1] for line in lines] == [
-        "rank correlation", "worst map", "score error", "ROC-AUC lost", "AUPIMO lost", "false rejects", "latency",
+        "rank correlation", "map correlation", "score error", "ROC-AUC", "AUPIMO", "false rejects", "latency",
         "size",
     ]  # fmt: skip
     page = (tmp_path / "page.html").read_text()
@@ -118,8 +114,12 @@ def test_labels_reach_the_bundle(folder: Path) -> None:
         pytest.param(["model.onnx", "model.onnx"], "neither of the two is a bundle", id="two-files"),
         pytest.param(["b", "nowhere"], "nowhere", id="nothing-there"),
         pytest.param(["b", "b:onnx-int8"], "no variant 'onnx-int8'", id="no-such-variant"),
-        pytest.param(["b", "b", "--labelled", "normals"], "0 normal images in good/", id="no-labels"),
-        pytest.param(["b", "b", "--labelled", "nowhere"], "expected a folder with good/", id="no-labelled-folder"),
+        pytest.param(
+            ["b", "b", "--labelled", "normals"],
+            "expected a labelled data set",
+            id="no-labels",
+        ),
+        pytest.param(["b", "b", "--labelled", "nowhere"], "nowhere: no such file or folder", id="no-labelled-folder"),
     ],
 )
 def test_wrong_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str) -> None:
@@ -132,34 +132,9 @@ def test_wrong_arguments(folder: Path, monkeypatch: pytest.MonkeyPatch, argument
     assert len(done.stderr.splitlines()) == 1
 
 
-@gate_options
-@ladder_options
-def _options(**given: object) -> None: ...
+NAMES = [*(name for param in compare.params for name in param.opts), *(name for row in GATE.rows for name in row.names)]
 
 
-PARAMETERS = (*compare.params, *click.command()(_options).params)
-
-
-@pytest.mark.parametrize("option", [name for param in PARAMETERS for name in param.opts if name.startswith("--")])
+@pytest.mark.parametrize("option", [name for name in NAMES if name.startswith("--")])
 def test_every_option_stands_in_the_docs(option: str) -> None:
     assert f"`{option}" in (DOCS_FOLDER / "export.md").read_text()
-
-
-def test_labelled_images_and_their_masks(folder: Path) -> None:
-    found = find_labelled(folder / "labelled")
-
-    assert [(image.path.parent.name, image.anomalous, image.mask is not None) for image in found] == [
-        *[("good", False, False)] * 4, *[("spot", True, True)] * 3,
-    ]  # fmt: skip
-    assert find_labelled(folder / "labelled/test") == found
-    truth = read_truth(found[4], (48, 64, 3))
-    assert truth is not None
-    assert truth[10:22, 20:32].all()
-    assert truth.sum() == 144
-
-
-def test_a_mask_of_another_size_is_refused(folder: Path) -> None:
-    image = find_labelled(folder / "labelled")[4]
-
-    with pytest.raises(InputError, match=r"0000_mask\.png is 64x48: expected 32x32, as its image"):
-        read_truth(image, (32, 32, 3))

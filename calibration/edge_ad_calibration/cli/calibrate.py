@@ -2,83 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.bundle import DEFAULT_STATION
-from edge_ad.cli.options import as_json, bundle_argument, echo_json, engine_options
-from edge_ad.engines.base import EngineOptions
-from edge_ad_calibration.cli.calibrate_options import aim_options, output_options, selection_options
-from edge_ad_calibration.cli.scoring_options import plan_options
-from edge_ad_calibration.scoring.progress import progress
+from edge_ad.cli.option_groups import command
+from edge_ad.cli.options import ENGINE, as_json, bundle_argument, echo_json
+from edge_ad_calibration.cli.calibrate_options import METHOD, OUTPUTS, REQUEST, SELECTION, SelectionOptions
+from edge_ad_calibration.cli.scoring_options import PLAN
+from edge_ad_calibration.scoring.progress import progress_bar
 
 if TYPE_CHECKING:
-    from edge_ad_calibration.normals.exclusions import Selection
-    from edge_ad_calibration.request import Outputs
+    from edge_ad.engines.base import EngineOptions
+    from edge_ad_calibration.request import CalibrationOutputs, CalibrationRequest
     from edge_ad_calibration.result import CalibrationResult
     from edge_ad_calibration.scoring import ScorePlan
     from edge_ad_calibration.thresholds.methods import Method
 
 
-@click.command()
+@command(selecting=SELECTION, request=REQUEST, method=METHOD, outputs=OUTPUTS, plan=PLAN, engine=ENGINE)
 @bundle_argument
-@click.option(
-    "--normal",
-    "normals",
-    metavar="SOURCE",
-    multiple=True,
-    help="Held-out normals, not used in training: a folder, image, glob, video or .npy file of vectors, a CSV file "
-    "with a column path, or rows of one: FILE.csv:COLUMN=VALUE. Repeatable.",
-)
-@aim_options
-@selection_options
-@click.option("--station", default=DEFAULT_STATION, show_default=True, help="The station these thresholds are for.")
-@output_options
-@engine_options
-@plan_options
 @as_json
 def calibrate(
     *,
     bundle: Path,
-    normals: tuple[str, ...],
-    alpha: float,
-    confidence: float,
+    selecting: SelectionOptions,
+    request: CalibrationRequest,
     method: Method,
-    min_area_px: int,
-    selection: Selection,
-    station: str,
-    outputs: Outputs,
-    variant: str | None,
-    device: str,
-    threads: int | None,
-    cache_dir: Path | None,
+    outputs: CalibrationOutputs,
     plan: ScorePlan,
+    engine: EngineOptions,
     as_json: bool,
 ) -> None:
-    """Give BUNDLE thresholds from normal images alone, with a guarantee.
+    """Set the thresholds of BUNDLE from normal images.
 
-    The thresholds hold for one variant of the bundle, its default one unless --variant names another, and for
-    one station, or for each that --groups names. Too few normals for what is asked are refused, with the number
-    that is needed.
+    The thresholds come with a guarantee about false rejects. They hold for one variant of the bundle and for one
+    station, or for each station that --groups names. If there are too few images for the guarantee, nothing is written
+    and the message says how many are needed.
     """
     from edge_ad.bundle import Bundle
-    from edge_ad_calibration.calibrate import CalibrationRequest, calibrate_stations
+    from edge_ad_calibration.calibrate import calibrate_stations
 
-    request = CalibrationRequest(
-        alpha=alpha,
-        confidence=confidence,
-        method=method,
-        min_area_px=min_area_px,
-        variant=variant,
-        station=station,
-        selection=selection,
-        outputs=outputs,
-        engine=EngineOptions(device, threads, cache_dir),
-        plan=plan,
+    selection = selecting.selection()
+    asked = replace(request, method=method, selection=selection, outputs=outputs, engine=engine, plan=plan)
+    results = calibrate_stations(
+        Bundle.open(bundle), selecting.normals, asked, progress=progress_bar("scoring normal images")
     )
-    results = calibrate_stations(Bundle.open(bundle), normals, request, track=progress("scoring normals"))
     for warning in dict.fromkeys(warning for result in results for warning in result.warnings):
         click.echo(f"edge-ad: warning: {warning}", err=True)
     if as_json:
@@ -108,7 +79,7 @@ def _lines(result: CalibrationResult) -> list[str]:
     files = [result.calibration, result.plot, *filter(None, (result.report, result.sheet))]
     lines += [f"written          {files[0]}", *(f"                 {file}" for file in files[1:])]
     if result.uncalibrated:
-        lines.append(f"not calibrated   {', '.join(result.uncalibrated)}: no verdicts without their own run")
+        lines.append(f"not calibrated   {', '.join(result.uncalibrated)}: no verdicts until they are calibrated too")
     return lines
 
 

@@ -1,211 +1,63 @@
-"""Options of ``edge-ad calibrate``, in groups: what is counted, how a threshold is found, what is written."""
+"""The options of ``edge-ad calibrate``: what is promised, how a threshold is found, which images count, what is
+written."""
 
 from __future__ import annotations
 
-import functools
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.options import add_options
+from edge_ad.cli.option_groups import COMMON, OptionGroup, Parsed, option
+from edge_ad.cli.options import FILE, FOLDER, VARIANT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from edge_ad_calibration.normals.exclusions import Exclude
+    from edge_ad_calibration.normals.exclusions import Exclude, Selection
+    from edge_ad_calibration.request import CalibrationRequest
     from edge_ad_calibration.thresholds.methods import Method
 
-    _F = TypeVar("_F", bound=Callable[..., Any])
+__all__ = ["METHOD", "OUTPUTS", "REQUEST", "SELECTION", "SelectionOptions"]
 
-__all__ = ["aim_options", "output_options", "selection_options"]
-
-_FILE = click.Path(path_type=Path, dir_okay=False)
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-
-_AIM = (
-    click.option(
-        "--fpr", type=float, default=0.01, show_default=True, help="Most normals that may be rejected, a fraction."
-    ),
-    click.option(
-        "--target",
-        metavar="SENTENCE",
-        help="The same in the words of the line: '2 false rejects per 8 h shift at 1 part/s'. Units: s, min, h, day.",
-    ),
-    click.option(
-        "--confidence", type=float, default=0.95, show_default=True, help="How sure that must be, a fraction."
-    ),
-    click.option(
-        "--method",
-        type=click.Choice(["order-statistic", "gpd", "fixed", "mad"]),
-        default="order-statistic",
-        show_default=True,
-        help="order-statistic: guaranteed. gpd: a fitted tail, for rates that the normals cannot promise; not "
-        "guaranteed. fixed: a threshold of your own. mad: deviations from the median, for a first look.",
-    ),
-    click.option(
-        "--rank",
-        type=int,
-        help="Which of the largest scores is the threshold, 1 being the largest; the highest that keeps the promise "
-        "otherwise.",
-    ),
-    click.option("--threshold", type=float, help="The image threshold of --method fixed."),
-    click.option("--pixel-threshold", type=float, help="The pixel threshold of --method fixed; no regions otherwise."),
-    click.option("--k", type=float, help="How many deviations --method mad puts between median and threshold."),
-    click.option(
-        "--min-area",
-        "min_area_px",
-        type=int,
-        default=0,
-        metavar="PX",
-        help="The smallest region that counts, in pixels of the camera; the pixel threshold is calibrated for such.",
-    ),
-)
-
-_SELECTION = (
-    click.option(
-        "--part-by",
-        metavar="HOW",
-        help="What is one part, where several images show one: folder, FILE.csv:COLUMN, or a regular expression with "
-        r"one group for file names, such as 'part(\d+)_'; or frame, for all objects of one. A part's score is the "
-        "largest of its images'.",
-    ),
-    click.option("--every", type=int, default=1, metavar="N", help="Of a stream of frames take every N-th."),
-    click.option("--gap", "gap_s", type=float, metavar="SECONDS", help="Of a video take a frame each so many seconds."),
-    click.option(
-        "--exclude", "excluded", multiple=True, metavar="IMAGE", help="A normal that is not to count. Repeatable."
-    ),
-    click.option(
-        "--reason", "reasons", multiple=True, metavar="TEXT", help="Why; one for all exclusions, or one for each."
-    ),
-    click.option(
-        "--train",
-        "training",
-        multiple=True,
-        metavar="SOURCE",
-        help="Images that the model was trained on; normals that repeat them are reported. Repeatable.",
-    ),
-    click.option("--exclude-leaks", is_flag=True, help="Leave these out of the normals."),
-    click.option(
-        "--same-part",
-        type=float,
-        default=0.95,
-        show_default=True,
-        help="From which correlation on two images are taken to show one part.",
-    ),
-    click.option("--groups", type=_FILE, help="CSV file with path and station: a calibration for each station."),
-    click.option(
-        "--objects",
-        type=_FILE,
-        help="CSV file with path, x, y, width and height: where the objects are, for a bundle that scores objects.",
-    ),
-    click.option("--pool", "pooled", is_flag=True, help="One calibration for all groups; says whether they differ."),
-    click.option(
-        "--update",
-        "confirmed",
-        type=_FOLDER,
-        help="Folder of the frames that a device kept: says how those that were confirmed fare; they do not count.",
-    ),
-)
-
-_OUTPUTS = (
-    click.option("--plot", type=_FILE, help="Where to draw the histogram; beside the variant's model otherwise."),
-    click.option("--report", type=_FILE, help="Also write a page for people, one HTML file."),
-    click.option("--sheet", type=_FILE, help="Also write a JPEG of the highest-scoring normals with their heat maps."),
-)
+_REQUEST = "edge_ad_calibration.request:CalibrationRequest"
 
 
-def aim_options(function: _F) -> _F:
-    """Adds --fpr to --min-area and hands them to the command as ``alpha``, ``confidence``, ``method`` and
-    ``min_area_px``."""
+def read_request(
+    *, fpr: float, target: str | None, confidence: float, min_area_px: int, variant: str | None, station: str
+) -> CalibrationRequest:
+    """What is promised, by which variant and for which station. Raises :class:`click.UsageError` for two rates."""
+    from edge_ad_calibration.request import CalibrationRequest
+    from edge_ad_calibration.thresholds.target import parse_target
 
-    @functools.wraps(function)
-    def command(
-        *args: object,
-        fpr: float,
-        target: str | None,
-        method: str,
-        rank: int | None,
-        threshold: float | None,
-        pixel_threshold: float | None,
-        k: float | None,
-        **others: object,
-    ) -> object:
-        from edge_ad_calibration.thresholds.target import parse_target
-
-        stated = click.get_current_context().get_parameter_source("fpr") is click.core.ParameterSource.COMMANDLINE
-        if target is not None and stated:
-            raise click.UsageError("--fpr and --target exclude each other")
-        alpha = fpr if target is None else parse_target(target)
-        chosen = _method(method, rank=rank, threshold=threshold, pixel_threshold=pixel_threshold, k=k)
-        return function(*args, alpha=alpha, method=chosen, **others)
-
-    return cast("_F", add_options(command, _AIM))
+    source = click.get_current_context().get_parameter_source("request_fpr")
+    if target is not None and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--fpr and --target exclude each other")
+    return CalibrationRequest(
+        alpha=fpr if target is None else parse_target(target),
+        confidence=confidence,
+        min_area_px=min_area_px,
+        variant=variant,
+        station=station,
+    )
 
 
-def selection_options(function: _F) -> _F:
-    """Adds --part-by to --update and hands them to the command as one ``selection``."""
-
-    @functools.wraps(function)
-    def command(
-        *args: object,
-        part_by: str | None,
-        every: int,
-        gap_s: float | None,
-        excluded: tuple[str, ...],
-        reasons: tuple[str, ...],
-        training: tuple[str, ...],
-        exclude_leaks: bool,
-        same_part: float,
-        groups: Path | None,
-        objects: Path | None,
-        pooled: bool,
-        confirmed: Path | None,
-        **others: object,
-    ) -> object:
-        from edge_ad_calibration.normals.exclusions import Selection
-        from edge_ad_calibration.normals.parts import parse_part_by
-        from edge_ad_calibration.normals.selection import Thinning
-
-        selection = Selection(
-            thinning=Thinning(every=every, gap_s=gap_s),
-            part_by=None if part_by is None else parse_part_by(part_by),
-            exclude=_excludes(excluded, reasons),
-            training=training,
-            exclude_leaks=exclude_leaks,
-            same_part=same_part,
-            confirmed=confirmed,
-            groups=groups,
-            objects=objects,
-            pooled=pooled,
-        )
-        return function(*args, selection=selection, **others)
-
-    return cast("_F", add_options(command, _SELECTION))
-
-
-def output_options(function: _F) -> _F:
-    """Adds --plot, --report and --sheet and hands them to the command as one ``outputs``."""
-
-    @functools.wraps(function)
-    def command(*args: object, plot: Path | None, report: Path | None, sheet: Path | None, **others: object) -> object:
-        from edge_ad_calibration.request import Outputs
-
-        return function(*args, outputs=Outputs(plot=plot, report=report, sheet=sheet), **others)
-
-    return cast("_F", add_options(command, _OUTPUTS))
-
-
-def _method(
-    name: str, *, rank: int | None, threshold: float | None, pixel_threshold: float | None, k: float | None
+def read_method(
+    *,
+    name: str = "order-statistic",
+    rank: int | None,
+    threshold: float | None,
+    pixel_threshold: float | None,
+    k: float | None,
 ) -> Method:
+    """The way to a threshold. Raises :class:`click.UsageError` for an option that belongs to another method."""
     from edge_ad_calibration.thresholds.methods import ByFixed, ByMad, ByRank, ByTail
 
     given = {"--rank": rank, "--threshold": threshold, "--pixel-threshold": pixel_threshold, "--k": k}
     fitting = {"order-statistic": {"--rank"}, "fixed": {"--threshold", "--pixel-threshold"}, "mad": {"--k"}}
-    for option, value in given.items():
-        if value is not None and option not in fitting.get(name, set()):
-            raise click.UsageError(f"{option} does not belong to --method {name}")
+    for other, value in given.items():
+        if value is not None and other not in fitting.get(name, set()):
+            raise click.UsageError(f"{other} does not belong to --method {name}")
     if name == "fixed":
         if threshold is None:
             raise click.UsageError("--method fixed needs --threshold")
@@ -215,6 +67,50 @@ def _method(
             raise click.UsageError("--method mad needs --k, such as --k 5")
         return ByMad(k)
     return ByTail() if name == "gpd" else ByRank(rank)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionOptions:
+    """Which images count as normals, as the command line says it."""
+
+    normals: tuple[str, ...]
+    objects: Path | None
+    groups: Path | None
+    pooled: bool
+    part_by: str | None
+    every: int
+    gap_s: float | None
+    excluded: tuple[str, ...]
+    reasons: tuple[str, ...]
+    training: tuple[str, ...]
+    exclude_leaks: bool
+    same_part: float
+    confirmed: Path | None
+
+    def selection(self) -> Selection:
+        """The same for the library. Raises :class:`InputError` for options that contradict each other."""
+        from edge_ad_calibration.normals.exclusions import Selection
+        from edge_ad_calibration.normals.parts import parse_part_by
+        from edge_ad_calibration.normals.selection import Thinning
+
+        return Selection(
+            thinning=Thinning(every=self.every, gap_s=self.gap_s),
+            part_by=None if self.part_by is None else parse_part_by(self.part_by),
+            exclude=_excludes(self.excluded, self.reasons),
+            training=self.training,
+            exclude_leaks=self.exclude_leaks,
+            same_part=self.same_part,
+            confirmed=self.confirmed,
+            groups=self.groups,
+            objects=self.objects,
+            pooled=self.pooled,
+        )
+
+
+def _parse_source(text: str) -> str:
+    if re.fullmatch(r"csv:[^:=]+=.*", text, re.DOTALL):
+        raise ValueError("expected the name of the CSV file first, as in FILE.csv:COLUMN=VALUE")
+    return text
 
 
 def _excludes(images: tuple[str, ...], reasons: tuple[str, ...]) -> tuple[Exclude, ...]:
@@ -228,3 +124,209 @@ def _excludes(images: tuple[str, ...], reasons: tuple[str, ...]) -> tuple[Exclud
         )
     matched = reasons * len(images) if len(reasons) == 1 else reasons
     return tuple(Exclude(image, reason) for image, reason in zip(images, matched, strict=True))
+
+
+REQUEST = OptionGroup(
+    COMMON,
+    read_request,
+    (
+        option(
+            "--fpr",
+            default_of=f"{_REQUEST}.alpha",
+            type=float,
+            metavar="RATE",
+            help="The largest share of normal images that may be rejected: 0.01 means at most 1 in 100.",
+        ),
+        option(
+            "--target",
+            metavar="SENTENCE",
+            help="The same rate in words, such as '2 false rejects per 8 h shift at 1 part/s'. The units are s, min, h "
+            "and day.",
+        ),
+        option(
+            "--confidence",
+            default_of=f"{_REQUEST}.confidence",
+            type=float,
+            metavar="SHARE",
+            help="How certain it must be that this rate is kept: 0.95 means 95 %.",
+        ),
+        option(
+            "--station",
+            default_of=f"{_REQUEST}.station",
+            metavar="NAME",
+            help="The inspection station that these thresholds are for.",
+        ),
+        option(
+            "--variant",
+            heading="How the threshold is found",
+            **VARIANT.settings,
+        ),
+        option(
+            "--min-area",
+            into="min_area_px",
+            heading="How the threshold is found",
+            default_of=f"{_REQUEST}.min_area_px",
+            type=int,
+            metavar="PX",
+            help="The smallest area that a marked region must have, in pixels of the camera. Smaller ones do not "
+            "count, and the pixel threshold is set for that.",
+        ),
+    ),
+)
+
+METHOD = OptionGroup(
+    "How the threshold is found",
+    read_method,
+    (
+        option(
+            "--method",
+            into="name",
+            type=click.Choice(["order-statistic", "gpd", "fixed", "mad"]),
+            metavar="NAME",
+            help="order-statistic gives a guarantee. gpd fits a curve to the highest scores, for rates that need more "
+            "images than there are; it gives no guarantee. fixed takes a threshold of your own. mad counts deviations "
+            "from the median, for a first look.",
+        ),
+        option(
+            "--rank",
+            type=int,
+            metavar="R",
+            help="order-statistic: take the R-th largest score as the threshold; 1 is the largest. Without this option "
+            "it is the lowest threshold that keeps the promise.",
+        ),
+        option("--threshold", type=float, metavar="SCORE", help="fixed: the threshold for the score of an image."),
+        option(
+            "--pixel-threshold",
+            type=float,
+            metavar="VALUE",
+            help="fixed: the threshold for the anomaly map. Without this option no regions are marked.",
+        ),
+        option(
+            "--k",
+            type=float,
+            metavar="K",
+            help="mad: the threshold lies K deviations above the median.",
+        ),
+    ),
+)
+
+SELECTION = OptionGroup(
+    "Which images count",
+    SelectionOptions,
+    (
+        option(
+            "--normal",
+            into="normals",
+            heading=COMMON,
+            type=Parsed("SOURCE", _parse_source),
+            multiple=True,
+            help="Normal images that were not used in training: a folder, an image, a pattern such as 'img/*.png', a "
+            "video, an .npy file of vectors, or a CSV file with a column path. FILE.csv:COLUMN=VALUE takes only the "
+            "rows that have this value. Repeat the option for several sources.",
+        ),
+        option(
+            "--groups",
+            type=FILE,
+            metavar="FILE",
+            help="A CSV file with the columns path and station. Each station gets its own thresholds.",
+        ),
+        option(
+            "--pool",
+            into="pooled",
+            is_flag=True,
+            help="Make one calibration from the images of all groups, and say whether the groups differ.",
+        ),
+        option(
+            "--objects",
+            type=FILE,
+            metavar="FILE",
+            help="For a bundle that scores objects: a CSV file that says where the objects are in each image, with the "
+            "columns path, x, y, width and height.",
+        ),
+        option(
+            "--part-by",
+            metavar="HOW",
+            help="Which images show the same part, if there are several of each part: folder, FILE.csv:COLUMN, a "
+            r"regular expression for file names with one group, such as 'part(\d+)_', or frame for all objects in one "
+            "frame. The score of a part is the largest of its images.",
+        ),
+        option(
+            "--every",
+            default_of="edge_ad_calibration.normals.selection:Thinning.every",
+            type=int,
+            metavar="N",
+            help="Take only every N-th frame, because neighbouring frames look alike.",
+        ),
+        option(
+            "--gap",
+            into="gap_s",
+            type=float,
+            metavar="SECONDS",
+            help="Take one frame of a video every so many seconds, because neighbouring frames look alike.",
+        ),
+        option(
+            "--exclude",
+            into="excluded",
+            multiple=True,
+            metavar="IMAGE",
+            help="Leave this image out of the normal images. Repeat the option for several images.",
+        ),
+        option(
+            "--reason",
+            into="reasons",
+            multiple=True,
+            metavar="TEXT",
+            help="Why images are left out. Give one reason for all of them, or one for each.",
+        ),
+        option(
+            "--train",
+            into="training",
+            multiple=True,
+            metavar="SOURCE",
+            help="The images that the model was trained with. Normal images that look like one of them are reported. "
+            "Repeat the option for several sources.",
+        ),
+        option("--exclude-leaks", is_flag=True, help="Leave out the normal images that look like a training image."),
+        option(
+            "--same-part",
+            default_of="edge_ad_calibration.normals.exclusions:Selection.same_part",
+            type=float,
+            metavar="R",
+            help="Two images whose correlation is at least R are taken to show the same part.",
+        ),
+        option(
+            "--update",
+            into="confirmed",
+            type=FOLDER,
+            metavar="FOLDER",
+            help="The folder of frames that edge-ad score kept with --keep. The result says how the new thresholds "
+            "judge the frames that a person confirmed as good. They do not change the thresholds.",
+        ),
+    ),
+)
+
+OUTPUTS = OptionGroup(
+    "Files to write",
+    "edge_ad_calibration.request:CalibrationOutputs",
+    (
+        option(
+            "--report",
+            heading=COMMON,
+            type=FILE,
+            metavar="FILE",
+            help="Also write an HTML page for people who must trust the thresholds.",
+        ),
+        option(
+            "--plot",
+            type=FILE,
+            metavar="FILE",
+            help="Write the histogram of the scores to this file. Without this option it is beside the model.",
+        ),
+        option(
+            "--sheet",
+            type=FILE,
+            metavar="FILE",
+            help="Also write a JPEG image of the normal images with the highest scores, with their anomaly maps.",
+        ),
+    ),
+)

@@ -2,76 +2,111 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.options import as_json, bundle_argument, echo_json, engine_options
-from edge_ad.engines.base import EngineOptions
-from edge_ad_calibration.cli.scoring_options import plan_options
-from edge_ad_calibration.scoring.progress import progress
+from edge_ad.cli.option_groups import COMMON, OptionGroup, Parsed, command, option
+from edge_ad.cli.options import ENGINE, FILE, VARIANT, as_json, bundle_argument, echo_json
+from edge_ad_calibration.cli.scoring_options import PLAN
+from edge_ad_calibration.scoring.progress import progress_bar
 from edge_ad_metrics.datasets.layouts import LAYOUTS
 
 if TYPE_CHECKING:
+    from edge_ad.engines.base import EngineOptions
+    from edge_ad_calibration.evaluation.evaluate import EvaluationRequest
+    from edge_ad_calibration.evaluation.output import EvaluationFiles
     from edge_ad_calibration.scoring.job import ScorePlan
 
+_ROWS = re.compile(r"(?:.*\.)?csv:[^:=]+=.*", re.IGNORECASE | re.DOTALL)
 
-@click.command()
-@bundle_argument
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Labelled images or clips: the folder of a data set, or a CSV file.",
+
+def _parse_data(text: str) -> Path:
+    path = Path(text)
+    if _ROWS.fullmatch(text) and not path.exists():
+        raise ValueError(
+            "expected the folder of a data set or a whole CSV file; rows of one, FILE.csv:COLUMN=VALUE, are for "
+            "--normal of edge-ad calibrate"
+        )
+    return path
+
+
+REQUEST = OptionGroup(
+    "What is measured",
+    "edge_ad_calibration.evaluation.evaluate:EvaluationRequest",
+    (
+        option(
+            "--data",
+            heading=COMMON,
+            type=Parsed("PATH", _parse_data),
+            required=True,
+            help="The labelled images or clips: the folder of a data set, or a CSV file.",
+        ),
+        option(
+            "--layout",
+            type=click.Choice(tuple(LAYOUTS)),
+            metavar="NAME",
+            help=f"How the data set is arranged on the disk: {', '.join(LAYOUTS)}. Without this option it is found.",
+        ),
+        option(
+            "--station",
+            heading=COMMON,
+            metavar="NAME",
+            help="Use the thresholds of this station, for a bundle that is calibrated for several stations.",
+        ),
+        VARIANT,
+        option(
+            "--pixels/--no-pixels",
+            help="Also measure the anomaly maps, if the data set has masks of the defects.",
+        ),
+    ),
 )
-@click.option("--layout", type=click.Choice(tuple(LAYOUTS)), help="How the data lie on the disk; found out otherwise.")
-@click.option("--station", metavar="NAME", help="Whose calibration to use, where the bundle has several.")
-@click.option("--pixels/--no-pixels", default=True, help="Measure the anomaly maps too, where there are masks.")
-@click.option("--csv", "table", type=click.Path(path_type=Path, dir_okay=False), help="Write a row per image.")
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with charts (HTML).")
-@engine_options
-@plan_options
+
+OUTPUTS = OptionGroup(
+    COMMON,
+    "edge_ad_calibration.evaluation.output:EvaluationFiles",
+    (
+        option("--report", type=FILE, metavar="FILE", help="Also write an HTML page with charts and pictures."),
+        option(
+            "--csv",
+            into="table",
+            type=FILE,
+            metavar="FILE",
+            help="Also write the score of each image to this CSV file, one row per image.",
+        ),
+    ),
+)
+
+
+@command(request=REQUEST, outputs=OUTPUTS, plan=PLAN, engine=ENGINE)
+@bundle_argument
 @as_json
 def evaluate(
     *,
     bundle: Path,
-    data: Path,
-    layout: str | None,
-    station: str | None,
-    pixels: bool,
-    table: Path | None,
-    report: Path | None,
-    variant: str | None,
-    device: str,
-    threads: int | None,
-    cache_dir: Path | None,
+    request: EvaluationRequest,
+    outputs: EvaluationFiles,
     plan: ScorePlan,
+    engine: EngineOptions,
     as_json: bool,
 ) -> None:
-    """Measure BUNDLE on labelled data: how well it tells the anomalous from the normal, and what its threshold does.
+    """Measure how well BUNDLE works on labelled images.
 
-    The threshold is the calibrated one. The best one on the labels at hand is shown beside it for comparison only.
+    The figures say how well the scores tell anomalous images from normal ones, and how many images of each kind the
+    calibrated threshold rejects. The best threshold for these labels is shown only for comparison.
     """
     from edge_ad.bundle import Bundle
-    from edge_ad_calibration.evaluation.evaluate import EvaluationRequest, evaluate_bundle
-    from edge_ad_calibration.evaluation.output import Outputs
-    from edge_ad_calibration.evaluation.result_text import lines
+    from edge_ad_calibration.evaluation.evaluate import evaluate_bundle
+    from edge_ad_calibration.evaluation.output import lines
 
-    request = EvaluationRequest(
-        data=data,
-        layout=layout,
-        variant=variant,
-        station=station,
-        pixels=pixels,
-        engine=EngineOptions(device, threads, cache_dir),
-        plan=plan,
-    )
-    outputs = Outputs(table=table, report=report)
     outputs.check()
+    asked = replace(request, engine=engine, plan=plan)
     opened = Bundle.open(bundle)
-    result = evaluate_bundle(opened, request, progress("scoring"))
-    outputs.write(result, opened, request)
+    result = evaluate_bundle(opened, asked, progress_bar("scoring"))
+    outputs.write(result, opened, asked)
     if as_json:
         echo_json(result.summary)
         return

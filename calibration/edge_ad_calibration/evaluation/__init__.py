@@ -11,26 +11,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edge_ad_calibration.evaluation.evaluate import Evaluated, EvaluationRequest, evaluate_bundle
     from edge_ad_calibration.evaluation.evaluation_page import evaluation_page
-    from edge_ad_calibration.evaluation.pixels import PixelAreas, PixelSample, measure_pixels
 
 __all__ = [
     "Evaluated",
     "EvaluationRequest",
-    "PixelAreas",
-    "PixelSample",
     "evaluate_bundle",
     "evaluation_page",
-    "measure_pixels",
 ]
 
 _HOMES = {
     "Evaluated": "evaluate",
     "EvaluationRequest": "evaluate",
-    "PixelAreas": "pixels",
-    "PixelSample": "pixels",
     "evaluate_bundle": "evaluate",
     "evaluation_page": "evaluation_page",
-    "measure_pixels": "pixels",
 }
 
 

@@ -8,23 +8,30 @@ from typing import TYPE_CHECKING
 from edge_ad.bundle.records import DEFAULT_STATION, RankCalibration
 from edge_ad.engines.base import EngineOptions
 from edge_ad.errors import CalibrationError, InputError
-from edge_ad_calibration.evaluation.observe import Observed, Scoring, observe_images
-from edge_ad_calibration.evaluation.ranking import average_precision, best_threshold, operate, roc_auc
-from edge_ad_calibration.evaluation.records import Evaluation, ScoredImage
-from edge_ad_calibration.evaluation.summary import by_type, observations, pixel_metrics, scores_of
+from edge_ad_calibration.evaluation.observe import Observed, Scoring, observations, observe_images, scores_of
+from edge_ad_calibration.evaluation.records import Evaluation, PixelMetrics, ScoredRow, TypeMetrics
 from edge_ad_calibration.evaluation.video import observe_clips
-from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, untracked
+from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, no_progress
 from edge_ad_calibration.thresholds.wording import percent
 from edge_ad_metrics.datasets.dataset import check_both_classes
 from edge_ad_metrics.datasets.layouts import read_dataset
+from edge_ad_metrics.ranking import (
+    Scores,
+    best_threshold,
+    estimate_average_precision,
+    estimate_mean,
+    estimate_roc_auc,
+    operate,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_ad.bundle import Bundle, Variant
     from edge_ad.bundle.records import Calibration
-    from edge_ad_calibration.scoring import Track
+    from edge_ad_calibration.scoring import Progress
     from edge_ad_metrics.datasets.dataset import LabelledSet
+    from edge_ad_metrics.pixels import PixelAreas
 
 __all__ = ["Evaluated", "EvaluationRequest", "evaluate_bundle"]
 
@@ -54,11 +61,11 @@ class Evaluated:
 
     data: LabelledSet
     summary: Evaluation
-    rows: tuple[ScoredImage, ...]
-    counted: tuple[ScoredImage, ...]
+    rows: tuple[ScoredRow, ...]
+    counted: tuple[ScoredRow, ...]
 
 
-def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, track: Track = untracked) -> Evaluated:
+def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, progress: Progress = no_progress) -> Evaluated:
     """Measures one variant of ``bundle`` on labelled data, through the artefact and geometry of the device.
 
     Raises:
@@ -76,7 +83,7 @@ def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, track: Track = u
             variant=variant,
             job=ScoreJob(bundle=bundle.path, variant=variant.id, engine=request.engine, maps=wants_maps),
             plan=request.plan,
-            track=track,
+            progress=progress,
             threshold=calibration.image.threshold if calibration else None,
             journal=journal,
         )
@@ -101,15 +108,15 @@ def _summarise(
         observation=_observation(data),
         normal=scores.normal.size,
         anomalous=scores.anomalous.size,
-        roc_auc=roc_auc(scores),
-        average_precision=average_precision(scores),
+        roc_auc=estimate_roc_auc(scores),
+        average_precision=estimate_average_precision(scores),
         best=operate(scores, best_threshold(scores)),
         calibrated=None if threshold is None else operate(scores, threshold),
         promise=_promise(calibration),
-        pixel=pixel_metrics(seen.areas.get(None)),
-        types=by_type(counted, seen.areas, threshold),
+        pixel=_pixel_metrics(seen.areas.get(None)),
+        types=_by_type(counted, seen.areas, threshold),
         video=seen.video,
-        notes=(*_notes(request, data, scoring, calibration), *seen.notes),
+        notes=(*data.notes, *_notes(request, data, scoring, calibration), *seen.notes),
     )
 
 
@@ -161,3 +168,33 @@ def _notes(
         lack = "there are no masks" if scoring.variant.map else f"{scoring.variant.id} gives no anomaly map"
         notes.append(f"no pixel metrics: {lack}")
     return notes
+
+
+def _by_type(
+    rows: tuple[ScoredRow, ...], areas: dict[str | None, PixelAreas], threshold: float | None
+) -> tuple[TypeMetrics, ...]:
+    kinds = sorted({row.type for row in rows if row.label == 1})
+    return tuple(_one_type(kind, scores_of(rows, kind), areas.get(kind), threshold) for kind in kinds)
+
+
+def _one_type(kind: str, scores: Scores, areas: PixelAreas | None, threshold: float | None) -> TypeMetrics:
+    return TypeMetrics(
+        type=kind,
+        count=scores.anomalous.size,
+        roc_auc=estimate_roc_auc(scores),
+        average_precision=estimate_average_precision(scores),
+        recall=None if threshold is None else operate(scores, threshold).recall,
+        pixel=_pixel_metrics(areas),
+    )
+
+
+def _pixel_metrics(areas: PixelAreas | None) -> PixelMetrics | None:
+    if areas is None:
+        return None
+    return PixelMetrics(
+        images=areas.images,
+        regions=areas.regions,
+        roc_auc=areas.roc_auc,
+        aupro=areas.aupro,
+        aupimo=None if areas.aupimo is None else estimate_mean(areas.aupimo),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from edge_ad.detector import Detector
-from edge_ad_calibration.evaluation.example_pictures import Photographer
+from edge_ad_calibration.evaluation.example_pictures import ExamplePictures
 from edge_ad_calibration.evaluation.metric_charts import (
     confusion_chart,
     histogram_chart,
@@ -13,14 +13,15 @@ from edge_ad_calibration.evaluation.metric_charts import (
     roc_chart,
     types_chart,
 )
-from edge_ad_calibration.evaluation.result_text import figure, with_interval
-from edge_ad_calibration.evaluation.summary import scores_of
+from edge_ad_calibration.evaluation.observe import scores_of
+from edge_ad_calibration.evaluation.records import figure, with_interval
 from edge_ad_report import Fact, Facts, Gallery, Note, Page, Section, Table, Text
 
 if TYPE_CHECKING:
     from edge_ad.bundle import Bundle
     from edge_ad_calibration.evaluation.evaluate import Evaluated, EvaluationRequest
-    from edge_ad_calibration.evaluation.records import Estimate, Evaluation, OperatingPoint, VideoMetrics
+    from edge_ad_calibration.evaluation.records import Evaluation, VideoMetrics
+    from edge_ad_metrics.ranking import Estimate, OperatingPoint
 
 __all__ = ["evaluation_page"]
 
@@ -159,8 +160,8 @@ def _picture_sections(result: Evaluated, bundle: Bundle, request: EvaluationRequ
     normals = [row for row in reversed(ascending) if row.label == 0][:_PICTURES]
     masks = {str(image.path): image.mask for image in result.data.images if image.mask}
     with Detector.open(bundle, request.variant, request.station, engine=request.engine) as detector:
-        take = Photographer(detector, masks).take
-        alarms, misses = take(normals), take(anomalies)  # a normal first: it sets the colour scale
+        pictures = ExamplePictures(detector, masks)
+        alarms, misses = pictures.of(normals), pictures.of(anomalies)  # a normal first: it sets the colour scale
     outline = " The marked defect is outlined in cyan." if masks else ""
     return [
         Section(

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_ad.errors import FrameError
 from edge_ad.outputs.annotate import annotate
 from edge_ad.outputs.anomaly_map import ColourScale
 from edge_ad.scoring.objects import sole_object
+from edge_ad.sources import open_source
 from edge_ad_calibration.normals.measured import read_frame
 from edge_ad_metrics.datasets.masks import read_mask
 from edge_ad_report import Picture, image_data_uri
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from edge_ad.detector import Detector
-    from edge_ad_calibration.evaluation.records import ScoredImage
+    from edge_ad_calibration.evaluation.records import ScoredRow
 
-__all__ = ["Photographer"]
+__all__ = ["ExamplePictures"]
 
 _MASK_COLOUR = (255, 255, 0)  # cyan: no colour of the heat map
 _OUTLINE_PER_PX = 250
 
 
-class Photographer:
-    """Takes pictures of scored rows with a detector; one colour scale for all of them.
+class ExamplePictures:
+    """Pictures of scored rows, made with a detector; one colour scale for all of them.
 
     ``masks``: by the path of their image.
     """
@@ -39,12 +42,12 @@ class Photographer:
         self._masks = masks
         self._scale = ColourScale()
 
-    def take(self, rows: Sequence[ScoredImage]) -> tuple[Picture, ...]:
+    def of(self, rows: Sequence[ScoredRow]) -> tuple[Picture, ...]:
         """A picture of each row, in their order."""
         return tuple(self._picture(row) for row in rows)
 
-    def _picture(self, row: ScoredImage) -> Picture:
-        image = read_frame(row.path)
+    def _picture(self, row: ScoredRow) -> Picture:
+        image = _read(row.path)
         inspected = self._detector.score_with_map(image, objects=sole_object(self._detector.bundle, image))
         objects = inspected.verdict.objects
         heat = None if inspected.map is None else self._detector.map_in_camera_pixels(inspected.map, image, objects)
@@ -56,7 +59,7 @@ class Photographer:
             caption=f"{row.type}: score {row.score:.6g}, {row.path}",
         )
 
-    def _outlined(self, row: ScoredImage, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _outlined(self, row: ScoredRow, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         import cv2
 
         mask = self._masks.get(row.path)
@@ -68,3 +71,15 @@ class Photographer:
         cv2.drawContours(colour, contours, -1, _MASK_COLOUR, max(1, max(image.shape) // _OUTLINE_PER_PX))
         outlined: NDArray[np.uint8] = colour.astype(np.uint8, copy=False)
         return outlined
+
+
+def _read(name: str) -> NDArray[np.uint8]:
+    """An image, or a frame of a clip; a clip may also be a folder, which a name alone does not show."""
+    folder, _, index = name.rpartition("#")
+    if not index.isdigit() or not Path(folder).is_dir() or Path(name).exists():
+        return read_frame(name)
+    with closing(open_source(Path(folder))) as frames:
+        image = next(frame.image for frame in frames if frame.index == int(index))
+    if image is None:
+        raise FrameError("unreadable", f"{name} cannot be read any more")
+    return image

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from edge_ad_calibration.evaluation.ranking import Scores
-    from edge_ad_calibration.evaluation.records import Evaluation, OperatingPoint, ScoredImage
+    from edge_ad_calibration.evaluation.records import Evaluation, ScoredRow
+    from edge_ad_metrics.ranking import OperatingPoint, Scores
     from edge_ad_report import Chart
 
 __all__ = ["confusion_chart", "histogram_chart", "precision_recall_chart", "roc_chart", "types_chart"]
@@ -81,7 +81,7 @@ def histogram_chart(scores: Scores, result: Evaluation) -> Chart:
     return figure_svg(figure, alt="Histogram of the scores by class", caption="Scores by class.")
 
 
-def types_chart(rows: Sequence[ScoredImage], result: Evaluation) -> Chart:
+def types_chart(rows: Sequence[ScoredRow], result: Evaluation) -> Chart:
     """A row of dots for the normals and for each type: every score, or 200 evenly chosen ones of each."""
     kinds = ["good", *(one.type for one in result.types)]
     figure = new_figure(10.6, 0.9 + 0.42 * len(kinds))

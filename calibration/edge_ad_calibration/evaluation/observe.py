@@ -6,28 +6,31 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+import numpy as np
+
 from edge_ad.errors import InputError
-from edge_ad.geometry import plan
-from edge_ad_calibration.evaluation.maps import MapStore
-from edge_ad_calibration.evaluation.pixels import measure_pixels
-from edge_ad_calibration.evaluation.records import ScoredImage
+from edge_ad.geometry import map_in_camera_pixels, plan
+from edge_ad_calibration.evaluation.records import ScoredRow
 from edge_ad_calibration.scoring import ScoreJob, UnscoredImage, score_images
 from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_metrics.datasets.image_table import named
+from edge_ad_metrics.datasets.masks import read_defect
+from edge_ad_metrics.pixels import PixelSample, measure_pixels
+from edge_ad_metrics.ranking import Scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from edge_ad.bundle import Bundle, Variant
     from edge_ad.bundle.records import FrameSize
     from edge_ad.geometry import Layout
-    from edge_ad_calibration.evaluation.pixels import PixelAreas
     from edge_ad_calibration.evaluation.records import VideoMetrics
-    from edge_ad_calibration.scoring import MapJournal, Outcome, ScorePlan, Track
-    from edge_ad_calibration.scoring import ScoredImage as Scored
+    from edge_ad_calibration.scoring import MapJournal, Outcome, Progress, ScoredImage, ScorePlan
     from edge_ad_metrics.datasets.dataset import LabelledImage
+    from edge_ad_metrics.pixels import PixelAreas
 
-__all__ = ["Observed", "Scoring", "observe_images"]
+__all__ = ["Observed", "Scoring", "observations", "observe_images", "scores_of"]
 
 _WAITING = 4
 
@@ -43,12 +46,12 @@ class Scoring:
     variant: Variant
     job: ScoreJob
     plan: ScorePlan
-    track: Track
+    progress: Progress
     threshold: float | None
     journal: MapJournal
 
-    def row(self, image: LabelledImage, score: float) -> ScoredImage:
-        return ScoredImage(
+    def row(self, image: LabelledImage, score: float) -> ScoredRow:
+        return ScoredRow(
             path=str(image.path),
             label=int(image.anomalous),
             type=image.type,
@@ -62,10 +65,30 @@ class Scoring:
 class Observed:
     """``areas``: by type of defect, ``None`` for all; empty without maps or masks."""
 
-    rows: tuple[ScoredImage, ...]
+    rows: tuple[ScoredRow, ...]
     areas: dict[str | None, PixelAreas] = field(default_factory=dict)
     video: VideoMetrics | None = None
     notes: tuple[str, ...] = ()
+
+
+def observations(rows: tuple[ScoredRow, ...]) -> tuple[ScoredRow, ...]:
+    """What is counted: each part once, as the frame of it that scores highest, anomalous if any frame of it is."""
+    parts: dict[str, ScoredRow] = {}
+    for index, row in enumerate(rows):
+        key = f"frame {index}" if row.part is None else f"part {row.part}"
+        held = parts.setdefault(key, row)
+        highest = max(held, row, key=lambda one: one.score)
+        worst = max(held, row, key=lambda one: one.label)
+        parts[key] = msgspec.structs.replace(highest, label=worst.label, type=worst.type)
+    return tuple(parts.values())
+
+
+def scores_of(rows: tuple[ScoredRow, ...], kind: str | None = None) -> Scores:
+    """The scores of the normals, and of the anomalies of one kind or, for ``None``, of all."""
+    return Scores(
+        normal=np.array([row.score for row in rows if row.label == 0]),
+        anomalous=np.array([row.score for row in rows if row.label == 1 and kind in (None, row.type)]),
+    )
 
 
 def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observed:
@@ -90,9 +113,11 @@ def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observe
     return Observed(rows, areas, notes=tuple(notes))
 
 
-def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | None) -> tuple[ScoredImage, ...]:
+def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | None) -> tuple[ScoredRow, ...]:
     rows, problems = [], []
-    outcomes = score_images([image.path for image in images], scoring.job, scoring.plan, scoring.track, scoring.journal)
+    outcomes = score_images(
+        [image.path for image in images], scoring.job, scoring.plan, scoring.progress, scoring.journal
+    )
     intake = _Intake(scoring, maps)
     # Beside the engine: masks are decoded and maps written while it has the next image.
     with ThreadPoolExecutor(1, "edge-ad keeps") as pool:
@@ -118,7 +143,7 @@ class _Intake:
         self._maps = maps
         self._layouts: dict[FrameSize, Layout] = {}
 
-    def take(self, image: LabelledImage, outcome: Outcome) -> ScoredImage | str:
+    def take(self, image: LabelledImage, outcome: Outcome) -> ScoredRow | str:
         """The image's row, or what is wrong with it."""
         if isinstance(outcome, UnscoredImage):
             return outcome.error
@@ -128,7 +153,7 @@ class _Intake:
             return str(error)
         return self._scoring.row(image, outcome.score)
 
-    def _keep(self, image: LabelledImage, outcome: Scored) -> None:
+    def _keep(self, image: LabelledImage, outcome: ScoredImage) -> None:
         """Keeps the map, and has it measured where there is a mask for it, or the image is normal."""
         if self._maps is None or outcome.map is None:
             return
@@ -141,3 +166,47 @@ class _Intake:
             manifest, heat = self._scoring.bundle.manifest, self._scoring.variant.map
             self._layouts[size] = plan(manifest.geometry, manifest.input, heat, size.height, size.width)
         return self._layouts[size]
+
+
+@dataclass(frozen=True, slots=True)
+class _MapEntry:
+    image: LabelledImage
+    layout: Layout
+    place: int
+
+
+class MapStore:
+    """Which maps of a journal are measured, beside the masks of their images. One map in memory at a time."""
+
+    def __init__(self, journal: MapJournal) -> None:
+        self._journal = journal
+        self._entries: list[_MapEntry] = []
+        self.unmarked: list[LabelledImage] = []
+        """Anomalous images whose mask marks no pixel: they are left out."""
+
+    def add(self, image: LabelledImage, place: int, layout: Layout) -> None:
+        """Takes the map at a place of the journal in, with the mask of its image checked.
+
+        Raises:
+            InputError: the mask is unreadable or not of the image's size.
+        """
+        if read_defect(image, layout.height, layout.width) is None:
+            self.unmarked.append(image)
+        else:
+            self._entries.append(_MapEntry(image, layout, place))
+
+    @property
+    def normals(self) -> int:
+        return sum(not entry.image.anomalous for entry in self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[PixelSample]:
+        """Each map in camera pixels, through the geometry that made it, beside its mask."""
+        for entry in self._entries:
+            layout = entry.layout
+            mask = read_defect(entry.image, layout.height, layout.width)
+            if mask is None:
+                raise InputError(f"{entry.image.mask}: marked a defect when it was first read, and marks none now")
+            yield PixelSample(map_in_camera_pixels(self._journal.read(entry.place), layout), mask, entry.image.type)

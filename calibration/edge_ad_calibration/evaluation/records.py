@@ -4,52 +4,22 @@ from __future__ import annotations
 
 import msgspec
 
+from edge_ad_metrics.ranking import Estimate, OperatingPoint
+
 __all__ = [
-    "Confusion",
     "Delay",
-    "Estimate",
     "Evaluation",
-    "OperatingPoint",
     "PixelMetrics",
-    "ScoredImage",
+    "ScoredRow",
     "TypeMetrics",
     "VideoMetrics",
+    "figure",
+    "with_interval",
 ]
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
     """Frozen."""
-
-
-class Estimate(_Record, frozen=True, kw_only=True):
-    """A figure and its 95 % confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-class Confusion(_Record, frozen=True, kw_only=True):
-    """How many were rejected and accepted; positive is anomalous."""
-
-    true_positives: int
-    false_positives: int
-    true_negatives: int
-    false_negatives: int
-
-
-class OperatingPoint(_Record, frozen=True, kw_only=True):
-    """What the rule ``score > threshold -> reject`` does.
-
-    ``recall`` is the true-positive rate, ``precision`` is ``None`` where nothing is rejected.
-    """
-
-    threshold: float
-    confusion: Confusion
-    recall: Estimate
-    false_positive_rate: Estimate
-    precision: Estimate | None
-    f1: Estimate
 
 
 class PixelMetrics(_Record, frozen=True, kw_only=True):
@@ -102,7 +72,7 @@ class VideoMetrics(_Record, frozen=True, kw_only=True):
     delay: Delay | None
 
 
-class ScoredImage(_Record, frozen=True, kw_only=True):
+class ScoredRow(_Record, frozen=True, kw_only=True):
     """One image, or one frame of a clip, as it was scored; a row of the CSV file."""
 
     path: str
@@ -138,3 +108,13 @@ class Evaluation(_Record, frozen=True, kw_only=True):
     types: tuple[TypeMetrics, ...]
     video: VideoMetrics | None
     notes: tuple[str, ...]
+
+
+def figure(value: float | None) -> str:
+    """Four digits, or a dash for what could not be had."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def with_interval(estimate: Estimate | None) -> str:
+    """A figure and its interval."""
+    return "-" if estimate is None else f"{estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"

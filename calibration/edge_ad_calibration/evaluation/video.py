@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from edge_ad.scoring.scorer import Scorer
     from edge_ad_calibration.evaluation.observe import Scoring
-    from edge_ad_calibration.evaluation.records import ScoredImage
+    from edge_ad_calibration.evaluation.records import ScoredRow
     from edge_ad_metrics.datasets.dataset import LabelledClip
 
 __all__ = ["ClipScores", "measure_clips", "observe_clips"]
@@ -54,7 +54,7 @@ def observe_clips(root: Path, clips: Sequence[LabelledClip], scoring: Scoring) -
         SourceError: a clip cannot be read to its end.
     """
     scored = []
-    with closing(open_job(scoring.job)) as opened, scoring.track(len(clips)) as advance:
+    with closing(open_job(scoring.job)) as opened, scoring.progress(len(clips)) as advance:
         for clip in clips:
             scored.append(_score(clip, opened.scorer))
             advance(1)
@@ -102,7 +102,7 @@ def _score(clip: LabelledClip, scorer: Scorer) -> ClipScores:
     return ClipScores(clip.path, frames, np.array(scores)[frames], labels[frames], fps)
 
 
-def _rows(clip: ClipScores, scoring: Scoring) -> Iterator[ScoredImage]:
+def _rows(clip: ClipScores, scoring: Scoring) -> Iterator[ScoredRow]:
     rows = zip(clip.frames.tolist(), clip.scores.tolist(), clip.labels.tolist(), strict=True)
     for index, score, label in rows:
         frame = LabelledImage(path=Path(str(FrameName(str(clip.path), index))), type="anomaly" if label else GOOD)

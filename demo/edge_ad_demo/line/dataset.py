@@ -64,7 +64,7 @@ class Dataset:
 
 
 def render(product: Product, root: Path, counts: Counts) -> Dataset:
-    """Photograph ``counts`` parts into PNG files below ``root``, two threads or more at a time.
+    """Render ``counts`` parts into PNG files below ``root``, two threads or more at a time.
 
     Raises:
         OutputError: a file cannot be written.

@@ -56,14 +56,14 @@ class Product:
     def normal(self, index: int, split: Split = Split.TEST) -> NDArray[np.uint8]:
         """A good part: (480, 640, 3) uint8 BGR."""
         rng = np.random.default_rng((self._seed, 0, split.value, index))
-        return self._photograph(self._surface(rng), rng).image
+        return self._render(self._surface(rng), rng).image
 
     def defect(self, kind: Kind, index: int) -> DefectFrame:
         """A part with one defect and the pixels that it covers."""
         rng = np.random.default_rng((self._seed, 1, list(Kind).index(kind), index))
         surface = self._surface(rng)
         spoil(surface, kind, rng)
-        return self._photograph(surface, rng)
+        return self._render(surface, rng)
 
     def _surface(self, rng: np.random.Generator) -> Surface:
         """One part's own metal, brushed anew, without its printing."""
@@ -81,7 +81,7 @@ class Product:
             mask=np.zeros((HEIGHT, WIDTH), np.float32),
         )
 
-    def _photograph(self, surface: Surface, rng: np.random.Generator) -> DefectFrame:
+    def _render(self, surface: Surface, rng: np.random.Generator) -> DefectFrame:
         """Lay the part on the belt, light it, and look at it through a lens onto a noisy sensor."""
         pose = _pose(rng)
         metal = _warp(self._plate.metal, pose)

@@ -1,136 +1,144 @@
-"""The options of ``edge-ad export`` that describe clips."""
+"""The options of ``edge-ad export`` about clips, and about the extractor of a two-stage model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.options import add_options
+from edge_ad.cli.option_groups import OptionGroup, Parsed, option
+from edge_ad.cli.options import PATH
 
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Smoothing
     from edge_ad_export.importers.extractor import ExtractorOptions
     from edge_ad_export.model.clip_spec import ClipOptions
 
-__all__ = ["CLIP_FAMILIES", "clip_options", "read_clip_options", "read_extractor_options"]
+__all__ = ["CLIPS", "CLIP_FAMILIES", "EXTRACTOR", "check_clip"]
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-_STEPS_MAX = 4096
 CLIP_FAMILIES = ("next-frame", "clip-reconstruction", "mil")
-
-
-def _smoothing(ctx: click.Context, param: click.Parameter, value: str | None) -> Smoothing | None:
-    from edge_ad.bundle.records import Smoothing
-
-    if value is None:
-        return None
-    kind, _, numbers = value.partition(":")
-    parts = numbers.split("/") if kind == "k-of-n" else ["1", numbers]
-    if (
-        kind not in ("mean", "k-of-n")
-        or len(parts) != 2
-        or not all(p.isdecimal() and 0 < int(p) <= 4096 for p in parts)
-    ):
-        raise click.BadParameter(f"expected mean:N or k-of-n:K/N, found {value!r}", ctx=ctx, param=param)
-    k, window = map(int, parts)
-    if k > window:
-        raise click.BadParameter(f"{k} of {window}: expected K up to N", ctx=ctx, param=param)
-    return Smoothing(kind="mean" if kind == "mean" else "k_of_n", window=window, k=k)
-
-
+_STEPS_MAX = 4096
 _STEPS = click.IntRange(1, _STEPS_MAX)
-_CLIP_OPTIONS = (
-    click.option(
-        "--clip-length",
-        type=_STEPS,
-        metavar="T",
-        help="The model scores clips of T samples, with next-frame the predicted one included. Found from its input "
-        "where that is of a fixed length and --family says that it takes clips.",
-    ),
-    click.option("--clip-stride", type=_STEPS, default=1, show_default=True, help="Frames from sample to sample."),
-    click.option("--clip-hop", type=_STEPS, default=1, show_default=True, help="Frames from one score to the next."),
-    click.option(
-        "--clip-layout",
-        type=click.Choice(["tchw", "cthw", "thwc", "stacked"]),
-        help="Order of the clip's axes, or the extractor's; stacked: frames on the channel axis. Found from the shape "
-        "otherwise.",
-    ),
-    click.option(
-        "--clip-input",
-        type=click.Choice(["frame", "flow", "features"]),
-        default="frame",
-        show_default=True,
-        help="What a sample is: the picture, its optical flow, or a vector that the caller hands in.",
-    ),
-    click.option(
-        "--extractor",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Two-stage: a model of single images that makes the vectors which MODEL scores. Options of pictures are "
-        "the extractor's then.",
-    ),
-    click.option(
-        "--extractor-output",
-        metavar="NAME",
-        help="Which value of the extractor is the vector; its only output otherwise. Of a value with places "
-        "their mean is taken.",
-    ),
-    click.option(
-        "--extractor-length",
-        type=_STEPS,
-        metavar="FRAMES",
-        help="The extractor takes so many frames in a row. Found from its input where that is of a fixed length.",
-    ),
-    click.option(
-        "--smooth",
-        metavar="mean:N|k-of-n:K/N",
-        callback=_smoothing,
-        help="Score over time: the mean of the last N scores, or the K-th largest of them.",
-    ),
-)
 
 
-def clip_options(function: _F) -> _F:
-    """Adds what says how a model takes clips."""
-    return add_options(function, _CLIP_OPTIONS)
-
-
-def read_clip_options(given: dict[str, Any]) -> ClipOptions | None:
+def check_clip(clip: ClipOptions, family: str | None) -> ClipOptions | None:
     """What was said about clips; ``None`` for a model of single images.
 
-    Raises :class:`InputError` for options of clips without a length or a family that says clips.
+    Raises:
+        InputError: options of clips were given, but neither a length nor a family that takes clips.
     """
     from edge_ad.errors import InputError
     from edge_ad_export.model.clip_spec import ClipOptions
 
-    options = ClipOptions(
-        length=given["clip_length"],
-        stride=given["clip_stride"],
-        hop=given["clip_hop"],
-        order=given["clip_layout"],
-        input=given["clip_input"],
-        smoothing=given["smooth"],
-    )
-    if options.length is not None or given["family"] in CLIP_FAMILIES:
-        return options
-    if options != ClipOptions():
+    if clip.length is not None or family in CLIP_FAMILIES:
+        return clip
+    if clip != ClipOptions():
         raise InputError(f"options of clips were given: say --clip-length T or --family {' | '.join(CLIP_FAMILIES)}")
     return None
 
 
-def read_extractor_options(given: dict[str, Any]) -> ExtractorOptions | None:
-    """What was said about an extractor, ``None`` without one. Raises :class:`InputError` for half of it."""
+def read_extractor(*, model: Path | None, output: str | None, length: int | None) -> ExtractorOptions | None:
+    """What was said about an extractor; ``None`` without one. Raises :class:`InputError` for half of it."""
     from edge_ad.errors import InputError
     from edge_ad_export.importers.extractor import ExtractorOptions
 
-    if given["extractor"] is None:
-        if given["extractor_output"] is not None or given["extractor_length"] is not None:
-            raise InputError(
-                "--extractor-output and --extractor-length are about an extractor: say --extractor FILE too"
-            )
-        return None
-    return ExtractorOptions(given["extractor"], given["extractor_output"], given["extractor_length"])
+    if model is not None:
+        return ExtractorOptions(model, output, length)
+    if output is not None or length is not None:
+        raise InputError("--extractor-output and --extractor-length are about an extractor: say --extractor FILE too")
+    return None
+
+
+def _parse_smoothing(text: str) -> Smoothing:
+    from edge_ad.bundle.records import Smoothing
+
+    kind, _, numbers = text.partition(":")
+    parts = numbers.split("/") if kind == "k-of-n" else ["1", numbers]
+    counts = [int(part) for part in parts if part.isdecimal() and 0 < int(part) <= _STEPS_MAX]
+    if kind not in ("mean", "k-of-n") or len(parts) != 2 or len(counts) != 2:
+        raise ValueError("expected mean:N or k-of-n:K/N")
+    k, window = counts
+    if k > window:
+        raise ValueError(f"{k} of {window}: expected K up to N")
+    return Smoothing(kind="mean" if kind == "mean" else "k_of_n", window=window, k=k)
+
+
+CLIPS = OptionGroup(
+    "Models of clips",
+    "edge_ad_export.model.clip_spec:ClipOptions",
+    (
+        option(
+            "--clip-length",
+            into="length",
+            type=_STEPS,
+            metavar="T",
+            help="The number of samples in a clip. For next-frame the predicted one counts too. Without this option it "
+            "is found from the model's input, if --family names a family of clips and the input has a fixed length.",
+        ),
+        option(
+            "--clip-stride",
+            into="stride",
+            type=_STEPS,
+            metavar="FRAMES",
+            help="The number of frames from one sample of a clip to the next.",
+        ),
+        option(
+            "--clip-hop",
+            into="hop",
+            type=_STEPS,
+            metavar="FRAMES",
+            help="The number of frames from one score to the next.",
+        ),
+        option(
+            "--clip-layout",
+            into="order",
+            type=click.Choice(["tchw", "cthw", "thwc", "stacked"]),
+            help="The order of the axes of the clip that the model or the extractor takes; stacked means that the "
+            "frames lie on the channel axis. Without this option it is found from the input's shape.",
+        ),
+        option(
+            "--clip-input",
+            into="input",
+            type=click.Choice(["frame", "flow", "features"]),
+            help="What a sample is: the frame itself, its optical flow, or a vector that the program hands in.",
+        ),
+        option(
+            "--smooth",
+            into="smoothing",
+            type=Parsed("RULE", _parse_smoothing),
+            help="Smooth the scores over time: mean:N takes the mean of the last N scores, k-of-n:K/N the K-th largest "
+            "of them.",
+        ),
+    ),
+)
+
+EXTRACTOR = OptionGroup(
+    "Two-stage models",
+    read_extractor,
+    (
+        option(
+            "--extractor",
+            into="model",
+            type=PATH,
+            metavar="FILE",
+            help="A model that turns images into the vectors that MODEL scores. Options about images then describe "
+            "the input of this extractor.",
+        ),
+        option(
+            "--extractor-output",
+            into="output",
+            metavar="NAME",
+            help="The output of the extractor that is the vector. It is needed if there are several outputs. If the "
+            "output has places, their mean is taken.",
+        ),
+        option(
+            "--extractor-length",
+            into="length",
+            type=_STEPS,
+            metavar="FRAMES",
+            help="The number of frames in a row that the extractor takes. Without this option it is found from its "
+            "input, if that has a fixed length.",
+        ),
+    ),
+)

@@ -2,76 +2,71 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
+from edge_ad.cli.option_groups import command
 from edge_ad.cli.options import as_json, echo_json
-from edge_ad_export.cli.clip_options import clip_options, read_clip_options, read_extractor_options
-from edge_ad_export.cli.head_options import head_options, read_head_options
-from edge_ad_export.cli.model_options import geometry_options, import_options, model_argument, shrink_options
-from edge_ad_export.cli.variant_options import gate_options, ladder_options
+from edge_ad_export.cli.clip_options import CLIPS, EXTRACTOR, check_clip
+from edge_ad_export.cli.family_options import HEAD
+from edge_ad_export.cli.geometry_options import GEOMETRY
+from edge_ad_export.cli.model_options import IMPORTING, REQUEST
+from edge_ad_export.cli.variant_options import GATE, SHRINK
 
 if TYPE_CHECKING:
+    from edge_ad_export.fidelity.gate import Gate
+    from edge_ad_export.importers.extractor import ExtractorOptions
+    from edge_ad_export.model.clip_spec import ClipOptions
+    from edge_ad_export.model.head_options import HeadOptions
+    from edge_ad_export.model.imported import ImportOptions
+    from edge_ad_export.model.shrink import Shrink
     from edge_ad_export.request import ExportRequest
+    from edge_ad_export.samples.geometry import GeometryOptions
 
 __all__ = ["export"]
 
 
-@click.command()
-@model_argument
-@click.option(
-    "--images",
-    required=True,
-    metavar="PATH",
-    help="Normal images: a folder, a file or a glob. 30 or more. For a model of clips: a video, a folder of "
-    "frames, or an .npy file of vectors.",
+@command(
+    request=REQUEST,
+    importing=IMPORTING,
+    head=HEAD,
+    clip=CLIPS,
+    extractor=EXTRACTOR,
+    geometry=GEOMETRY,
+    gate=GATE,
+    shrink=SHRINK,
 )
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The bundle to write, a new folder.",
-)
-@click.option("--force", is_flag=True, help="Replace the bundle that lies there.")
-@click.option("--name", metavar="ID", help="Name of the bundle; that of the output folder otherwise.")
-@click.option("--version-label", default="1", show_default=True, metavar="TEXT", help="Version of the bundle.")
-@click.option("--variants", metavar="ID,ID", help="Variants to try, such as onnx-fp32,openvino-int8; all otherwise.")
-@gate_options
-@ladder_options
-@click.option(
-    "--max-images",
-    type=click.IntRange(min=3),
-    default=100,
-    show_default=True,
-    help="Measure on at most so many images, evenly spaced.",
-)
-@click.option(
-    "--engine-threads", type=click.IntRange(min=1), help="Threads of the engines; their own choice otherwise."
-)
-@import_options
-@head_options
-@clip_options
-@geometry_options
-@shrink_options
 @as_json
-def export(as_json: bool, **given: Any) -> None:
-    """Turn a trained MODEL into a bundle.
+def export(
+    *,
+    request: ExportRequest,
+    importing: ImportOptions,
+    head: HeadOptions,
+    clip: ClipOptions,
+    extractor: ExtractorOptions | None,
+    geometry: GeometryOptions,
+    gate: Gate,
+    shrink: Shrink,
+    as_json: bool,
+) -> None:
+    """Turn a trained MODEL into a bundle for the device.
 
-    Finds the raw score and map in the model, takes away clamps and thresholds that were baked in, makes variants for
-    ONNX Runtime and OpenVINO in several precisions, measures each of them on the given normal images against the
-    model itself, and writes those that pass the gate. The fastest of them is the bundle's default.
+    The bundle holds variants of the model for ONNX Runtime and OpenVINO in several precisions. They give raw scores
+    and anomaly maps: clamps and thresholds in the model are taken away. Each variant is measured against the model
+    itself on normal images, and only those that agree closely enough are written. The fastest of these is the default.
 
-    MODEL is an ONNX file, an OpenVINO IR, a TFLite, TensorFlow, Paddle or PyTorch model, or a folder that holds one:
-    an export of anomalib or AnomaVision, or any graph from one image to a score, a map or features.
+    MODEL is an ONNX file, an OpenVINO IR, a TFLite, TensorFlow, Paddle or PyTorch model, or a folder that holds one.
+    It may be an export of anomalib or AnomaVision, or any model from one image to a score, an anomaly map or features.
     """
     from edge_ad_export.export import export_bundle
     from edge_ad_export.pages.variant_table import format_table
 
-    result = export_bundle(_request(given), notify=lambda line: click.echo(line, err=True))
+    described = head.family is not None or head.given()
+    importing = replace(importing, head=head if described else None, clip=check_clip(clip, head.family))
+    asked = replace(request, importing=importing, extractor=extractor, geometry=geometry, gate=gate, shrink=shrink)
+    result = export_bundle(asked, notify=lambda line: click.echo(line, err=True))
     manifest = result.bundle.manifest
     if as_json:
         echo_json(
@@ -87,38 +82,3 @@ def export(as_json: bool, **given: Any) -> None:
     click.echo(f"\nwritten: {result.bundle.path}")
     objects = " --objects FILE.csv" if manifest.geometry.level == "object" else ""
     click.echo(f"next:    edge-ad calibrate {result.bundle.path} --normal FOLDER{objects}")
-
-
-def _request(given: dict[str, Any]) -> ExportRequest:
-    from edge_ad_export.fidelity.gate import Gate
-    from edge_ad_export.model.imported import ImportOptions
-    from edge_ad_export.passes.cheaper import Shrink
-    from edge_ad_export.request import ExportRequest
-    from edge_ad_export.samples.geometry import GeometryOptions
-
-    return ExportRequest(
-        model=given["model"],
-        images=given["images"],
-        target=given["target"],
-        importing=ImportOptions(
-            **{name: given[name] for name in ImportOptions.__dataclass_fields__ if name not in ("head", "clip")},
-            head=read_head_options(given),
-            clip=read_clip_options(given),
-        ),
-        geometry=GeometryOptions(**{name: given[name] for name in GeometryOptions.__dataclass_fields__}),
-        shrink=Shrink(**{name: given[name] for name in Shrink.__dataclass_fields__}),
-        gate=Gate(**{name: given[name] for name in Gate.__dataclass_fields__ if name != "parity"}),
-        variants=tuple(filter(None, (given["variants"] or "").split(","))),
-        name=given["name"],
-        version=given["version_label"],
-        max_images=given["max_images"],
-        threads=given["engine_threads"],
-        replace=given["force"],
-        effort=given["effort"],
-        target_cpu=given["target_cpu"],
-        labelled=given["labelled"],
-        report=given["report"],
-        state_dict=given["state_dict"],
-        trust_pickle=given["trust_pickle"],
-        extractor=read_extractor_options(given),
-    )

@@ -1,174 +1,177 @@
-"""The options of ``edge-ad export`` that describe the model and the geometry, and how they are read."""
+"""The options of ``edge-ad export`` about the model's file, the images and the bundle to write."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
-
 import click
 
-from edge_ad.cli.options import add_options, parse_size
+from edge_ad.cli.option_groups import COMMON, OptionGroup, Parsed, argument, option
+from edge_ad.cli.options import FILE, PATH, parse_size
 from edge_ad_export.model.imported import Size
 
-if TYPE_CHECKING:
-    from edge_ad.bundle.records import Roi
-    from edge_ad_export.samples.geometry import TileGrid
+__all__ = ["IMPORTING", "MEASURING", "REQUEST", "SIZE"]
 
-__all__ = ["geometry_options", "import_options", "model_argument", "shrink_options"]
-
-# The engine runs once a cell.
-_MOST_CELLS = 32
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-model_argument = click.argument("model", type=click.Path(path_type=Path))
+MEASURING = "How variants are made and measured"
+_BUNDLE = "The bundle"
+_MODEL = "What the model's file does not say"
 
 
-def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> Size | None:
-    size = parse_size(ctx, param, value)
-    return None if size is None else Size(*size)
-
-
-def _frame_size(ctx: click.Context, param: click.Parameter, value: str) -> Size | Literal["auto", "any"] | None:
-    if value == "auto":
-        return "auto"
-    if value == "any":
-        return "any"
-    return _size(ctx, param, value)
-
-
-def _grid(ctx: click.Context, param: click.Parameter, value: str | None) -> TileGrid | None:
-    from edge_ad_export.samples.geometry import TileGrid
-
-    if value is None:
-        return None
-    parts = value.lower().split("x")
-    if len(parts) != 2 or not all(part.isdecimal() and 0 < int(part) <= _MOST_CELLS for part in parts):
-        raise click.BadParameter(
-            f"expected COLUMNSxROWS, such as 3x2, at most {_MOST_CELLS} each, found {value!r}", ctx=ctx, param=param
-        )
-    return TileGrid(int(parts[0]), int(parts[1]))
-
-
-def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+def _parse_numbers(text: str) -> tuple[float, ...]:
     try:
-        return None if value is None else tuple(float(number) for number in value.split(","))
+        return tuple(float(number) for number in text.split(","))
     except ValueError:
-        raise click.BadParameter(
-            f"expected numbers with commas between, found {value!r}", ctx=ctx, param=param
-        ) from None
+        raise ValueError("expected numbers with commas between them") from None
 
 
-def _roi(ctx: click.Context, param: click.Parameter, value: str | None) -> Roi | None:
-    from edge_ad.bundle.records import Roi
+SIZE = Parsed("WxH", lambda text: Size(*parse_size(text)))
+_NUMBERS = Parsed("N,N,N", _parse_numbers)
+_IDS = Parsed("ID,ID", lambda text: tuple(filter(None, text.split(","))))
 
-    if value is None:
-        return None
-    parts = value.split(",")
-    if len(parts) != 4 or not all(p.isdecimal() and int(p) <= 65_535 for p in parts) or "0" in parts[2:]:
-        raise click.BadParameter(
-            f"expected X,Y,WIDTH,HEIGHT in pixels, such as 100,50,640,480, found {value!r}", ctx=ctx, param=param
-        )
-    x, y, width, height = map(int, parts)
-    return Roi(x=x, y=y, width=width, height=height)
-
-
-def _mode(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    return value.replace("-", "_")
-
-
-_IMPORT_OPTIONS = (
-    click.option(
-        "--importer",
-        metavar="NAME",
-        help="anomalib2, anomalib1, anomalib0, anomavision or onnx (any other graph); found from the file otherwise.",
+REQUEST = OptionGroup(
+    _BUNDLE,
+    "edge_ad_export.request:ExportRequest",
+    (
+        argument("model", type=PATH),
+        option(
+            "--images",
+            heading=COMMON,
+            required=True,
+            metavar="PATH",
+            help="Normal images to measure with, 30 or more: a folder, a file or a pattern such as 'img/*.png'. For a "
+            "model of clips it is a video, a folder of frames, or an .npy file of vectors.",
+        ),
+        option(
+            "-o",
+            "--output",
+            into="target",
+            heading=COMMON,
+            required=True,
+            type=PATH,
+            metavar="FOLDER",
+            help="The bundle to write. The folder must not exist yet, unless --force is given.",
+        ),
+        option(
+            "--variants",
+            heading=COMMON,
+            type=_IDS,
+            help="Make only these variants, such as onnx-fp32,openvino-int8. Without this option all are made.",
+        ),
+        option(
+            "--effort",
+            heading=COMMON,
+            type=click.Choice(["low", "normal", "high"]),
+            help="How long to search for a good int8 variant: low tries one way to make it, high tries all of them.",
+        ),
+        option(
+            "--report",
+            heading=COMMON,
+            type=FILE,
+            metavar="FILE",
+            help="Also write an HTML page with the scores, anomaly maps, latency and size of all variants.",
+        ),
+        option("--force", into="replace", is_flag=True, help="Replace the bundle that is in the output folder."),
+        option(
+            "--name",
+            metavar="NAME",
+            help="The name of the bundle. Without this option it is that of the output folder.",
+        ),
+        option("--version-label", into="version", metavar="TEXT", help="The version of the bundle, as you count it."),
+        option(
+            "--target",
+            into="target_cpu",
+            heading=MEASURING,
+            type=click.Choice(["this", "x86-avx2", "x86-vnni", "arm64"]),
+            help="The kind of CPU that the int8 variants are made for. Latency is always measured on this computer.",
+        ),
+        option(
+            "--max-images",
+            heading=MEASURING,
+            type=click.IntRange(min=3),
+            metavar="N",
+            help="Measure with at most this number of images, taken at even distances from all of them.",
+        ),
+        option(
+            "--engine-threads",
+            into="threads",
+            heading=MEASURING,
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="The number of threads of the engines. Without this option the engines decide.",
+        ),
+        option(
+            "--labelled",
+            heading="What a variant must reach",
+            type=PATH,
+            metavar="ROOT",
+            help="Labelled images, in any layout that edge-ad evaluate reads. Variants are then also judged by "
+            "how well they find these real defects.",
+        ),
+        option(
+            "--state-dict",
+            heading=_MODEL,
+            type=PATH,
+            metavar="FILE",
+            help="PyTorch: the weights, if MODEL is a function package.module:factory that makes the model.",
+        ),
+        option(
+            "--trust-pickle",
+            heading=_MODEL,
+            is_flag=True,
+            help="PyTorch: load MODEL although it is a pickle file. Such a file can run any program on this computer, "
+            "so use this option only for files that you trust.",
+        ),
     ),
-    click.option("--score-output", metavar="NAME", help="Plain ONNX: which value is the score, higher = worse."),
-    click.option("--map-output", metavar="NAME", help="Plain ONNX: which value is the anomaly map."),
-    click.option("--size", metavar="WxH", callback=_size, help="Input size of a model that takes any."),
-    click.option("--color", type=click.Choice(["rgb", "bgr", "gray"]), help="Plain ONNX: colour order. [assumed: rgb]"),
-    click.option(
-        "--scale", type=float, help="Plain ONNX: pixels are divided by this. [assumed: 255; 1 for a uint8 input]"
-    ),
-    click.option("--mean", metavar="M,M,M", callback=_numbers, help="Plain ONNX: subtracted after that. [assumed: 0]"),
-    click.option("--std", metavar="S,S,S", callback=_numbers, help="Plain ONNX: divided by after that. [assumed: 1]"),
-    click.option("--state-dict", type=click.Path(path_type=Path), help="PyTorch: weights for package.module:factory."),
-    click.option("--trust-pickle", is_flag=True, help="PyTorch: load a pickle, which may run any code."),
-    click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Plain ONNX: found from the shape otherwise."),
 )
 
-_SHRINK_OPTIONS = (
-    click.option("--coreset", type=int, metavar="N", help="Memory bank: keep N vectors. Changes scores; says how far."),
-    click.option("--project", type=int, metavar="K", help="Memory bank: search it in K dimensions. Changes scores."),
-    click.option(
-        "--energy",
-        type=float,
-        default=1.0,
-        show_default=True,
-        help="Gaussian (PaDiM): drop directions of its whitening beyond this part. Changes scores.",
+IMPORTING = OptionGroup(
+    _MODEL,
+    "edge_ad_export.model.imported:ImportOptions",
+    (
+        option(
+            "--size",
+            heading=COMMON,
+            type=SIZE,
+            help="The input size in pixels, for a model that takes images of any size.",
+        ),
+        option(
+            "--importer",
+            metavar="NAME",
+            help="What made the model: anomalib2, anomalib1, anomalib0, anomavision, or onnx for any other model. "
+            "Without this option it is found from the file.",
+        ),
+        option(
+            "--score-output",
+            metavar="NAME",
+            help="The output of the model that is the anomaly score. A higher score must mean a worse image.",
+        ),
+        option("--map-output", metavar="NAME", help="The output of the model that is the anomaly map."),
+        option(
+            "--color",
+            type=click.Choice(["rgb", "bgr", "gray"]),
+            help="The colour order that the model takes. Without this option a model of no known origin gets rgb.",
+        ),
+        option(
+            "--scale",
+            type=float,
+            metavar="N",
+            help="Pixel values are divided by this number first. Without this option it is 255, or 1 for a model with "
+            "a uint8 input.",
+        ),
+        option(
+            "--mean",
+            type=_NUMBERS,
+            help="These numbers are subtracted after that, one for each colour or one for all. Without this option "
+            "nothing is subtracted.",
+        ),
+        option(
+            "--std",
+            type=_NUMBERS,
+            help="The values are divided by these numbers after that, one for each colour or one for all. Without this "
+            "option they stay as they are.",
+        ),
+        option(
+            "--layout",
+            type=click.Choice(["nchw", "nhwc"]),
+            help="The order of the axes of the model's input. Without this option it is found from the input's shape.",
+        ),
     ),
 )
-
-_GEOMETRY_OPTIONS = (
-    click.option(
-        "--level",
-        type=click.Choice(["frame", "object"]),
-        default="frame",
-        show_default=True,
-        help="Score frames, or objects whose boxes come with each frame; then an image is one object, cropped.",
-    ),
-    click.option("--roi", metavar="X,Y,W,H", callback=_roi, help="Region of interest in camera pixels; all otherwise."),
-    click.option(
-        "--resize",
-        "mode",
-        type=click.Choice(["stretch", "letterbox", "center-crop"]),
-        default="stretch",
-        show_default=True,
-        callback=_mode,
-        help="How the region is fitted to the model's input.",
-    ),
-    click.option(
-        "--kernel",
-        type=click.Choice(["area", "linear", "cubic", "nearest"]),
-        help="Resampling kernel; area (antialiasing) unless the model's file says how it was trained.",
-    ),
-    click.option("--tiles", is_flag=True, help="Cut the region into tiles of the model's input size."),
-    click.option("--tile-overlap", type=click.IntRange(min=0), default=0, metavar="PX", help="Tiles overlap by this."),
-    click.option("--canvas", metavar="WxH", callback=_size, help="Resize the region to this before tiling."),
-    click.option(
-        "--grid",
-        metavar="CxR",
-        callback=_grid,
-        help="Cut the region into C columns and R rows, each brought to the model's input.",
-    ),
-    click.option(
-        "--ignore-mask",
-        type=click.Path(path_type=Path),
-        help="Gray PNG of the frame's size, white where nothing is inspected.",
-    ),
-    click.option(
-        "--frame-size",
-        "frame",
-        default="auto",
-        show_default=True,
-        metavar="auto|any|WxH",
-        callback=_frame_size,
-        help="Frames of another size are INVALID. auto: the images' common size.",
-    ),
-)
-
-
-def shrink_options(function: _F) -> _F:
-    """Adds what trades accuracy of the head for size and speed."""
-    return add_options(function, _SHRINK_OPTIONS)
-
-
-def import_options(function: _F) -> _F:
-    """Adds what says how the model's file is to be read."""
-    return add_options(function, _IMPORT_OPTIONS)
-
-
-def geometry_options(function: _F) -> _F:
-    """Adds what lies between the camera's frame and the model's input."""
-    return add_options(function, _GEOMETRY_OPTIONS)

@@ -1,94 +1,80 @@
-"""The options of ``edge-ad export`` that concern variants and what they must reach."""
+"""The options of ``edge-ad export`` about what a variant must reach, and about smaller heads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
-
 import click
 
-from edge_ad.cli.options import add_options
+from edge_ad.cli.option_groups import OptionGroup, option
 
-__all__ = ["gate_options", "ladder_options"]
+__all__ = ["GATE", "SHRINK"]
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-_GATE_OPTIONS = (
-    click.option(
-        "--min-spearman",
-        type=click.FloatRange(-1, 1),
-        default=0.99,
-        show_default=True,
-        help="Rank correlation with the imported model's scores that a variant must reach, over the given images and "
-        "copies of them with a synthetic defect.",
-    ),
-    click.option(
-        "--min-map-correlation",
-        type=click.FloatRange(-1, 1),
-        default=0.99,
-        show_default=True,
-        help="Correlation with the imported model's map that a variant must reach on every one of these images.",
-    ),
-    click.option(
-        "--max-aupimo-loss",
-        "max_aupimo_lost",
-        type=click.FloatRange(0, 1),
-        default=0.01,
-        show_default=True,
-        help="AUPIMO, what maps mark of the synthetic defects at few false alarms, that a variant may lose.",
-    ),
-    click.option(
-        "--max-auc-loss",
-        "max_roc_auc_lost",
-        type=click.FloatRange(0, 1),
-        default=0.005,
-        show_default=True,
-        help="ROC-AUC that a variant may lose on the synthetic defects, and on the labelled images.",
-    ),
-    click.option(
-        "--max-more-false-rejects",
-        type=click.FloatRange(0, 1),
-        default=0.05,
-        show_default=True,
-        help="Part of the normals that a variant may reject more than the imported model, both calibrated anew.",
-    ),
-    click.option(
-        "--labelled",
-        type=click.Path(path_type=Path),
-        help="Folder of labelled images, good/ and one a type of defect: judges variants by real anomalies too.",
+GATE = OptionGroup(
+    "What a variant must reach",
+    "edge_ad_export.fidelity.gate:Gate",
+    (
+        option(
+            "--min-spearman",
+            type=click.FloatRange(-1, 1),
+            metavar="R",
+            help="The smallest rank correlation between the scores of the variant and those of the model. It is "
+            "measured over the images and copies of them with a synthetic defect.",
+        ),
+        option(
+            "--min-map-correlation",
+            type=click.FloatRange(-1, 1),
+            metavar="R",
+            help="The smallest correlation between the anomaly maps of the variant and those of the model. Every image "
+            "must reach it.",
+        ),
+        option(
+            "--max-auc-loss",
+            into="max_roc_auc_lost",
+            type=click.FloatRange(0, 1),
+            metavar="X",
+            help="The largest ROC-AUC that the variant may lose against the model, on synthetic defects and on the "
+            "labelled images.",
+        ),
+        option(
+            "--max-aupimo-loss",
+            into="max_aupimo_lost",
+            type=click.FloatRange(0, 1),
+            metavar="X",
+            help="The largest AUPIMO that the variant may lose against the model on synthetic defects. AUPIMO says how "
+            "much of a defect the anomaly map marks while there are few false alarms.",
+        ),
+        option(
+            "--max-more-false-rejects",
+            type=click.FloatRange(0, 1),
+            metavar="SHARE",
+            help="The largest share of normal images that the variant may reject in addition to those that the model "
+            "rejects, when both are calibrated anew.",
+        ),
     ),
 )
 
-_LADDER_OPTIONS = (
-    click.option(
-        "--effort",
-        type=click.Choice(["low", "normal", "high"]),
-        default="normal",
-        show_default=True,
-        help="How hard to look for an int8 variant: low tries one way only, high all calibrators and presets.",
-    ),
-    click.option(
-        "--target",
-        "target_cpu",
-        type=click.Choice(["this", "x86-avx2", "x86-vnni", "arm64"]),
-        default="this",
-        show_default=True,
-        help="The kind of CPU that int8 variants are made for. Latency is measured on this machine only.",
-    ),
-    click.option(
-        "--report",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Write a page (HTML) there: all variants, their scores, maps, latency and size.",
+SHRINK = OptionGroup(
+    "Smaller and faster heads, with other scores",
+    "edge_ad_export.model.shrink:Shrink",
+    (
+        option(
+            "--coreset",
+            type=int,
+            metavar="N",
+            help="Memory bank: keep only N vectors. The scores change, and the table shows how much.",
+        ),
+        option(
+            "--project",
+            type=int,
+            metavar="K",
+            help="Memory bank: search it in K dimensions instead of all. The scores change, and the table shows how "
+            "much.",
+        ),
+        option(
+            "--energy",
+            type=float,
+            metavar="SHARE",
+            help="Gaussian models such as PaDiM: keep this share of the energy of the whitening and drop the other "
+            "directions. The scores change if it is below 1.",
+        ),
     ),
 )
-
-
-def gate_options(function: _F) -> _F:
-    """Adds what a variant must reach, and on which images."""
-    return add_options(function, _GATE_OPTIONS)
-
-
-def ladder_options(function: _F) -> _F:
-    """Adds how variants are looked for."""
-    return add_options(function, _LADDER_OPTIONS)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad_export.fidelity.labelled_figures import LabelledFigures, labelled_figures
+from edge_ad_metrics.pixels import PixelAreas, measure_pixels
+from edge_ad_metrics.ranking import Scores, average_precision, roc_auc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
     from edge_ad.scoring.scorer import Scorer
     from edge_ad_export.fidelity.observe import Contender, Seen
-    from edge_ad_export.samples.labelled import LabelledImage
+    from edge_ad_metrics.datasets.dataset import LabelledImage
+    from edge_ad_metrics.pixels import PixelSample
 
-__all__ = ["Agreement", "agree", "measure_latency", "relative_error"]
+__all__ = ["Agreement", "LabelledFigures", "agree", "measure_latency", "relative_error"]
 
 # Below this part of the scores' spread a score counts as near zero, where a relative error means nothing.
 _NEAR_ZERO = 0.01
@@ -31,11 +33,22 @@ _TIMED_RUNS = 3
 
 
 @dataclass(frozen=True)
+class LabelledFigures:
+    """Of labelled images: areas under the ROC curve and average precision. ``pixel_roc_auc``: ``None`` without maps or
+    masks. ``aupimo``: likewise, and where the normal images have too few pixels, see :mod:`edge_ad_metrics.aupimo`."""
+
+    roc_auc: float
+    average_precision: float
+    pixel_roc_auc: float | None
+    aupimo: float | None = None
+
+
+@dataclass(frozen=True)
 class Agreement:
     """``reference`` and ``scores`` float64 ``(n,)``: of the normals, in the order of the images. ``defect_reference``
     and ``defect_scores`` ``(m,)``: of the synthetic defects. ``map_correlation_min`` is Pearson's, of the worst of
     all these images; ``None`` without a map. ``aupimo_reference`` and ``aupimo``: of the synthetic defects, see
-    :mod:`edge_ad_export.fidelity.localisation`; ``None`` without maps, and of clips.
+    :mod:`edge_ad_metrics.aupimo`; ``None`` without maps, of clips, and where the normals have too few pixels.
     ``labelled_reference`` and ``labelled``: ``None`` without labels."""
 
     reference: NDArray[np.float64]
@@ -72,7 +85,7 @@ class Agreement:
         """By how much worse synthetic defects are told from the normals; negative: better."""
         if not self.defect_scores.size:
             return None
-        return _roc_auc(self.reference, self.defect_reference) - _roc_auc(self.scores, self.defect_scores)
+        return roc_auc(Scores(self.reference, self.defect_reference)) - roc_auc(Scores(self.scores, self.defect_scores))
 
     @property
     def aupimo_lost(self) -> float | None:
@@ -133,8 +146,8 @@ def agree(contender: Contender, expected: Seen, labelled: Sequence[LabelledImage
         defect_scores=np.array(seen.defects),
         aupimo_reference=expected.localisation.mean,
         aupimo=seen.localisation.mean,
-        labelled_reference=labelled_figures(expected, labelled),
-        labelled=labelled_figures(seen, labelled),
+        labelled_reference=_labelled_figures(expected, labelled),
+        labelled=_labelled_figures(seen, labelled),
     )
 
 
@@ -169,11 +182,25 @@ def _spearman(scores: NDArray[np.float64], reference: NDArray[np.float64]) -> fl
     return 0.0 if np.ptp(scores) == 0 else float(spearmanr(scores, reference).statistic)
 
 
-def _roc_auc(normals: NDArray[np.float64], defects: NDArray[np.float64]) -> float:
-    from sklearn.metrics import roc_auc_score
+def _labelled_figures(seen: Seen, labelled: Sequence[LabelledImage]) -> LabelledFigures | None:
+    if not labelled:
+        return None
+    anomalous, found = np.array([image.anomalous for image in labelled]), np.array(seen.labelled)
+    scores = Scores(found[~anomalous], found[anomalous])
+    pixels = _pixel_areas(seen.pixels)
+    return LabelledFigures(
+        roc_auc=roc_auc(scores),
+        average_precision=average_precision(scores),
+        pixel_roc_auc=pixels.roc_auc if pixels else None,
+        aupimo=float(pixels.aupimo.mean()) if pixels and pixels.aupimo is not None else None,
+    )
 
-    labels = np.repeat([0, 1], [normals.size, defects.size])
-    return float(roc_auc_score(labels, np.concatenate([normals, defects])))
+
+def _pixel_areas(samples: list[PixelSample]) -> PixelAreas | None:
+    normals = sum(not sample.mask.any() for sample in samples)
+    if normals in (0, len(samples)):
+        return None
+    return measure_pixels(lambda: samples, images=len(samples), normals=normals)[None]
 
 
 def _false_rejects(normals: NDArray[np.float64]) -> int:

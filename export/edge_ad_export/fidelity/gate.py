@@ -31,7 +31,8 @@ class Gate:
     changes of their order may mean nothing; what counts is that a larger anomaly keeps scoring higher.
     ``min_map_correlation``: of the worst map. ``max_roc_auc_lost``: on synthetic defects, and on labelled images
     where there are any. ``max_aupimo_lost``: of what the maps mark of the synthetic defects at few false alarms, see
-    :mod:`edge_ad_export.fidelity.localisation`. ``max_more_false_rejects``: the part of the normals by which false
+    :mod:`edge_ad_metrics.aupimo`; not asked where the imported model has none, as the normals have too few pixels, and
+    refused where the variant alone has none. ``max_more_false_rejects``: the part of the normals by which false
     rejects may rise after both were calibrated anew; one image more is never held against a variant.
     ``parity``: of float32 scores; ``None`` for a head that was made smaller on purpose.
     """
@@ -52,6 +53,8 @@ class Gate:
         heat = agreement.map_correlation_min
         if heat is not None and not heat >= self.min_map_correlation:
             return f"map correlation {_floor(heat)} below {self.min_map_correlation:g}"
+        if agreement.aupimo_reference is not None and agreement.aupimo is None:
+            return "AUPIMO on synthetic defects cannot be measured: the maps have too few different values"
         lost = agreement.aupimo_lost
         if lost is not None and not lost <= self.max_aupimo_lost + _ROUNDING:
             return f"AUPIMO on synthetic defects lower by {lost:.4f}, more than {self.max_aupimo_lost:g}"

@@ -11,9 +11,10 @@ import numpy as np
 from edge_ad.errors import EngineError, FrameError, InputError, ModelError
 from edge_ad.scoring.golden import correlate
 from edge_ad.sources import read_image
-from edge_ad_export.fidelity.localisation import Aupimo, PixelValues, sample_pixels
+from edge_ad_export.fidelity.localisation import sample_pixels
 from edge_ad_export.samples.defects import DefectSet
-from edge_ad_export.samples.labelled import LabelledImage, read_truth
+from edge_ad_metrics.aupimo import Aupimo
+from edge_ad_metrics.datasets.masks import read_defect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
     from edge_ad.scoring.scorer import Measurement, Scorer
     from edge_ad_export.samples.clips import ClipDefects
     from edge_ad_export.samples.images import ImageSet
+    from edge_ad_metrics.datasets.dataset import LabelledImage
+    from edge_ad_metrics.pixels import PixelSample
 
 __all__ = ["Contender", "Evidence", "Seen", "observe"]
 
 Kind = Literal["normals", "defects", "labelled"]
 
-# Camera pixels a side that maps are looked at: of labelled images, which are all kept, and of the others. Neighbouring
-# ones say the same.
-_LABELLED_SIDE = 128
+# Grid points a side on which maps are looked at: neighbouring pixels say the same.
 _SIDE = 256
+# Those of labelled images are kept, so that of many images there are fewer, but no fewer than this.
+_LEAST_SIDE = 128
+_KEPT_PIXELS = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Seen:
     normals: list[float] = field(default_factory=list)
     defects: list[float] = field(default_factory=list)
     labelled: list[float] = field(default_factory=list)
-    pixels: list[PixelValues] = field(default_factory=list)
+    pixels: list[PixelSample] = field(default_factory=list)
     localisation: Aupimo = field(default_factory=lambda: Aupimo(1))
 
     def of(self, kind: Kind) -> list[float]:
@@ -80,6 +84,8 @@ class _Shot:
     path: Path
     frame: NDArray[np.uint8]
     truth: NDArray[np.bool_] | None = None
+    type: str = ""
+    side: int = _SIDE
 
 
 def observe(reference: Scorer, contenders: Sequence[Contender], evidence: Evidence) -> Seen:
@@ -122,9 +128,10 @@ def _shots(evidence: Evidence) -> Iterator[_Shot]:
     else:
         for clip, spoilt in zip(defects.samples, defects, strict=True):
             yield _Shot("defects", clip.path, spoilt)
+    side = int(np.clip(np.sqrt(_KEPT_PIXELS / max(len(evidence.labelled), 1)), _LEAST_SIDE, _SIDE))
     for one in evidence.labelled:
         frame = read_image(one.path)
-        yield _Shot("labelled", one.path, frame, read_truth(one, frame.shape))
+        yield _Shot("labelled", one.path, frame, read_defect(one, *frame.shape[:2]), one.type, side)
 
 
 def _measure(contender: Contender, shot: _Shot, heat: NDArray[np.float32] | None) -> None:
@@ -142,11 +149,10 @@ def _note(seen: Seen, shot: _Shot, found: Measurement, scorer: Scorer) -> None:
     seen.of(shot.kind).append(found.score)
     if shot.truth is None or found.map is None:
         return
-    side = _LABELLED_SIDE if shot.kind == "labelled" else _SIDE
-    pixels = sample_pixels(found.map, shot.truth, scorer.preprocessor.layout(shot.frame), side)
-    if shot.kind == "labelled":
+    pixels = sample_pixels(found.map, shot.truth, scorer.preprocessor.layout(shot.frame), shot.side, shot.type)
+    if shot.kind == "normals":
+        seen.localisation.add_normal(pixels.anomaly_map)
+    elif shot.kind == "defects":
+        seen.localisation.add_defect(pixels.anomaly_map[pixels.mask])
+    elif pixels.mask.any() == shot.truth.any():  # else the defect lies between the grid's points
         seen.pixels.append(pixels)
-    elif shot.kind == "normals":
-        seen.localisation.add_normal(pixels.values)
-    else:
-        seen.localisation.add_defect(pixels.values[pixels.defect])

@@ -14,6 +14,7 @@ from edge_ad.errors import ModelError
 from edge_ad_export.graph.static_shape import static_shape
 from edge_ad_export.heads.compose import HeadPass
 from edge_ad_export.model.imported import ImportedModel
+from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.passes import (
     ContractPass,
     HalfStoragePass,
@@ -24,7 +25,7 @@ from edge_ad_export.passes import (
     SimplifyPass,
     StaticShapePass,
 )
-from edge_ad_export.passes.cheaper import Shrink, cheaper_passes
+from edge_ad_export.passes.cheaper import cheaper_passes
 from edge_ad_export.passes.contract import RequireStaticPass
 from edge_ad_export.passes.preprocessing import ClipInputPass, ClipPreprocessingPass
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from edge_ad_export.preparation.prepare import Notify, Setup
     from edge_ad_export.quantize.int8_graph import Quantized
     from edge_ad_export.quantize.settings import Plan
-    from edge_ad_export.samples.labelled import LabelledImage
     from edge_ad_export.variants.quantizer import Int8, Quantizer
+    from edge_ad_metrics.datasets.dataset import LabelledImage
 
 __all__ = ["Trials", "run_trials"]
 

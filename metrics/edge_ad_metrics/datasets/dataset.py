@@ -44,11 +44,15 @@ class LabelledClip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledSet:
-    """``layout``: the name of the arrangement it was read from. Either ``images`` or ``clips`` is empty."""
+    """``layout``: the name of the arrangement it was read from. Either ``images`` or ``clips`` is empty.
+
+    ``notes``: what was found there and is not used.
+    """
 
     layout: str
     images: tuple[LabelledImage, ...] = ()
     clips: tuple[LabelledClip, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def check_both_classes(where: Path, labels: list[bool], things: str = "images") -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from edge_ad_metrics.datasets.dataset import LabelledSet
 
-__all__ = ["LAYOUTS", "read_dataset"]
+__all__ = ["LAYOUTS", "read_dataset", "read_labelled_images"]
 
 LAYOUTS: Final = {
     "csv": "label_tables:read_csv",
@@ -47,6 +47,18 @@ def read_dataset(root: Path, layout: str | None = None) -> LabelledSet:
         raise InputError(f"{root}: {_expected(layout)}; docs/evaluation.md shows how each lies on the disk")
     if found.images:
         check_both_classes(root, [image.anomalous for image in found.images])
+    return found
+
+
+def read_labelled_images(root: Path) -> LabelledSet:
+    """As :func:`read_dataset`, of images alone.
+
+    Raises:
+        InputError: also where there are clips.
+    """
+    found = read_dataset(root)
+    if found.clips:
+        raise InputError(f"{root}: expected labelled images, found clips: edge-ad evaluate takes them")
     return found
 
 

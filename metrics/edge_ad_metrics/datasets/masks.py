@@ -14,10 +14,28 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read_mask"]
+    from edge_ad_metrics.datasets.dataset import LabelledImage
+
+__all__ = ["read_defect", "read_mask"]
 
 _LOSSY = {".jpg", ".jpeg"}
 _HALF = 127
+
+
+def read_defect(image: LabelledImage, height: int, width: int) -> NDArray[np.bool_] | None:
+    """Which pixels of an image are defective, bool ``(height, width)``: none of a normal one.
+
+    ``None`` where it is not known: an anomalous image without a mask, or with one that marks no pixel.
+
+    Raises:
+        InputError: the mask is unreadable or not of the image's size, or marks a defect in a normal image.
+    """
+    marked = np.zeros((height, width), np.bool_) if image.mask is None else read_mask(image.mask, height, width)
+    if marked.any() and not image.anomalous:
+        raise InputError(
+            f"{image.mask}: marks a defect in {image.path}, which is labelled normal: correct one of the two"
+        )
+    return None if image.anomalous and not marked.any() else marked
 
 
 def read_mask(path: Path, height: int, width: int) -> NDArray[np.bool_]:

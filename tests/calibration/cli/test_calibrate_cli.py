@@ -37,7 +37,7 @@ def test_it_says_thresholds_guarantee_and_what_is_left(tiny_bundle: Path, normal
         "exchangeable with these 60." in result.stdout
     )
     assert "Confidence reached: 98.62 %." in result.stdout
-    assert "openvino-fp32: no verdicts without their own run" in result.stdout
+    assert "openvino-fp32: no verdicts until they are calibrated too" in result.stdout
     assert result.stderr == ""  # no progress bar where there is no terminal
     assert (tiny_bundle / "variants/onnx-fp32/calibration.json").is_file()
     assert (tiny_bundle / "variants/onnx-fp32/calibration.png").is_file()

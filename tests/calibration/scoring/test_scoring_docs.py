@@ -7,12 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from support import tiny
 from support.paths import DOCS as DOCS_FOLDER
 
-from edge_ad_calibration.cli.scoring_options import plan_options
+from edge_ad_calibration.cli.scoring_options import PLAN
 from edge_ad_calibration.scoring import MapJournal
 from edge_ad_calibration.scoring.cache import FILE
 from edge_ad_calibration.scoring.journal import KEPT_DAYS
@@ -21,8 +20,7 @@ TEXT = (DOCS_FOLDER / "scale.md").read_text()
 
 
 def test_every_option_is_there() -> None:
-    command = click.command()(plan_options(lambda *, plan: plan))
-    options = [name for option in command.params for name in option.opts]
+    options = [name for row in PLAN.rows for name in row.names]
     assert len(options) == 4
     assert [name for name in options if f"`{name}" not in TEXT] == []
 

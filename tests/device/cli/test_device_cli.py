@@ -39,6 +39,7 @@ def test_all_commands_are_listed() -> None:
     assert shown.exit_code == 0
     assert {name for name in COMMANDS if f"\n  {name} " not in shown.output} == set()
     assert "Exit codes" in shown.output
+    assert "..." not in shown.output.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -133,7 +134,7 @@ ERRORS = [
     pytest.param(["bench", "{bundle}", "--frame-size", "10by10"], 2, "1920x1080", id="frame-size"),
     pytest.param(["info", "/nowhere"], 2, "no bundle", id="info"),
     pytest.param(["pack", "{bundle}", "-o", "{empty}"], 2, "exists already", id="pack"),
-    pytest.param(["nonsense"], 2, "No such command", id="command"),
+    pytest.param(["nonsense"], 2, "no such command", id="command"),
 ]
 
 
@@ -175,7 +176,7 @@ def test_info_tells_what_is_in_it(tiny_bundle: Path) -> None:
     text = edge_ad("info", tiny_bundle).stdout
     assert "onnx-fp32 (default)" in text
     assert "threshold 0.4" in text
-    assert "uncalibrated" in text
+    assert "not calibrated" in text
     record = json.loads(edge_ad("info", tiny_bundle, "--json").stdout)
     assert record["manifest"]["name"] == "tiny"
     assert record["calibrations"]["onnx-fp32"]["default"]["image"]["threshold"] == 0.4

@@ -149,8 +149,8 @@ def test_uncalibrated_objects_have_scores_and_no_verdict(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("objects", "reason", "said"),
     [
-        pytest.param(None, Reason.NO_OBJECTS, "no object was given", id="not-given"),
-        pytest.param([], Reason.NO_OBJECTS, "no object was given", id="empty"),
+        pytest.param(None, Reason.NO_OBJECTS, "expected the boxes of the objects", id="not-given"),
+        pytest.param([], Reason.NO_OBJECTS, "expected the boxes of the objects", id="empty"),
         pytest.param([LEFT, Box(100, 0, 61, 10)], Reason.BAD_OBJECT, r"object 2 of 2, 61x10 at \(100, 0\)", id="right"),
         pytest.param([Box(0, 100, 10, 21)], Reason.BAD_OBJECT, "inside the frame of 160x120", id="below"),
         pytest.param([Box(-1, 0, 10, 10)], Reason.BAD_OBJECT, r"at \(-1, 0\)", id="left"),

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edge_ad.bundle.records import Fidelity, LabelledFidelity, Trial
-from edge_ad_export.fidelity.agreement import Agreement, relative_error
+from edge_ad_export.fidelity.agreement import Agreement, LabelledFigures, relative_error
 from edge_ad_export.fidelity.gate import Gate, golden_tolerance
-from edge_ad_export.fidelity.labelled_figures import LabelledFigures
 from edge_ad_export.pages.variant_table import format_table
 
 REFERENCE = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
@@ -231,3 +230,17 @@ def test_the_table_prefers_real_labels() -> None:
     row = format_table((Trial(id="onnx-fp32", fidelity=fidelity(0.999, real)),), "onnx-fp32").splitlines()[1]
 
     assert row.split()[-3:] == ["0.0500", "0.0700", "default"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "refusal"),
+    [
+        pytest.param(None, None, id="too-few-normal-pixels-for-both"),
+        pytest.param(0.5, "AUPIMO on synthetic defects cannot be measured: the maps have too few different values",
+                     id="the-variant-alone"),
+    ],
+)  # fmt: skip
+def test_a_variant_without_aupimo(reference: float | None, refusal: str | None) -> None:
+    found = Agreement(REFERENCE, REFERENCE, 1.0, 1.0, aupimo_reference=reference, aupimo=None)
+
+    assert Gate().refuses(found, "int8") == refusal

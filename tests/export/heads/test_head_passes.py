@@ -26,8 +26,9 @@ from edge_ad_export.heads.memory_bank import MemoryBankHead
 from edge_ad_export.lowering.contract import apply_passes, lower
 from edge_ad_export.model.head import Head, HeadInputs
 from edge_ad_export.model.head_options import FeaturePool, HeadOptions, Interpolation
+from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.passes import HalfStoragePass, SimplifyPass
-from edge_ad_export.passes.cheaper import Shrink, cheaper_passes
+from edge_ad_export.passes.cheaper import cheaper_passes
 from edge_ad_export.passes.coreset import spread_rows
 from edge_ad_export.quantize.onnx_layers import onnx_ops
 

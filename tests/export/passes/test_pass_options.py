@@ -13,7 +13,8 @@ from edge_ad.cli import main
 from edge_ad.errors import InputError
 from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.lowering.contract import lower
-from edge_ad_export.passes.cheaper import Shrink, cheaper_passes
+from edge_ad_export.model.shrink import Shrink
+from edge_ad_export.passes.cheaper import cheaper_passes
 
 DOCS = DOCS_FOLDER / "passes.md"
 

@@ -15,7 +15,7 @@ from support.export_onnx import operators, run
 from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.lowering.contract import Lowered, lower
 from edge_ad_export.model.imported import ImportedModel
-from edge_ad_export.passes.cheaper import Shrink
+from edge_ad_export.model.shrink import Shrink
 
 pytestmark = pytest.mark.shared
 

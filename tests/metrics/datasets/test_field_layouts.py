@@ -61,55 +61,45 @@ LAYOUTS = [
         "masks-of-the-value-1",
         lambda root: mvtec(root, pixels=mask(1)),
         Counts(),
-        export="no defect pixel, without a word",
     ),
     Layout(
         "masks-of-the-value-3",
         lambda root: mvtec(root, pixels=mask(3)),
         Counts(),
-        export="no defect pixel, without a word",
     ),
     Layout(
         "masks-of-the-value-127",
         lambda root: mvtec(root, pixels=mask(127)),
         Counts(),
-        export="no defect pixel, without a word",
     ),
     Layout(
         "masks-as-bmp",
         lambda root: mvtec(root, name="{:03d}_mask.bmp"),
         Counts(),
-        export="masks are not seen, without a word",
     ),
     Layout(
         "masks-as-tif",
         lambda root: mvtec(root, name="{:03d}.tif"),
         Counts(),
-        export="masks are not seen, without a word",
     ),
     Layout(
         "masks-folder",
         lambda root: mvtec(root, name="{:03d}.png", folders=("good", "crack", "masks/crack")),
         Counts(),
-        export="masks are taken for a defect",
     ),
     Layout(
         "ok-and-ground-truth",
         lambda root: mvtec(root, name="{:03d}.png", folders=("ok", "crack", "ground_truth/crack")),
         Counts(),
-        export="0 normal images in good/",
     ),
     Layout(
         "btad",
         lambda root: mvtec(root, name="{:03d}.png", folders=("test/ok", "test/ko", "ground_truth/ko")),
         Counts(),
-        export="0 normal images in good/",
     ),
-    Layout("ok-ng", lambda root: images(root, "OK", "NG"), NO_MASKS, export="0 normal images in good/"),
-    Layout("ok-nok", lambda root: images(root, "ok", "nok"), NO_MASKS, export="0 normal images in good/"),
-    Layout(
-        "normal-abnormal", lambda root: images(root, "Normal", "Abnormal"), NO_MASKS, export="0 normal images in good/"
-    ),
+    Layout("ok-ng", lambda root: images(root, "OK", "NG"), NO_MASKS),
+    Layout("ok-nok", lambda root: images(root, "ok", "nok"), NO_MASKS),
+    Layout("normal-abnormal", lambda root: images(root, "Normal", "Abnormal"), NO_MASKS),
     Layout("control-good", lambda root: images(root, "good", "scratch"), NO_MASKS),
     Layout(
         "test-normal-anomaly",
@@ -118,7 +108,7 @@ LAYOUTS = [
         evaluate="no layout found",
         export="0 normal images in good/",
     ),
-    Layout("test-ok-ng", lambda root: images(root, "test/OK", "test/NG"), NO_MASKS, export="0 normal images in good/"),
+    Layout("test-ok-ng", lambda root: images(root, "test/OK", "test/NG"), NO_MASKS),
     Layout(
         "test-normals-defects",
         lambda root: images(root, "test/normals", "test/defects"),
@@ -241,7 +231,6 @@ LAYOUTS = [
         "ipynb-checkpoints",
         litter("test/.ipynb_checkpoints/000-checkpoint.png"),
         Counts(),
-        export="taken for a type of defect",
     ),
     Layout("control-thumbs", litter("test/good/Thumbs.db", "test/Thumbs.db", "test/desktop.ini"), Counts()),
     Layout(

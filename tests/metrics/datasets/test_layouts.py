@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 from edge_ad.errors import InputError
+from edge_ad_metrics.datasets.dataset import LabelledImage
 from edge_ad_metrics.datasets.frame_labels import read_frame_labels
-from edge_ad_metrics.datasets.layouts import LAYOUTS, read_dataset
-from edge_ad_metrics.datasets.masks import read_mask
+from edge_ad_metrics.datasets.layouts import LAYOUTS, read_dataset, read_labelled_images
+from edge_ad_metrics.datasets.masks import read_defect, read_mask
 
 
 def image(path: Path, value: int = 100, shape: tuple[int, ...] = (6, 8)) -> Path:
@@ -114,7 +116,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_a_mask_that_is_missing_is_named(tmp_path: Path) -> None:
     mvtec(tmp_path)
     (tmp_path / "ground_truth/crack/001_mask.png").unlink()
-    with pytest.raises(InputError, match=r"no mask for .*crack/001\.png, though others"):
+    with pytest.raises(InputError, match=r"no mask for .*crack/001\.png, though their type"):
         read_dataset(tmp_path)
 
 
@@ -225,3 +227,70 @@ def test_a_mask_of_another_size(tmp_path: Path) -> None:
 def test_a_mask_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"mask .*m\.png: cannot be read"):
         read_mask(tmp_path / "m.png", 6, 8)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "asked"),
+    [
+        pytest.param("test", "ground_truth", "test", id="the folder test, masks beside it"),
+        pytest.param("test", "test/ground_truth", "", id="masks in the folder test"),
+        pytest.param("", "ground_truth", "", id="no folder test"),
+        pytest.param("", "masks", "", id="another name"),
+    ],
+)
+def test_masks_lie_beside_the_images_or_above_them(tmp_path: Path, images: str, masks: str, asked: str) -> None:
+    for name in ("good/0", "dent/1"):
+        image(tmp_path / images / f"{name}.png")
+    image(tmp_path / masks / "dent/1_mask.png")
+
+    found = read_labelled_images(tmp_path / asked)
+
+    assert [one.mask and one.mask.name for one in found.images] == [None, "1_mask.png"]
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("extra", "note"),
+    [
+        pytest.param("ground_truth/Crack/000_mask.png", r"1 masks belong to no image .*Crack", id="another type"),
+        pytest.param("ground_truth/crack/009_mask.png", r"1 masks belong to no image .*009", id="another image"),
+        pytest.param("ground_truth/000_mask.png", r"1 masks belong to no image .*truth.000", id="of no type"),
+        pytest.param("test/loose.png", r"left out, as they lie in no folder .*loose\.png", id="an image of no type"),
+    ],
+)
+def test_what_is_not_used_is_named(tmp_path: Path, extra: str, note: str) -> None:
+    image(mvtec(tmp_path) / extra)
+
+    (found,) = read_dataset(tmp_path).notes
+
+    assert re.search(note, found)
+
+
+def test_masks_of_normal_images_need_no_note(tmp_path: Path) -> None:
+    image(mvtec(tmp_path) / "ground_truth/good/000_mask.png", 0)
+    assert read_dataset(tmp_path).notes == ()
+
+
+def test_clips_are_no_labelled_images(tmp_path: Path) -> None:
+    for name in ("a.avi", "a.csv"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match="expected labelled images, found clips"):
+        read_labelled_images(tmp_path)
+
+
+def test_which_pixels_of_an_image_are_defective(tmp_path: Path) -> None:
+    normal = LabelledImage(path=tmp_path / "a.png", type="good")
+    unknown = LabelledImage(path=tmp_path / "b.png", type="dent")
+    black = LabelledImage(path=tmp_path / "b.png", type="dent", mask=image(tmp_path / "black.png", 0))
+    numbered = LabelledImage(path=tmp_path / "c.png", type="dent", mask=image(tmp_path / "ones.png", 1))
+
+    found = [read_defect(one, 6, 8) for one in (normal, unknown, black, numbered)]
+
+    marked = [None if one is None else int(one.sum()) for one in found]
+    assert marked == [0, None, None, 48]
+
+
+def test_a_normal_image_with_a_defect_is_refused(tmp_path: Path) -> None:
+    wrong = LabelledImage(path=tmp_path / "a.png", type="good", mask=image(tmp_path / "m.png"))
+    with pytest.raises(InputError, match="labelled normal: correct one of the two"):
+        read_defect(wrong, 6, 8)

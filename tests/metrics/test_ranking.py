@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
-from edge_ad_calibration.evaluation import ranking
-from edge_ad_calibration.evaluation.ranking import (
+from edge_ad_metrics import ranking
+from edge_ad_metrics.ranking import (
     Scores,
-    average_precision,
     best_threshold,
-    mean,
+    estimate_average_precision,
+    estimate_mean,
+    estimate_roc_auc,
     operate,
-    roc_auc,
 )
 
 VALUES = st.one_of(st.integers(0, 5).map(float), st.floats(-1e6, 1e6, width=32))
@@ -72,14 +72,14 @@ def test_nothing_rejected_has_no_precision() -> None:
 def test_figures_and_intervals_are_the_same_each_time() -> None:
     random = np.random.default_rng(1)
     made = Scores(random.normal(0, 1, 60), random.normal(1, 1, 40))
-    assert roc_auc(made) == roc_auc(made)
-    found = average_precision(made)
+    assert estimate_roc_auc(made) == estimate_roc_auc(made)
+    found = estimate_average_precision(made)
     assert found.low < found.value < found.high
 
 
 def test_one_of_a_kind_has_no_interval() -> None:
-    assert (roc_auc(scores([1, 2], [3])).low, roc_auc(scores([1, 2], [3])).high) == (0, 1)
-    assert (mean(np.array([0.5])).low, mean(np.array([0.5])).high) == (0, 1)
+    assert (estimate_roc_auc(scores([1, 2], [3])).low, estimate_roc_auc(scores([1, 2], [3])).high) == (0, 1)
+    assert (estimate_mean(np.array([0.5])).low, estimate_mean(np.array([0.5])).high) == (0, 1)
 
 
 @pytest.mark.slow
@@ -89,6 +89,6 @@ def test_the_interval_covers_the_true_area_as_often_as_it_says() -> None:
     random = np.random.default_rng(2)
     covered = 0
     for _ in range(300):
-        found = roc_auc(Scores(random.normal(0, 1, 100), random.normal(1, 1, 100)))
+        found = estimate_roc_auc(Scores(random.normal(0, 1, 100), random.normal(1, 1, 100)))
         covered += found.low <= truth <= found.high
     assert 0.91 <= covered / 300 <= 0.985

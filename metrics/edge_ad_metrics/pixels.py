@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.ndimage import label
-from sklearn.metrics import auc
 
 from edge_ad_metrics.aupimo import PimoTail
 from edge_ad_metrics.sampling import evenly_spaced_to_the_last
@@ -40,12 +38,12 @@ _EIGHT_NEIGHBOURS: Final = np.ones((3, 3), np.int64)
 
 @dataclass(frozen=True, slots=True)
 class PixelSample:
-    """``heat``: float32 ``(H, W)``, NaN where nothing is inspected. ``mask``: bool ``(H, W)``, the defect.
+    """``anomaly_map``: float32 ``(H, W)``, NaN where nothing is inspected. ``mask``: bool ``(H, W)``, the defect.
 
     ``type``: which kind of defect; a normal image has an empty mask and any type.
     """
 
-    heat: NDArray[np.float32]
+    anomaly_map: NDArray[np.float32]
     mask: NDArray[np.bool_]
     type: str
 
@@ -129,7 +127,7 @@ def _survey(samples: Iterable[PixelSample], images: int, normals: int) -> _Surve
     tail = PimoTail(normals)
     taken = []
     for index, sample in enumerate(samples):
-        values = np.sort(sample.heat[~sample.mask & ~np.isnan(sample.heat)])
+        values = np.sort(sample.anomaly_map[~sample.mask & ~np.isnan(sample.anomaly_map)])
         # Other ranks from map to map: where maps are alike, their thresholds fall between one another.
         ranks = (np.arange(per_map) + (index * _GOLDEN) % 1) * (values.size / per_map)
         taken.append(values if values.size <= per_map else values[ranks.astype(np.intp)])
@@ -146,13 +144,15 @@ def _thinned(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _count(sample: PixelSample, survey: _Survey) -> _Counts:
-    normal = np.sort(sample.heat[~sample.mask & ~np.isnan(sample.heat)])
+    normal = np.sort(sample.anomaly_map[~sample.mask & ~np.isnan(sample.anomaly_map)])
     counted = _Counts(images=1, normal_pixels=normal.size, normal=_above(normal, survey.thresholds))
     if not sample.mask.any():
         return counted
+    from scipy.ndimage import label
+
     labels, counted.regions = label(sample.mask, _EIGHT_NEIGHBOURS)
     region = labels[sample.mask]
-    seen = np.nan_to_num(sample.heat[sample.mask], nan=-np.inf)
+    seen = np.nan_to_num(sample.anomaly_map[sample.mask], nan=-np.inf)
     order = np.argsort(seen)
     defect, weights = seen[order], 1 / np.bincount(region)[region[order]]
     counted.defect_pixels = defect.size
@@ -173,6 +173,8 @@ def _above(
 
 
 def _areas(counts: _Counts, survey: _Survey) -> PixelAreas:
+    from sklearn.metrics import auc
+
     ends = np.array([0.0]), np.array([1.0])
     false = np.concatenate([ends[0], counts.normal / counts.normal_pixels, ends[1]])
     true = np.concatenate([ends[0], counts.defect / counts.defect_pixels, ends[1]])
@@ -187,6 +189,8 @@ def _areas(counts: _Counts, survey: _Survey) -> PixelAreas:
 
 
 def _limited_area(false: NDArray[np.float64], overlap: NDArray[np.float64]) -> float:
+    from sklearn.metrics import auc
+
     inside = int(np.searchsorted(false, PRO_FPR_LIMIT, "right"))
     at_limit = np.interp(PRO_FPR_LIMIT, false, overlap)
     x, y = np.append(false[:inside], PRO_FPR_LIMIT), np.append(overlap[:inside], at_limit)

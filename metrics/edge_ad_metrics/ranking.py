@@ -9,11 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import numpy as np
-from scipy.stats import binomtest, bootstrap, rankdata
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
-
-from edge_ad_calibration.evaluation.records import Confusion, Estimate, OperatingPoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,13 +20,57 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Statistic = Callable[..., Floats]
 
-__all__ = ["CONFIDENCE", "Scores", "average_precision", "best_threshold", "mean", "operate", "roc_auc"]
+__all__ = [
+    "CONFIDENCE",
+    "Confusion",
+    "Estimate",
+    "OperatingPoint",
+    "Scores",
+    "average_precision",
+    "best_threshold",
+    "estimate_average_precision",
+    "estimate_mean",
+    "estimate_roc_auc",
+    "operate",
+    "roc_auc",
+]
 
 CONFIDENCE: Final = 0.95
 _RESAMPLES: Final = 1000
 _FEWEST_RESAMPLES: Final = 200
 _MOST_DRAWS: Final = 200_000_000
 _BATCH_CELLS: Final = 4_000_000
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure and its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Confusion(msgspec.Struct, frozen=True, kw_only=True):
+    """How many were rejected and accepted; positive is anomalous."""
+
+    true_positives: int
+    false_positives: int
+    true_negatives: int
+    false_negatives: int
+
+
+class OperatingPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rule ``score > threshold -> reject`` does.
+
+    ``recall`` is the true-positive rate, ``precision`` is ``None`` where nothing is rejected.
+    """
+
+    threshold: float
+    confusion: Confusion
+    recall: Estimate
+    false_positive_rate: Estimate
+    precision: Estimate | None
+    f1: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +91,34 @@ class Scores:
         return np.concatenate([self.normal, self.anomalous])
 
 
-def roc_auc(scores: Scores) -> Estimate:
-    """The chance that an anomaly scores higher than a normal, ties counted half."""
-    return _estimate(float(roc_auc_score(scores.labels, scores.values)), scores, _roc_auc)
+def roc_auc(scores: Scores) -> float:
+    """The chance that an anomaly scores higher than a normal, ties counted half, from 0 to 1."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(scores.labels, scores.values))
 
 
-def average_precision(scores: Scores) -> Estimate:
-    """The area under the precision-recall curve as steps (scikit-learn's ``average_precision_score``)."""
-    return _estimate(float(average_precision_score(scores.labels, scores.values)), scores, _average_precision)
+def average_precision(scores: Scores) -> float:
+    """The area under the precision-recall curve as steps, from 0 to 1 (scikit-learn's ``average_precision_score``)."""
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(scores.labels, scores.values))
+
+
+def estimate_roc_auc(scores: Scores) -> Estimate:
+    """:func:`roc_auc` with its interval."""
+    return _estimate(roc_auc(scores), scores, _roc_auc)
+
+
+def estimate_average_precision(scores: Scores) -> Estimate:
+    """:func:`average_precision` with its interval."""
+    return _estimate(average_precision(scores), scores, _average_precision)
 
 
 def best_threshold(scores: Scores) -> float:
     """The threshold with the highest F1 on these scores; the highest such, halfway to the next lower score."""
+    from sklearn.metrics import precision_recall_curve
+
     precision, recall, thresholds = precision_recall_curve(scores.labels, scores.values)
     total = precision[:-1] + recall[:-1]
     f1 = np.divide(2 * precision[:-1] * recall[:-1], total, out=np.zeros_like(total), where=total > 0)
@@ -99,14 +156,16 @@ def operate(scores: Scores, threshold: float) -> OperatingPoint:
     )
 
 
-def mean(values: Floats) -> Estimate:
-    """The mean of figures between 0 and 1, float64 ``(n,)``."""
+def estimate_mean(values: Floats) -> Estimate:
+    """The mean and its interval of figures between 0 and 1, float64 ``(n,)``."""
     if values.size == 1:
         return Estimate(value=float(values[0]), low=0.0, high=1.0)
     return _interval(float(values.mean()), (values,), np.mean)
 
 
 def _rate(count: int, total: int) -> Estimate:
+    from scipy.stats import binomtest
+
     interval = binomtest(count, total).proportion_ci(CONFIDENCE, method="exact")
     return Estimate(value=count / total, low=float(interval.low), high=float(interval.high))
 
@@ -119,6 +178,8 @@ def _estimate(value: float, scores: Scores, statistic: Statistic) -> Estimate:
 
 
 def _interval(value: float, samples: tuple[Floats, ...], statistic: Statistic) -> Estimate:
+    from scipy.stats import bootstrap
+
     size = sum(sample.size for sample in samples)
     drawn = bootstrap(
         samples,
@@ -137,6 +198,8 @@ def _interval(value: float, samples: tuple[Floats, ...], statistic: Statistic) -
 
 def _roc_auc(normal: Floats, anomalous: Floats, axis: int = -1) -> Floats:
     """ROC-AUC of each row, from the rank sum (Mann and Whitney 1947)."""
+    from scipy.stats import rankdata
+
     m = anomalous.shape[axis]
     ranks = rankdata(np.concatenate([anomalous, normal], axis=axis), axis=axis)
     return np.asarray((ranks[..., :m].sum(axis=-1) - m * (m + 1) / 2) / (m * normal.shape[axis]))

@@ -1,22 +1,30 @@
-"""``edge-ad info``."""
+"""``edge-ad info``, ``verify``, ``pack`` and ``unpack``: what is in a bundle, whether it is intact, and carrying it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from edge_ad.bundle.records import Calibration, Clip, Geometry, Manifest, RankCalibration, Variant
-from edge_ad.cli.options import as_json, bundle_argument, echo_json
+from edge_ad.cli.option_groups import command
+from edge_ad.cli.options import ENGINE, PATH, as_json, bundle_argument, echo_json, variant_option
+
+if TYPE_CHECKING:
+    from edge_ad.engines.base import EngineOptions
 
 
-@click.command()
+@command()
 @bundle_argument
 @as_json
 def info(bundle: Path, as_json: bool) -> None:
-    """Say what BUNDLE is: model, geometry, variants, calibrations, provenance."""
+    """Show what is in BUNDLE.
+
+    These are the model, the geometry, the variants, their calibrations and the provenance.
+    """
     from edge_ad.bundle import Bundle
 
     opened = Bundle.open(bundle)
@@ -28,6 +36,56 @@ def info(bundle: Path, as_json: bool) -> None:
         return
     for line in _lines(opened.manifest, calibrations):
         click.echo(line)
+
+
+@command(engine=ENGINE)
+@bundle_argument
+@variant_option("Check this variant only. Without this option all variants are checked whose engine is installed.")
+@as_json
+def verify(bundle: Path, variant: str | None, engine: EngineOptions, as_json: bool) -> None:
+    """Check that BUNDLE is intact and works on this device.
+
+    Every file is compared with its checksum. The golden frames are scored again, and their scores must equal those
+    in the bundle.
+    """
+    from edge_ad.scoring.verification import verify_bundle
+
+    result = verify_bundle(bundle, variant, engine)
+    if as_json:
+        echo_json(result)
+        return
+    click.echo(f"{result.bundle}: {result.files} files are intact")
+    for one in result.variants:
+        calibrated = f"calibrated for {', '.join(one.stations)}" if one.stations else "not calibrated"
+        outcome = (one.skipped and f"skipped: {one.skipped}") or f"{len(one.replays)} golden frames replayed, all equal"
+        click.echo(f"  {one.id}: {outcome}; {calibrated}")
+
+
+@command()
+@bundle_argument
+@click.option("-o", "--output", required=True, type=PATH, metavar="FILE", help="The zip file to write.")
+def pack(bundle: Path, output: Path) -> None:
+    """Write the folder BUNDLE as one zip file for transport."""
+    from edge_ad.bundle import Bundle
+    from edge_ad.bundle import pack as pack_bundle
+
+    click.echo(str(pack_bundle(Bundle.open(bundle), output)))
+
+
+@command()
+@bundle_argument
+@click.option("-o", "--output", required=True, type=PATH, metavar="FOLDER", help="The folder to write.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace the bundle that is in this folder. It stays until the new one is complete.",
+)
+def unpack(bundle: Path, output: Path, force: bool) -> None:
+    """Write the zip file BUNDLE as a folder. Every file is checked on the way."""
+    from edge_ad.bundle import Bundle
+    from edge_ad.bundle import unpack as unpack_bundle
+
+    click.echo(str(unpack_bundle(Bundle.open(bundle), output, replace=force).path))
 
 
 def _lines(manifest: Manifest, calibrations: Mapping[str, Mapping[str, Calibration]]) -> list[str]:
@@ -63,8 +121,8 @@ def _snippet(manifest: Manifest) -> str:
 
 def _geometry(geometry: Geometry) -> str:
     frame, roi, resize = geometry.frame, geometry.roi, geometry.resize
-    things = "objects" if geometry.level == "object" else "frames"
-    parts = [f"frames of {frame.width}x{frame.height}" if frame else f"{things} of any size"]
+    scored = "objects" if geometry.level == "object" else "frames"
+    parts = [f"frames of {frame.width}x{frame.height}" if frame else f"{scored} of any size"]
     if roi:
         parts.append(f"region {roi.width}x{roi.height} at ({roi.x}, {roi.y})")
     if resize:
@@ -88,22 +146,22 @@ def _clip(clip: Clip) -> str:
 
 def _variant(variant: Variant, default: str, stations: Mapping[str, Calibration]) -> str:
     fidelity = variant.fidelity
-    size = f"map {variant.map.width}x{variant.map.height}" if variant.map else "no map"
+    anomaly_map = f"anomaly map {variant.map.width}x{variant.map.height}" if variant.map else "no anomaly map"
     line = (
-        f"  {variant.id}{' (default)' if variant.id == default else ''}: {size}, "
-        f"{fidelity.size_bytes / 1e6:.1f} MB, {fidelity.latency_ms:.2f} ms where it was exported, "
+        f"  {variant.id}{' (default)' if variant.id == default else ''}: {anomaly_map}, "
+        f"{fidelity.size_bytes / 1e6:.1f} MB, {fidelity.latency_ms:.2f} ms on the computer of the export, "
         f"rank correlation {fidelity.spearman:.4f}"
     )
     for name, made in stations.items():
         line += (
             f"\n    calibrated for {name}: threshold {made.image.threshold:.6g} ({made.method}), "
-            f"{_aim(made)}from {made.image.n} {made.observation}s"
+            f"{_aim(made)}from {made.image.n} normal {made.observation}s"
         )
-    return line if stations else line + "\n    uncalibrated"
+    return line if stations else line + "\n    not calibrated"
 
 
 def _aim(made: Calibration) -> str:
     if made.alpha is None or made.confidence is None:
         return ""
-    promised = "at most" if isinstance(made, RankCalibration) else "aimed at"
+    promised = "at most" if isinstance(made, RankCalibration) else "meant for at most"
     return f"{promised} {made.alpha:.3%} false rejects with {made.confidence:.1%} confidence, "

@@ -1,4 +1,4 @@
-"""Starts contestants, drives them in turn and collects what they answer."""
+"""Starts programs, drives them in turn and collects what they answer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.worker import Answer
 
-__all__ = ["Conditions", "Entry", "Result", "run_contest"]
+__all__ = ["Conditions", "Entry", "Result", "run_comparison"]
 
 WORKER = Path(__file__).with_name("worker.py")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A contestant: ``kind`` is one of the worker's, ``python`` the interpreter that has what it needs."""
+    """A program: ``kind`` is one of the worker's, ``python`` the interpreter that has what it needs."""
 
     name: str
     kind: str
@@ -91,7 +91,7 @@ class _Process:
         self._process.communicate()
 
 
-def run_contest(
+def run_comparison(
     entries: Sequence[Entry],
     images: Sequence[Path],
     folder: Path,
@@ -100,9 +100,9 @@ def run_contest(
     starts: int,
     conditions: Conditions,
 ) -> tuple[Result, ...]:
-    """Every contestant scores every image; then ``runs`` rounds, one after the other, are timed.
+    """Every program scores every image; then ``runs`` rounds, one after the other, are timed.
 
-    Before that each is started ``starts`` times, in turn. ``folder`` takes what the contestants write.
+    Before that each is started ``starts`` times, in turn. ``folder`` takes what the programs write.
     """
     results = tuple(Result(entry) for entry in entries)
     for _ in range(starts):

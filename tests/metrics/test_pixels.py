@@ -15,7 +15,7 @@ from scipy.integrate import trapezoid
 from scipy.ndimage import gaussian_filter, label
 from sklearn.metrics import roc_auc_score
 
-from edge_ad_calibration.evaluation.pixels import PixelAreas, PixelSample, measure_pixels
+from edge_ad_metrics.pixels import PixelAreas, PixelSample, measure_pixels
 
 Heat = NDArray[np.float32]
 
@@ -38,15 +38,15 @@ def square(size: int = 20, at: int = 5, side: int = 4) -> NDArray[np.bool_]:
 
 def aupro_as_defined(samples: Sequence[PixelSample], limit: float = 0.3) -> float:
     """Every value as a threshold, one after the other."""
-    values = np.unique(np.concatenate([one.heat.ravel() for one in samples]))[::-1]
+    values = np.unique(np.concatenate([one.anomaly_map.ravel() for one in samples]))[::-1]
     rates, overlaps = [0.0], [0.0]
     for value in values:
-        false = sum(int((one.heat[~one.mask] >= value).sum()) for one in samples)
+        false = sum(int((one.anomaly_map[~one.mask] >= value).sum()) for one in samples)
         rates.append(false / sum(int((~one.mask).sum()) for one in samples))
         shares = []
         for one in samples:
             regions, count = label(one.mask, np.ones((3, 3)))
-            shares += [float((one.heat[regions == number] >= value).mean()) for number in range(1, count + 1)]
+            shares += [float((one.anomaly_map[regions == number] >= value).mean()) for number in range(1, count + 1)]
         overlaps.append(float(np.mean(shares)))
     x, y = np.array(rates), np.array(overlaps)
     inside = x <= limit
@@ -100,7 +100,7 @@ def test_many_values_are_thinned_and_the_area_stays() -> None:
     """A map with a large offset, too: single precision leaves few values, none of them may be lost."""
     samples = smooth(6, 256)
     found = measure(samples)[None]
-    truth, heat = (np.concatenate([getattr(one, name).ravel() for one in samples]) for name in ("mask", "heat"))
+    truth, heat = (np.concatenate([getattr(one, name).ravel() for one in samples]) for name in ("mask", "anomaly_map"))
     assert found.roc_auc == pytest.approx(roc_auc_score(truth, heat), abs=1e-5)
 
 
@@ -156,14 +156,14 @@ def test_aupimo_in_closed_form(defect: list[float], expected: float) -> None:
 
 def aupimo_as_defined(samples: Sequence[PixelSample]) -> list[float]:
     """Every value of a normal map as a threshold, and one just above it."""
-    normals = [np.sort(one.heat.ravel()) for one in samples if not one.mask.any()]
+    normals = [np.sort(one.anomaly_map.ravel()) for one in samples if not one.mask.any()]
     values = np.unique(np.concatenate(normals))[::-1]
     values = np.stack([np.nextafter(values, np.float32(np.inf)), values], axis=-1).ravel()
     rates = np.mean([1 - np.searchsorted(one, values) / one.size for one in normals], axis=0)
     first = np.flatnonzero(np.abs(rates - 1e-5) == np.abs(rates - 1e-5).min())[-1]
     last = np.flatnonzero(np.abs(rates - 1e-4) == np.abs(rates - 1e-4).min())[-1]
     chosen = slice(first, last + 1)
-    defects = [one.heat[one.mask] for one in samples if one.mask.any()]
+    defects = [one.anomaly_map[one.mask] for one in samples if one.mask.any()]
     curves = [[float((defect >= value).mean()) for value in values[chosen]] for defect in defects]
     return [float(trapezoid(curve, np.log(rates[chosen])) / np.log(10)) for curve in curves]
 
