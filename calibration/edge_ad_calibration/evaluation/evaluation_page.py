@@ -14,7 +14,7 @@ from edge_ad_calibration.evaluation.metric_charts import (
     types_chart,
 )
 from edge_ad_calibration.evaluation.observe import scores_of
-from edge_ad_calibration.evaluation.output import figure, with_interval
+from edge_ad_calibration.evaluation.records import figure, with_interval
 from edge_ad_report import Fact, Facts, Gallery, Note, Page, Section, Table, Text
 
 if TYPE_CHECKING:

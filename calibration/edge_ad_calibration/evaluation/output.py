@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError
 from edge_ad.files import atomic_write
+from edge_ad_calibration.evaluation.records import figure, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from edge_ad.bundle import Bundle
     from edge_ad_calibration.evaluation.evaluate import Evaluated, EvaluationRequest
     from edge_ad_calibration.evaluation.records import Evaluation, ScoredRow, VideoMetrics
-    from edge_ad_metrics.ranking import Estimate, OperatingPoint
+    from edge_ad_metrics.ranking import OperatingPoint
 
-__all__ = ["EvaluationFiles", "figure", "lines", "rows_as_csv", "with_interval"]
+__all__ = ["EvaluationFiles", "lines", "rows_as_csv"]
 
 _COLUMNS = ("path", "label", "type", "part", "score", "rejected")
 
@@ -50,16 +51,6 @@ def lines(result: Evaluation) -> Iterator[str]:
         yield from _types(result)
     for note in result.notes:
         yield f"note: {note}"
-
-
-def figure(value: float | None) -> str:
-    """Four digits, or a dash for what could not be had."""
-    return "-" if value is None else f"{value:.4f}"
-
-
-def with_interval(estimate: Estimate | None) -> str:
-    """A figure and its interval."""
-    return "-" if estimate is None else f"{estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"
 
 
 def rows_as_csv(rows: Iterable[ScoredRow]) -> bytes:

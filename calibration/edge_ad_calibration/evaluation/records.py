@@ -13,6 +13,8 @@ __all__ = [
     "ScoredRow",
     "TypeMetrics",
     "VideoMetrics",
+    "figure",
+    "with_interval",
 ]
 
 
@@ -106,3 +108,13 @@ class Evaluation(_Record, frozen=True, kw_only=True):
     types: tuple[TypeMetrics, ...]
     video: VideoMetrics | None
     notes: tuple[str, ...]
+
+
+def figure(value: float | None) -> str:
+    """Four digits, or a dash for what could not be had."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def with_interval(estimate: Estimate | None) -> str:
+    """A figure and its interval."""
+    return "-" if estimate is None else f"{estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"
