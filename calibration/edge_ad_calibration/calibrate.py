@@ -10,16 +10,15 @@ from edge_ad.bundle.records import RankCalibration
 from edge_ad.errors import BundleError, InputError
 from edge_ad.sources.listing import is_stream
 from edge_ad.sources.object_table import read_objects
-from edge_ad_calibration.deciding import Decision, Evidence, check_numbers, decide
-from edge_ad_calibration.normals.exclusions import Sifted, list_confirmed, sift
-from edge_ad_calibration.normals.measured import engine_record, gather, measure_normals
+from edge_ad_calibration.deciding import Decision, MeasuredNormals, check_numbers, decide
+from edge_ad_calibration.normals.exclusions import SelectedNormals, list_confirmed, select_normals
+from edge_ad_calibration.normals.measured import collect_normals, engine_record, measure_normals
 from edge_ad_calibration.normals.objects import object_names
 from edge_ad_calibration.normals.selection import list_normals
 from edge_ad_calibration.pages.publishing import Files, publish
 from edge_ad_calibration.request import CalibrationRequest
 from edge_ad_calibration.result import CalibrationResult
-from edge_ad_calibration.scoring import ScoreJob, score_images, untracked
-from edge_ad_calibration.scoring.opened import open_job
+from edge_ad_calibration.scoring import ScoreJob, no_progress, open_job, score_images
 from edge_ad_calibration.thresholds.order_statistic import attained_confidence
 from edge_ad_calibration.thresholds.wording import image_guarantee, pixel_guarantee
 from edge_ad_metrics.datasets.image_table import read_table
@@ -30,21 +29,21 @@ if TYPE_CHECKING:
 
     from edge_ad.bundle import Bundle, Variant
     from edge_ad.sources.object_table import ObjectTable
-    from edge_ad_calibration.scoring import Track
+    from edge_ad_calibration.scoring import Progress
 
 __all__ = ["CalibrationRequest", "CalibrationResult", "calibrate_bundle", "calibrate_stations"]
 
 
 def calibrate_bundle(
-    bundle: Bundle, sources: Sequence[str | Path], request: CalibrationRequest, track: Track = untracked
+    bundle: Bundle, sources: Sequence[str | Path], request: CalibrationRequest, progress: Progress = no_progress
 ) -> CalibrationResult:
     """As :func:`calibrate_stations`, for the one station of a request without groups or with pooled ones."""
-    (result,) = calibrate_stations(bundle, sources, request, track)
+    (result,) = calibrate_stations(bundle, sources, request, progress)
     return result
 
 
 def calibrate_stations(
-    bundle: Bundle, sources: Sequence[str | Path], request: CalibrationRequest, track: Track = untracked
+    bundle: Bundle, sources: Sequence[str | Path], request: CalibrationRequest, progress: Progress = no_progress
 ) -> list[CalibrationResult]:
     """Calibrates one variant of ``bundle``, for one station or for each that the groups' CSV file names.
 
@@ -57,7 +56,7 @@ def calibrate_stations(
         sources: what names the held-out normals, see ``list_normals``; with groups it may be empty, and the images
             of their CSV file are taken.
         request: what is asked for.
-        track: shows progress.
+        progress: shows how far the scoring is.
 
     Raises:
         InputError: no such variant or images, images that cannot be scored, constant scores, a packed bundle, or
@@ -74,19 +73,23 @@ def calibrate_stations(
     training = list_normals(request.selection.training) if request.selection.training else []
     confirmed = _confirmed(bundle, variant, request)
     job = ScoreJob(bundle=bundle.path, variant=variant.id, engine=request.engine, min_area_px=request.min_area_px)
-    normals = gather(measure_normals(paths, job, request.plan, request.selection.thinning, track, objects))
-    sifted = sift(normals, request.selection, training)
-    borderline = gather(score_images(confirmed, job, request.plan)).scores if confirmed else ()
+    # Once for all that follows: scoring, the record of the engine, and the pictures.
     with contextlib.closing(open_job(job)) as opened:
+        thinning = request.selection.thinning
+        normals = collect_normals(measure_normals(paths, opened, request.plan, thinning, progress, objects))
+        selected = select_normals(normals, request.selection, training)
+        borderline = collect_normals(score_images(confirmed, opened, request.plan)).scores if confirmed else ()
         engine = engine_record(opened.scorer.engine.info)
         decisions = decide(
-            Evidence(sifted=sifted, engine=engine, confirmed=tuple(borderline), level=bundle.manifest.geometry.level),
+            MeasuredNormals(
+                selected=selected, engine=engine, confirmed=tuple(borderline), level=bundle.manifest.geometry.level
+            ),
             request,
         )
         # Pictures before the calibration: an error never leaves a new one behind.
         files = publish(bundle, variant, opened.scorer, decisions, request, plot)
     record = write_calibrations(bundle, variant, {one.station: one.calibration for one in decisions})
-    return [_result(bundle, variant, one, sifted, files[one.station], record) for one in decisions]
+    return [_result(bundle, variant, one, selected, files[one.station], record) for one in decisions]
 
 
 def _open_table(bundle: Bundle, request: CalibrationRequest) -> ObjectTable | None:
@@ -141,7 +144,7 @@ def _confirmed(bundle: Bundle, variant: Variant, request: CalibrationRequest) ->
 
 
 def _result(
-    bundle: Bundle, variant: Variant, decision: Decision, sifted: Sifted, files: Files, record: Path
+    bundle: Bundle, variant: Variant, decision: Decision, selected: SelectedNormals, files: Files, record: Path
 ) -> CalibrationResult:
     made = decision.calibration
     reached = attained_confidence(made.image, made.alpha) if isinstance(made, RankCalibration) else None
@@ -163,7 +166,7 @@ def _result(
         statements=made.statements,
         warnings=made.warnings,
         duplicates=decision.normals.duplicates,
-        leaks=sifted.leaks,
+        leaks=selected.leaks,
         exclusions=made.exclusions,
         difference=decision.difference,
         uncalibrated=_uncalibrated(bundle, decision.station),

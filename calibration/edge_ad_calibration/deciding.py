@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from edge_ad.bundle.records import AnyCalibration, EngineRecord
-    from edge_ad_calibration.normals.exclusions import Selection, Sifted
+    from edge_ad_calibration.normals.exclusions import SelectedNormals, Selection
     from edge_ad_calibration.normals.measured import Normals
     from edge_ad_calibration.normals.parts import Level, Observations
     from edge_ad_calibration.request import CalibrationRequest
     from edge_ad_calibration.thresholds.groups import Difference
 
-__all__ = ["Decision", "Evidence", "check_numbers", "decide", "stations_of"]
+__all__ = ["Decision", "MeasuredNormals", "check_numbers", "decide", "stations_of"]
 
 STATION = "station"
 
@@ -53,10 +53,10 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class MeasuredNormals:
     """What thresholds are decided on. ``confirmed``: the scores of borderline frames that a person has confirmed."""
 
-    sifted: Sifted
+    selected: SelectedNormals
     engine: EngineRecord
     confirmed: tuple[float, ...] = ()
     level: Level = "frame"
@@ -94,14 +94,14 @@ def check_numbers(names: Sequence[str], request: CalibrationRequest, level: Leve
             check_number(request.method, n, request.alpha, request.confidence, kind=kind_of(part_by, level))
 
 
-def decide(evidence: Evidence, request: CalibrationRequest) -> list[Decision]:
+def decide(measured: MeasuredNormals, request: CalibrationRequest) -> list[Decision]:
     """The calibrations of all stations, or none.
 
     Raises:
         InputError: the scores of a station cannot be used.
         NotEnoughNormalsError: a station has too few observations.
     """
-    normals = evidence.sifted.normals
+    normals = measured.selected.normals
     if request.min_area_px and normals.peaks is not None and np.isneginf(normals.peaks).any():
         raise InputError(
             f"a region of {request.min_area_px:,} px is larger than all that is inspected: ask for a smaller --min-area"
@@ -109,22 +109,22 @@ def decide(evidence: Evidence, request: CalibrationRequest) -> list[Decision]:
     decisions = []
     for station, places in stations_of(normals.names, request).items():
         with _named(station, request):
-            decisions.append(_decide(station, normals.take(places), evidence, request))
+            decisions.append(_decide(station, normals.subset(places), measured, request))
     return decisions
 
 
-def _decide(station: str, normals: Normals, evidence: Evidence, request: CalibrationRequest) -> Decision:
-    sifted, selection = evidence.sifted, request.selection
-    seen = group_parts(normals, selection.part_by, evidence.level)
+def _decide(station: str, normals: Normals, measured: MeasuredNormals, request: CalibrationRequest) -> Decision:
+    selected, selection = measured.selected, request.selection
+    seen = group_parts(normals, selection.part_by, measured.level)
     made = calibration_by(request.method, seen, request.alpha, request.confidence, images_sha256=normals.images_sha256)
     difference = _difference(normals, seen, made, selection)
-    exclusions = sifted.exclusions
+    exclusions = selected.exclusions
     warnings = [
         *about_method(made),
         *about_images(normals, seen),
-        *about_leaks(sifted.leaks, sifted.twins, sifted.held_out, excluded=selection.exclude_leaks),
+        *about_leaks(selected.leaks, selected.near_duplicates, selected.held_out, excluded=selection.exclude_leaks),
         *about_groups(difference),
-        *about_confirmed(evidence.confirmed, made.image.threshold),
+        *about_confirmed(measured.confirmed, made.image.threshold),
     ]
     made = msgspec.structs.replace(
         made,
@@ -133,7 +133,7 @@ def _decide(station: str, normals: Normals, evidence: Evidence, request: Calibra
         min_area_px=request.min_area_px,
         warnings=tuple(warnings),
         exclusions=exclusions,
-        engine=evidence.engine,
+        engine=measured.engine,
         frame_reference=None
         if normals.statistics is None
         else frame_reference([normals.statistics[place] for place in _one_each(seen)]),

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from edge_ad_calibration.thresholds.methods import Method
 
-__all__ = ["CalibrationRequest", "Outputs", "check_station"]
+__all__ = ["CalibrationOutputs", "CalibrationRequest", "check_station"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outputs:
+class CalibrationOutputs:
     """Files to write. ``plot``: the histogram; ``None`` puts it beside the variant's model. ``report``: an HTML page.
     ``sheet``: a JPEG of the highest-scoring normals."""
 
@@ -57,7 +57,7 @@ class CalibrationRequest:
     variant: str | None = None
     station: str = DEFAULT_STATION
     selection: Selection = field(default_factory=Selection)
-    outputs: Outputs = field(default_factory=Outputs)
+    outputs: CalibrationOutputs = field(default_factory=CalibrationOutputs)
     engine: EngineOptions = field(default_factory=EngineOptions)
     plan: ScorePlan = field(default_factory=ScorePlan)
 

@@ -27,7 +27,7 @@ from edge_ad.errors import (
 )
 from edge_ad.verdict import State
 from edge_ad_calibration import CalibrationRequest, calibrate_bundle
-from edge_ad_calibration.request import Outputs
+from edge_ad_calibration.request import CalibrationOutputs
 
 REQUEST = CalibrationRequest(alpha=0.1, confidence=0.95)
 RECORD = "variants/onnx-fp32/calibration.json"
@@ -203,12 +203,14 @@ def test_ctrl_c_leaves_the_previous_calibration(tiny_bundle: Path, normals: Path
         yield advance
 
     with pytest.raises(KeyboardInterrupt):
-        calibrate_bundle(bundle, [normals], CalibrationRequest(alpha=0.2, confidence=0.95), track=pressed)
+        calibrate_bundle(bundle, [normals], CalibrationRequest(alpha=0.2, confidence=0.95), progress=pressed)
     assert (tiny_bundle / RECORD).read_bytes() == before
 
 
 def test_a_picture_without_a_folder_is_refused_before_scoring(tiny_bundle: Path, normals: Path) -> None:
-    request = CalibrationRequest(alpha=0.1, confidence=0.95, outputs=Outputs(plot=tiny_bundle / "absent/plot.png"))
+    request = CalibrationRequest(
+        alpha=0.1, confidence=0.95, outputs=CalibrationOutputs(plot=tiny_bundle / "absent/plot.png")
+    )
     with pytest.raises(InputError, match="its folder does not exist"):
         calibrate_bundle(Bundle.open(tiny_bundle), [normals], request)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ from edge_ad.bundle import Bundle
 from edge_ad.cli import main
 from edge_ad_calibration import CalibrationRequest, calibrate_bundle
 from edge_ad_calibration.normals.exclusions import Selection
-from edge_ad_calibration.normals.measured import gather, measure_normals
+from edge_ad_calibration.normals.measured import collect_normals, measure_normals
 from edge_ad_calibration.normals.parts import parse_part_by
 from edge_ad_calibration.normals.selection import ALL, list_normals
-from edge_ad_calibration.scoring import ScoreJob, ScorePlan, untracked
+from edge_ad_calibration.scoring import ScoreJob, ScorePlan, no_progress, open_job
 
 CHANCE = 1e-3
 
@@ -40,7 +41,8 @@ def test_scores(bundle: Bundle, shared: Path) -> NDArray[np.float64]:
     chosen = list_normals([f"{tiles / 'groups.csv'}:group_disjoint_role=test"])
     normals = [path for path in chosen if path.parent.name == "good"]
     job = ScoreJob(bundle=bundle.path)
-    return gather(measure_normals(normals, job, ScorePlan(), ALL, untracked)).scores
+    with closing(open_job(job)) as opened:
+        return collect_normals(measure_normals(normals, opened, ScorePlan(), ALL, no_progress)).scores
 
 
 @pytest.mark.slow

@@ -12,11 +12,11 @@ from edge_ad.cli.option_groups import command
 from edge_ad.cli.options import ENGINE, as_json, bundle_argument, echo_json
 from edge_ad_calibration.cli.calibrate_options import METHOD, OUTPUTS, REQUEST, SELECTION, SelectionOptions
 from edge_ad_calibration.cli.scoring_options import PLAN
-from edge_ad_calibration.scoring.progress import progress
+from edge_ad_calibration.scoring.progress import progress_bar
 
 if TYPE_CHECKING:
     from edge_ad.engines.base import EngineOptions
-    from edge_ad_calibration.request import CalibrationRequest, Outputs
+    from edge_ad_calibration.request import CalibrationOutputs, CalibrationRequest
     from edge_ad_calibration.result import CalibrationResult
     from edge_ad_calibration.scoring import ScorePlan
     from edge_ad_calibration.thresholds.methods import Method
@@ -31,7 +31,7 @@ def calibrate(
     selecting: SelectionOptions,
     request: CalibrationRequest,
     method: Method,
-    outputs: Outputs,
+    outputs: CalibrationOutputs,
     plan: ScorePlan,
     engine: EngineOptions,
     as_json: bool,
@@ -47,7 +47,9 @@ def calibrate(
 
     selection = selecting.selection()
     asked = replace(request, method=method, selection=selection, outputs=outputs, engine=engine, plan=plan)
-    results = calibrate_stations(Bundle.open(bundle), selecting.normals, asked, track=progress("scoring normal images"))
+    results = calibrate_stations(
+        Bundle.open(bundle), selecting.normals, asked, progress=progress_bar("scoring normal images")
+    )
     for warning in dict.fromkeys(warning for result in results for warning in result.warnings):
         click.echo(f"edge-ad: warning: {warning}", err=True)
     if as_json:

@@ -307,7 +307,7 @@ SELECTION = OptionGroup(
 
 OUTPUTS = OptionGroup(
     "Files to write",
-    "edge_ad_calibration.request:Outputs",
+    "edge_ad_calibration.request:CalibrationOutputs",
     (
         option(
             "--report",

@@ -12,7 +12,7 @@ import click
 from edge_ad.cli.option_groups import COMMON, OptionGroup, Parsed, command, option
 from edge_ad.cli.options import ENGINE, FILE, VARIANT, as_json, bundle_argument, echo_json
 from edge_ad_calibration.cli.scoring_options import PLAN
-from edge_ad_calibration.scoring.progress import progress
+from edge_ad_calibration.scoring.progress import progress_bar
 from edge_ad_metrics.datasets.layouts import LAYOUTS
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def evaluate(
     outputs.check()
     asked = replace(request, engine=engine, plan=plan)
     opened = Bundle.open(bundle)
-    result = evaluate_bundle(opened, asked, progress("scoring"))
+    result = evaluate_bundle(opened, asked, progress_bar("scoring"))
     outputs.write(result, opened, asked)
     if as_json:
         echo_json(result.summary)

@@ -11,7 +11,7 @@ from edge_ad.errors import CalibrationError, InputError
 from edge_ad_calibration.evaluation.observe import Observed, Scoring, observations, observe_images, scores_of
 from edge_ad_calibration.evaluation.records import Evaluation, PixelMetrics, ScoredRow, TypeMetrics
 from edge_ad_calibration.evaluation.video import observe_clips
-from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, untracked
+from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, no_progress
 from edge_ad_calibration.thresholds.wording import percent
 from edge_ad_metrics.datasets.dataset import check_both_classes
 from edge_ad_metrics.datasets.layouts import read_dataset
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from edge_ad.bundle import Bundle, Variant
     from edge_ad.bundle.records import Calibration
-    from edge_ad_calibration.scoring import Track
+    from edge_ad_calibration.scoring import Progress
     from edge_ad_metrics.datasets.dataset import LabelledSet
     from edge_ad_metrics.pixels import PixelAreas
 
@@ -65,7 +65,7 @@ class Evaluated:
     counted: tuple[ScoredRow, ...]
 
 
-def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, track: Track = untracked) -> Evaluated:
+def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, progress: Progress = no_progress) -> Evaluated:
     """Measures one variant of ``bundle`` on labelled data, through the artefact and geometry of the device.
 
     Raises:
@@ -83,7 +83,7 @@ def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, track: Track = u
             variant=variant,
             job=ScoreJob(bundle=bundle.path, variant=variant.id, engine=request.engine, maps=wants_maps),
             plan=request.plan,
-            track=track,
+            progress=progress,
             threshold=calibration.image.threshold if calibration else None,
             journal=journal,
         )

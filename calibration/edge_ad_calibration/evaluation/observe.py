@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge_ad.bundle.records import FrameSize
     from edge_ad.geometry import Layout
     from edge_ad_calibration.evaluation.records import VideoMetrics
-    from edge_ad_calibration.scoring import MapJournal, Outcome, ScoredImage, ScorePlan, Track
+    from edge_ad_calibration.scoring import MapJournal, Outcome, Progress, ScoredImage, ScorePlan
     from edge_ad_metrics.datasets.dataset import LabelledImage
     from edge_ad_metrics.pixels import PixelAreas
 
@@ -46,7 +46,7 @@ class Scoring:
     variant: Variant
     job: ScoreJob
     plan: ScorePlan
-    track: Track
+    progress: Progress
     threshold: float | None
     journal: MapJournal
 
@@ -115,7 +115,9 @@ def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observe
 
 def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | None) -> tuple[ScoredRow, ...]:
     rows, problems = [], []
-    outcomes = score_images([image.path for image in images], scoring.job, scoring.plan, scoring.track, scoring.journal)
+    outcomes = score_images(
+        [image.path for image in images], scoring.job, scoring.plan, scoring.progress, scoring.journal
+    )
     intake = _Intake(scoring, maps)
     # Beside the engine: masks are decoded and maps written while it has the next image.
     with ThreadPoolExecutor(1, "edge-ad keeps") as pool:

@@ -54,7 +54,7 @@ def observe_clips(root: Path, clips: Sequence[LabelledClip], scoring: Scoring) -
         SourceError: a clip cannot be read to its end.
     """
     scored = []
-    with closing(open_job(scoring.job)) as opened, scoring.track(len(clips)) as advance:
+    with closing(open_job(scoring.job)) as opened, scoring.progress(len(clips)) as advance:
         for clip in clips:
             scored.append(_score(clip, opened.scorer))
             advance(1)

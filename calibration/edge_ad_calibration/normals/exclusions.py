@@ -13,7 +13,7 @@ from edge_ad.drift.kept import CONFIRMED, read_kept
 from edge_ad.errors import InputError
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.listing import is_stream
-from edge_ad_calibration.normals.leaks import SAME_PART, count_twins, find_leaks, read_signatures
+from edge_ad_calibration.normals.leaks import SAME_PART, count_near_duplicates, find_leaks, read_signatures
 from edge_ad_calibration.normals.parts import file_of, group_parts
 from edge_ad_calibration.normals.selection import ALL
 from edge_ad_metrics.datasets.image_table import named
@@ -30,11 +30,11 @@ __all__ = [
     "SHOWN",
     "Exclude",
     "Kept",
+    "SelectedNormals",
     "Selection",
-    "Sifted",
     "highest",
     "list_confirmed",
-    "sift",
+    "select_normals",
     "take_out",
     "take_out_leaks",
 ]
@@ -94,20 +94,20 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Sifted:
+class SelectedNormals:
     """``normals``: those that count. ``held_out``: how many the check for leaks looked at; 0 without one.
 
-    ``twins``: how many of these look like one that counts as another observation.
+    ``near_duplicates``: how many of these look like one that counts as another observation.
     """
 
     normals: Normals
     exclusions: tuple[Exclusion, ...] = ()
     leaks: tuple[Leak, ...] = ()
-    twins: int = 0
+    near_duplicates: int = 0
     held_out: int = 0
 
 
-def sift(normals: Normals, selection: Selection, training: Sequence[Path]) -> Sifted:
+def select_normals(normals: Normals, selection: Selection, training: Sequence[Path]) -> SelectedNormals:
     """Takes out what is to be excluded and looks for images that repeat one of ``training``.
 
     Raises:
@@ -115,15 +115,17 @@ def sift(normals: Normals, selection: Selection, training: Sequence[Path]) -> Si
     """
     kept = take_out(normals, selection.exclude)
     if not training:
-        return Sifted(kept.normals, kept.exclusions)
+        return SelectedNormals(kept.normals, kept.exclusions)
     if any(is_stream(file_of(name)) for name in kept.normals.names):
         raise InputError("--train compares images, found a video or vectors among the normals: give image files")
     held_out = read_signatures([file_of(name) for name in kept.normals.names])
     leaks = find_leaks(held_out, read_signatures(training), same_part=selection.same_part)
     part = group_parts(kept.normals, selection.part_by).part
-    twins = count_twins(held_out, part, same_part=selection.same_part)
+    near_duplicates = count_near_duplicates(held_out, part, same_part=selection.same_part)
     rest = take_out_leaks(kept.normals, leaks) if selection.exclude_leaks else Kept(kept.normals)
-    return Sifted(rest.normals, kept.exclusions + rest.exclusions, tuple(leaks), twins, len(kept.normals))
+    return SelectedNormals(
+        rest.normals, kept.exclusions + rest.exclusions, tuple(leaks), near_duplicates, len(kept.normals)
+    )
 
 
 SHOWN = 12
@@ -201,7 +203,7 @@ def _without(normals: Normals, reasons: dict[int, str], by: Literal["person", "l
         )
         for place, reason in reasons.items()
     )
-    return Kept(normals.take(rest), exclusions)
+    return Kept(normals.subset(rest), exclusions)
 
 
 def _key(name: str) -> str:

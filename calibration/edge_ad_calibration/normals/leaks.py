@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["SAME_PART", "Leak", "Signatures", "count_twins", "find_leaks", "read_signatures", "sign", "thumbnail"]
+__all__ = [
+    "SAME_PART",
+    "Leak",
+    "Signatures",
+    "count_near_duplicates",
+    "find_leaks",
+    "read_signatures",
+    "sign",
+    "thumbnail",
+]
 
 SAME_PART = 0.95
 """From this correlation on, two images are taken for photographs of one part."""
@@ -125,7 +134,7 @@ def find_leaks(held_out: Signatures, training: Signatures, *, same_part: float =
     return leaks
 
 
-def count_twins(held_out: Signatures, part: NDArray[np.intp], *, same_part: float = SAME_PART) -> int:
+def count_near_duplicates(held_out: Signatures, part: NDArray[np.intp], *, same_part: float = SAME_PART) -> int:
     """How many held-out images look like one that counts as another observation.
 
     Args:
@@ -133,13 +142,13 @@ def count_twins(held_out: Signatures, part: NDArray[np.intp], *, same_part: floa
         same_part: from which correlation on, as in :func:`find_leaks`.
     """
     mean = held_out.gray.mean(axis=0) if len(held_out.names) >= _FEWEST_FOR_MEAN else np.float32(0)
-    gray, twins = _unit(held_out.gray - mean), 0
+    gray, near_duplicates = _unit(held_out.gray - mean), 0
     for start in range(0, len(held_out.names), _ROWS):
         rows = slice(start, start + _ROWS)
         alike = gray[rows] @ gray.T >= same_part
         alike &= part[rows, None] != part[None]
-        twins += int(alike.any(axis=1).sum())
-    return twins
+        near_duplicates += int(alike.any(axis=1).sum())
+    return near_duplicates
 
 
 def _read(path: Path) -> NDArray[np.float32] | FrameError:

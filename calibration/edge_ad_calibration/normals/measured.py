@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from edge_ad.sources.object_table import ObjectTable
     from edge_ad.verdict import FrameStatistics
     from edge_ad_calibration.normals.selection import Thinning
-    from edge_ad_calibration.scoring import Outcome, ScoreJob, ScorePlan, Track
+    from edge_ad_calibration.scoring import OpenJob, Outcome, Progress, ScorePlan
 
-__all__ = ["Duplicate", "Normals", "engine_record", "gather", "measure_normals", "read_frame"]
+__all__ = ["Duplicate", "Normals", "collect_normals", "engine_record", "measure_normals", "read_frame"]
 
 
 class Duplicate(msgspec.Struct, frozen=True):
@@ -69,8 +69,8 @@ class Normals:
         """Over the pixels of all images, whatever their names and order."""
         return hashlib.sha256(b"".join(sorted(map(bytes.fromhex, self.pixel_sha256)))).hexdigest()
 
-    def take(self, which: Sequence[int]) -> Normals:
-        """Some of them, by their places."""
+    def subset(self, which: Sequence[int]) -> Normals:
+        """Some of them, by their places; the duplicates stay as they were found."""
         index = np.asarray(which, dtype=np.intp)
         return Normals(
             names=tuple(self.names[k] for k in which),
@@ -82,7 +82,7 @@ class Normals:
         )
 
 
-def gather(outcomes: Iterable[Outcome]) -> Normals:
+def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
     """Takes the outcomes of scoring in.
 
     Exact copies are counted once. A copy adds no observation, and counting it would promise more than was
@@ -142,10 +142,10 @@ _CLIPS = "clips, which images are not: give videos"
 
 def measure_normals(
     paths: Sequence[Path],
-    job: ScoreJob,
+    job: OpenJob,
     plan: ScorePlan,
     thinning: Thinning,
-    track: Track,
+    progress: Progress,
     objects: ObjectTable | None = None,
 ) -> Iterator[Outcome]:
     """Scores images, and of videos and files of vectors the frames that thinning leaves; images come first.
@@ -159,7 +159,7 @@ def measure_normals(
     """
     images = [path for path in paths if not is_stream(path)]
     videos = [path for path in paths if is_stream(path)]
-    manifest = Bundle.open(job.bundle).manifest
+    manifest = Bundle.open(job.job.bundle).manifest
     if manifest.clip is not None:
         if images:
             wanted = "vectors, which images are not: give .npy files" if manifest.takes_vectors else _CLIPS
@@ -168,13 +168,13 @@ def measure_normals(
         return
     if objects is not None:
         frames = chain(_stills(images), _frames(videos, thinning))
-        with track(sum(len(objects.boxes(str(path))) for path in images)) as advance:
+        with progress(sum(len(objects.boxes(str(path))) for path in images)) as advance:
             for outcome in score_frames(object_frames(frames, objects), job):
                 yield outcome
                 advance(1)
         return
     if images:
-        yield from score_images(images, job, plan, track)
+        yield from score_images(images, job, plan, progress)
     if videos:
         yield from score_frames(_frames(videos, thinning), job)
 
@@ -200,7 +200,7 @@ def engine_record(info: EngineInfo) -> EngineRecord:
     )
 
 
-def _clips(videos: Sequence[Path], job: ScoreJob, thinning: Thinning) -> Iterator[Outcome]:
+def _clips(videos: Sequence[Path], job: OpenJob, thinning: Thinning) -> Iterator[Outcome]:
     """A model of clips sees every frame, each video by itself; what is thinned is the scores."""
     for video in videos:
         with closing(open_source(video)) as source:

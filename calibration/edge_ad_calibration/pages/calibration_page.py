@@ -156,7 +156,7 @@ def _gallery(shown: Sequence[ShownNormal]) -> Gallery:
         tuple(
             Picture(
                 uri=image_data_uri(one.picture, longest_px=480),
-                alt=f"normal {Path(one.name).name} with its heat map, score {one.score:.5g}",
+                alt=f"normal {Path(one.name).name} with its anomaly map, score {one.score:.5g}",
                 caption=f"{number}. {one.name}",
             )
             for number, one in enumerate(shown, start=1)

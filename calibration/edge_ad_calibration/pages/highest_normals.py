@@ -34,7 +34,7 @@ _QUALITY = 90
 
 @dataclass(frozen=True, slots=True)
 class ShownNormal:
-    """A normal with its heat and verdict. ``picture``: uint8 BGR, ``(H, W, 3)``."""
+    """A normal with its anomaly map and verdict. ``picture``: uint8 BGR, ``(H, W, 3)``."""
 
     name: str
     score: float
@@ -55,10 +55,12 @@ def show_normals(
         image = read_frame(name)
         inspected = detector.score_with_map(image, objects=sole_object(bundle, image))
         verdict = inspected.verdict
-        heat = None if inspected.map is None else detector.map_in_camera_pixels(inspected.map, image, verdict.objects)
-        colour_range = None if heat is None else scale.fit(heat, verdict.pixel_threshold)
+        anomaly_map = (
+            None if inspected.map is None else detector.map_in_camera_pixels(inspected.map, image, verdict.objects)
+        )
+        colour_range = None if anomaly_map is None else scale.fit(anomaly_map, verdict.pixel_threshold)
         score = verdict.score
-        picture = annotate(image, verdict, heat, colour_range)
+        picture = annotate(image, verdict, anomaly_map, colour_range)
         shown.append(ShownNormal(name, float("nan") if score is None else score, picture))
     return shown
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,8 @@ from edge_ad.verdict import FrameStatistics
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -54,8 +53,8 @@ class ScoreRecord(msgspec.Struct, frozen=True, array_like=True):
     def of(cls, image: ScoredImage) -> ScoreRecord:
         return cls(bytes.fromhex(image.pixel_sha256), image.size, image.score, image.peak, image.statistics)
 
-    def scored(self, path: Path, file_sha256: str, heat: NDArray[np.float32] | None = None) -> ScoredImage:
-        """The image again. ``heat``: its map, where that was kept."""
+    def scored(self, path: Path, file_sha256: str, anomaly_map: NDArray[np.float32] | None = None) -> ScoredImage:
+        """The image again. ``anomaly_map``: float32 ``(h', w')``, raw, where it was kept."""
         return ScoredImage(
             path=path,
             file_sha256=file_sha256,
@@ -64,16 +63,16 @@ class ScoreRecord(msgspec.Struct, frozen=True, array_like=True):
             score=self.score,
             peak=self.peak,
             statistics=self.statistics,
-            map=heat,
+            map=anomaly_map,
             cached=True,
         )
 
 
 def default_folder() -> Path:
-    """``$XDG_CACHE_HOME/edge-ad``, else ``~/.cache/edge-ad`` (XDG Base Directory Specification 0.8)."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The specification says that a relative path is to be ignored.
-    return (base if base.is_absolute() else Path.home() / ".cache") / "edge-ad"
+    """The user's cache folder: on Linux ``$XDG_CACHE_HOME/edge-ad``, otherwise ``~/.cache/edge-ad``."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("edge-ad")
 
 
 class ScoreCache:
@@ -84,20 +83,21 @@ class ScoreCache:
     :meth:`find` may be called from any thread.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Opens the cache in ``folder``, which is made where it is absent.
 
         Raises:
             OutputError: the folder cannot be made, the file cannot be opened or is damaged.
         """
         self.path = folder / FILE
+        self._clock = clock
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise output_error(folder, error) from error
         self._lock = Lock()
         self._rows: list[tuple[bytes, bytes, bytes]] = []
-        self._written = time.monotonic()
+        self._written = self._clock()
         with self._explained(), ExitStack() as failing:
             self._database = sqlite3.connect(self.path, _WAIT_FOR_OTHERS_S, check_same_thread=False)
             failing.callback(self._database.close)
@@ -118,7 +118,7 @@ class ScoreCache:
             return
         record = msgspec.msgpack.encode(ScoreRecord.of(outcome))
         self._rows.append((identity, bytes.fromhex(outcome.file_sha256), record))
-        if len(self._rows) >= _MOST_UNWRITTEN or time.monotonic() - self._written > _WRITE_EVERY_S:
+        if len(self._rows) >= _MOST_UNWRITTEN or self._clock() - self._written > _WRITE_EVERY_S:
             self._write()
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class ScoreCache:
         with self._lock, self._explained(), self._database:
             self._database.executemany(_ADD, self._rows)
         self._rows.clear()
-        self._written = time.monotonic()
+        self._written = self._clock()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

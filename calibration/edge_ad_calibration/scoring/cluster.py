@@ -14,8 +14,8 @@ from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_calibration.scoring.cache import ScoreCache
 from edge_ad_calibration.scoring.fleet import connected, explained, thread_count
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, ScoreJob, ScorePlan
+from edge_ad_calibration.scoring.journal import find_earlier
 from edge_ad_calibration.scoring.measure import look_up
-from edge_ad_calibration.scoring.recall import recall
 from edge_ad_calibration.scoring.worker import Chunk, ScoredChunk, SealedJob, describe, score_chunk
 from edge_ad_metrics.machine import core_count
 
@@ -41,7 +41,7 @@ _Entry = Path | ScoredImage
 
 
 @dataclass(frozen=True, slots=True)
-class _Crew:
+class _Workers:
     """The workers that are at a job."""
 
     executor: Executor
@@ -70,20 +70,20 @@ def score_on_cluster(
         stack.enter_context(explained(plan.cluster))
         client = stack.enter_context(connected(job, plan))
         executor = stack.enter_context(client.get_executor(pure=False))
-        crew = _hire(executor, _CHUNKS_EACH * thread_count(client), job, images)
+        workers = _open_on_workers(executor, _CHUNKS_EACH * thread_count(client), job, images)
         cache = None if plan.cache is None else stack.enter_context(closing(ScoreCache(plan.cache)))
-        find = recall(job, crew.identity, cache, journal)
+        find = find_earlier(job, workers.identity, cache, journal)
         entries = stack.enter_context(closing(_entries(images, find, plan.workers)))
-        outcomes = stack.enter_context(closing(_outcomes(entries, crew, cache)))
+        outcomes = stack.enter_context(closing(_outcomes(entries, workers, cache)))
         for path, outcome in zip(images, outcomes, strict=True):
             yield replace(outcome, path=path)
 
 
-def _hire(executor: Executor, ahead: int, job: ScoreJob, images: Sequence[Path]) -> _Crew:
+def _open_on_workers(executor: Executor, ahead: int, job: ScoreJob, images: Sequence[Path]) -> _Workers:
     bundle = Path(job.bundle).absolute()
     sealed = SealedJob(replace(job, bundle=bundle), Bundle.open(bundle).manifest.seal)
     seen_here = tuple(image.absolute() for image in images[:_LOOKED_FOR] if image.exists())
-    return _Crew(executor, ahead, sealed, executor.submit(describe, sealed, seen_here).result())
+    return _Workers(executor, ahead, sealed, executor.submit(describe, sealed, seen_here).result())
 
 
 def _entries(images: Iterable[Path], find: Find | None, workers: int | None) -> Generator[_Entry]:
@@ -97,11 +97,11 @@ def _entries(images: Iterable[Path], find: Find | None, workers: int | None) -> 
         yield from in_order(paths, lambda path: pool.submit(look_up, path, find), ahead=threads)
 
 
-def _outcomes(entries: Iterator[_Entry], crew: _Crew, cache: ScoreCache | None) -> Generator[Outcome]:
+def _outcomes(entries: Iterator[_Entry], workers: _Workers, cache: ScoreCache | None) -> Generator[Outcome]:
     chunks = iter(lambda: tuple(islice(entries, _CHUNK)), ())
-    for chunk in in_order(chunks, crew.submit, ahead=crew.ahead):
+    for chunk in in_order(chunks, workers.submit, ahead=workers.ahead):
         for outcome in chunk.outcomes:
             if cache is not None:
-                # Of a crew of several kinds of machine, each one's scores are kept under its own identity.
+                # Of workers on several kinds of machine, each one's scores are kept under its own identity.
                 cache.add(chunk.identity.digest, outcome)
             yield outcome

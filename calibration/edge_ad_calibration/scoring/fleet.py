@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from edge_ad.errors import DeviceError, EdgeAdError, InputError, MissingExtraError
+from edge_ad.errors import DeviceError, EdgeAdError, InputError, MissingExtraError, one_line
 from edge_ad_metrics.machine import core_count
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def connected(job: ScoreJob, plan: ScorePlan) -> Iterator[Any]:
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{plan.cluster}: no Dask scheduler answers: expected tcp://HOST:PORT of a running one, "
-                f"or local ({_one_line(error)})"
+                f"or local ({one_line(error) or type(error).__name__})"
             ) from error
         stack.callback(_hang_up, client)
         _check_versions(client, plan)
@@ -69,7 +69,7 @@ def explained(cluster: str | None) -> Iterator[None]:
     except (EdgeAdError, KeyboardInterrupt):
         raise
     except Exception as error:
-        raise DeviceError(f"the cluster {cluster} failed: {_one_line(error)}") from error
+        raise DeviceError(f"the cluster {cluster} failed: {one_line(error) or type(error).__name__}") from error
 
 
 def thread_count(client: Any) -> int:
@@ -103,7 +103,3 @@ def _check_versions(client: Any, plan: ScorePlan) -> None:
                 f"the worker {address} has {_DISTRIBUTION} {installed or 'not installed'}, expected {expected}: "
                 f"run there  pip install 'edge-ad[calibration,fleet]=={expected}'"
             )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_calibration.scoring.cache import ScoreCache
 from edge_ad_calibration.scoring.job import ScoredImage
-from edge_ad_calibration.scoring.measure import LoadedImage, Want, load, measure, take
-from edge_ad_calibration.scoring.opened import open_job
-from edge_ad_calibration.scoring.recall import recall
+from edge_ad_calibration.scoring.journal import find_earlier
+from edge_ad_calibration.scoring.measure import LoadedImage, Want, load, load_frame, measure
+from edge_ad_calibration.scoring.opened import opened
 from edge_ad_metrics.machine import core_count
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edge_ad_calibration.scoring.job import Outcome, ScoreJob, ScorePlan
     from edge_ad_calibration.scoring.journal import MapJournal
     from edge_ad_calibration.scoring.measure import Find
+    from edge_ad_calibration.scoring.opened import OpenJob
 
 __all__ = ["score_here", "score_stream", "score_with"]
 
@@ -33,28 +34,28 @@ _SCORES = Want()
 
 
 def score_here(
-    images: Iterable[Path], job: ScoreJob, plan: ScorePlan, journal: MapJournal | None = None
+    images: Iterable[Path], job: ScoreJob | OpenJob, plan: ScorePlan, journal: MapJournal | None = None
 ) -> Generator[Outcome]:
     """As :func:`~edge_ad_calibration.scoring.service.score_images`, in this process."""
-    want = Want(map=job.maps, min_area_px=job.min_area_px)
     with ExitStack() as stack:
-        opened = stack.enter_context(closing(open_job(job)))
+        at_work = stack.enter_context(opened(job))
+        want = _want(at_work.job)
         cache = None if plan.cache is None else stack.enter_context(closing(ScoreCache(plan.cache)))
-        find = recall(job, opened.identity, cache, journal)
-        key = opened.identity.digest
-        for outcome in score_with(opened.scorer, images, want, workers=plan.workers, find=find):
+        keeps = cache is not None or journal is not None
+        find = find_earlier(at_work.job, at_work.identity, cache, journal) if keeps else None
+        for outcome in score_with(at_work.scorer, images, want, workers=plan.workers, find=find):
             if cache is not None:
-                cache.add(key, outcome)
+                cache.add(at_work.identity.digest, outcome)
             yield outcome
 
 
-def score_stream(frames: Iterable[Frame], job: ScoreJob) -> Generator[Outcome]:
+def score_stream(frames: Iterable[Frame], job: ScoreJob | OpenJob) -> Generator[Outcome]:
     """As :func:`~edge_ad_calibration.scoring.service.score_frames`. Frames on which no score is due are no outcomes."""
-    want = Want(map=job.maps, min_area_px=job.min_area_px)
-    with closing(open_job(job)) as opened:
+    with opened(job) as at_work:
+        scorer, want = at_work.scorer, _want(at_work.job)
         for frame in frames:
-            item = take(frame, opened.scorer)
-            outcome = measure(item, opened.scorer, want) if isinstance(item, LoadedImage) else item
+            item = load_frame(frame, scorer)
+            outcome = measure(item, scorer, want) if isinstance(item, LoadedImage) else item
             if isinstance(outcome, ScoredImage) or not outcome.pending:
                 yield outcome
 
@@ -79,3 +80,7 @@ def score_with(
     with ThreadPoolExecutor(threads, "edge-ad reads", initializer=begin) as pool:
         for item in in_order(images, lambda path: pool.submit(read, path), ahead=threads + _WAITING):
             yield measure(item, scorer, want) if isinstance(item, LoadedImage) else item
+
+
+def _want(job: ScoreJob) -> Want:
+    return Want(map=job.maps, min_area_px=job.min_area_px)

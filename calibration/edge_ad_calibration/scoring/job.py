@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from edge_ad.verdict import FrameStatistics
 
-__all__ = ["Outcome", "ScoreJob", "ScorePlan", "ScoredImage", "Track", "UnscoredImage", "untracked"]
+__all__ = ["Outcome", "Progress", "ScoreJob", "ScorePlan", "ScoredImage", "UnscoredImage", "no_progress"]
 
-Track = Callable[[int], AbstractContextManager[Callable[[int], object]]]
+Progress = Callable[[int], AbstractContextManager[Callable[[int], object]]]
 """Shows progress: takes how many images there are; the context's value is told how many more are done."""
 
 
-def untracked(total: int) -> AbstractContextManager[Callable[[int], object]]:  # noqa: ARG001
-    """A :data:`Track` that shows nothing."""
+def no_progress(total: int) -> AbstractContextManager[Callable[[int], object]]:  # noqa: ARG001
+    """A :data:`Progress` that shows nothing."""
     return nullcontext(lambda _: None)
 
 

@@ -6,10 +6,12 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import stat
 import struct
 import tempfile
 import time
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +23,18 @@ from edge_ad_calibration.scoring.cache import ScoreRecord
 from edge_ad_calibration.scoring.job import ScoredImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-__all__ = ["KEPT_DAYS", "MapJournal"]
+    from edge_ad_calibration.scoring.cache import ScoreCache
+    from edge_ad_calibration.scoring.job import ScoreJob
+    from edge_ad_calibration.scoring.measure import Find
+    from edge_ad_calibration.scoring.opened import Identity
+
+__all__ = ["KEPT_DAYS", "MapJournal", "find_earlier"]
 
 KEPT_DAYS = 7
 """For how long the maps of an evaluation that nobody has resumed stay."""
@@ -39,12 +46,12 @@ _DAY_S = 86_400
 
 
 class _Entry(msgspec.Struct, frozen=True, array_like=True):
-    """What follows the head, as MessagePack. ``heat``: float32, little-endian."""
+    """What follows the head, as MessagePack. ``anomaly_map``: float32, little-endian."""
 
     record: ScoreRecord
     height: int
     width: int
-    heat: bytes
+    anomaly_map: bytes
 
 
 class MapJournal:
@@ -54,11 +61,13 @@ class MapJournal:
     it stays, and the next run of the same job finds in it all that was added: a record whose length or checksum does
     not fit is as good as absent. What nobody has gone on with for :data:`KEPT_DAYS` days is deleted by the next job.
     ``None``, or where another process is at the same job: a nameless file, which goes in any case.
-    ``data``: which images, so that two jobs that differ in nothing else do not end each other's.
+    ``data``: which images, so that two jobs that differ in nothing else do not end each other's. ``clock``: the time,
+    in seconds since 1970, by which abandoned files are found.
     """
 
-    def __init__(self, folder: Path | None, data: str = "") -> None:
+    def __init__(self, folder: Path | None, data: str = "", *, clock: Callable[[], float] = time.time) -> None:
         self._folder = folder
+        self._clock = clock
         self._data = data
         self._path: Path | None = None
         self._file = -1
@@ -84,7 +93,7 @@ class MapJournal:
         """
         job = hashlib.sha256(identity + self._data.encode("utf-8", "surrogateescape")).digest()
         if self._folder is not None:
-            _sweep(self._folder)
+            _delete_abandoned(self._folder, before=self._clock() - KEPT_DAYS * _DAY_S)
             path = self._folder / _NAME.format(job.hex()[:16])
             self._file = _lock(path)
             self._path = path if self._file >= 0 else None
@@ -96,7 +105,7 @@ class MapJournal:
         """What an earlier run has measured of a file with these bytes, its map with it. Made for threads."""
         place = self._earlier.get(bytes.fromhex(file_sha256))
         entry = None if place is None else self._entry(place)
-        return None if entry is None else entry.record.scored(path, file_sha256, _heat(entry))
+        return None if entry is None else entry.record.scored(path, file_sha256, _map_of(entry))
 
     def add(self, image: ScoredImage) -> int:
         """Keeps the map of an image that was scored from a file. Returns its place, for :meth:`read`.
@@ -112,8 +121,8 @@ class MapJournal:
         if image.cached:
             return self._earlier[digest]
         height, width = image.map.shape
-        heat = np.ascontiguousarray(image.map, "<f4").tobytes()
-        data = msgspec.msgpack.encode(_Entry(ScoreRecord.of(image), height, width, heat))
+        anomaly_map = np.ascontiguousarray(image.map, "<f4").tobytes()
+        data = msgspec.msgpack.encode(_Entry(ScoreRecord.of(image), height, width, anomaly_map))
         place = self._end
         self._write(_HEAD.pack(digest, len(data), zlib.crc32(data, zlib.crc32(digest))) + data)
         return place
@@ -123,7 +132,7 @@ class MapJournal:
         entry = self._entry(place)
         if entry is None:
             raise OutputError(f"{self._path or tempfile.gettempdir()}: a map is damaged on the disk: run again")
-        return _heat(entry)
+        return _map_of(entry)
 
     def _resume(self, head: bytes) -> None:
         size = os.fstat(self._file).st_size
@@ -171,10 +180,27 @@ class MapJournal:
             raise output_error(self._path or f"anomaly maps in {tempfile.gettempdir()}", error) from error
 
 
-def _heat(entry: _Entry) -> NDArray[np.float32]:
+def find_earlier(
+    job: ScoreJob, identity: Identity, cache: ScoreCache | None, journal: MapJournal | None
+) -> Find | None:
+    """Where results of earlier runs are found: in the score cache or, where maps are wanted, in the journal, which is
+    opened here. ``None`` where nothing is kept.
+
+    Raises:
+        OutputError: the journal's folder or file cannot be made.
+    """
+    if not job.maps:
+        return None if cache is None else partial(cache.find, identity.digest)
+    if journal is None:
+        return None
+    journal.begin(identity.digest)
+    return journal.find
+
+
+def _map_of(entry: _Entry) -> NDArray[np.float32]:
     import numpy as np
 
-    return np.frombuffer(entry.heat, "<f4").reshape(entry.height, entry.width).astype(np.float32)
+    return np.frombuffer(entry.anomaly_map, "<f4").reshape(entry.height, entry.width).astype(np.float32)
 
 
 def _lock(path: Path) -> int:
@@ -203,14 +229,18 @@ def _nameless() -> int:
         raise output_error(tempfile.gettempdir(), error) from error
 
 
-def _sweep(folder: Path) -> None:
-    """Deletes what was left behind."""
+def _delete_abandoned(folder: Path, *, before: float) -> None:
+    """Deletes the regular files of journals that were last written ``before`` this time; links are left alone.
+
+    Raises:
+        OutputError: the folder cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
-    oldest = time.time() - KEPT_DAYS * _DAY_S
     for path in folder.glob(_NAME.format("*")):
         with contextlib.suppress(OSError):  # another process was faster
-            if path.stat().st_mtime < oldest:
+            found = path.lstat()
+            if stat.S_ISREG(found.st_mode) and found.st_mtime < before:
                 path.unlink()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Find = Callable[[Path, str], ScoredImage | None]
 
-__all__ = ["PENDING", "LoadedImage", "Want", "load", "look_up", "measure", "take"]
+__all__ = ["PENDING", "LoadedImage", "Want", "load", "load_frame", "look_up", "measure"]
 
 
 PENDING = frozenset({Reason.WARMING_UP.value, Reason.BETWEEN_SCORES.value})
@@ -78,7 +78,7 @@ def load(path: Path, preparer: Preprocessor | None = None, find: Find | None = N
     return _prepare(_loaded(path, file_sha256, pixels), pixels, preparer)
 
 
-def take(frame: Frame, scorer: Scorer) -> LoadedImage | UnscoredImage:
+def load_frame(frame: Frame, scorer: Scorer) -> LoadedImage | UnscoredImage:
     """A frame of a source, its pixels or vector as they are. Raises :class:`InputError` for what the scorer cannot
     take: a vector for a picture, or the other way round."""
     path, sample = Path(frame.source), sample_of(frame, scorer)
@@ -138,11 +138,13 @@ def _unscored(path: Path, error: FrameError) -> UnscoredImage:
     return UnscoredImage(path=path, error=f"{path}: {error}", pending=error.reason in PENDING)
 
 
-def _peak(heat: NDArray[np.float32], content: PreparedFrame | NDArray[Any], scorer: Scorer, min_area_px: int) -> float:
+def _peak(
+    anomaly_map: NDArray[np.float32], content: PreparedFrame | NDArray[Any], scorer: Scorer, min_area_px: int
+) -> float:
     if min_area_px == 0:
-        return float(heat.max())
+        return float(anomaly_map.max())
     layout = content.layout if isinstance(content, PreparedFrame) else scorer.preprocessor.layout(content)
-    return area_peak(heat, layout, min_area_px)
+    return area_peak(anomaly_map, layout, min_area_px)
 
 
 def _hash_pixels(pixels: NDArray[Any]) -> str:

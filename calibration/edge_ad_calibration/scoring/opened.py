@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -17,19 +19,28 @@ from edge_ad.scoring.opening import open_scorer
 from edge_ad_metrics.machine import core_count, describe_cpu
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edge_ad.bundle import Variant
     from edge_ad.scoring.scorer import Scorer
     from edge_ad_calibration.scoring.job import ScoreJob
 
-__all__ = ["Identity", "OpenJob", "identify", "open_job"]
+__all__ = ["Identity", "OpenJob", "identify", "open_job", "opened"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OpenJob:
-    """Not thread-safe: one engine."""
+    """An opened variant. Not thread-safe: it holds one engine. ``job``: what it was opened for."""
 
+    job: ScoreJob
+    bundle: Bundle
+    variant: Variant
     scorer: Scorer
-    identity: Identity
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What the scores depend on. The first call takes part of a second: the CPU is asked what it is."""
+        return identify(self.bundle, self.variant, self.scorer.engine.info, min_area_px=self.job.min_area_px)
 
     def close(self) -> None:
         """Gives the engine's memory back."""
@@ -50,10 +61,25 @@ def open_job(job: ScoreJob) -> OpenJob:
     scorer = open_scorer(bundle, variant, replace(job.engine, spin=False))
     try:
         replay(bundle, variant, scorer)
-        return OpenJob(scorer, identify(bundle, variant, scorer.engine.info, min_area_px=job.min_area_px))
+        return OpenJob(job, bundle, variant, scorer)
     except BaseException:
         scorer.close()
         raise
+
+
+@contextmanager
+def opened(job: ScoreJob | OpenJob) -> Iterator[OpenJob]:
+    """The job with its engine open. One that was open before stays open; its next frame begins a new stream.
+
+    Raises:
+        InputError, BundleError, MissingExtraError, EngineError: as :func:`open_job`.
+    """
+    if isinstance(job, OpenJob):
+        job.scorer.reset()
+        yield job
+        return
+    with closing(open_job(job)) as fresh:
+        yield fresh
 
 
 # A cluster of several CPU models is common, and what it may cost, the last digits of a score, the golden frames bound.

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad_calibration.scoring.job import Track, untracked
+from edge_ad_calibration.scoring.job import Progress, no_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["progress"]
+__all__ = ["progress_bar"]
 
 
-def progress(label: str) -> Track:
+def progress_bar(label: str, *, clock: Callable[[], float] = time.monotonic) -> Progress:
     """A progress bar where stderr is a terminal; nothing elsewhere, so that logs and pipes stay clean."""
 
     @contextmanager
     def track(total: int) -> Iterator[Callable[[int], object]]:
-        start, done = time.monotonic(), 0
+        start, done = clock(), 0
 
         def rate(_: object) -> str:
-            return f"{done / max(time.monotonic() - start, 1e-9):.1f} images/s"
+            return f"{done / max(clock() - start, 1e-9):.1f} images/s"
 
         with click.progressbar(length=total, label=label, file=sys.stderr, show_pos=True, item_show_func=rate) as bar:
 
@@ -36,4 +36,4 @@ def progress(label: str) -> Track:
 
             yield advance
 
-    return track if sys.stderr.isatty() else untracked
+    return track if sys.stderr.isatty() else no_progress

@@ -50,17 +50,17 @@ def about_images(normals: Normals, seen: Observations) -> list[str]:
     return cautions
 
 
-def about_leaks(leaks: Sequence[Leak], twins: int, held_out: int, *, excluded: bool) -> list[str]:
+def about_leaks(leaks: Sequence[Leak], near_duplicates: int, held_out: int, *, excluded: bool) -> list[str]:
     """Images that repeat training images, or one another."""
     cautions = []
     if leaks:
         pairs = named([f"{leak.image} = {leak.training_image} ({leak.correlation:.2f})" for leak in leaks])
         remedy = "they are excluded" if excluded else "where they show the same part it scores too low: --exclude-leaks"
         cautions.append(f"{len(leaks)} of {held_out} normals look like training images: {pairs}; {remedy}")
-    if twins:
+    if near_duplicates:
         cautions.append(
-            f"{twins} of {held_out} normals look like another one of them: if they show the same part, say what is "
-            "one part with --part-by"
+            f"{near_duplicates} of {held_out} normals look like another one of them: if they show the same part, "
+            "say what is one part with --part-by"
         )
     return cautions
 

@@ -86,7 +86,7 @@ class ByMad:
 Method = ByRank | ByTail | ByFixed | ByMad
 
 
-class _Evidence(TypedDict):
+class _CommonFields(TypedDict):
     scores: tuple[float, ...]
     observation: Literal["frame", "part", "object"]
     images_sha256: str
@@ -114,7 +114,7 @@ def calibration_by(
     """
     scores, peaks = seen.scores, seen.peaks
     check_number(method, scores.size, alpha, confidence, kind=seen.kind)
-    evidence = _Evidence(
+    measured = _CommonFields(
         scores=kept_scores(scores),
         observation=seen.kind,
         images_sha256=images_sha256,
@@ -125,24 +125,24 @@ def calibration_by(
         case ByRank(rank):
             image = threshold(scores, alpha, confidence, rank=rank)
             pixel = None if peaks is None else threshold(peaks, alpha, confidence, rank=rank, what=_PEAK)
-            return RankCalibration(alpha=alpha, confidence=confidence, image=image, pixel=pixel, **evidence)
+            return RankCalibration(alpha=alpha, confidence=confidence, image=image, pixel=pixel, **measured)
         case ByTail():
             tail = tail_threshold(scores, alpha, confidence)
             spot = None if peaks is None else tail_threshold(peaks, alpha, confidence, what=_PEAK)
-            return TailCalibration(alpha=alpha, confidence=confidence, image=tail, pixel=spot, **evidence)
+            return TailCalibration(alpha=alpha, confidence=confidence, image=tail, pixel=spot, **measured)
         case ByFixed(value, at):
             return FixedCalibration(
                 confidence=confidence,
                 image=fixed_threshold(scores, value, confidence),
                 pixel=None if peaks is None or at is None else fixed_threshold(peaks, at, confidence, what=_PEAK),
-                **evidence,
+                **measured,
             )
         case ByMad(k):
             return MadCalibration(
                 k=k,
                 image=mad_threshold(scores, k),
                 pixel=None if peaks is None else mad_threshold(peaks, k, what=_PEAK),
-                **evidence,
+                **measured,
             )
 
 

@@ -11,7 +11,14 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_ad.errors import InputError
-from edge_ad_calibration.normals.leaks import Signatures, count_twins, find_leaks, read_signatures, sign, thumbnail
+from edge_ad_calibration.normals.leaks import (
+    Signatures,
+    count_near_duplicates,
+    find_leaks,
+    read_signatures,
+    sign,
+    thumbnail,
+)
 from edge_ad_calibration.normals.selection import list_normals
 
 COUNT = 40
@@ -80,11 +87,11 @@ def test_one_training_image_is_enough() -> None:
     assert len(find_leaks(signed([TRAINING[0]]), signed([TRAINING[0]]))) == 1
 
 
-def test_twins_are_counted_unless_they_are_one_part() -> None:
+def test_near_duplicates_are_counted_unless_they_are_one_part() -> None:
     images = [*TRAINING[:12], recompressed(TRAINING[0]), recompressed(TRAINING[1])]
     apart, together = np.arange(14), np.array([*range(12), 0, 1])
-    assert count_twins(signed(images), apart) == 4
-    assert count_twins(signed(images), together) == 0
+    assert count_near_duplicates(signed(images), apart) == 4
+    assert count_near_duplicates(signed(images), together) == 0
 
 
 def test_images_that_cannot_be_read_are_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from edge_ad.errors import InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring.opening import open_scorer
 from edge_ad.scoring.scorer import Scorer
-from edge_ad_calibration.normals.measured import Duplicate, Normals, gather
+from edge_ad_calibration.normals.measured import Duplicate, Normals, collect_normals
 from edge_ad_calibration.normals.selection import list_normals
 from edge_ad_calibration.scoring.in_process import score_with
 
@@ -39,7 +39,7 @@ def normals(tmp_path: Path, frames: list[NDArray[np.uint8]]) -> Path:
 
 
 def score_normals(paths: list[Path], scorer: Scorer) -> Normals:
-    return gather(score_with(scorer, paths))
+    return collect_normals(score_with(scorer, paths))
 
 
 def test_scores_and_peaks_are_those_of_the_runtime(
@@ -98,9 +98,9 @@ def test_the_images_hash_knows_pixels_not_names_or_order(
     assert score_normals(list_normals([others]), scorer).images_sha256 != expected
 
 
-def test_a_gray_image_is_not_its_flattened_twin(tmp_path: Path, scorer: Scorer) -> None:
+def test_a_gray_image_differs_from_the_same_pixels_in_another_shape(tmp_path: Path, scorer: Scorer) -> None:
     row = np.arange(48 * 64, dtype=np.uint8)
-    folder = tiny.write_images(tmp_path / "twins", [row.reshape(48, 64), row.reshape(64, 48)])
+    folder = tiny.write_images(tmp_path / "same pixels", [row.reshape(48, 64), row.reshape(64, 48)])
     assert score_normals(list_normals([folder]), scorer).duplicates == ()
 
 

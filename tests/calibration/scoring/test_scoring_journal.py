@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -177,23 +175,41 @@ def test_a_second_run_of_the_same_job_does_not_disturb_the_first(tmp_path: Path)
 @pytest.mark.parametrize(("days", "stays"), [(KEPT_DAYS - 1, True), (KEPT_DAYS + 1, False)])
 def test_what_nobody_goes_on_with_is_deleted(tmp_path: Path, days: int, stays: bool) -> None:
     file = keep(tmp_path, [image(0)])
-    left = time.time() - 86_400 * days
-    os.utime(file, (left, left))
-    with MapJournal(tmp_path) as other:
+    written = file.stat().st_mtime
+    with MapJournal(tmp_path, clock=lambda: written + 86_400 * days) as other:
         other.begin(OTHER)
         assert file.exists() == stays
 
 
-def full_disk(*_: object) -> int:
-    """In the place of ``os.pwrite``. A link to /dev/full would do only while that is no older than what is kept."""
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+MAKE: dict[str, Callable[[Path, Path], None]] = {
+    "link": lambda place, target: place.symlink_to(target),
+    "folder": lambda place, _: place.mkdir(),
+    "pipe": lambda place, _: os.mkfifo(place),
+}
 
 
-def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "pwrite", full_disk)
+@pytest.mark.parametrize("kind", MAKE)
+def test_what_is_no_regular_file_is_never_deleted(tmp_path: Path, kind: str) -> None:
+    precious, place = tmp_path / "precious", tmp_path / "cache/maps-1-0000000000000000.bin"
+    precious.touch()
+    place.parent.mkdir()
+    MAKE[kind](place, precious)
+    later = precious.stat().st_mtime + 86_400 * (KEPT_DAYS + 1)
+    with MapJournal(place.parent, clock=lambda: later) as journal:
+        journal.begin(OTHER)
+    assert os.path.lexists(place)
+    assert precious.exists()
+
+
+@pytest.mark.parametrize("days", [0, KEPT_DAYS + 1])
+def test_a_full_disk_is_named(tmp_path: Path, days: int) -> None:
+    file = keep(tmp_path, [image(0)])
+    file.unlink()
+    file.symlink_to("/dev/full")  # its date is when the machine was started
+    started = file.stat().st_mtime
     with (
         pytest.raises(OutputError, match=r"maps-1-.*\.bin: cannot be written: the disk is full"),
-        MapJournal(tmp_path) as journal,
+        MapJournal(tmp_path, clock=lambda: started + 86_400 * days) as journal,
     ):
         journal.begin(JOB)
 

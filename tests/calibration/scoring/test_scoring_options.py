@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from edge_ad.cli import option_groups
 from edge_ad_calibration.cli.scoring_options import PLAN
-from edge_ad_calibration.scoring import ScorePlan, untracked
-from edge_ad_calibration.scoring.progress import progress
+from edge_ad_calibration.scoring import ScorePlan, no_progress
+from edge_ad_calibration.scoring.progress import progress_bar
 
 
 @option_groups.command(plan=PLAN)
@@ -57,8 +57,7 @@ def test_progress_shows_count_rate_and_time_left(monkeypatch: pytest.MonkeyPatch
     terminal, seconds = Terminal(), itertools.count(1_000.0)
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(time, "time", lambda: next(seconds))
-    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
-    with progress("scoring")(3) as advance:
+    with progress_bar("scoring", clock=lambda: next(seconds))(3) as advance:
         for _ in range(3):
             advance(1)
     assert re.search(r"scoring .* 2/3 +\d\d:\d\d:\d\d +0\.\d images/s", terminal.getvalue())
@@ -66,4 +65,4 @@ def test_progress_shows_count_rate_and_time_left(monkeypatch: pytest.MonkeyPatch
 
 def test_progress_keeps_quiet_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert progress("scoring") is untracked
+    assert progress_bar("scoring") is no_progress

@@ -125,7 +125,7 @@ def test_progress_counts_every_image_once(images: list[Path], job: ScoreJob) -> 
         yield told.append
 
     images[3].unlink()
-    list(score_images(images, job, track=track))
+    list(score_images(images, job, progress=track))
     assert told == [60] + [1] * 60
 
 

@@ -22,7 +22,7 @@ from edge_ad.engines import EngineOptions
 from edge_ad_calibration.evaluation.evaluate import EvaluationRequest
 from edge_ad_calibration.evaluation.output import EvaluationFiles
 from edge_ad_calibration.normals.exclusions import Selection
-from edge_ad_calibration.request import CalibrationRequest, Outputs
+from edge_ad_calibration.request import CalibrationOutputs, CalibrationRequest
 from edge_ad_calibration.thresholds.methods import ByRank
 from edge_ad_export.compare import CompareRequest
 from edge_ad_export.fidelity.gate import Gate
@@ -67,7 +67,7 @@ EXPORT = ("export", "m.onnx", "--images", "i", "-o", "b")
         pytest.param(("compare", "a", "b", "--images", "i"), "request", CompareRequest("a", "b", "i"), id="compare"),
         pytest.param(("calibrate", "b"), "request", CalibrationRequest(station=DEFAULT_STATION), id="calibrate"),
         pytest.param(("calibrate", "b"), "method", ByRank(), id="method"),
-        pytest.param(("calibrate", "b"), "outputs", Outputs(), id="calibration files"),
+        pytest.param(("calibrate", "b"), "outputs", CalibrationOutputs(), id="calibration files"),
         pytest.param(("evaluate", "b", "--data", "d"), "request", EvaluationRequest(data=Path("d")), id="evaluation"),
         pytest.param(("evaluate", "b", "--data", "d"), "outputs", EvaluationFiles(), id="evaluation files"),
         *(
