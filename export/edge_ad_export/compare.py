@@ -15,12 +15,12 @@ from edge_ad.errors import InputError
 from edge_ad.scoring.opening import open_scorer
 from edge_ad.scoring.scorer import Scorer
 from edge_ad_export.fidelity.agreement import agree, measure_latency
-from edge_ad_export.fidelity.observe import Contender, Evidence, observe
+from edge_ad_export.fidelity.evaluation import Candidate, EvaluationData, evaluate_candidates
 from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.reference.engine import ReferenceEngine
 from edge_ad_export.samples.defects import defects_for
 from edge_ad_export.samples.images import select_images
-from edge_ad_export.variants.outcome import fidelity_record
+from edge_ad_export.variants.result import fidelity_record
 from edge_ad_metrics.datasets.layouts import read_labelled_images
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edge_ad_export.fidelity.agreement import Agreement
     from edge_ad_report import Gallery
 
-__all__ = ["CompareRequest", "Compared", "Side", "compare_models", "open_side"]
+__all__ = ["CompareRequest", "Compared", "ComparedModel", "compare_models", "open_side"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class CompareRequest:
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedModel:
     """One of the two. ``bundle`` and ``variant`` are ``None`` for a model's file."""
 
     name: str
@@ -89,15 +89,15 @@ def compare_models(request: CompareRequest, *, pictures: bool = False) -> Compar
     labelled = () if request.labelled is None else read_labelled_images(request.labelled).images
     with ExitStack() as stack:
         scorers = [stack.enter_context(closing(open_side(side, sides, request.threads))) for side in sides]
-        contender = Contender(second.name, scorers[1])
-        evidence = Evidence(images, defects_for(images.paths, scorers[0].preprocessor), labelled)
-        expected = observe(scorers[0], [contender], evidence)
-        if contender.failed:
-            raise InputError(f"{second.name} {contender.failed}")
-        own, contender.latencies_ms = measure_latency(scorers)
-        agreement = agree(contender, expected, labelled)
+        candidate = Candidate(second.name, scorers[1])
+        evidence = EvaluationData(images, defects_for(images.paths, scorers[0].preprocessor), labelled)
+        expected = evaluate_candidates(scorers[0], [candidate], evidence)
+        if candidate.failed:
+            raise InputError(f"{second.name} {candidate.failed}")
+        own, candidate.latencies_ms = measure_latency(scorers)
+        agreement = agree(candidate, expected, labelled)
         if agreement is None:
-            raise AssertionError("a contender that has not failed agrees to some degree")
+            raise AssertionError("a candidate that has not failed agrees to some degree")
         galleries = _galleries(evidence, agreement, dict(zip(names, scorers, strict=True))) if pictures else ()
     return Compared(
         first=names[0],
@@ -110,20 +110,20 @@ def compare_models(request: CompareRequest, *, pictures: bool = False) -> Compar
     )
 
 
-def _galleries(evidence: Evidence, agreement: Agreement, scorers: Mapping[str, Scorer]) -> tuple[Gallery, ...]:
+def _galleries(evidence: EvaluationData, agreement: Agreement, scorers: Mapping[str, Scorer]) -> tuple[Gallery, ...]:
     from edge_ad_export.fidelity.examples import choose_examples, example_galleries
 
     return example_galleries(choose_examples(evidence, agreement), scorers)
 
 
-def _names(first: Side, second: Side) -> tuple[str, str]:
+def _names(first: ComparedModel, second: ComparedModel) -> tuple[str, str]:
     """What to call them: their own names, whole paths where these are the same."""
     if first.name != second.name:
         return first.name, second.name
     return f"{first.path} ({first.name})", f"{second.path} ({second.name})"
 
 
-def open_side(side: Side, sides: Sequence[Side], threads: int | None) -> Scorer:
+def open_side(side: ComparedModel, sides: Sequence[ComparedModel], threads: int | None) -> Scorer:
     """A side ready to score; a model's file takes the geometry of the bundle among the ``sides``."""
     options = EngineOptions(threads=threads)
     if side.bundle is not None and side.variant is not None:
@@ -138,17 +138,17 @@ def open_side(side: Side, sides: Sequence[Side], threads: int | None) -> Scorer:
     return Scorer(borrowed.preprocessor, engine)
 
 
-def _side(text: str) -> Side:
+def _side(text: str) -> ComparedModel:
     path = Path(text)
     if path.is_file() and path.suffix == ".onnx":
-        return Side(path.name, path, None, None)
+        return ComparedModel(path.name, path, None, None)
     name, _, variant = (text, "", "") if path.exists() else text.rpartition(":") if ":" in text else (text, "", "")
     bundle = Bundle.open(Path(name))
     chosen = bundle.variant(variant or None)
-    return Side(f"{Path(name).name}:{chosen.id}", Path(name), bundle, chosen)
+    return ComparedModel(f"{Path(name).name}:{chosen.id}", Path(name), bundle, chosen)
 
 
-def _check_input(side: Side, preprocessor: Preprocessor, engine: ReferenceEngine) -> None:
+def _check_input(side: ComparedModel, preprocessor: Preprocessor, engine: ReferenceEngine) -> None:
     expected = preprocessor.model_input
     wanted = (1, expected.height, expected.width, expected.channels)
     if engine.input.shape != wanted:

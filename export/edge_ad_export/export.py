@@ -39,7 +39,7 @@ from edge_ad_export.request import ExportRequest
 from edge_ad_export.samples.clips import select_clips
 from edge_ad_export.samples.geometry import MASK_NAME
 from edge_ad_export.samples.images import ImageSet, select_images
-from edge_ad_export.variants.outcome import Tried, pick_default
+from edge_ad_export.variants.result import VariantResult, pick_default
 from edge_ad_export.variants.trials import Trials, run_trials
 from edge_ad_metrics.datasets.dataset import LabelledSet
 from edge_ad_metrics.datasets.layouts import read_labelled_images
@@ -88,13 +88,13 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
         setup = prepare(request, imported, images, notify, extractor)
         gate = replace(request.gate, parity=None) if request.shrink.is_asked else request.gate
         trials = Trials(tuple(dict.fromkeys((baseline, *recipes))), gate, request.plan, labelled.images)
-        tried = run_trials(setup, trials, writer.root, notify)
-        for line in _cost_of_shrinking(request, tried, baseline):
+        results = run_trials(setup, trials, writer.root, notify)
+        for line in _cost_of_shrinking(request, results, baseline):
             notify(line)
-        _check_parity(tried, baseline)
+        _check_parity(results, baseline)
         if baseline not in recipes:
             shutil.rmtree((writer.root / baseline.model).parent)
-        kept = [one for one in tried if one.recipe is not baseline or baseline in recipes]
+        kept = [one for one in results if one.recipe is not baseline or baseline in recipes]
         manifest = _write(request, setup, kept, writer.root, file)
         if request.report is not None:
             _write_report(request.report, setup, kept, manifest, gate, writer.root)
@@ -132,11 +132,13 @@ def _select(request: ExportRequest, imported: ImportedModel, snippet: int) -> Im
     return select_clips(source, imported.input, asked, most=most, snippet=snippet, vectors=vectors)
 
 
-def _write_report(path: Path, setup: Setup, tried: Sequence[Tried], manifest: Manifest, gate: Gate, root: Path) -> None:
-    from edge_ad_export.pages.export_page import ladder_page
+def _write_report(
+    path: Path, setup: Setup, results: Sequence[VariantResult], manifest: Manifest, gate: Gate, root: Path
+) -> None:
+    from edge_ad_export.pages.export_page import export_page
     from edge_ad_report import write_page
 
-    write_page(path, ladder_page(setup, tried, manifest, gate, root))
+    write_page(path, export_page(setup, results, manifest, gate, root))
 
 
 def _remarks(images: ImageSet) -> Iterator[str]:
@@ -155,8 +157,8 @@ def _remarks_on_target(request: ExportRequest) -> Iterator[str]:
         )
 
 
-def _cost_of_shrinking(request: ExportRequest, tried: Sequence[Tried], baseline: Recipe) -> Iterator[str]:
-    found = next(one.agreement for one in tried if one.recipe is baseline)
+def _cost_of_shrinking(request: ExportRequest, results: Sequence[VariantResult], baseline: Recipe) -> Iterator[str]:
+    found = next(one.agreement for one in results if one.recipe is baseline)
     if request.shrink.is_asked and found is not None:
         heat = "" if found.map_correlation_min is None else f", maps at least {found.map_correlation_min:.4f}"
         yield (
@@ -165,8 +167,8 @@ def _cost_of_shrinking(request: ExportRequest, tried: Sequence[Tried], baseline:
         )
 
 
-def _check_parity(tried: Sequence[Tried], baseline: Recipe) -> None:
-    found = next(one for one in tried if one.recipe is baseline)
+def _check_parity(results: Sequence[VariantResult], baseline: Recipe) -> None:
+    found = next(one for one in results if one.recipe is baseline)
     if found.rejected:
         raise GateError(
             f"the exported graph does not score as the imported model does: {baseline.id}: {found.rejected}; "
@@ -174,11 +176,13 @@ def _check_parity(tried: Sequence[Tried], baseline: Recipe) -> None:
         )
 
 
-def _write(request: ExportRequest, setup: Setup, tried: Sequence[Tried], root: Path, file: ModelFile) -> Manifest:
+def _write(
+    request: ExportRequest, setup: Setup, results: Sequence[VariantResult], root: Path, file: ModelFile
+) -> Manifest:
     """Everything of the bundle but the models, which are there already."""
-    shipped = [one for one in tried if not one.rejected]
+    shipped = [one for one in results if not one.rejected]
     if not shipped:
-        reasons = "; ".join(f"{one.recipe.id}: {one.rejected}" for one in tried)
+        reasons = "; ".join(f"{one.recipe.id}: {one.rejected}" for one in results)
         raise GateError(f"no variant passes the gate, no bundle was written ({reasons})")
     golden = _write_golden(setup, shipped, root)
     if setup.mask is not None:
@@ -198,14 +202,14 @@ def _write(request: ExportRequest, setup: Setup, tried: Sequence[Tried], root: P
         clip=setup.clip,
         variants=variants,
         default_variant=pick_default(variants, request.plan.target),
-        trials=tuple(one.trial() for one in tried),
+        trials=tuple(one.trial() for one in results),
         golden=golden,
         files={},
         provenance=collect_provenance(request, file, setup),
     )
 
 
-def _write_golden(setup: Setup, shipped: Sequence[Tried], root: Path) -> Golden:
+def _write_golden(setup: Setup, shipped: Sequence[VariantResult], root: Path) -> Golden:
     agreement = shipped[0].agreement
     if agreement is None:
         raise AssertionError("a variant that was not measured is never shipped")

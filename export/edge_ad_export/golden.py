@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge_ad.scoring.scorer import Scorer
     from edge_ad_export.preparation.prepare import Setup
     from edge_ad_export.samples.images import ImageSet
-    from edge_ad_export.variants.outcome import Tried
+    from edge_ad_export.variants.result import VariantResult
 
 __all__ = [
     "GoldenFrame",
@@ -89,7 +89,9 @@ def expected_name(variant: str) -> str:
 _NAMES = ("lowest", "median", "highest")
 
 
-def write_golden_clips(setup: Setup, shipped: Sequence[Tried], scores: NDArray[np.float64], root: Path) -> Golden:
+def write_golden_clips(
+    setup: Setup, shipped: Sequence[VariantResult], scores: NDArray[np.float64], root: Path
+) -> Golden:
     """Stores the clips with the lowest, the median and the highest score, frame by frame and without loss.
 
     Raises:

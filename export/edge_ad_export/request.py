@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from edge_ad_export.fidelity.gate import Gate
 from edge_ad_export.model.imported import ImportOptions
 from edge_ad_export.model.shrink import Shrink
-from edge_ad_export.quantize.settings import Effort, Plan
-from edge_ad_export.quantize.targets import TargetName, choose_target
+from edge_ad_export.quantize.settings import Effort, Plan, TargetName, choose_target
 from edge_ad_export.samples.geometry import GeometryOptions
 from edge_ad_metrics.machine import describe_cpu
 

@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = edge_ad(
         "export", folder / "model.onnx", "--images", normals, "-o", folder / "b",
         "--variants", "onnx-fp32,openvino-fp32", "--labelled", folder / "labelled", "--engine-threads", "1",
-        "--report", folder / "ladder.html",
+        "--report", folder / "report.html",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     return folder
@@ -92,7 +92,7 @@ def test_text_and_page(folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_page_of_an_export(folder: Path) -> None:
-    page = (folder / "ladder.html").read_text()
+    page = (folder / "report.html").read_text()
 
     assert page.count("<svg") == 2 + 2
     for part in ("onnx-fp32", "openvino-fp32", "Real AUC", "the normal that scores highest", "cut-paste", "scratch"):

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from edge_ad.engines import Artefact, Engine, open_engine
 from edge_ad_export.graph.libraries import load_openvino
 from edge_ad_export.lowering.contract import lower
-from edge_ad_export.lowering.float_model import FloatModel
-from edge_ad_export.lowering.recipes import baseline_for
+from edge_ad_export.lowering.recipes import FloatModel, baseline_for
 from edge_ad_export.model.imported import ImportedModel
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad.scoring.scorer import Scorer
-    from edge_ad_export.fidelity.observe import Contender, Seen
+    from edge_ad_export.fidelity.evaluation import Candidate, CandidateScores
     from edge_ad_metrics.datasets.dataset import LabelledImage
     from edge_ad_metrics.pixels import PixelSample
 
@@ -132,16 +132,16 @@ def relative_error(scores: NDArray[np.float64], reference: NDArray[np.float64]) 
     return float((np.abs(scores - reference) / np.maximum(np.abs(reference), floor)).max())
 
 
-def agree(contender: Contender, expected: Seen, labelled: Sequence[LabelledImage]) -> Agreement | None:
-    """The contender's scores beside the reference's; ``None`` for one that failed."""
-    if contender.failed:
+def agree(candidate: Candidate, expected: CandidateScores, labelled: Sequence[LabelledImage]) -> Agreement | None:
+    """The candidate's scores beside the reference's; ``None`` for one that failed."""
+    if candidate.failed:
         return None
-    seen = contender.seen
+    seen = candidate.seen
     return Agreement(
         reference=np.array(expected.normals),
         scores=np.array(seen.normals),
-        map_correlation_min=min(contender.correlations, default=None),
-        latency_ms=statistics.median(contender.latencies_ms or [math.inf]),
+        map_correlation_min=min(candidate.correlations, default=None),
+        latency_ms=statistics.median(candidate.latencies_ms or [math.inf]),
         defect_reference=np.array(expected.defects),
         defect_scores=np.array(seen.defects),
         aupimo_reference=expected.localisation.mean,
@@ -182,7 +182,7 @@ def _spearman(scores: NDArray[np.float64], reference: NDArray[np.float64]) -> fl
     return 0.0 if np.ptp(scores) == 0 else float(spearmanr(scores, reference).statistic)
 
 
-def _labelled_figures(seen: Seen, labelled: Sequence[LabelledImage]) -> LabelledFigures | None:
+def _labelled_figures(seen: CandidateScores, labelled: Sequence[LabelledImage]) -> LabelledFigures | None:
     if not labelled:
         return None
     anomalous, found = np.array([image.anomalous for image in labelled]), np.array(seen.labelled)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from edge_ad.scoring.scorer import Scorer
     from edge_ad_export.fidelity.agreement import Agreement
-    from edge_ad_export.fidelity.observe import Evidence
+    from edge_ad_export.fidelity.evaluation import EvaluationData
 
 __all__ = ["Example", "choose_examples", "example_galleries"]
 
@@ -33,12 +33,12 @@ class Example:
     frame: NDArray[np.uint8]
 
 
-def choose_examples(evidence: Evidence, agreement: Agreement) -> tuple[Example, ...]:
+def choose_examples(data: EvaluationData, agreement: Agreement) -> tuple[Example, ...]:
     """The normal that scores highest, and of every kind of defect the one with the median score; none of clips."""
-    defects = evidence.defects
+    defects = data.defects
     if not isinstance(defects, DefectSet):
         return ()
-    highest = evidence.images.paths[int(agreement.reference.argmax())]
+    highest = data.images.paths[int(agreement.reference.argmax())]
     found = [Example(f"the normal that scores highest, {highest.name}", read_image(highest))]
     samples = defects.samples
     for kind in KINDS:

@@ -40,7 +40,7 @@ def read_torch(path: Path, kind: Format, options: TorchOptions) -> ir.Model:
     """The model as a graph.
 
     Raises:
-        InputError: an option is missing; a pickle that nobody trusts.
+        InputError: an option is missing, or the file is a pickle and the user has not said that it may be trusted.
         MissingExtraError: PyTorch is not installed.
         ModelError: the model cannot be loaded or exported.
     """

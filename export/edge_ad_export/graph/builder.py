@@ -98,7 +98,7 @@ class GraphBuilder:
         return self.op("Reshape", value, target, shape=shape, dtype=known)
 
     def reduce(self, operator: str, value: ir.Value, axes: Sequence[int], *, keepdims: bool = True) -> ir.Value:
-        """``ReduceSum`` and its kin, in the form of the graph's opset. ``axes`` count from the front."""
+        """A reduction such as ``ReduceSum``, in the form of the graph's opset. ``axes`` count from the front."""
         shape = _reduced(static_shape(value), axes, keepdims=keepdims)
         if self._opset >= _AXES_INPUT_SINCE.get(operator, _AXES_INPUT_SINCE_OTHERS):
             given = self.constant("axes", np.array(axes, np.int64))

@@ -178,5 +178,5 @@ class FeatureStack:
         if self.pool == "3x3" and not layer.is_vector:
             maps = np.asarray(uniform_filter(maps, (1, 3, 3), mode="constant"))
         kind = cv2.INTER_LINEAR if self.interpolation == "linear" else cv2.INTER_NEAREST
-        resized = [cv2.resize(plane, (self.columns, self.rows), interpolation=kind) for plane in maps]
+        resized = [cv2.resize(one, (self.columns, self.rows), interpolation=kind) for one in maps]
         return np.stack(resized).astype(np.float64, copy=False)

@@ -1,32 +1,57 @@
-"""The variants that export tries: engine, precision and how the file is made."""
+"""The variants that export tries: for which engine, in which precision, and how the file is made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import onnx_ir as ir
 
 from edge_ad.errors import InputError
-from edge_ad_export.graph.embedded import find_embedded
+from edge_ad_export.graph.embedded import find_embedded, to_openvino
+from edge_ad_export.graph.libraries import load_openvino
 
 if TYPE_CHECKING:
-    from edge_ad_export.lowering.float_model import FloatModel
-    from edge_ad_export.quantize.int8_graph import Quantized
+    from edge_ad_export.quantize.int8_graph import QuantizedGraph
     from edge_ad_metrics.machine import Cpu
 
 __all__ = [
     "BASELINE",
     "RECIPES",
+    "FloatModel",
     "Recipe",
     "baseline_for",
     "calculates_bf16",
     "chosen_recipes",
     "usable_recipes",
 ]
+
+
+class FloatModel:
+    """A lowered graph, converted to OpenVINO once and only when that is asked for."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self.model = model
+
+    @cached_property
+    def openvino(self) -> Any:
+        """The same graph as an ``openvino.Model``. Not to be changed."""
+        return to_openvino(self.model)
+
+    def save(self, engine: Literal["onnxruntime", "openvino"], path: Path) -> None:
+        """Writes the graph as it is, in float32; for OpenVINO the weights lie beside ``path``."""
+        if engine == "openvino":
+            self.save_openvino(path, half=False)
+        else:
+            ir.save(self.model, path)
+
+    def save_openvino(self, path: Path, *, half: bool) -> None:
+        """Writes ``path`` and the ``.bin`` beside it. ``half``: float weights are stored in 16 bits."""
+        load_openvino().save_model(self.openvino, path, compress_to_fp16=half)
 
 
 @dataclass(frozen=True)
@@ -40,7 +65,7 @@ class Recipe:
     id: str
     engine: Literal["onnxruntime", "openvino"]
     precision: Literal["fp32", "fp16", "bf16", "int8"]
-    write: Callable[[FloatModel, Path, Quantized | None], None]
+    write: Callable[[FloatModel, Path, QuantizedGraph | None], None]
 
     @property
     def model(self) -> str:
@@ -62,19 +87,19 @@ class Recipe:
         return "onnx" if self.engine == "onnxruntime" else "xml"
 
 
-def _onnx_fp32(model: FloatModel, path: Path, _int8: Quantized | None) -> None:
+def _onnx_fp32(model: FloatModel, path: Path, _int8: QuantizedGraph | None) -> None:
     model.save("onnxruntime", path)
 
 
-def _openvino_fp32(model: FloatModel, path: Path, _int8: Quantized | None) -> None:
+def _openvino_fp32(model: FloatModel, path: Path, _int8: QuantizedGraph | None) -> None:
     model.save("openvino", path)
 
 
-def _openvino_fp16(model: FloatModel, path: Path, _int8: Quantized | None) -> None:
+def _openvino_fp16(model: FloatModel, path: Path, _int8: QuantizedGraph | None) -> None:
     model.save_openvino(path, half=True)
 
 
-def _int8(_model: FloatModel, path: Path, int8: Quantized | None) -> None:
+def _int8(_model: FloatModel, path: Path, int8: QuantizedGraph | None) -> None:
     if int8 is None:
         raise AssertionError("an int8 variant is made of a quantized graph")
     int8.save(path)

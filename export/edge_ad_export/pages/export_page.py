@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
+from edge_ad_export.fidelity.evaluation import EvaluationData
 from edge_ad_export.fidelity.examples import choose_examples, example_galleries
-from edge_ad_export.fidelity.observe import Evidence
 from edge_ad_export.pages.agreement_charts import bar_chart, scatter_chart
 from edge_ad_export.pages.variant_table import figure_text
-from edge_ad_export.variants.outcome import NOISE
+from edge_ad_export.variants.result import NOISE
 from edge_ad_metrics.machine import describe_cpu
 from edge_ad_report import Fact, Facts, Note, Page, Section, Table, Text
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     from edge_ad.bundle.records import Fidelity, LabelledFidelity
     from edge_ad_export.fidelity.gate import Gate
     from edge_ad_export.preparation.prepare import Setup
-    from edge_ad_export.variants.outcome import Tried
+    from edge_ad_export.variants.result import VariantResult
     from edge_ad_report import Chart, Gallery
 
-__all__ = ["ladder_page"]
+__all__ = ["export_page"]
 
 _IMPORTED = "the imported model"
 _SHOWN_MAX = 3
 
 
-def ladder_page(setup: Setup, tried: Sequence[Tried], manifest: Manifest, gate: Gate, root: Path) -> Page:
+def export_page(setup: Setup, results: Sequence[VariantResult], manifest: Manifest, gate: Gate, root: Path) -> Page:
     """The table of all variants, scores against the imported model's, maps, latency and size. ``root``: where the
     shipped variants lie."""
-    measured = [one for one in tried if one.agreement is not None]
+    measured = [one for one in results if one.agreement is not None]
     default = next(one for one in measured if one.recipe.id == manifest.default_variant)
     sections = [
         Section(
             "Variants",
             (
-                _table(tried, manifest),
-                *_labelled_table(tried),
-                *_remarks(tried),
+                _table(results, manifest),
+                *_labelled_table(results),
+                *_remarks(results),
                 Text(_gate_text(gate)),
                 Text(_speed_text(manifest)),
             ),
@@ -51,7 +51,7 @@ def ladder_page(setup: Setup, tried: Sequence[Tried], manifest: Manifest, gate: 
             "Scores against the imported model's",
             tuple(scatter_chart(one.recipe.id, _IMPORTED, one.agreement) for one in measured if one.agreement),
         ),
-        Section("The same frames", (Text(_EXAMPLES), *_examples(setup, tried, default, root))),
+        Section("The same frames", (Text(_EXAMPLES), *_examples(setup, results, default, root))),
     ]
     return Page(
         title=f"Export of {manifest.name}",
@@ -67,7 +67,7 @@ _EXAMPLES = (
 )
 
 
-def _facts(default: Tried) -> Facts:
+def _facts(default: VariantResult) -> Facts:
     found = default.fidelity
     if found is None:
         raise AssertionError("the default variant was measured")
@@ -89,33 +89,33 @@ def _target_note(manifest: Manifest) -> tuple[Note, ...]:
     return (Note(f"Made for {target}: the latencies on this page were not measured there.", "warning"),)
 
 
-def _table(tried: Sequence[Tried], manifest: Manifest) -> Table:
+def _table(results: Sequence[VariantResult], manifest: Manifest) -> Table:
     head = (
         "Variant", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "of normals", "Worst map", "AUC lost",
         "AUPIMO lost", "Rejects",
     )  # fmt: skip
-    rows = tuple(_row(one, manifest.default_variant) for one in tried)
+    rows = tuple(_row(one, manifest.default_variant) for one in results)
     return Table(head=head, rows=rows, text_columns=2)
 
 
-def _row(one: Tried, default: str) -> tuple[str, ...]:
+def _row(one: VariantResult, default: str) -> tuple[str, ...]:
     verdict = "rejected" if one.rejected else "default" if one.recipe.id == default else "shipped"
     return (one.recipe.id, verdict, *(("-",) * 8 if one.fidelity is None else _cells(one.fidelity)))
 
 
-def _labelled_table(tried: Sequence[Tried]) -> tuple[Table, ...]:
+def _labelled_table(results: Sequence[VariantResult]) -> tuple[Table, ...]:
     rows = tuple(
         (one.recipe.id, *_labelled_cells(one.fidelity.labelled))
-        for one in tried
+        for one in results
         if one.fidelity and one.fidelity.labelled
     )
     head = ("Variant", "Real AUC", "lost", "Real AP", "Pixel AUC", "AUPIMO", "lost")
     return (Table(head=head, rows=rows, caption="On the labelled images."),) if rows else ()
 
 
-def _remarks(tried: Sequence[Tried]) -> tuple[Table, ...]:
+def _remarks(results: Sequence[VariantResult]) -> tuple[Table, ...]:
     """How int8 was made, and why something was left out."""
-    rows = tuple((one.recipe.id, one.made or "-", one.rejected or "-") for one in tried if one.made or one.rejected)
+    rows = tuple((one.recipe.id, one.made or "-", one.rejected or "-") for one in results if one.made or one.rejected)
     return (Table(head=("Variant", "Made by", "Left out because"), rows=rows, text_columns=3),) if rows else ()
 
 
@@ -158,7 +158,7 @@ def _speed_text(manifest: Manifest) -> str:
     )
 
 
-def _bars(measured: Sequence[Tried], default: str) -> tuple[Chart, ...]:
+def _bars(measured: Sequence[VariantResult], default: str) -> tuple[Chart, ...]:
     found = {one.recipe.id: one.fidelity for one in measured if one.fidelity}
     names = list(found)
     return (
@@ -167,11 +167,13 @@ def _bars(measured: Sequence[Tried], default: str) -> tuple[Chart, ...]:
     )
 
 
-def _examples(setup: Setup, tried: Sequence[Tried], default: Tried, root: Path) -> tuple[Gallery, ...]:
-    shipped = [default, *(one for one in reversed(tried) if not one.rejected and one is not default)][:_SHOWN_MAX]
+def _examples(
+    setup: Setup, results: Sequence[VariantResult], default: VariantResult, root: Path
+) -> tuple[Gallery, ...]:
+    shipped = [default, *(one for one in reversed(results) if not one.rejected and one is not default)][:_SHOWN_MAX]
     if default.agreement is None:
         return ()
-    evidence = Evidence(setup.images, setup.defects())
+    evidence = EvaluationData(setup.images, setup.defects())
     with ExitStack() as stack:
         scorers = {_IMPORTED: stack.enter_context(closing(setup.reference()))}
         for one in shipped:

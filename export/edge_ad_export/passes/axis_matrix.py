@@ -1,4 +1,4 @@
-"""The matrix of what nodes do to a plane along one of its axes."""
+"""The matrix of what nodes do to a map along one of its axes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Axis", "axis_matrix", "is_separable", "plane"]
+__all__ = ["Axis", "axis_matrix", "is_separable", "map_size"]
 
 Axis = Literal[2, 3]
 """Rows or columns of ``[1, 1, h, w]``."""
@@ -26,7 +26,7 @@ Axis = Literal[2, 3]
 def is_separable(node: ir.Node) -> bool:
     """Whether the node is ``Resize``, ``Pad`` or a one-dimensional ``Conv`` that is linear in each axis apart.
 
-    Its constants are known, and it takes and gives one plane: ``[1, 1, h, w]`` with static sizes.
+    Its constants are known, and it takes and gives one map: ``[1, 1, h, w]`` with static sizes.
     """
     shapes = [None if value is None else static_shape(value) for value in (*node.inputs[:1], *node.outputs)]
     if len(shapes) != 2 or any(shape is None or len(shape) != 4 or shape[:2] != (1, 1) for shape in shapes):
@@ -80,7 +80,7 @@ def _conv_rule(node: ir.Node) -> bool:
 
 def _resize_along(build: GraphBuilder, value: ir.Value, node: ir.Node, axis: Axis) -> ir.Value:
     scales = read_array(node.inputs[2]) if len(node.inputs) > 2 else None
-    wanted = (1, 1, known_shape(node.outputs[0])[axis], plane(value)[1])
+    wanted = (1, 1, known_shape(node.outputs[0])[axis], map_size(value)[1])
     inputs: list[ir.Value | None] = [value, None, None, None]
     if scales is not None and scales.size:
         inputs = [value, None, build.constant("scales", np.array([1, 1, scales[axis], 1], np.float32))]
@@ -91,7 +91,7 @@ def _resize_along(build: GraphBuilder, value: ir.Value, node: ir.Node, axis: Axi
 
 def _pad_along(build: GraphBuilder, value: ir.Value, node: ir.Node, axis: Axis) -> ir.Value:
     pads = read_array(node.inputs[1])
-    height, width = plane(value)
+    height, width = map_size(value)
     begin, end = (0, 0) if pads is None else (int(pads[axis]), int(pads[axis + 4]))
     inputs = [value, build.constant("pads", np.array([0, 0, begin, 0, 0, 0, end, 0], np.int64))]
     return build.copy(node, inputs, (1, 1, height + begin + end, width))
@@ -110,14 +110,14 @@ def _conv_along(build: GraphBuilder, value: ir.Value, node: ir.Node, axis: Axis)
         "Conv",
         value,
         build.constant("kernel", weights),
-        shape=(1, 1, known_shape(node.outputs[0])[axis], plane(value)[1]),
+        shape=(1, 1, known_shape(node.outputs[0])[axis], map_size(value)[1]),
         pads=(pads[index], 0, pads[index + 2], 0),
         strides=(node.attributes.get_ints("strides", (1, 1))[index], 1),
         dilations=(node.attributes.get_ints("dilations", (1, 1))[index], 1),
     )
 
 
-def plane(value: ir.Value) -> tuple[int, int]:
+def map_size(value: ir.Value) -> tuple[int, int]:
     """Height and width of ``[1, 1, h, w]``."""
     height, width = known_shape(value)[2:]
     return height, width

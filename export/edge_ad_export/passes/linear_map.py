@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edge_ad_export.graph.builder import GraphBuilder
 from edge_ad_export.graph.match import known_shape, used_once
-from edge_ad_export.passes.axis_matrix import axis_matrix, is_separable, plane
+from edge_ad_export.passes.axis_matrix import axis_matrix, is_separable, map_size
 
 __all__ = ["LinearMapPass"]
 
@@ -41,7 +41,7 @@ class _Chain:
         return sum(_cost(node) for node in self.nodes)
 
     def cost_as_products(self) -> int:
-        (h, w), (out_h, out_w) = plane(self.start), plane(self.end)
+        (h, w), (out_h, out_w) = map_size(self.start), map_size(self.end)
         return h * w * out_w + h * out_h * out_w
 
 
@@ -80,7 +80,7 @@ def _chains(graph: ir.Graph) -> list[_Chain]:
 
 
 def _cost(node: ir.Node) -> int:
-    height, width = plane(node.outputs[0])
+    height, width = map_size(node.outputs[0])
     if node.op_type != "Conv":
         return height * width * _MOVE_COST
     return height * width * (_MOVE_COST + _CONV_PENALTY * math.prod(known_shape(node.inputs[1])))
@@ -89,7 +89,7 @@ def _cost(node: ir.Node) -> int:
 def _replace(graph: ir.Graph, chain: _Chain) -> None:
     opset = graph.opset_imports.get("", 1)
     rows, columns = axis_matrix(chain.nodes, 2, opset), axis_matrix(chain.nodes, 3, opset)
-    (height, _), (out_height, out_width) = plane(chain.start), plane(chain.end)
+    (height, _), (out_height, out_width) = map_size(chain.start), map_size(chain.end)
     build = GraphBuilder(graph, chain.nodes[-1])
     across = build.op("MatMul", chain.start, build.constant("map_columns", columns.T), shape=(1, 1, height, out_width))
     down = build.op("MatMul", build.constant("map_rows", rows), across, shape=(1, 1, out_height, out_width))

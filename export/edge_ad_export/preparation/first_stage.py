@@ -15,8 +15,7 @@ from edge_ad.engines import Artefact, EngineOptions, open_extractor
 from edge_ad.errors import EngineError
 from edge_ad_export.fidelity.gate import PARITY
 from edge_ad_export.lowering.extractor import lower_extractor
-from edge_ad_export.lowering.float_model import FloatModel
-from edge_ad_export.lowering.recipes import baseline_for
+from edge_ad_export.lowering.recipes import FloatModel, baseline_for
 from edge_ad_export.reference.two_stage import ReferenceExtractor
 
 if TYPE_CHECKING:

@@ -19,8 +19,7 @@ from edge_ad.scoring.scorer import Scorer
 from edge_ad_export.fidelity.agreement import relative_error
 from edge_ad_export.fidelity.gate import PARITY
 from edge_ad_export.lowering.contract import Lowered, lower
-from edge_ad_export.lowering.float_model import FloatModel
-from edge_ad_export.lowering.recipes import baseline_for
+from edge_ad_export.lowering.recipes import FloatModel, baseline_for
 from edge_ad_export.preparation.first_stage import extractor_input, make_first_stage
 from edge_ad_export.reference.engine import ReferenceEngine
 from edge_ad_export.reference.two_stage import ReferenceExtractor, WholeClipScorer

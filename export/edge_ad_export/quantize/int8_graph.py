@@ -1,31 +1,274 @@
-"""An int8 graph whose layers can be put back to float one by one, in the order in which they are suspected of harm."""
+"""An int8 graph, for either engine, whose layers can be put back to float one by one; and any graph as operations."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as common_passes
+
+from edge_ad_export.graph.backbone import Op, is_heavy
+from edge_ad_export.graph.builder import add_constant
+from edge_ad_export.graph.libraries import load_openvino
+from edge_ad_export.graph.match import read_array
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from pathlib import Path
+    from collections.abc import Collection, MutableMapping, Sequence
 
-    from edge_ad_export.graph.backbone import Op
+    from numpy.typing import NDArray
 
-__all__ = ["Quantized", "in_priority"]
+__all__ = [
+    "OnnxInt8",
+    "OpenVinoInt8",
+    "QuantizedGraph",
+    "StoredWeightsPass",
+    "constant_of",
+    "most_suspected_first",
+    "onnx_ops",
+    "openvino_ops",
+]
 
 
-def in_priority(layers: Sequence[Op]) -> tuple[str, ...]:
-    """Names of layers given in the order of execution: depthwise convolutions, whose channels share one range however
-    different they are, then the rest as they come, since an early error goes through all that follows."""
-    depthwise = [op.name for op in layers if op.kernel is not None and op.kernel.shape[1] == 1]
-    return (*depthwise, *(op.name for op in layers if op.name not in set(depthwise)))
-
-
-class Quantized(Protocol):
-    """``layers``: the names of the operations that work on quantized values, those that lose most by experience
-    first (:func:`~edge_ad_export.quantize.int8_graph.in_priority`)."""
+class QuantizedGraph(Protocol):
+    """``layers``: the names of the operations that work on quantized values, those that usually lose most first
+    (:func:`most_suspected_first`)."""
 
     layers: tuple[str, ...]
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
-        """Writes the model, the layers ``floats`` in float; for OpenVINO the weights beside it."""
+        """Writes the model, the layers ``floats`` in float; for OpenVINO the weights lie beside it."""
         ...
+
+
+def most_suspected_first(layers: Sequence[Op]) -> tuple[str, ...]:
+    """Names of layers given in the order of execution: depthwise convolutions first, whose channels share one range
+    however different they are, then the others as they come, because an early error goes through all that follows."""
+    depthwise = [op.name for op in layers if op.kernel is not None and op.kernel.shape[1] == 1]
+    return (*depthwise, *(op.name for op in layers if op.name not in set(depthwise)))
+
+
+class OnnxInt8:
+    """A :class:`QuantizedGraph` in ONNX's QDQ form.
+
+    Args:
+        original: the float graph that ``quantized`` was made of; both have the same names but for what was added.
+    """
+
+    def __init__(self, original: ir.Model, quantized: ir.Model) -> None:
+        self._original = {str(node.name): node for node in original.graph}
+        StoredWeightsPass()(quantized)
+        self._quantized = quantized
+        dequantized = {str(node.name) for node in quantized.graph if _is_quantized_node(node)}
+        self.layers = most_suspected_first([op for op in onnx_ops(original.graph) if op.name in dequantized])
+
+    def save(self, path: Path, floats: Collection[str] = ()) -> None:
+        """Writes the model, the layers ``floats`` in float."""
+        model = self._quantized.clone()
+        known = ir.convenience.create_value_mapping(model.graph)
+        for node in list(model.graph):
+            if node.name in floats:
+                self._restore(node, known)
+        common_passes.RemoveUnusedNodesPass()(model)
+        common_passes.TopologicalSortPass()(model)
+        ir.save(model, path)
+
+    def _restore(self, node: ir.Node, known: MutableMapping[str, ir.Value]) -> None:
+        """A float layer reads what it reads in the original: the tensors before they were quantized."""
+        for index, value in enumerate(self._original[str(node.name)].inputs):
+            if value is not None:
+                node.replace_input_with(index, _original_value(value, node, known))
+
+
+def _is_quantized_node(node: ir.Node) -> bool:
+    producers = (value.producer() for value in node.inputs if value is not None)
+    return any(producer is not None and producer.op_type == "DequantizeLinear" for producer in producers)
+
+
+def _original_value(value: ir.Value, user: ir.Node, known: MutableMapping[str, ir.Value]) -> ir.Value:
+    """The value of this name in the quantized graph; weights that are there in 8 bits only are added again."""
+    name, array = str(value.name), read_array(value)
+    if array is not None and user.graph is not None:
+        # A quantizer may have corrected a bias under its old name.
+        name = f"{name}_float"
+        if name not in known:
+            known[name] = add_constant(user.graph, name, array)
+    return known[name]
+
+
+_ONNX_CONVOLUTIONS = {"Conv", "ConvTranspose"}
+_PRODUCTS = {"Gemm", "MatMul"}
+
+
+def onnx_ops(graph: ir.Graph) -> tuple[Op, ...]:
+    """The nodes in the order of execution; requires that every node has its own name."""
+    return tuple(_onnx_op(node) for node in graph)
+
+
+def _onnx_op(node: ir.Node) -> Op:
+    sources = (value.producer() for value in node.inputs if value is not None)
+    feeds = tuple(str(source.name) for source in sources if source is not None)
+    factor = _weights(node) if node.op_type in _PRODUCTS else None
+    return Op(str(node.name), feeds, _kernel(node), factor is not None, factor is not None and is_heavy(factor))
+
+
+def _kernel(node: ir.Node) -> NDArray[np.floating] | None:
+    weights = _weights(node) if node.op_type in _ONNX_CONVOLUTIONS else None
+    # ConvTranspose keeps its input channels first.
+    return weights.swapaxes(0, 1) if weights is not None and node.op_type == "ConvTranspose" else weights
+
+
+def _weights(node: ir.Node) -> NDArray[np.floating] | None:
+    return read_array(node.inputs[1]) if len(node.inputs) > 1 else None
+
+
+class StoredWeightsPass(ir.passes.InPlacePass):
+    """Requires nothing. Computes every ``QuantizeLinear`` of a constant. Ensures: the graph computes the same.
+
+    NNCF leaves the weights of an ONNX graph in float with a quantizer behind them: the file would not be smaller.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        graph = model.graph
+        modified = False
+        for node in list(graph):
+            stored = _stored(node) if node.op_type == "QuantizeLinear" else None
+            if stored is None:
+                continue
+            output = node.outputs[0]
+            value = ir.val(f"{output.name}_stored", const_value=ir.tensor(stored, name=f"{output.name}_stored"))
+            graph.register_initializer(value)
+            output.replace_all_uses_with(value)
+            graph.remove(node, safe=True)
+            modified = True
+        return ir.passes.PassResult(model, modified)
+
+
+def _stored(node: ir.Node) -> NDArray[Any] | None:
+    """round(x / scale) + zero point, saturated; as the standard says, halves to even."""
+    arrays = [None if value is None else read_array(value) for value in node.inputs]
+    if len(arrays) != 3 or any(array is None for array in arrays):
+        return None
+    weights, scale, zero = arrays
+    if weights is None or scale is None or zero is None:
+        return None
+    axis = node.attributes.get_int("axis", 1)
+    shape = [1] * weights.ndim
+    if scale.ndim and scale.size > 1:
+        shape[axis] = scale.size
+    limits = np.iinfo(zero.dtype)
+    steps = np.rint(weights / scale.reshape(shape if scale.size > 1 else ())) + zero.reshape(
+        shape if zero.size > 1 else ()
+    )
+    return np.asarray(np.clip(steps, limits.min, limits.max), zero.dtype)
+
+
+# Smaller constants are not what a file's size is made of.
+_HALF_ELEMENTS_MIN = 10_000
+
+
+class OpenVinoInt8:
+    """A :class:`QuantizedGraph` made of an ``openvino.Model``.
+
+    Args:
+        original: the float graph that ``quantized`` was made of; both have the same names but for what was added.
+    """
+
+    def __init__(self, original: Any, quantized: Any) -> None:
+        self._original = {node.get_friendly_name(): node for node in original.get_ops()}
+        self._quantized = quantized
+        ops = openvino_ops(original)
+        quantized_now = {node.get_friendly_name() for node in quantized.get_ops() if _is_quantized_operation(node)}
+        self.layers = most_suspected_first([op for op in ops if op.name in quantized_now])
+
+    def save(self, path: Path, floats: Collection[str] = ()) -> None:
+        """Writes the model and its weights, the layers ``floats`` in float; float weights are stored in 16 bits."""
+        model = self._quantized.clone()
+        nodes = {node.get_friendly_name(): node for node in model.get_ops()}
+        for name in floats:
+            self._restore(nodes[name], nodes)
+        _store_in_half(model)
+        load_openvino().save_model(model, path, compress_to_fp16=False)
+
+    def _restore(self, node: Any, nodes: dict[str, Any]) -> None:
+        """A float layer reads what it reads in the original: the tensors before they were quantized."""
+        original = self._original[node.get_friendly_name()]
+        for port in original.inputs():
+            source = port.get_source_output()
+            if not _restore_constant(port, node):
+                value = nodes[source.get_node().get_friendly_name()].output(source.get_index())
+                node.input(port.get_index()).replace_source_output(value)
+        # A bias is a node of its own, which the quantizer may have corrected.
+        for port in original.output(0).get_target_inputs():
+            user = nodes.get(port.get_node().get_friendly_name())
+            if user is not None and user.get_type_name() == "Add":
+                _restore_constant(port.get_node().input(1 - port.get_index()), user)
+
+
+def _restore_constant(port: Any, node: Any) -> bool:
+    """Feeds the node with the constant of the original's ``port``, if it is one."""
+    from openvino import opset13
+
+    data = constant_of(port)
+    if data is None:
+        return False
+    node.input(port.get_index()).replace_source_output(opset13.constant(data).output(0))
+    return True
+
+
+def _store_in_half(model: Any) -> None:
+    """Stores float weights in 16 bits. OpenVINO's own way to do so leaves models with quantized layers alone."""
+    from openvino import Type, opset13
+
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "Constant" or node.get_element_type() != Type.f32:
+            continue
+        data = node.data
+        if data.size < _HALF_ELEMENTS_MIN or np.abs(data).max() >= np.finfo(np.float16).max:
+            continue
+        half = opset13.convert(opset13.constant(data.astype(np.float16)), "f32")
+        for port in node.output(0).get_target_inputs():
+            port.replace_source_output(half.output(0))
+
+
+def _is_quantized_operation(node: Any) -> bool:
+    sources = (port.get_source_output().get_node().get_type_name() for port in node.inputs())
+    return "FakeQuantize" in sources
+
+
+_GROUPED = {"GroupConvolution", "GroupConvolutionBackpropData"}
+_TRANSPOSED = {"ConvolutionBackpropData", "GroupConvolutionBackpropData"}
+_CONVOLUTIONS = {"Convolution", *_GROUPED, *_TRANSPOSED}
+# What may stand between a constant and the operation that takes it as weights.
+_WRAPPERS = {"Convert", "Reshape", "Transpose"}
+
+
+def openvino_ops(model: Any) -> tuple[Op, ...]:
+    """The operations of an ``openvino.Model`` but its constants, in the order of execution."""
+    return tuple(_openvino_op(node) for node in model.get_ordered_ops() if node.get_type_name() != "Constant")
+
+
+def _openvino_op(node: Any) -> Op:
+    feeds = tuple(value.get_source_output().get_node().get_friendly_name() for value in node.inputs())
+    kind = node.get_type_name()
+    weights = constant_of(node.input(1)) if kind in _CONVOLUTIONS | {"MatMul"} else None
+    kernel = weights if kind in _CONVOLUTIONS else None
+    if kernel is not None and kind in _TRANSPOSED:
+        kernel = kernel.swapaxes(-kernel.ndim + (kind in _GROUPED), 1 + (kind in _GROUPED))
+    if kernel is not None and kind in _GROUPED:
+        kernel = kernel.reshape(-1, *kernel.shape[2:])  # [groups, out, in, ...] -> [groups * out, in, ...]
+    factor = weights if kind == "MatMul" else None
+    return Op(node.get_friendly_name(), feeds, kernel, factor is not None, factor is not None and is_heavy(factor))
+
+
+def constant_of(port: Any) -> NDArray[np.floating] | None:
+    """What an input is fed with, in its shape, where that is a constant."""
+    node = port.get_source_output().get_node()
+    shape = list(port.get_partial_shape().to_shape())
+    while node.get_type_name() in _WRAPPERS:
+        node = node.input(0).get_source_output().get_node()
+    if node.get_type_name() != "Constant":
+        return None
+    data: NDArray[np.floating] = node.data
+    return data.reshape(shape)

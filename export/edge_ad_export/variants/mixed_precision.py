@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge_ad_export.fidelity.gate import Gate
-    from edge_ad_export.quantize.int8_graph import Quantized
+    from edge_ad_export.quantize.int8_graph import QuantizedGraph
     from edge_ad_export.variants.probes import Probes, Runner
 
 __all__ = ["Ranking", "fewest_floats", "holds_on", "rank_layers"]
@@ -32,7 +32,7 @@ def fewest_floats(count: int, holds: Callable[[int], bool]) -> int | None:
 
 
 def holds_on(
-    probes: Probes, runner: Runner, quantized: Quantized, layers: tuple[str, ...], gate: Gate, path: Path
+    probes: Probes, runner: Runner, quantized: QuantizedGraph, layers: tuple[str, ...], gate: Gate, path: Path
 ) -> Callable[[int], bool]:
     """Whether the gate's correlations hold on the probes with so many of the ``layers`` in float.
 
@@ -57,7 +57,7 @@ class Ranking:
     measured: int
 
 
-def rank_layers(quantized: Quantized, probes: Probes, runner: Runner, folder: Path, deadline_s: float) -> Ranking:
+def rank_layers(quantized: QuantizedGraph, probes: Probes, runner: Runner, folder: Path, deadline_s: float) -> Ranking:
     """Puts one layer at a time to float and measures how much damage is gone: leave one out.
 
     NNCF's own accuracy control does the same, but can be neither stopped in time nor told what precision the engine
@@ -66,7 +66,7 @@ def rank_layers(quantized: Quantized, probes: Probes, runner: Runner, folder: Pa
     Args:
         folder: for temporary files.
         deadline_s: of ``time.monotonic``; what has not been measured then follows in the order of
-            :attr:`Quantized.layers`.
+            :attr:`QuantizedGraph.layers`.
     """
     path = folder / f"candidate.{'xml' if runner.engine == 'openvino' else 'onnx'}"
     left: dict[str, float] = {}

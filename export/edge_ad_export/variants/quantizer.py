@@ -17,9 +17,8 @@ import onnx_ir as ir
 from edge_ad.errors import EngineError, ModelError
 from edge_ad_export.graph.backbone import find_backbone
 from edge_ad_export.graph.libraries import load_openvino
-from edge_ad_export.quantize.isolated import quantize_apart
-from edge_ad_export.quantize.onnx_layers import OnnxInt8, onnx_ops
-from edge_ad_export.quantize.openvino_layers import OpenVinoInt8, openvino_ops
+from edge_ad_export.quantize.int8_graph import OnnxInt8, OpenVinoInt8, onnx_ops, openvino_ops
+from edge_ad_export.quantize.quantizers import quantize_apart
 from edge_ad_export.quantize.settings import Settings, settings_for
 from edge_ad_export.variants.mixed_precision import fewest_floats, holds_on, rank_layers
 from edge_ad_export.variants.probes import Probes, Runner
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad_export.fidelity.gate import Gate
-    from edge_ad_export.lowering.float_model import FloatModel
-    from edge_ad_export.quantize.int8_graph import Quantized
+    from edge_ad_export.lowering.recipes import FloatModel
+    from edge_ad_export.quantize.int8_graph import QuantizedGraph
     from edge_ad_export.quantize.settings import Plan
 
 __all__ = ["Int8", "Mixed", "Quantizer", "open_quantizer"]
@@ -50,7 +49,7 @@ _PROBES = 40
 class Int8:
     """An int8 graph and how it was made."""
 
-    quantized: Quantized
+    quantized: QuantizedGraph
     settings: Settings
 
 

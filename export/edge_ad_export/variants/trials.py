@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import EngineError, ModelError
 from edge_ad_export.fidelity.agreement import agree, measure_latency
-from edge_ad_export.fidelity.observe import Contender, Evidence, Seen, observe
-from edge_ad_export.lowering.float_model import FloatModel
-from edge_ad_export.lowering.recipes import Recipe
-from edge_ad_export.variants.outcome import Timed, Tried, not_worth_shipping, outpaced_by
+from edge_ad_export.fidelity.evaluation import Candidate, CandidateScores, EvaluationData, evaluate_candidates
+from edge_ad_export.lowering.recipes import FloatModel, Recipe
 from edge_ad_export.variants.quantizer import Mixed, open_quantizer
+from edge_ad_export.variants.result import TimedVariant, VariantResult, not_worth_shipping, outpaced_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from edge_ad_export.fidelity.gate import Gate
     from edge_ad_export.preparation.prepare import Notify, Setup
-    from edge_ad_export.quantize.int8_graph import Quantized
+    from edge_ad_export.quantize.int8_graph import QuantizedGraph
     from edge_ad_export.quantize.settings import Plan
     from edge_ad_export.variants.quantizer import Int8, Quantizer
     from edge_ad_metrics.datasets.dataset import LabelledImage
@@ -47,17 +46,17 @@ class Trials:
 
 @dataclass
 class _Attempt:
-    """A recipe at work: ``contender`` is opened, or ``failed`` says why it could not be made."""
+    """A recipe at work: ``candidate`` is opened, or ``failed`` says why it could not be made."""
 
     recipe: Recipe
-    contender: Contender | None
+    candidate: Candidate | None
     failed: str | None = None
     made: str | None = None
     latencies_ms: list[float] = field(default_factory=list)
 
-    def alive(self) -> Contender | None:
-        """The contender, where it has not failed."""
-        return None if self.contender is None or self.contender.failed else self.contender
+    def alive(self) -> Candidate | None:
+        """The candidate, where it has not failed."""
+        return None if self.candidate is None or self.candidate.failed else self.candidate
 
 
 class _Court:
@@ -65,7 +64,7 @@ class _Court:
 
     def __init__(self, setup: Setup, trials: Trials, root: Path, stack: ExitStack) -> None:
         self.setup, self.trials, self.root, self.stack = setup, trials, root, stack
-        self.evidence = Evidence(setup.images, setup.defects(), trials.labelled)
+        self.evidence = EvaluationData(setup.images, setup.defects(), trials.labelled)
         self._scorer = FloatModel(setup.lowered.model)  # of two stages; the other one is the recipe's
         self.reference = stack.enter_context(closing(setup.reference()))
 
@@ -82,29 +81,29 @@ class _Court:
             return _Attempt(recipe, None, str(error))
         if found is not None:
             made = found.settings.label
-        return _Attempt(recipe, Contender(recipe.id, scorer), made=made)
+        return _Attempt(recipe, Candidate(recipe.id, scorer), made=made)
 
-    def _write(self, recipe: Recipe, model: FloatModel, int8: Quantized | None) -> None:
+    def _write(self, recipe: Recipe, model: FloatModel, int8: QuantizedGraph | None) -> None:
         if self.setup.first is None:
             recipe.write(model, self.root / recipe.model, int8)
             return
         recipe.write(model, self.root / recipe.extractor, int8)
         recipe.in_float.write(self._scorer, self.root / recipe.model, None)
 
-    def hear(self, attempts: Sequence[_Attempt]) -> Seen:
+    def hear(self, attempts: Sequence[_Attempt]) -> CandidateScores:
         """Lets them score all of the evidence beside the imported model."""
-        return observe(self.reference, [one.contender for one in attempts if one.contender], self.evidence)
+        return evaluate_candidates(self.reference, [one.candidate for one in attempts if one.candidate], self.evidence)
 
-    def refusal(self, attempt: _Attempt, expected: Seen) -> str | None:
+    def refusal(self, attempt: _Attempt, expected: CandidateScores) -> str | None:
         """Why the gate refuses the variant, whatever its speed; ``None``: it does not."""
-        contender = attempt.alive()
-        agreement = agree(contender, expected, self.evidence.labelled) if contender else None
+        candidate = attempt.alive()
+        agreement = agree(candidate, expected, self.evidence.labelled) if candidate else None
         if agreement is None:
-            return attempt.failed or (attempt.contender.failed if attempt.contender else None)
+            return attempt.failed or (attempt.candidate.failed if attempt.candidate else None)
         return self.trials.gate.refuses(agreement, attempt.recipe.precision)
 
 
-def run_trials(setup: Setup, trials: Trials, root: Path, notify: Notify) -> tuple[Tried, ...]:
+def run_trials(setup: Setup, trials: Trials, root: Path, notify: Notify) -> tuple[VariantResult, ...]:
     """Makes the recipes' files below ``root`` and measures them all in one process, in turn.
 
     An int8 variant that the gate refuses is followed by a mixed one: the layers that do most harm in float. The files
@@ -133,7 +132,7 @@ def run_trials(setup: Setup, trials: Trials, root: Path, notify: Notify) -> tupl
     return tuple(tried)
 
 
-def _fill(quantizer: Quantizer, setup: Setup, evidence: Evidence) -> None:
+def _fill(quantizer: Quantizer, setup: Setup, evidence: EvaluationData) -> None:
     """Shows the quantizer what the model sees of normals and of defects."""
     quantizer.use_calibration_data(
         setup.quantizable_pixels(setup.images, _QUANTIZATION_SAMPLES),
@@ -142,7 +141,7 @@ def _fill(quantizer: Quantizer, setup: Setup, evidence: Evidence) -> None:
 
 
 def _with_mixed(
-    court: _Court, attempts: Sequence[_Attempt], expected: Seen, quantizer: Quantizer, notify: Notify
+    court: _Court, attempts: Sequence[_Attempt], expected: CandidateScores, quantizer: Quantizer, notify: Notify
 ) -> Iterator[_Attempt]:
     plan = court.trials.plan
     for attempt in attempts:
@@ -159,7 +158,7 @@ def _with_mixed(
             yield _mixed_attempt(court, recipe, mixed, expected, notify)
 
 
-def _is_refused_int8(court: _Court, attempt: _Attempt, expected: Seen) -> bool:
+def _is_refused_int8(court: _Court, attempt: _Attempt, expected: CandidateScores) -> bool:
     works = attempt.recipe.precision == "int8" and attempt.alive() is not None
     return works and court.refusal(attempt, expected) is not None
 
@@ -167,13 +166,13 @@ def _is_refused_int8(court: _Court, attempt: _Attempt, expected: Seen) -> bool:
 def _outpaced(attempt: _Attempt, attempts: Sequence[_Attempt]) -> str | None:
     """A more precise variant that is as fast as this refused one or hardly slower; see :func:`outpaced_by`."""
     rivals = [one for one in attempts if one.alive() and one.recipe.engine == attempt.recipe.engine]
-    scorers = [one.contender.scorer for one in rivals if one.contender]
+    scorers = [one.candidate.scorer for one in rivals if one.candidate]
     found = zip(rivals, measure_latency(scorers), strict=True)
-    timed = {one.recipe.id: Timed(one.recipe, latencies) for one, latencies in found}
+    timed = {one.recipe.id: TimedVariant(one.recipe, latencies) for one, latencies in found}
     return outpaced_by(timed[attempt.recipe.id], list(timed.values()))
 
 
-def _mixed_attempt(court: _Court, recipe: Recipe, mixed: Mixed, expected: Seen, notify: Notify) -> _Attempt:
+def _mixed_attempt(court: _Court, recipe: Recipe, mixed: Mixed, expected: CandidateScores, notify: Notify) -> _Attempt:
     """The mixed variant; where it holds on the few frames of the search only, with more in float."""
     for _ in range(_MIXED_TRIES):
         rung = _mixed_recipe(recipe, mixed)
@@ -196,25 +195,26 @@ def _mixed_recipe(recipe: Recipe, mixed: Mixed) -> Recipe:
 
 def _time(attempts: Sequence[_Attempt]) -> None:
     alive = [attempt for attempt in attempts if attempt.alive()]
-    scorers = [attempt.contender.scorer for attempt in alive if attempt.contender]
+    scorers = [attempt.candidate.scorer for attempt in alive if attempt.candidate]
     for attempt, latencies in zip(alive, measure_latency(scorers), strict=True):
         attempt.latencies_ms = latencies
-        if attempt.contender:
-            attempt.contender.latencies_ms = latencies
+        if attempt.candidate:
+            attempt.candidate.latencies_ms = latencies
 
 
-def _judged(court: _Court, attempt: _Attempt, expected: Seen) -> Tried:
-    contender = attempt.alive()
+def _judged(court: _Court, attempt: _Attempt, expected: CandidateScores) -> VariantResult:
+    candidate = attempt.alive()
     folder = (court.root / attempt.recipe.model).parent
     size = sum(path.stat().st_size for path in folder.iterdir())
     labelled = court.evidence.labelled
-    agreement = agree(contender, expected, labelled) if contender else None
-    return Tried(attempt.recipe, agreement, size, court.refusal(attempt, expected), attempt.made, len(labelled))
+    agreement = agree(candidate, expected, labelled) if candidate else None
+    return VariantResult(attempt.recipe, agreement, size, court.refusal(attempt, expected), attempt.made, len(labelled))
 
 
-def _without_slow(tried: Sequence[Tried], attempts: Sequence[_Attempt]) -> list[Tried]:
+def _without_slow(tried: Sequence[VariantResult], attempts: Sequence[_Attempt]) -> list[VariantResult]:
     timed = [
-        Timed(one.recipe, attempt.latencies_ms, one.size_bytes) for one, attempt in zip(tried, attempts, strict=True)
+        TimedVariant(one.recipe, attempt.latencies_ms, one.size_bytes)
+        for one, attempt in zip(tried, attempts, strict=True)
     ]
     passed = [candidate for one, candidate in zip(tried, timed, strict=True) if not one.rejected]
     return [

@@ -14,9 +14,8 @@ from support.export_models import Tiny
 from edge_ad_export import ModelFile, import_model
 from edge_ad_export.graph.backbone import Op, find_backbone, is_smoothing
 from edge_ad_export.lowering.contract import lower
-from edge_ad_export.lowering.float_model import FloatModel
-from edge_ad_export.quantize.onnx_layers import onnx_ops
-from edge_ad_export.quantize.openvino_layers import openvino_ops
+from edge_ad_export.lowering.recipes import FloatModel
+from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
 
 FEATURE = np.array([[[[0.5, -0.5]]]], np.float32)
 BLUR = np.full((2, 1, 3, 3), 1 / 9, np.float32)

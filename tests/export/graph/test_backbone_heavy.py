@@ -9,8 +9,7 @@ from support.export_onnx import graph
 
 from edge_ad_export.graph.backbone import Op, find_backbone
 from edge_ad_export.graph.embedded import to_openvino
-from edge_ad_export.quantize.onnx_layers import onnx_ops
-from edge_ad_export.quantize.openvino_layers import openvino_ops
+from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
 
 FEATURE = np.array([[[[0.5, -0.5]]]], np.float32)
 

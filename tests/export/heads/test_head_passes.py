@@ -30,7 +30,7 @@ from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.passes import HalfStoragePass, SimplifyPass
 from edge_ad_export.passes.cheaper import cheaper_passes
 from edge_ad_export.passes.coreset import spread_rows
-from edge_ad_export.quantize.onnx_layers import onnx_ops
+from edge_ad_export.quantize.int8_graph import onnx_ops
 
 FINE, COARSE = 6, 64
 SIDE = 8

@@ -1,4 +1,4 @@
-"""The quantization ladder on a tiny model: int8, layers back to float, the search, speed, targets."""
+"""Quantization of a tiny model: int8, layers back to float, the search, speed, targets."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ from edge_ad.bundle.records import Fidelity, Variant
 from edge_ad.errors import InputError, ModelError
 from edge_ad_export import ExportRequest, Gate, ModelFile, export_bundle, import_model
 from edge_ad_export.lowering.contract import lower
-from edge_ad_export.lowering.float_model import FloatModel
-from edge_ad_export.lowering.recipes import RECIPES, calculates_bf16, chosen_recipes
-from edge_ad_export.quantize.isolated import quantize_apart
-from edge_ad_export.quantize.settings import Plan, settings_for
-from edge_ad_export.quantize.targets import TARGETS, Target, choose_target
+from edge_ad_export.lowering.recipes import RECIPES, FloatModel, calculates_bf16, chosen_recipes
+from edge_ad_export.quantize.quantizers import quantize_apart
+from edge_ad_export.quantize.settings import TARGETS, Plan, Target, choose_target, settings_for
 from edge_ad_export.variants.mixed_precision import fewest_floats, rank_layers
-from edge_ad_export.variants.outcome import Timed, not_worth_shipping, outpaced_by, pick_default
 from edge_ad_export.variants.probes import Probes, Runner
 from edge_ad_export.variants.quantizer import Quantizer, open_quantizer
+from edge_ad_export.variants.result import TimedVariant, not_worth_shipping, outpaced_by, pick_default
 from edge_ad_metrics.machine import Cpu
 
 EngineName = Literal["onnxruntime", "openvino"]
@@ -227,8 +225,8 @@ def test_targets(
     assert {(one.signed, one.seven_bits) for one in settings} == {(signed, seven_bits)}
 
 
-def timed(name: str, latencies_ms: list[float], size_bytes: int = 100) -> Timed:
-    return Timed(RECIPES[name], latencies_ms, size_bytes)
+def timed(name: str, latencies_ms: list[float], size_bytes: int = 100) -> TimedVariant:
+    return TimedVariant(RECIPES[name], latencies_ms, size_bytes)
 
 
 @pytest.mark.parametrize(

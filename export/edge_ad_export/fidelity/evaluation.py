@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edge_ad_metrics.datasets.dataset import LabelledImage
     from edge_ad_metrics.pixels import PixelSample
 
-__all__ = ["Contender", "Evidence", "Seen", "observe"]
+__all__ = ["Candidate", "CandidateScores", "EvaluationData", "evaluate_candidates"]
 
 Kind = Literal["normals", "defects", "labelled"]
 
@@ -40,7 +40,7 @@ _KEPT_PIXELS = 8_000_000
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EvaluationData:
     """What variants are judged by. ``labelled`` is empty without ``--labelled``."""
 
     images: ImageSet
@@ -49,7 +49,7 @@ class Evidence:
 
 
 @dataclass
-class Seen:
+class CandidateScores:
     """Scores in the order of the frames; ``pixels``: of labelled images whose masks are known. ``localisation``: how
     well the maps mark the synthetic defects."""
 
@@ -65,19 +65,19 @@ class Seen:
 
 
 @dataclass
-class Contender:
+class Candidate:
     """A variant on trial: what has been seen of it so far. ``failed`` says why it was given up."""
 
     id: str
     scorer: Scorer
-    seen: Seen = field(default_factory=Seen)
+    seen: CandidateScores = field(default_factory=CandidateScores)
     correlations: list[float] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
     failed: str | None = None
 
 
 @dataclass(frozen=True)
-class _Shot:
+class _EvaluationFrame:
     """One frame. ``truth``: which pixels are a defect, ``None`` where that is not asked or not known."""
 
     kind: Kind
@@ -88,15 +88,17 @@ class _Shot:
     side: int = _SIDE
 
 
-def observe(reference: Scorer, contenders: Sequence[Contender], evidence: Evidence) -> Seen:
-    """Scores every frame with the reference, whose scores are returned, and with every contender.
+def evaluate_candidates(
+    reference: Scorer, candidates: Sequence[Candidate], evidence: EvaluationData
+) -> CandidateScores:
+    """Scores every frame with the reference, whose scores are returned, and with every candidate.
 
     Raises:
         InputError: the imported model cannot score an image.
         ModelError: it scores all normals the same.
     """
-    expected = Seen()
-    for seen in (expected, *(contender.seen for contender in contenders)):
+    expected = CandidateScores()
+    for seen in (expected, *(candidate.seen for candidate in candidates)):
         seen.localisation = Aupimo(len(evidence.images))
     for shot in _shots(evidence):
         try:
@@ -104,9 +106,9 @@ def observe(reference: Scorer, contenders: Sequence[Contender], evidence: Eviden
         except FrameError as error:
             raise InputError(f"the imported model cannot score {shot.path}: {error}") from None
         _note(expected, shot, found, reference)
-        for contender in contenders:
-            if contender.failed is None:
-                _measure(contender, shot, found.map)
+        for candidate in candidates:
+            if candidate.failed is None:
+                _measure(candidate, shot, found.map)
     scores = expected.normals
     if np.ptp(scores) == 0:
         raise ModelError(
@@ -116,36 +118,36 @@ def observe(reference: Scorer, contenders: Sequence[Contender], evidence: Eviden
     return expected
 
 
-def _shots(evidence: Evidence) -> Iterator[_Shot]:
+def _shots(evidence: EvaluationData) -> Iterator[_EvaluationFrame]:
     defects = evidence.defects
     drawn = isinstance(defects, DefectSet)
     for path, image in zip(evidence.images.paths, evidence.images, strict=True):
-        yield _Shot("normals", path, image, np.zeros(image.shape[:2], bool) if drawn else None)
+        yield _EvaluationFrame("normals", path, image, np.zeros(image.shape[:2], bool) if drawn else None)
     if isinstance(defects, DefectSet):
         for sample in defects.samples:
             defect = defects.draw(sample)
-            yield _Shot("defects", sample.path, defect.image, defect.mask)
+            yield _EvaluationFrame("defects", sample.path, defect.image, defect.mask)
     else:
         for clip, spoilt in zip(defects.samples, defects, strict=True):
-            yield _Shot("defects", clip.path, spoilt)
+            yield _EvaluationFrame("defects", clip.path, spoilt)
     side = int(np.clip(np.sqrt(_KEPT_PIXELS / max(len(evidence.labelled), 1)), _LEAST_SIDE, _SIDE))
     for one in evidence.labelled:
         frame = read_image(one.path)
-        yield _Shot("labelled", one.path, frame, read_defect(one, *frame.shape[:2]), one.type, side)
+        yield _EvaluationFrame("labelled", one.path, frame, read_defect(one, *frame.shape[:2]), one.type, side)
 
 
-def _measure(contender: Contender, shot: _Shot, heat: NDArray[np.float32] | None) -> None:
+def _measure(candidate: Candidate, shot: _EvaluationFrame, heat: NDArray[np.float32] | None) -> None:
     try:
-        found = contender.scorer.measure(shot.frame)
+        found = candidate.scorer.measure(shot.frame)
     except (FrameError, EngineError) as error:
-        contender.failed = f"cannot score {shot.path.name}: {error}"
+        candidate.failed = f"cannot score {shot.path.name}: {error}"
         return
-    _note(contender.seen, shot, found, contender.scorer)
+    _note(candidate.seen, shot, found, candidate.scorer)
     if heat is not None and found.map is not None and shot.kind != "labelled":
-        contender.correlations.append(correlate(found.map, heat))
+        candidate.correlations.append(correlate(found.map, heat))
 
 
-def _note(seen: Seen, shot: _Shot, found: Measurement, scorer: Scorer) -> None:
+def _note(seen: CandidateScores, shot: _EvaluationFrame, found: Measurement, scorer: Scorer) -> None:
     seen.of(shot.kind).append(found.score)
     if shot.truth is None or found.map is None:
         return

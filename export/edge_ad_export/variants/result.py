@@ -15,13 +15,21 @@ if TYPE_CHECKING:
     from edge_ad.bundle.records import MapSize
     from edge_ad_export.fidelity.agreement import Agreement
     from edge_ad_export.lowering.recipes import Recipe
-    from edge_ad_export.quantize.targets import Target
+    from edge_ad_export.quantize.settings import Target
 
-__all__ = ["NOISE", "Timed", "Tried", "fidelity_record", "not_worth_shipping", "outpaced_by", "pick_default"]
+__all__ = [
+    "NOISE",
+    "TimedVariant",
+    "VariantResult",
+    "fidelity_record",
+    "not_worth_shipping",
+    "outpaced_by",
+    "pick_default",
+]
 
 
 @dataclass(frozen=True)
-class Tried:
+class VariantResult:
     """A recipe, what came of it and why it is not shipped, ``None`` when it is.
 
     ``made``: by what it was quantized. ``labelled``: how many labelled images there were.
@@ -40,7 +48,7 @@ class Tried:
         found = self.agreement
         return None if found is None else fidelity_record(found, self.size_bytes, self.labelled)
 
-    def rejected_for(self, reason: str | None) -> Tried:
+    def rejected_for(self, reason: str | None) -> VariantResult:
         """The same with a reason not to ship it."""
         return replace(self, rejected=reason)
 
@@ -122,7 +130,7 @@ _PRECISION = ("fp32", "fp16", "bf16", "int8")
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedVariant:
     """A variant's ``latencies_ms``, one a round, and its size. Rounds are compared pairwise, as what else the machine
     does slows all variants of a round."""
 
@@ -131,7 +139,7 @@ class Timed:
     size_bytes: int = 0
 
 
-def not_worth_shipping(mine: Timed, others: Sequence[Timed]) -> str | None:
+def not_worth_shipping(mine: TimedVariant, others: Sequence[TimedVariant]) -> str | None:
     """Why the variant is not worth shipping: a more precise one for the same engine is faster or, where this one is
     int8, as fast and hardly larger; ``None``: it is. Variants of another engine do not count: a device may have only
     one."""
@@ -146,17 +154,17 @@ def not_worth_shipping(mine: Timed, others: Sequence[Timed]) -> str | None:
     return None
 
 
-def outpaced_by(mine: Timed, others: Sequence[Timed]) -> str | None:
+def outpaced_by(mine: TimedVariant, others: Sequence[TimedVariant]) -> str | None:
     """A more precise variant for the same engine that is faster, or so little slower that a mixed form of this one
     would be no gain."""
     rivals = _more_precise(mine.recipe, others)
     return next((other.recipe.id for other in rivals if _ratio(mine, other) > 1 - _WORTH_MIXING), None)
 
 
-def _more_precise(recipe: Recipe, others: Sequence[Timed]) -> list[Timed]:
+def _more_precise(recipe: Recipe, others: Sequence[TimedVariant]) -> list[TimedVariant]:
     rank = _PRECISION.index(recipe.precision)
     return [o for o in others if o.recipe.engine == recipe.engine and _PRECISION.index(o.recipe.precision) < rank]
 
 
-def _ratio(mine: Timed, other: Timed) -> float:
+def _ratio(mine: TimedVariant, other: TimedVariant) -> float:
     return statistics.median(a / b for a, b in zip(mine.latencies_ms, other.latencies_ms, strict=True))

@@ -1,0 +1,170 @@
+"""The two quantizers, ONNX Runtime's and NNCF, in a child process: one that crashes takes nothing else along."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import onnx_ir as ir
+
+from edge_ad.errors import ModelError
+from edge_ad_export.files.isolated import run_isolated
+from edge_ad_export.graph.backbone import find_backbone
+from edge_ad_export.graph.libraries import load_nncf, load_onnxruntime, load_openvino, quiet_logs
+from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
+from edge_ad_export.quantize.settings import Settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_ad_export.graph.backbone import Op
+
+__all__ = ["quantize_apart", "quantize_file", "quantize_with_nncf", "quantize_with_onnxruntime"]
+
+
+def quantize_apart(model: Path, pixels: Path, target: Path, settings: Settings) -> None:
+    """:func:`quantize_file` in a child process.
+
+    Raises:
+        ModelError: the quantizer refused the graph, or died; ``target`` may be half written then.
+    """
+    run_isolated(
+        f"quantizing with {settings.label}",
+        f"{__name__}:quantize_file",
+        model=str(model),
+        pixels=str(pixels),
+        target=str(target),
+        settings=msgspec.to_builtins(settings),
+    )
+
+
+def quantize_file(model: str, pixels: str, target: str, settings: object) -> None:
+    """Writes ``target``, the int8 version of ``model``: an ONNX file or an OpenVINO IR, as its ending says.
+
+    Args:
+        pixels: a ``.npy`` file of uint8 ``[n, h, w, c]``.
+        settings: :class:`Settings` as built-in types.
+
+    Raises:
+        ModelError: there is nothing to quantize, or the quantizer does not know the graph.
+    """
+    chosen = msgspec.convert(settings, Settings)
+    frames = [frame[None] for frame in np.load(pixels)]
+    if model.endswith(".xml"):
+        ov = load_openvino()
+        graph = ov.Core().read_model(model)
+        ov.save_model(quantize_with_nncf(graph, openvino_ops(graph), frames, chosen), target, compress_to_fp16=False)
+    else:
+        _quantize_onnx_file(model, frames, target, chosen)
+
+
+def _quantize_onnx_file(model: str, frames: Sequence[NDArray[np.uint8]], target: str, settings: Settings) -> None:
+    import onnx
+
+    graph = ir.load(model)
+    if settings.tool == "onnxruntime":
+        quantize_with_onnxruntime(graph, frames, Path(target), settings)
+        return
+    feeds = [{"frame": frame} for frame in frames]
+    onnx.save(quantize_with_nncf(ir.to_proto(graph), onnx_ops(graph.graph), feeds, settings), target)
+
+
+class _Reader:
+    """Hands the pixels out one by one, as the quantizer asks for them."""
+
+    def __init__(self, pixels: Sequence[NDArray[np.uint8]]) -> None:
+        self._frames: Iterator[NDArray[np.uint8]] = iter(pixels)
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        frame = next(self._frames, None)
+        return None if frame is None else {"frame": frame}
+
+
+def quantize_with_onnxruntime(
+    model: ir.Model, pixels: Sequence[NDArray[np.uint8]], target: Path, settings: Settings
+) -> None:
+    """Writes an int8 version of a graph that follows the contract; only its backbone is quantized.
+
+    Args:
+        pixels: uint8 ``[1, h, w, c]`` each, normal images and synthetic defects through the bundle's geometry.
+
+    Raises:
+        ModelError: there is nothing to quantize, or the quantizer does not know the graph.
+    """
+    load_onnxruntime()
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    nodes = sorted(find_backbone(onnx_ops(model.graph)))
+    if not nodes:
+        raise ModelError("the graph has no convolution with constant weights to quantize")
+    try:
+        # It warns of a preparation through the root logger; the graph went through our own passes.
+        with quiet_logs():
+            quantize_static(
+                ir.to_proto(model),
+                target,
+                _Reader(pixels),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                reduce_range=settings.seven_bits,
+                activation_type=QuantType.QInt8 if settings.signed else QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.Percentile
+                if settings.calibrator == "percentile"
+                else CalibrationMethod.MinMax,
+                nodes_to_quantize=nodes,
+                # Taken out, their results' names would go to what was not yet clipped; loading fuses them anyway.
+                extra_options={"QDQKeepRemovableActivations": True},
+            )
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        raise ModelError(f"ONNX Runtime's quantizer failed: {error}") from error
+
+
+def quantize_with_nncf(model: Any, ops: Sequence[Op], feeds: Sequence[Any], settings: Settings) -> Any:
+    """An int8 version of an ``openvino.Model`` or ``onnx.ModelProto``; only its backbone is quantized.
+
+    Args:
+        ops: the operations of the graph.
+        feeds: what the graph is fed with to see its ranges: images through the bundle's geometry.
+
+    Raises:
+        ModelError: there is nothing to quantize, or NNCF does not know the graph.
+    """
+    nncf = load_nncf()
+    backbone = find_backbone(ops)
+    if not backbone:
+        raise ModelError("the graph has no convolution with constant weights to quantize")
+    ignored = nncf.IgnoredScope(names=[op.name for op in ops if op.name not in backbone], validate=False)
+    try:
+        # Its progress bars go to standard output, which belongs to the result.
+        with contextlib.redirect_stdout(io.StringIO()):
+            return nncf.quantize(
+                model,
+                nncf.Dataset(list(feeds)),
+                preset=nncf.QuantizationPreset(settings.preset),
+                subset_size=len(feeds),
+                fast_bias_correction=not settings.accurate_bias,
+                ignored_scope=ignored,
+                advanced_parameters=_advanced(settings),
+            )
+    except (RuntimeError, ValueError, nncf.ValidationError, nncf.InternalError) as error:
+        raise ModelError(f"NNCF failed: {' '.join(str(error).split())}") from error
+
+
+def _advanced(settings: Settings) -> Any:
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    # NNCF's own default is the mean of the images' ranges, which cuts off what stands out: defects, above all.
+    percentile = settings.calibrator == "percentile"
+    return AdvancedQuantizationParameters(
+        overflow_fix=OverflowFix.ENABLE if settings.seven_bits else OverflowFix.DISABLE,
+        activations_range_estimator_params=RangeEstimatorParametersSet.MEAN_QUANTILE
+        if percentile
+        else RangeEstimatorParametersSet.MINMAX,
+    )
