@@ -279,11 +279,11 @@ OLDEST_IR, OLDEST_OPSET = 10, 21  # what onnxruntime 1.20, the lower bound, was 
     ("ir_version", "opset"),
     [
         pytest.param(9, 17, id="control"),
-        pytest.param(14, 28, marks=today("the file keeps them, nobody says so"), id="ir-14-opset-28"),
-        pytest.param(13, 25, marks=today("the file keeps them, nobody says so"), id="ir-13-opset-25"),
-        pytest.param(11, 17, marks=today("the file keeps them, nobody says so"), id="ir-11-opset-17"),
-        pytest.param(10, 23, marks=today("the file keeps them, nobody says so"), id="ir-10-opset-23"),
-        pytest.param(12, 24, marks=today("the file keeps them, nobody says so"), id="ir-12-opset-24"),
+        pytest.param(14, 28, id="ir-14-opset-28"),
+        pytest.param(13, 25, id="ir-13-opset-25"),
+        pytest.param(11, 17, id="ir-11-opset-17"),
+        pytest.param(10, 23, id="ir-10-opset-23"),
+        pytest.param(12, 24, id="ir-12-opset-24"),
     ],
 )
 def test_the_oldest_runtime_opens_it_or_the_needed_one_is_said(
