@@ -322,16 +322,32 @@ def test_an_existing_bundle_is_kept_unless_told(request_for: ExportRequest) -> N
     assert (replaced.manifest.version, leftovers(request_for)) == ("2", ["part"])
 
 
-@pytest.mark.parametrize("moment", ["making onnx-fp32", "making openvino-fp32", "measuring on 12 images"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "making onnx-fp32",
+        "making openvino-fp32",
+        "scoring 12 images",
+    ],
+)
 def test_interrupted_export_leaves_nothing(request_for: ExportRequest, moment: str) -> None:
     def interrupt(line: str) -> None:
-        if line == moment:
+        if line.startswith(moment):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         export_bundle(request_for, interrupt)
 
     assert leftovers(request_for) == []
+
+
+def test_a_report_into_a_missing_folder_is_refused_before_any_work(request_for: ExportRequest, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    with pytest.raises(InputError, match=r"--report .*page\.html: its folder does not exist: create it first$"):
+        export_bundle(dataclasses.replace(request_for, report=tmp_path / "missing" / "page.html"), said.append)
+
+    assert said == []
 
 
 def test_interrupted_replacement_keeps_the_old_bundle(request_for: ExportRequest) -> None:

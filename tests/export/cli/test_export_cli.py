@@ -69,10 +69,14 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path, normals: 
     assert [trial["id"] for trial in result["trials"]] == ids
     assert result["default_variant"] in ids
     assert result["bundle"] == str(tmp_path / "b")
-    assert done.stderr.splitlines() == [
+    scoring = "scoring 6 images and 6 copies with a synthetic defect with"
+    assert [line.partition(": about")[0] for line in done.stderr.splitlines()] == [
         "only 6 images: correlations over so few say little; give 30 or more",
-        *(f"making {name}" for name in ids),
-        "measuring on 6 images",
+        f"{scoring} the imported model",
+        f"making {ids[0]}",
+        f"{scoring} {ids[0]}",
+        *(f"making {name}" for name in ids[1:]),
+        f"{scoring} {', '.join(ids[1:])}",
     ]
 
 
