@@ -341,15 +341,6 @@ def test_interrupted_export_leaves_nothing(request_for: ExportRequest, moment: s
     assert leftovers(request_for) == []
 
 
-def test_a_report_into_a_missing_folder_is_refused_before_any_work(request_for: ExportRequest, tmp_path: Path) -> None:
-    said: list[str] = []
-
-    with pytest.raises(InputError, match=r"--report .*page\.html: its folder does not exist: create it first$"):
-        export_bundle(dataclasses.replace(request_for, report=tmp_path / "missing" / "page.html"), said.append)
-
-    assert said == []
-
-
 def test_interrupted_replacement_keeps_the_old_bundle(request_for: ExportRequest) -> None:
     first = export_bundle(request_for).bundle
 
