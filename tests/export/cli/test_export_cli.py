@@ -176,9 +176,9 @@ def test_loading_the_command_loads_no_tools() -> None:
 @pytest.mark.parametrize("command", ["export", "compare"])
 def test_a_report_into_a_missing_folder_is_refused_before_any_work(command: str, tmp_path: Path, model: Path) -> None:
     page = tmp_path / "missing" / "page.html"
-    rest = {"export": ["-o", tmp_path / "b"], "compare": [tmp_path / "b"]}[command]
+    rest: dict[str, list[str | Path]] = {"export": ["-o", tmp_path / "b"], "compare": [tmp_path / "b"]}
 
-    done = edge_ad(command, model, *rest, "--images", tmp_path / "no-images", "--report", page)
+    done = edge_ad(command, model, *rest[command], "--images", tmp_path / "no-images", "--report", page)
 
     assert done.exit_code == 2
     assert done.stderr == f"edge-ad: --report {page}: its folder does not exist: create it first\n"
