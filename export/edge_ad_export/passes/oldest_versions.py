@@ -70,7 +70,7 @@ def _means_the_same(node: ir.Node, newer: int, older: int) -> bool:
         return True
     if node.op_type in _CHANGED:
         return False
-    if node.op_type in _CHANGED_WHERE_CUT_OFF and node.attributes.get_int("ceil_mode", 0):
+    if node.op_type in _CHANGED_WHERE_CUT_OFF and node.attributes.get_int("ceil_mode", 0) != 0:
         return False
     known = all(name in old.attributes or _is_default(new, name, node.attributes[name]) for name in node.attributes)
     fits = len(node.inputs) <= old.max_input and len(node.outputs) <= old.max_output
