@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-from scipy.stats import binomtest, median_abs_deviation
 
 import edge_ad
 from edge_ad.bundle.records import (
@@ -168,6 +167,8 @@ def fixed_threshold(scores: ArrayLike, value: float, confidence: float, *, what:
     Raises:
         InputError: the scores cannot be used, or ``value`` is not finite.
     """
+    from scipy.stats import binomtest
+
     check_probability("confidence", confidence)
     if not math.isfinite(value):
         raise InputError(f"a fixed threshold must be a finite number, found {value}")
@@ -183,6 +184,8 @@ def mad_threshold(scores: ArrayLike, k: float, *, what: str = "score") -> MadThr
     Raises:
         InputError: the scores cannot be used, more than half of them are the same, or ``k`` is not above 0.
     """
+    from scipy.stats import median_abs_deviation
+
     if not 0 < k < math.inf:
         raise InputError(f"--k must be a number above 0, such as 5, found {k:g}")
     checked = check_scores(scores, what)
