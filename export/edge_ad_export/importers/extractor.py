@@ -14,6 +14,7 @@ from edge_ad_export.heads.request import HeadRequest
 from edge_ad_export.importers.checks import check_model
 from edge_ad_export.importers.clip_inputs import resolve_clip
 from edge_ad_export.importers.inputs import ResolvedInput, resolve_input
+from edge_ad_export.importers.random_nodes import switch_off_dropout
 from edge_ad_export.model.clip_spec import ClipOptions
 from edge_ad_export.model.imported import ImportedModel, ImportOptions, Size
 
@@ -88,6 +89,7 @@ def import_extractor(options: ExtractorOptions, importing: ImportOptions, torch:
         importer="onnx",
         assumptions=tuple(f"assumed: {line}" for line in assumed),
     )
+    model = switch_off_dropout(model)
     try:
         check_model(model, file.path)
     except ModelError as error:  # whose advice is for scores
