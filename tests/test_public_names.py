@@ -135,11 +135,8 @@ PUBLIC_NAMES = {
     "edge_ad_calibration.evaluation": {
         "Evaluated",
         "EvaluationRequest",
-        "PixelAreas",
-        "PixelSample",
         "evaluate_bundle",
         "evaluation_page",
-        "measure_pixels",
     },
     "edge_ad_calibration.scoring": {
         "MapJournal",

@@ -41,9 +41,12 @@ class StreamAddress:
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """Pixels, uint8 (H, W, 3) BGR or (H, W) gray, and when they were captured, seconds since the epoch."""
+    """Pixels, uint8 (H, W, 3) BGR or (H, W) gray, and when they were captured, seconds since the epoch.
 
-    image: NDArray[np.uint8]
+    ``image`` is ``None`` where the frame is damaged, or predicted from a damaged one.
+    """
+
+    image: NDArray[np.uint8] | None
     captured_at: float
 
 
@@ -84,6 +87,9 @@ class Decoder:
             self._check_end()
             return None
         height, width, channels, captured_at = FRAME.unpack(header)
+        if height == 0:
+            self._decoded += 1
+            return DecodedImage(None, captured_at)
         image = np.empty((height, width) if channels == 1 else (height, width, channels), np.uint8)
         # A buffered readinto goes on until the picture is full or the child is gone.
         if self._pipe.readinto(image.data) < image.nbytes:

@@ -15,7 +15,7 @@ from edge_ad.errors import InputError
 from edge_ad.scoring.opening import open_scorer
 from edge_ad.scoring.scorer import Scorer
 from edge_ad_export.fidelity.agreement import agree, measure_latency
-from edge_ad_export.fidelity.evaluation import Candidate, EvaluationData, evaluate_candidates
+from edge_ad_export.fidelity.evaluation import Candidate, EvaluationData, evaluate_candidates, evaluate_reference
 from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.reference.engine import ReferenceEngine
 from edge_ad_export.samples.defects import defects_for
@@ -90,15 +90,16 @@ def compare_models(request: CompareRequest, *, pictures: bool = False) -> Compar
     with ExitStack() as stack:
         scorers = [stack.enter_context(closing(open_side(side, sides, request.threads))) for side in sides]
         candidate = Candidate(second.name, scorers[1])
-        evidence = EvaluationData(images, defects_for(images.paths, scorers[0].preprocessor), labelled)
-        expected = evaluate_candidates(scorers[0], [candidate], evidence)
+        data = EvaluationData(images, defects_for(images.paths, scorers[0].preprocessor), labelled)
+        reference = stack.enter_context(closing(evaluate_reference(scorers[0], data)))
+        evaluate_candidates([candidate], data, reference)
         if candidate.failed:
             raise InputError(f"{second.name} {candidate.failed}")
         own, candidate.latencies_ms = measure_latency(scorers)
-        agreement = agree(candidate, expected, labelled)
+        agreement = agree(candidate, reference, labelled)
         if agreement is None:
             raise AssertionError("a candidate that has not failed agrees to some degree")
-        galleries = _galleries(evidence, agreement, dict(zip(names, scorers, strict=True))) if pictures else ()
+        galleries = _galleries(data, agreement, dict(zip(names, scorers, strict=True))) if pictures else ()
     return Compared(
         first=names[0],
         second=names[1],
@@ -110,10 +111,10 @@ def compare_models(request: CompareRequest, *, pictures: bool = False) -> Compar
     )
 
 
-def _galleries(evidence: EvaluationData, agreement: Agreement, scorers: Mapping[str, Scorer]) -> tuple[Gallery, ...]:
+def _galleries(data: EvaluationData, agreement: Agreement, scorers: Mapping[str, Scorer]) -> tuple[Gallery, ...]:
     from edge_ad_export.fidelity.examples import choose_examples, example_galleries
 
-    return example_galleries(choose_examples(evidence, agreement), scorers)
+    return example_galleries(choose_examples(data, agreement), scorers)
 
 
 def _names(first: ComparedModel, second: ComparedModel) -> tuple[str, str]:

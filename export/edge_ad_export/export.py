@@ -35,7 +35,7 @@ from edge_ad_export.model.imported import ImportedModel
 from edge_ad_export.preparation.learn_head import learn_head
 from edge_ad_export.preparation.prepare import Notify, Setup, prepare
 from edge_ad_export.provenance import collect_provenance, producer
-from edge_ad_export.request import ExportRequest
+from edge_ad_export.request import ExportRequest, check_report, check_target
 from edge_ad_export.samples.clips import select_clips
 from edge_ad_export.samples.geometry import MASK_NAME
 from edge_ad_export.samples.images import ImageSet, select_images
@@ -71,7 +71,9 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
         OutputError: the bundle cannot be written.
     """
     recipes = chosen_recipes(request.variants, bf16=_calculates_bf16(request))
-    _identifier(request)  # a bad name is told before any work
+    _identifier(request)  # what is wrong with names and places is told before any work
+    check_report(request.report)
+    check_target(request.target, replace=request.replace)
     file = ModelFile(request.model, request.torch)
     labelled = LabelledSet(layout="none") if request.labelled is None else read_labelled_images(request.labelled)
     extractor = _import_extractor(request)

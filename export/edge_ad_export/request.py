@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_ad.bundle import BundleWriter
+from edge_ad.errors import InputError
 from edge_ad_export.fidelity.gate import Gate
 from edge_ad_export.model.imported import ImportOptions
 from edge_ad_export.model.shrink import Shrink
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from edge_ad_export.files.torch_file import TorchOptions
     from edge_ad_export.importers.extractor import ExtractorOptions
 
-__all__ = ["ExportRequest"]
+__all__ = ["ExportRequest", "check_report", "check_target"]
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,20 @@ class ExportRequest:
 
         channels = 1 if self.importing.color == "gray" else 3
         return TorchOptions(self.state_dict, self.trust_pickle, self.importing.size, channels)
+
+
+def check_report(report: Path | None) -> None:
+    """Raises :class:`InputError` where the folder of the page does not exist, before anything is computed."""
+    if report is not None and not report.parent.is_dir():
+        raise InputError(f"--report {report}: its folder does not exist: create it first")
+
+
+def check_target(target: Path, *, replace: bool) -> None:
+    """Raises what writing the bundle would raise at once, before anything is computed.
+
+    Raises:
+        InputError: the target exists and is not to be replaced, or is no bundle.
+        OutputError: its folder cannot be written to.
+    """
+    with BundleWriter(target, replace=replace):
+        pass

@@ -8,11 +8,13 @@ arXiv:2401.01984; anomalib's ``AUPIMO``). A value of 1 says that the whole defec
 
 Only the highest values of the normal maps matter, and these are kept exactly. As in anomalib the bounds are the
 attained rates nearest to 1e-5 and 1e-4, so that both give the same figure; with N normal pixels that moves it by some
-1e5 / (4.6 N) at most.
+1e5 / (4.6 N) at most. Where several normal pixels have the same value, as in maps of 8 or 16 bits, the curve is
+straight across them and a bound may lie among them: else the width would depend on how coarse the values are.
 
 One rule for what cannot be resolved, in ``evaluate``, ``export`` and ``compare``: there is no figure unless the normal
-pixels attain both bounds and 30 different rates lie between them, which takes about 333,000 normal pixels of different
-values. A figure from fewer would say more about the number of pixels than about the model.
+pixels attain both bounds, no more of them than the lower bound share the highest value, and 30 of them lie between the
+bounds, which takes about 333,000 normal pixels. A figure from fewer would say more about their number than about the
+model.
 """
 
 from __future__ import annotations
@@ -35,10 +37,13 @@ _MOST_POINTS: Final = 4096
 @dataclass(frozen=True, slots=True)
 class PimoThresholds:
     """``values``: float32 ``(K,)``, thresholds, descending. ``rates``: float64 ``(K,)``, ascending: the shared
-    false-positive rates there, from the one bound to the other."""
+    false-positive rates there; ``before``: the one above the first threshold. ``bounds``: what is integrated over, from
+    above ``before`` to the first rate, up to the last rate."""
 
     values: NDArray[np.float32]
     rates: NDArray[np.float64]
+    before: float
+    bounds: tuple[float, float]
 
     def area(self, defect: NDArray[np.float32]) -> float:
         """AUPIMO of one image, from 0 to 1.
@@ -50,10 +55,15 @@ class PimoThresholds:
 
         # Between two normal values the overlap grows while the rate stands still: two points per value.
         above, at = (np.searchsorted(defect, self.values, side) for side in ("right", "left"))
-        missed = np.stack([above, at], axis=-1).ravel()[1:]
-        rates = np.log(np.repeat(self.rates, 2)[:-1])
+        missed = np.stack([above, at], axis=-1).ravel()
+        rates = np.log(np.append(self.before, np.repeat(self.rates, 2)[:-1]))
+        low, high = np.log(self.bounds)
+        inside = slice(int(self.rates[0] <= self.bounds[0]), None)  # the first threshold's point, or the one before it
+        x, y = rates[inside], (1 - missed / defect.size)[inside]
+        first, last = _between(low, x[:2], y[:2]), _between(high, x[-2:], y[-2:])
+        x, y = np.concatenate([[low], x[1:-1], [high]]), np.concatenate([[first], y[1:-1], [last]])
         width = np.log(FPR_BOUNDS[1] / FPR_BOUNDS[0])
-        return float(np.clip(auc(rates, 1 - missed / defect.size) / width, 0, 1))
+        return float(np.clip(auc(x, y) / width, 0, 1))
 
 
 class PimoTail:
@@ -83,12 +93,19 @@ class PimoTail:
         """``None`` if the normal pixels cannot resolve the rates, see the module's text."""
         if not self._values.size:
             return None
+        of_pixels = np.cumsum(self._weights)
         last = np.append(self._values[1:] != self._values[:-1], [True])
-        values, rates = self._values[last], np.cumsum(self._weights)[last]
-        first, end = (int(np.abs(rates - bound).argmin()) for bound in FPR_BOUNDS)
-        if rates[0] > FPR_BOUNDS[0] or rates[-1] < FPR_BOUNDS[1] * (1 - 1e-9) or end - first < _FEWEST_POINTS:
+        values, rates = self._values[last], of_pixels[last]
+        nearest = [int(np.abs(of_pixels - bound).argmin()) for bound in FPR_BOUNDS]
+        if rates[0] > FPR_BOUNDS[0] or rates[-1] < FPR_BOUNDS[1] * (1 - 1e-9):
             return None
-        return _thinned(values[first : end + 1], rates[first : end + 1])
+        if nearest[1] - nearest[0] < _FEWEST_POINTS:
+            return None
+        low, high = (float(of_pixels[place]) for place in nearest)
+        first, end = (int(np.searchsorted(rates, bound)) for bound in (low, high))
+        before = float(rates[first - 1]) if first else low
+        values, rates = _thinned(values[first : end + 1], rates[first : end + 1])
+        return PimoThresholds(values, rates, before, (low, high))
 
 
 class Aupimo:
@@ -116,9 +133,17 @@ class Aupimo:
         return float(np.mean(self._areas)) if self._areas else None
 
 
-def _thinned(values: NDArray[np.float32], rates: NDArray[np.float64]) -> PimoThresholds:
-    if rates.size > _MOST_POINTS:
-        wanted = np.geomspace(rates[0], rates[-1], _MOST_POINTS)
-        keep = np.unique(np.searchsorted(rates, wanted).clip(max=rates.size - 1))
-        values, rates = values[keep], rates[keep]
-    return PimoThresholds(values, rates)
+def _thinned(
+    values: NDArray[np.float32], rates: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    if rates.size <= _MOST_POINTS:
+        return values, rates
+    wanted = np.geomspace(rates[0], rates[-1], _MOST_POINTS)
+    keep = np.unique(np.searchsorted(rates, wanted).clip(max=rates.size - 1))
+    return values[keep], rates[keep]
+
+
+def _between(place: float, x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """The straight line through two points, at a place between them; the second point where they are one above the
+    other."""
+    return float(y[1]) if x[0] == x[1] else float(np.interp(place, x, y))

@@ -123,3 +123,21 @@ def test_the_figures_are_those_of_the_peer() -> None:
     found = [aupimo(normals, [defect]) for defect in defects]
 
     assert found == pytest.approx([0.0, 0.009917441, 0.103752957, 0.293040198], abs=1e-4)
+
+
+@pytest.mark.parametrize("coarse", [2, 5])
+@pytest.mark.parametrize("missed", [-1, 30.5, 60.5, 120.5])
+def test_coarse_values_move_the_figure_little(coarse: int, missed: float) -> None:
+    """Normal pixels that share a value in groups, as maps of few bits have them."""
+    normal = np.arange(2_000_000, dtype=np.float32)
+    defect = np.concatenate([flat(2e6 - 1 - missed), flat(5.0)])
+
+    whole, grouped = aupimo([normal], [defect]), aupimo([np.floor(normal / coarse) * coarse], [defect])
+
+    assert grouped == pytest.approx(whole, abs=0.05)
+
+
+def test_one_highest_value_of_many_normal_pixels_gives_no_figure() -> None:
+    saturated = np.minimum(np.arange(2_000_000, dtype=np.float32), 2e6 - 30)
+
+    assert aupimo([saturated], [flat(3e6)]) is None

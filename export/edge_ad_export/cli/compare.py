@@ -68,7 +68,9 @@ def compare(request: CompareRequest, report: Path | None, as_json: bool) -> None
     of them is a bundle. Copies of the images with a synthetic defect are scored too.
     """
     from edge_ad_export.compare import compare_models
+    from edge_ad_export.request import check_report
 
+    check_report(report)
     found = compare_models(request, pictures=report is not None)
     if report is not None:
         from edge_ad_export.pages.compare_page import compare_page

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad.scoring.scorer import Scorer
-    from edge_ad_export.fidelity.evaluation import Candidate, CandidateScores
+    from edge_ad_export.fidelity.evaluation import Candidate, CandidateScores, Reference
     from edge_ad_metrics.datasets.dataset import LabelledImage
     from edge_ad_metrics.pixels import PixelSample
 
@@ -132,22 +132,22 @@ def relative_error(scores: NDArray[np.float64], reference: NDArray[np.float64]) 
     return float((np.abs(scores - reference) / np.maximum(np.abs(reference), floor)).max())
 
 
-def agree(candidate: Candidate, expected: CandidateScores, labelled: Sequence[LabelledImage]) -> Agreement | None:
+def agree(candidate: Candidate, reference: Reference, labelled: Sequence[LabelledImage]) -> Agreement | None:
     """The candidate's scores beside the reference's; ``None`` for one that failed."""
     if candidate.failed:
         return None
-    seen = candidate.seen
+    expected, found = reference.scores, candidate.scores
     return Agreement(
         reference=np.array(expected.normals),
-        scores=np.array(seen.normals),
-        map_correlation_min=min(candidate.correlations, default=None),
+        scores=np.array(found.normals),
+        map_correlation_min=min(candidate.map_correlations, default=None),
         latency_ms=statistics.median(candidate.latencies_ms or [math.inf]),
         defect_reference=np.array(expected.defects),
-        defect_scores=np.array(seen.defects),
+        defect_scores=np.array(found.defects),
         aupimo_reference=expected.localisation.mean,
-        aupimo=seen.localisation.mean,
+        aupimo=found.localisation.mean,
         labelled_reference=_labelled_figures(expected, labelled),
-        labelled=_labelled_figures(seen, labelled),
+        labelled=_labelled_figures(found, labelled),
     )
 
 

@@ -1,9 +1,13 @@
-"""What scorers make of the same frames, one frame at a time: normals, synthetic defects, labelled images."""
+"""Scores the imported model and its variants on the same frames: normals, synthetic defects, labelled images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from tempfile import TemporaryFile
+from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -28,9 +32,19 @@ if TYPE_CHECKING:
     from edge_ad_metrics.datasets.dataset import LabelledImage
     from edge_ad_metrics.pixels import PixelSample
 
-__all__ = ["Candidate", "CandidateScores", "EvaluationData", "evaluate_candidates"]
+__all__ = [
+    "Candidate",
+    "CandidateScores",
+    "EvaluationData",
+    "Reference",
+    "evaluate_candidates",
+    "evaluate_reference",
+]
 
 Kind = Literal["normals", "defects", "labelled"]
+Announce = Callable[[float], None]
+
+_FRAMES_AT_ONCE = 8
 
 # Grid points a side on which maps are looked at: neighbouring pixels say the same.
 _SIDE = 256
@@ -66,14 +80,44 @@ class CandidateScores:
 
 @dataclass
 class Candidate:
-    """A variant on trial: what has been seen of it so far. ``failed`` says why it was given up."""
+    """A variant that is evaluated, and what was found so far. ``failed`` says why it is not scored any further."""
 
     id: str
     scorer: Scorer
-    seen: CandidateScores = field(default_factory=CandidateScores)
-    correlations: list[float] = field(default_factory=list)
+    scores: CandidateScores = field(default_factory=CandidateScores)
+    map_correlations: list[float] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
     failed: str | None = None
+
+
+class Reference:
+    """Scores and maps of the imported model, computed once, which all candidates are compared with.
+
+    The maps lie in a temporary file, because those of many images may not fit into memory: close it in the end.
+    """
+
+    def __init__(self) -> None:
+        self.scores = CandidateScores()
+        self._file = TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._offsets: list[int | None] = []
+
+    def add_map(self, anomaly_map: NDArray[np.float32] | None) -> None:
+        """Keeps the map of the next frame, ``None`` where it has none."""
+        self._offsets.append(None if anomaly_map is None else self._file.seek(0, os.SEEK_END))
+        if anomaly_map is not None:
+            np.save(self._file, anomaly_map)
+
+    def map(self, index: int) -> NDArray[np.float32] | None:
+        """The map of a frame, float32 ``(h, w)``."""
+        offset = self._offsets[index]
+        if offset is None:
+            return None
+        self._file.seek(offset)
+        found: NDArray[np.float32] = np.load(self._file)
+        return found
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @dataclass(frozen=True)
@@ -88,40 +132,84 @@ class _EvaluationFrame:
     side: int = _SIDE
 
 
-def evaluate_candidates(
-    reference: Scorer, candidates: Sequence[Candidate], evidence: EvaluationData
-) -> CandidateScores:
-    """Scores every frame with the reference, whose scores are returned, and with every candidate.
+def evaluate_reference(scorer: Scorer, data: EvaluationData, announce: Announce = lambda _seconds: None) -> Reference:
+    """Scores every frame with the imported model. ``announce`` is told once how many seconds that will take.
 
     Raises:
         InputError: the imported model cannot score an image.
         ModelError: it scores all normals the same.
     """
-    expected = CandidateScores()
-    for seen in (expected, *(candidate.seen for candidate in candidates)):
-        seen.localisation = Aupimo(len(evidence.images))
-    for shot in _shots(evidence):
-        try:
-            found = reference.measure(shot.frame)
-        except FrameError as error:
-            raise InputError(f"the imported model cannot score {shot.path}: {error}") from None
-        _note(expected, shot, found, reference)
-        for candidate in candidates:
-            if candidate.failed is None:
-                _measure(candidate, shot, found.map)
-    scores = expected.normals
+    reference = Reference()
+    reference.scores.localisation = Aupimo(len(data.images))
+    try:
+        for frames in _groups(data, announce):
+            for _, frame in frames:
+                _add_to_reference(reference, frame, scorer)
+        _check_spread(reference.scores.normals)
+    except BaseException:
+        reference.close()
+        raise
+    return reference
+
+
+def _add_to_reference(reference: Reference, frame: _EvaluationFrame, scorer: Scorer) -> None:
+    try:
+        found = scorer.measure(frame.frame)
+    except FrameError as error:
+        raise InputError(f"the imported model cannot score {frame.path}: {error}") from None
+    _note(reference.scores, frame, found, scorer)
+    reference.add_map(None if frame.kind == "labelled" else found.map)
+
+
+def _check_spread(scores: Sequence[float]) -> None:
     if np.ptp(scores) == 0:
         raise ModelError(
             f"the model scores all {len(scores)} images {scores[0]:g}: it tells nothing apart; "
             "check which output is the score, and scale, mean and colour order of the input"
         )
-    return expected
 
 
-def _shots(evidence: EvaluationData) -> Iterator[_EvaluationFrame]:
-    defects = evidence.defects
+def evaluate_candidates(
+    candidates: Sequence[Candidate],
+    data: EvaluationData,
+    reference: Reference,
+    announce: Announce = lambda _seconds: None,
+    *,
+    least_map_correlation: float = -np.inf,
+) -> None:
+    """Scores every frame with every candidate and compares the maps with the reference's.
+
+    Args:
+        announce: is told once how many seconds that will take.
+        least_map_correlation: a candidate fails at the first map that correlates less.
+    """
+    for candidate in candidates:
+        candidate.scores.localisation = Aupimo(len(data.images))
+    for frames in _groups(data, announce):
+        for candidate in candidates:
+            for index, frame in frames:
+                if candidate.failed is None:
+                    _measure(candidate, frame, reference.map(index), least_map_correlation)
+        if all(candidate.failed for candidate in candidates):
+            return
+
+
+def _groups(data: EvaluationData, announce: Announce) -> Iterator[list[tuple[int, _EvaluationFrame]]]:
+    """The frames, numbered, a few at a time: ONNX Runtime's threads keep the cores busy for a while after a run, which
+    slows another engine's next run. After the first group the time for all of them is told."""
+    frames = enumerate(_frames(data))
+    total = len(data.images) + len(data.defects.samples) + len(data.labelled)
+    start = perf_counter()
+    while group := list(islice(frames, _FRAMES_AT_ONCE)):
+        yield group
+        if group[0][0] == 0 and len(group) < total:
+            announce((perf_counter() - start) * total / len(group))
+
+
+def _frames(data: EvaluationData) -> Iterator[_EvaluationFrame]:
+    defects = data.defects
     drawn = isinstance(defects, DefectSet)
-    for path, image in zip(evidence.images.paths, evidence.images, strict=True):
+    for path, image in zip(data.images.paths, data.images, strict=True):
         yield _EvaluationFrame("normals", path, image, np.zeros(image.shape[:2], bool) if drawn else None)
     if isinstance(defects, DefectSet):
         for sample in defects.samples:
@@ -130,31 +218,35 @@ def _shots(evidence: EvaluationData) -> Iterator[_EvaluationFrame]:
     else:
         for clip, spoilt in zip(defects.samples, defects, strict=True):
             yield _EvaluationFrame("defects", clip.path, spoilt)
-    side = int(np.clip(np.sqrt(_KEPT_PIXELS / max(len(evidence.labelled), 1)), _LEAST_SIDE, _SIDE))
-    for one in evidence.labelled:
+    side = int(np.clip(np.sqrt(_KEPT_PIXELS / max(len(data.labelled), 1)), _LEAST_SIDE, _SIDE))
+    for one in data.labelled:
         frame = read_image(one.path)
         yield _EvaluationFrame("labelled", one.path, frame, read_defect(one, *frame.shape[:2]), one.type, side)
 
 
-def _measure(candidate: Candidate, shot: _EvaluationFrame, heat: NDArray[np.float32] | None) -> None:
+def _measure(candidate: Candidate, frame: _EvaluationFrame, expected: NDArray[np.float32] | None, least: float) -> None:
     try:
-        found = candidate.scorer.measure(shot.frame)
+        found = candidate.scorer.measure(frame.frame)
     except (FrameError, EngineError) as error:
-        candidate.failed = f"cannot score {shot.path.name}: {error}"
+        candidate.failed = f"cannot score {frame.path.name}: {error}"
         return
-    _note(candidate.seen, shot, found, candidate.scorer)
-    if heat is not None and found.map is not None and shot.kind != "labelled":
-        candidate.correlations.append(correlate(found.map, heat))
+    _note(candidate.scores, frame, found, candidate.scorer)
+    if expected is None or found.map is None or frame.kind == "labelled":
+        return
+    correlation = correlate(found.map, expected)
+    candidate.map_correlations.append(correlation)
+    if correlation < least:
+        candidate.failed = f"map correlation {correlation:.4f} of {frame.path.name} below {least:g}"
 
 
-def _note(seen: CandidateScores, shot: _EvaluationFrame, found: Measurement, scorer: Scorer) -> None:
-    seen.of(shot.kind).append(found.score)
-    if shot.truth is None or found.map is None:
+def _note(scores: CandidateScores, frame: _EvaluationFrame, found: Measurement, scorer: Scorer) -> None:
+    scores.of(frame.kind).append(found.score)
+    if frame.truth is None or found.map is None:
         return
-    pixels = sample_pixels(found.map, shot.truth, scorer.preprocessor.layout(shot.frame), shot.side, shot.type)
-    if shot.kind == "normals":
-        seen.localisation.add_normal(pixels.anomaly_map)
-    elif shot.kind == "defects":
-        seen.localisation.add_defect(pixels.anomaly_map[pixels.mask])
-    elif pixels.mask.any() == shot.truth.any():  # else the defect lies between the grid's points
-        seen.pixels.append(pixels)
+    pixels = sample_pixels(found.map, frame.truth, scorer.preprocessor.layout(frame.frame), frame.side, frame.type)
+    if frame.kind == "normals":
+        scores.localisation.add_normal(pixels.anomaly_map)
+    elif frame.kind == "defects":
+        scores.localisation.add_defect(pixels.anomaly_map[pixels.mask])
+    elif pixels.mask.any() == frame.truth.any():  # else the defect lies between the grid's points
+        scores.pixels.append(pixels)

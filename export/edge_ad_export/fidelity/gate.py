@@ -54,7 +54,7 @@ class Gate:
         if heat is not None and not heat >= self.min_map_correlation:
             return f"map correlation {_floor(heat)} below {self.min_map_correlation:g}"
         if agreement.aupimo_reference is not None and agreement.aupimo is None:
-            return "AUPIMO on synthetic defects cannot be measured: the maps have too few different values"
+            return "AUPIMO on synthetic defects cannot be measured: too many normal pixels have the maps' highest value"
         lost = agreement.aupimo_lost
         if lost is not None and not lost <= self.max_aupimo_lost + _ROUNDING:
             return f"AUPIMO on synthetic defects lower by {lost:.4f}, more than {self.max_aupimo_lost:g}"

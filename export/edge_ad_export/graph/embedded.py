@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any, Final
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
-from edge_ad.errors import ModelError
+from edge_ad.errors import ModelError, one_line
 from edge_ad_export.graph.libraries import load_openvino, openvino_reason
 
 __all__ = ["DOMAIN", "embed", "embedded_model", "find_embedded", "infer_embedded", "to_openvino"]
@@ -104,7 +105,7 @@ def to_openvino(model: ir.Model) -> Any:
     """The graph as an ``openvino.Model``; what is around an embedded model is converted, the model is taken as it is.
 
     Raises:
-        RuntimeError: OpenVINO does not know the graph.
+        ModelError: OpenVINO cannot convert the graph; the message names the operators.
     """
     node = find_embedded(model)
     if node is None:
@@ -112,11 +113,41 @@ def to_openvino(model: ir.Model) -> Any:
     shell = model.clone()
     inner = embedded_model(node).clone()
     taken = _open_up(shell)
-    return _join(_convert(shell), inner, taken, [str(value.name) for value in model.graph.outputs])
+    converted = _convert(shell)
+    try:
+        return _join(converted, inner, taken, [str(value.name) for value in model.graph.outputs])
+    except RuntimeError as error:
+        raise ModelError(f"OpenVINO cannot join the model and its head: {openvino_reason(error)}") from error
 
 
 def _convert(model: ir.Model) -> Any:
-    return load_openvino().convert_model(io.BytesIO(ir.to_proto(model).SerializeToString()))
+    graph = io.BytesIO(ir.to_proto(model).SerializeToString())
+    try:
+        return load_openvino().convert_model(graph)
+    except Exception as error:  # OpenVINO's own errors of conversion have no base but this one
+        raise ModelError(f"OpenVINO cannot convert {_not_converted(str(error))}") from error
+
+
+def _not_converted(report: str) -> str:
+    """The operators that OpenVINO's report of a failed conversion names, and where it says why, the reason.
+
+    The report ends in a summary: operators it has no rule for, then those whose rule failed, which are often only the
+    ones behind the former.
+    """
+    unknown, failed = (
+        [
+            re.sub(r"-\d+$", "", name.strip())
+            for line in re.findall(rf"{title}: (.+)", report)
+            for name in line.split(",")
+        ]
+        for title in ("No conversion rule found for operations", "Conversion is failed for")
+    )
+    if unknown:
+        return f"{', '.join(unknown)}: it has no rule for it"
+    details = report.partition("Summary:")[0].strip().splitlines()
+    if failed:
+        return f"{', '.join(failed)}: {details[-1].strip()}"
+    return f"the graph: {one_line(details[-1]) if details else 'no reason given'}"
 
 
 def _open_up(shell: ir.Model) -> list[int]:

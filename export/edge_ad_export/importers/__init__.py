@@ -12,6 +12,7 @@ from typing import Protocol
 from edge_ad.errors import InputError
 from edge_ad_export.files.model_file import ModelFile
 from edge_ad_export.importers.checks import check_model
+from edge_ad_export.importers.random_nodes import switch_off_dropout
 from edge_ad_export.model.imported import ImportedModel, ImportOptions
 
 __all__ = ["IMPORTERS", "Importer", "ModelFile", "import_model"]
@@ -51,8 +52,8 @@ def import_model(file: ModelFile, options: ImportOptions | None = None) -> Impor
     if options.importer is not None:
         importer = _importer(options.importer)
     else:
-        importer = next(found for found in map(_importer, IMPORTERS) if found.recognises(file))
-    imported = importer.load(file, options)
+        importer = next((found for found in map(_importer, IMPORTERS) if found.recognises(file)), _importer("onnx"))
+    imported = switch_off_dropout(importer.load(file, options))
     check_model(imported, file.path)
     return imported
 

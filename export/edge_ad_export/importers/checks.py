@@ -10,6 +10,7 @@ import onnx_ir as ir
 from edge_ad.errors import ModelError
 from edge_ad_export.graph.embedded import DOMAIN, embedded_model, find_embedded
 from edge_ad_export.graph.match import read_array
+from edge_ad_export.importers.random_nodes import refuse_random
 from edge_ad_export.passes import SelectOutputsPass
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ def check_model(imported: ImportedModel, path: Path) -> None:
     """Looks at what leads to score and map, and at nothing else of the graph.
 
     Raises:
-        ModelError: operators that no engine has, an opset newer than the tools here know, an output of whole
-            numbers, weights that are no numbers.
+        ModelError: operators that no engine has or that draw random numbers, an opset newer than the tools here
+            know, an output of whole numbers, weights that are no numbers.
     """
     used = imported.model.clone()
     SelectOutputsPass(imported.outputs_read)(used)
     _check_opset(used, path)
     _check_operators(used, path)
+    refuse_random(used, path)
     if imported.head is None and imported.unfitted is None:
         _check_types(used, path)
     _check_weights(used, path)

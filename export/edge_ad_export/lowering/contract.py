@@ -18,6 +18,7 @@ from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.passes import (
     ContractPass,
     HalfStoragePass,
+    OldestVersionsPass,
     PreprocessingPass,
     RebatchPass,
     RepeatPass,
@@ -81,7 +82,9 @@ def _cheapen_exactly(lowered: Lowered, agrees: Callable[[Lowered], bool]) -> Low
 def _cheapen(lowered: Lowered, shrink: Shrink, *, half: bool) -> Lowered:
     """``half``: large constants of the head are stored in 16 bits."""
     model = lowered.model.clone()
-    apply_passes([*cheaper_passes(shrink), SimplifyPass(), *([HalfStoragePass()] if half else [])], model)
+    apply_passes(
+        [*cheaper_passes(shrink), SimplifyPass(), *([HalfStoragePass()] if half else []), OldestVersionsPass()], model
+    )
     return replace(lowered, model=model, cheaper=True)
 
 
@@ -139,4 +142,5 @@ def _passes(imported: ImportedModel, batch: Batch) -> list[ir.passes.PassBase]:
         PreprocessingPass(spec) if spec.clip is None else ClipPreprocessingPass(spec, spec.clip),
         ContractPass(imported.roles),
         SimplifyPass(),
+        OldestVersionsPass(),
     ]

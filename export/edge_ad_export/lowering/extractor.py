@@ -16,7 +16,13 @@ from edge_ad.errors import ModelError
 from edge_ad_export.graph.builder import OLDEST_OPSET, GraphBuilder, add_constant
 from edge_ad_export.graph.libraries import quiet_logs
 from edge_ad_export.lowering.contract import Lowered, apply_passes
-from edge_ad_export.passes import PreprocessingPass, SelectOutputsPass, SimplifyPass, StaticShapePass
+from edge_ad_export.passes import (
+    OldestVersionsPass,
+    PreprocessingPass,
+    SelectOutputsPass,
+    SimplifyPass,
+    StaticShapePass,
+)
 from edge_ad_export.passes.contract import RequireStaticPass
 from edge_ad_export.passes.fold_preprocessing import FoldPreprocessingPass
 from edge_ad_export.passes.neutral import NeutralPass
@@ -85,6 +91,7 @@ def lower_extractor(extractor: ImportedExtractor, agrees: Callable[[Lowered], bo
             FeaturesPass(extractor.output),
             PreprocessingPass(spec) if spec.clip is None else ClipPreprocessingPass(spec, spec.clip),
             SimplifyPass(),
+            OldestVersionsPass(),
         ],
         model,
     )
@@ -92,7 +99,7 @@ def lower_extractor(extractor: ImportedExtractor, agrees: Callable[[Lowered], bo
     plain = Lowered(model=model, input=entry, map=None, batch="one")
     with suppress(ModelError):
         cheaper = model.clone()
-        apply_passes([FoldPreprocessingPass(), NeutralPass(), SimplifyPass()], cheaper)
+        apply_passes([FoldPreprocessingPass(), NeutralPass(), SimplifyPass(), OldestVersionsPass()], cheaper)
         candidate = replace(plain, model=cheaper, cheaper=True)
         if agrees(candidate):
             return candidate

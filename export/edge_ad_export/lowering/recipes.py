@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import onnx_ir as ir
 
-from edge_ad.errors import InputError
+from edge_ad.errors import InputError, ModelError
 from edge_ad_export.graph.embedded import find_embedded, to_openvino
 from edge_ad_export.graph.libraries import load_openvino
 
@@ -37,10 +37,24 @@ class FloatModel:
     def __init__(self, model: ir.Model) -> None:
         self.model = model
 
-    @cached_property
+    @property
     def openvino(self) -> Any:
-        """The same graph as an ``openvino.Model``. Not to be changed."""
-        return to_openvino(self.model)
+        """The same graph as an ``openvino.Model``. Not to be changed.
+
+        Raises:
+            ModelError: OpenVINO cannot convert the graph.
+        """
+        if isinstance(self._converted, ModelError):
+            raise self._converted
+        return self._converted
+
+    @cached_property
+    def _converted(self) -> Any:
+        """The ``openvino.Model``, or why there is none: a graph that cannot be converted is tried once."""
+        try:
+            return to_openvino(self.model)
+        except ModelError as error:
+            return error
 
     def save(self, engine: Literal["onnxruntime", "openvino"], path: Path) -> None:
         """Writes the graph as it is, in float32; for OpenVINO the weights lie beside ``path``."""

@@ -16,6 +16,7 @@ from edge_ad_export.passes.nearest import NearestPass
 from edge_ad_export.passes.neighbour_table import NeighbourTablePass
 from edge_ad_export.passes.neutral import NeutralPass
 from edge_ad_export.passes.normalized_distance import NormalizedDistancePass
+from edge_ad_export.passes.oldest_versions import OldestVersionsPass
 from edge_ad_export.passes.preprocessing import PreprocessingPass
 from edge_ad_export.passes.project import ProjectPass
 from edge_ad_export.passes.separable_blur import SeparableBlurPass
@@ -33,6 +34,7 @@ __all__ = [
     "NeighbourTablePass",
     "NeutralPass",
     "NormalizedDistancePass",
+    "OldestVersionsPass",
     "PreprocessingPass",
     "ProjectPass",
     "RebatchPass",

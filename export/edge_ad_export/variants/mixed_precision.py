@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["Ranking", "fewest_floats", "holds_on", "rank_layers"]
 
 
-def fewest_floats(count: int, holds: Callable[[int], bool]) -> int | None:
-    """The fewest of ``count`` layers that have to be in float, ``None`` where even all but one do not suffice.
+def fewest_floats(most: int, holds: Callable[[int], bool]) -> int | None:
+    """The smallest number of layers, 1 to ``most``, that have to be in float; ``None`` where ``most`` do not suffice.
 
-    By bisection: asked only about some ``log2(count)`` numbers, it takes for granted that more float is no worse.
+    By bisection: it asks about some ``log2(most)`` numbers, and takes for granted that more in float is no worse.
     """
-    if count < 2 or not holds(count - 1):
+    if most < 1 or not holds(most):
         return None
-    low, high = 0, count - 1
+    low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)
@@ -57,7 +57,9 @@ class Ranking:
     measured: int
 
 
-def rank_layers(quantized: QuantizedGraph, probes: Probes, runner: Runner, folder: Path, deadline_s: float) -> Ranking:
+def rank_layers(
+    quantized: QuantizedGraph, probes: Probes, runner: Runner, folder: Path, most: int, deadline_s: float
+) -> Ranking:
     """Puts one layer at a time to float and measures how much damage is gone: leave one out.
 
     NNCF's own accuracy control does the same, but can be neither stopped in time nor told what precision the engine
@@ -65,12 +67,12 @@ def rank_layers(quantized: QuantizedGraph, probes: Probes, runner: Runner, folde
 
     Args:
         folder: for temporary files.
-        deadline_s: of ``time.monotonic``; what has not been measured then follows in the order of
-            :attr:`QuantizedGraph.layers`.
+        most: how many layers are measured; the others follow in the order of :attr:`QuantizedGraph.layers`.
+        deadline_s: of ``time.monotonic``; what has not been measured then follows likewise.
     """
     path = folder / f"candidate.{'xml' if runner.engine == 'openvino' else 'onnx'}"
     left: dict[str, float] = {}
-    for layer in quantized.layers:
+    for layer in quantized.layers[:most]:
         if monotonic() > deadline_s:
             break
         quantized.save(path, (layer,))

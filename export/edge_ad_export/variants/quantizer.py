@@ -38,8 +38,10 @@ __all__ = ["Int8", "Mixed", "Quantizer", "open_quantizer"]
 
 EngineName = Literal["onnxruntime", "openvino"]
 
-# Seconds for the search of an engine's mixed form; an export of some 100 images is to take about 3 minutes.
-_SEARCH_S = {"low": 0.0, "normal": 40.0, "high": 600.0}
+# How many layers of an engine's int8 graph are measured one by one in the search of its mixed form: a number, so that
+# the outcome does not depend on how busy the machine is. The time limit is for models that take long; it is told.
+_RANKED_LAYERS = {"normal": 100, "high": 1000}
+_SEARCH_LIMIT_S = {"normal": 90.0, "high": 600.0}
 # Frames on which a layer's effect is measured, and a number of float layers is tried.
 _RANKING_PROBES = 8
 _PROBES = 40
@@ -55,15 +57,20 @@ class Int8:
 
 @dataclass(frozen=True)
 class Mixed:
-    """The first ``count`` of the int8 graph's ``layers``, which are in the order of the harm they do, are in float."""
+    """The first ``count`` of the int8 graph's ``layers``, which are in the order of the harm they do, are in float.
+
+    ``most``: so many may be in float. ``unranked``: how many layers the time limit of the search left unmeasured.
+    """
 
     int8: Int8
     layers: tuple[str, ...]
     count: int
+    most: int
+    unranked: int = 0
 
     def with_more(self) -> Mixed | None:
-        """Twice as many in float and two, all but one at most; ``None`` where no more are left."""
-        count = min(2 * self.count + 2, len(self.layers) - 1)
+        """Twice as many in float and two, ``most`` of them at most; ``None`` where no more are left."""
+        count = min(2 * self.count + 2, self.most)
         return replace(self, count=count) if count > self.count else None
 
     def write(self, path: Path) -> None:
@@ -109,19 +116,24 @@ class Quantizer:
             self._made[engine] = self._best(engine)
         return self._made[engine]
 
-    def mixed(self, engine: EngineName, gate: Gate) -> Mixed | None:
-        """The int8 graph with as few of its most harmful layers in float as the gate takes, judged on the probes;
-        ``None`` where that leaves nothing, or no time was given."""
-        seconds = _SEARCH_S[self._plan.effort]
-        if not seconds:
+    def mixed(self, engine: EngineName, gate: Gate, share: float = 1.0) -> Mixed | None:
+        """The int8 graph with as few of its most harmful layers in float as the gate takes, judged on the probes.
+
+        ``share``: at most this part of the layers, and at least one less than all, may be in float. ``None`` where that
+        does not suffice, or with low effort.
+        """
+        effort = self._plan.effort
+        if effort == "low":
             return None
         int8, probes, runner = self.int8(engine), self._probes_of(engine), self._runner(engine)
-        few = probes.few(_RANKING_PROBES)
-        ranking = rank_layers(int8.quantized, few, runner, self._folder, monotonic() + seconds)
+        layers = int8.quantized.layers
+        most = min(int(share * len(layers)), len(layers) - 1)
+        few, asked = probes.few(_RANKING_PROBES), min(_RANKED_LAYERS[effort], len(layers))
+        deadline_s = monotonic() + _SEARCH_LIMIT_S[effort]
+        ranking = rank_layers(int8.quantized, few, runner, self._folder, asked, deadline_s)
         path = self._folder / f"mixed{_ending(engine)}"
-        holds = holds_on(probes, runner, int8.quantized, ranking.layers, gate, path)
-        count = fewest_floats(len(ranking.layers), holds)
-        return None if count is None else Mixed(int8, ranking.layers, count)
+        count = fewest_floats(most, holds_on(probes, runner, int8.quantized, ranking.layers, gate, path))
+        return None if count is None else Mixed(int8, ranking.layers, count, most, asked - ranking.measured)
 
     @property
     def _pixels(self) -> Path:
@@ -132,13 +144,13 @@ class Quantizer:
         if not find_backbone(ops):
             raise ModelError("the graph has no convolution with constant weights to quantize")
         choices = settings_for(engine, self._plan.effort, self._plan.target)
-        attempts = [self._attempt(engine, settings) for settings in choices]
-        made = [attempt for attempt in attempts if isinstance(attempt, Int8)]
+        found = [self._quantize_or_say_why(engine, settings) for settings in choices]
+        made = [one for one in found if isinstance(one, Int8)]
         if not made:
-            raise ModelError("; ".join(str(attempt) for attempt in attempts))
+            raise ModelError("; ".join(str(one) for one in found))
         return made[0] if len(made) == 1 else min(made, key=lambda one: self._damage(engine, one))
 
-    def _attempt(self, engine: EngineName, settings: Settings) -> Int8 | ModelError:
+    def _quantize_or_say_why(self, engine: EngineName, settings: Settings) -> Int8 | ModelError:
         try:
             return self._quantize(engine, settings)
         except ModelError as error:

@@ -22,6 +22,7 @@ __all__ = [
     "TimedVariant",
     "VariantResult",
     "fidelity_record",
+    "most_in_float",
     "not_worth_shipping",
     "outpaced_by",
     "pick_default",
@@ -159,6 +160,13 @@ def outpaced_by(mine: TimedVariant, others: Sequence[TimedVariant]) -> str | Non
     would be no gain."""
     rivals = _more_precise(mine.recipe, others)
     return next((other.recipe.id for other in rivals if _ratio(mine, other) > 1 - _WORTH_MIXING), None)
+
+
+def most_in_float(mine: TimedVariant, others: Sequence[TimedVariant]) -> float:
+    """The share of an int8 variant's operations, 0 to 1, that may be in float while it can still be expected to be
+    faster than every more precise variant for the same engine: what int8 gains is taken to be spread evenly."""
+    ratio = max((_ratio(mine, other) for other in _more_precise(mine.recipe, others)), default=0.0)
+    return max((1 - NOISE - ratio) / (1 - ratio), 0.0) if ratio < 1 else 0.0
 
 
 def _more_precise(recipe: Recipe, others: Sequence[TimedVariant]) -> list[TimedVariant]:

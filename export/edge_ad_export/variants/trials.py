@@ -1,23 +1,29 @@
-"""Makes every variant, runs it through the runtime and judges it."""
+"""Makes the variants, scores them beside the imported model, judges them and drops the slow ones."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+import statistics
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import EngineError, ModelError
-from edge_ad_export.fidelity.agreement import agree, measure_latency
-from edge_ad_export.fidelity.evaluation import Candidate, CandidateScores, EvaluationData, evaluate_candidates
+from edge_ad_export.fidelity.agreement import Agreement, agree, measure_latency
+from edge_ad_export.fidelity.evaluation import Candidate, EvaluationData, evaluate_candidates, evaluate_reference
 from edge_ad_export.lowering.recipes import FloatModel, Recipe
 from edge_ad_export.variants.quantizer import Mixed, open_quantizer
-from edge_ad_export.variants.result import TimedVariant, VariantResult, not_worth_shipping, outpaced_by
+from edge_ad_export.variants.result import (
+    TimedVariant,
+    VariantResult,
+    most_in_float,
+    not_worth_shipping,
+    outpaced_by,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from edge_ad_export.fidelity.gate import Gate
@@ -31,12 +37,13 @@ __all__ = ["Trials", "run_trials"]
 
 # Of normals and as many of defects: correcting biases layer by layer takes a second for five of them on two cores.
 _QUANTIZATION_SAMPLES = 75
-_MIXED_TRIES = 4
+_MIXED_FORMS = 4
 
 
 @dataclass(frozen=True)
 class Trials:
-    """What is to be tried, and how. ``labelled``: the user's labelled images, if any."""
+    """What is to be made and how it is judged. The first of the ``recipes`` is the baseline: where it does not agree
+    with the imported model, no other is made. ``labelled``: the user's labelled images, if any."""
 
     recipes: Sequence[Recipe]
     gate: Gate
@@ -45,146 +52,171 @@ class Trials:
 
 
 @dataclass
-class _Attempt:
-    """A recipe at work: ``candidate`` is opened, or ``failed`` says why it could not be made."""
+class _Made:
+    """A variant: opened as ``candidate``, or ``None`` where it could not be made. ``rejected`` says why it is not
+    shipped, ``label`` how it was quantized."""
 
     recipe: Recipe
     candidate: Candidate | None
-    failed: str | None = None
-    made: str | None = None
+    rejected: str | None = None
+    label: str | None = None
+    agreement: Agreement | None = None
     latencies_ms: list[float] = field(default_factory=list)
-
-    def alive(self) -> Candidate | None:
-        """The candidate, where it has not failed."""
-        return None if self.candidate is None or self.candidate.failed else self.candidate
-
-
-class _Court:
-    """Makes the variants below ``root`` and hears the evidence."""
-
-    def __init__(self, setup: Setup, trials: Trials, root: Path, stack: ExitStack) -> None:
-        self.setup, self.trials, self.root, self.stack = setup, trials, root, stack
-        self.evidence = EvaluationData(setup.images, setup.defects(), trials.labelled)
-        self._scorer = FloatModel(setup.lowered.model)  # of two stages; the other one is the recipe's
-        self.reference = stack.enter_context(closing(setup.reference()))
-
-    def attempt(
-        self, recipe: Recipe, model: FloatModel, int8: Callable[[], Int8] | None = None, made: str | None = None
-    ) -> _Attempt:
-        """The variant, made and opened, or why it could not be."""
-        (self.root / recipe.model).parent.mkdir(parents=True)
-        try:
-            found = None if int8 is None or recipe.precision != "int8" else int8()
-            self._write(recipe, model, None if found is None else found.quantized)
-            scorer = self.stack.enter_context(closing(self.setup.scorer(recipe, self.root)))
-        except (ModelError, EngineError) as error:
-            return _Attempt(recipe, None, str(error))
-        if found is not None:
-            made = found.settings.label
-        return _Attempt(recipe, Candidate(recipe.id, scorer), made=made)
-
-    def _write(self, recipe: Recipe, model: FloatModel, int8: QuantizedGraph | None) -> None:
-        if self.setup.first is None:
-            recipe.write(model, self.root / recipe.model, int8)
-            return
-        recipe.write(model, self.root / recipe.extractor, int8)
-        recipe.in_float.write(self._scorer, self.root / recipe.model, None)
-
-    def hear(self, attempts: Sequence[_Attempt]) -> CandidateScores:
-        """Lets them score all of the evidence beside the imported model."""
-        return evaluate_candidates(self.reference, [one.candidate for one in attempts if one.candidate], self.evidence)
-
-    def refusal(self, attempt: _Attempt, expected: CandidateScores) -> str | None:
-        """Why the gate refuses the variant, whatever its speed; ``None``: it does not."""
-        candidate = attempt.alive()
-        agreement = agree(candidate, expected, self.evidence.labelled) if candidate else None
-        if agreement is None:
-            return attempt.failed or (attempt.candidate.failed if attempt.candidate else None)
-        return self.trials.gate.refuses(agreement, attempt.recipe.precision)
 
 
 def run_trials(setup: Setup, trials: Trials, root: Path, notify: Notify) -> tuple[VariantResult, ...]:
-    """Makes the recipes' files below ``root`` and measures them all in one process, in turn.
+    """Makes the variants' files below ``root``; those of rejected variants are removed again.
 
-    An int8 variant that the gate refuses is followed by a mixed one: the layers that do most harm in float. The files
-    of a variant that is rejected are removed again. Raises :class:`ModelError` and :class:`InputError` on account of
-    the imported model and the images, never of a variant.
+    An int8 variant that the gate refuses is followed by a mixed one: the layers that do most harm are in float.
+
+    Raises:
+        ModelError, InputError: on account of the imported model and the images, never of a variant.
     """
     with ExitStack() as stack:
-        court = _Court(setup, trials, root, stack)
-        model = FloatModel(setup.quantizable.model)
-        scorer = None if setup.first is None else FloatModel(setup.lowered.model)
-        quantizer = stack.enter_context(open_quantizer(model, trials.plan, scorer))
-        _fill(quantizer, setup, court.evidence)
-        attempts = []
-        for recipe in trials.recipes:
-            notify(f"making {recipe.id}")
-            attempts.append(court.attempt(recipe, model, partial(quantizer.int8, recipe.engine)))
-        notify(f"measuring on {len(setup.images.paths)} images")
-        expected = court.hear(attempts)
-        attempts = list(_with_mixed(court, attempts, expected, quantizer, notify))
-        _time(attempts)
-        tried = [_judged(court, attempt, expected) for attempt in attempts]
-    tried = _without_slow(tried, attempts) if trials.plan.target.measured else tried
-    for one in tried:
-        if one.rejected:
-            shutil.rmtree((root / one.recipe.model).parent)
-    return tuple(tried)
+        evaluation = _Evaluation(setup, trials, root, notify, stack)
+        made = [evaluation.make(trials.recipes[0])]
+        evaluation.score(made)
+        if made[0].rejected is None:
+            quantizer = evaluation.quantizer()
+            made += [evaluation.make(recipe, partial(quantizer.int8, recipe.engine)) for recipe in trials.recipes[1:]]
+            evaluation.score(made[1:])
+            _measure_latency(made)
+            made = _add_mixed(evaluation, made, quantizer)
+        results = [evaluation.result(one) for one in made]
+    if trials.plan.target.measured:
+        results = _without_slow(results, made)
+    for result in results:
+        if result.rejected:
+            shutil.rmtree((root / result.recipe.model).parent)
+    return tuple(results)
 
 
-def _fill(quantizer: Quantizer, setup: Setup, evidence: EvaluationData) -> None:
-    """Shows the quantizer what the model sees of normals and of defects."""
-    quantizer.use_calibration_data(
-        setup.quantizable_pixels(setup.images, _QUANTIZATION_SAMPLES),
-        setup.quantizable_pixels(evidence.defects, _QUANTIZATION_SAMPLES),
-    )
+class _Evaluation:
+    """Makes variants below ``root`` and scores them; the imported model has scored all frames once."""
+
+    def __init__(self, setup: Setup, trials: Trials, root: Path, notify: Notify, stack: ExitStack) -> None:
+        self.setup, self.trials, self.root, self.notify, self.stack = setup, trials, root, notify, stack
+        self.data = EvaluationData(setup.images, setup.defects(), trials.labelled)
+        self._model = FloatModel(setup.quantizable.model)
+        self._second_stage = None if setup.first is None else FloatModel(setup.lowered.model)
+        images, defects = len(self.data.images), len(self.data.defects.samples)
+        self._frames = f"{images} images and {defects} copies with a synthetic defect"
+        with closing(setup.reference()) as scorer:
+            reference = evaluate_reference(scorer, self.data, self._announce("the imported model"))
+        self.reference = stack.enter_context(closing(reference))
+
+    def quantizer(self) -> Quantizer:
+        """The quantizer, which has been shown what the model sees of normals and of defects."""
+        quantizer = self.stack.enter_context(open_quantizer(self._model, self.trials.plan, self._second_stage))
+        quantizer.use_calibration_data(
+            self.setup.quantizable_pixels(self.setup.images, _QUANTIZATION_SAMPLES),
+            self.setup.quantizable_pixels(self.data.defects, _QUANTIZATION_SAMPLES),
+        )
+        return quantizer
+
+    def make(self, recipe: Recipe, quantize: Callable[[], Int8] | None = None) -> _Made:
+        """Writes and opens a variant."""
+        self.notify(f"making {recipe.id}")
+        (self.root / recipe.model).parent.mkdir(parents=True)
+        try:
+            int8 = None if quantize is None or recipe.precision != "int8" else quantize()
+            self._write(recipe, None if int8 is None else int8.quantized)
+            scorer = self.stack.enter_context(closing(self.setup.scorer(recipe, self.root)))
+        except (ModelError, EngineError) as error:
+            return _Made(recipe, None, str(error))
+        return _Made(recipe, Candidate(recipe.id, scorer), label=None if int8 is None else int8.settings.label)
+
+    def _write(self, recipe: Recipe, int8: QuantizedGraph | None) -> None:
+        if self._second_stage is None:
+            recipe.write(self._model, self.root / recipe.model, int8)
+            return
+        recipe.write(self._model, self.root / recipe.extractor, int8)
+        recipe.in_float.write(self._second_stage, self.root / recipe.model, None)
+
+    def score(self, variants: Sequence[_Made], *, least_map_correlation: float = -1.0) -> None:
+        """Scores all frames with the variants and asks the gate; see :func:`evaluate_candidates`."""
+        candidates = [one.candidate for one in variants if one.candidate]
+        announce = self._announce(", ".join(one.id for one in candidates))
+        evaluate_candidates(
+            candidates, self.data, self.reference, announce, least_map_correlation=least_map_correlation
+        )
+        for one in variants:
+            if one.candidate is None:
+                continue
+            one.agreement = agree(one.candidate, self.reference, self.data.labelled)
+            if one.agreement is None:
+                one.rejected = one.candidate.failed
+            else:
+                one.rejected = self.trials.gate.refuses(one.agreement, one.recipe.precision)
+
+    def _announce(self, what: str) -> Callable[[float], None]:
+        return lambda seconds: self.notify(f"scoring {self._frames} with {what}: about {max(round(seconds), 1)} s")
+
+    def result(self, made: _Made) -> VariantResult:
+        """What came of a variant, with its latency."""
+        agreement = made.agreement
+        if agreement is not None and made.latencies_ms:
+            agreement = replace(agreement, latency_ms=statistics.median(made.latencies_ms))
+        size = sum(path.stat().st_size for path in (self.root / made.recipe.model).parent.iterdir())
+        return VariantResult(made.recipe, agreement, size, made.rejected, made.label, len(self.data.labelled))
 
 
-def _with_mixed(
-    court: _Court, attempts: Sequence[_Attempt], expected: CandidateScores, quantizer: Quantizer, notify: Notify
-) -> Iterator[_Attempt]:
-    plan = court.trials.plan
-    for attempt in attempts:
-        yield attempt
-        recipe = attempt.recipe
-        if plan.effort == "low" or not _is_refused_int8(court, attempt, expected):
-            continue
-        if plan.target.measured and (faster := _outpaced(attempt, attempts)):
-            notify(f"{recipe.id} fails the gate and is hardly faster than {faster}: a mixed form would be no gain")
-            continue
-        notify(f"{recipe.id} fails the gate: looking for the operations that do most harm")
-        mixed = quantizer.mixed(recipe.engine, court.trials.gate)
-        if mixed is not None:
-            yield _mixed_attempt(court, recipe, mixed, expected, notify)
+def _measure_latency(variants: Sequence[_Made]) -> None:
+    """Of all variants that could be scored, in turn."""
+    scored = [(one, one.candidate.scorer) for one in variants if one.candidate and one.agreement]
+    found = measure_latency([scorer for _, scorer in scored])
+    for (one, _), latencies in zip(scored, found, strict=True):
+        one.latencies_ms = latencies
 
 
-def _is_refused_int8(court: _Court, attempt: _Attempt, expected: CandidateScores) -> bool:
-    works = attempt.recipe.precision == "int8" and attempt.alive() is not None
-    return works and court.refusal(attempt, expected) is not None
+def _add_mixed(evaluation: _Evaluation, made: Sequence[_Made], quantizer: Quantizer) -> list[_Made]:
+    """The variants, and behind every int8 one that the gate refuses its mixed form where there is one."""
+    found: list[_Made] = []
+    for one in made:
+        found.append(one)
+        if one.recipe.precision == "int8" and one.agreement and one.rejected and evaluation.trials.plan.effort != "low":
+            mixed = _mixed_form(evaluation, one, made, quantizer)
+            found += [] if mixed is None else [mixed]
+    if len(found) > len(made):
+        _measure_latency(found)
+    return found
 
 
-def _outpaced(attempt: _Attempt, attempts: Sequence[_Attempt]) -> str | None:
-    """A more precise variant that is as fast as this refused one or hardly slower; see :func:`outpaced_by`."""
-    rivals = [one for one in attempts if one.alive() and one.recipe.engine == attempt.recipe.engine]
-    scorers = [one.candidate.scorer for one in rivals if one.candidate]
-    found = zip(rivals, measure_latency(scorers), strict=True)
-    timed = {one.recipe.id: TimedVariant(one.recipe, latencies) for one, latencies in found}
-    return outpaced_by(timed[attempt.recipe.id], list(timed.values()))
+def _mixed_form(evaluation: _Evaluation, int8: _Made, others: Sequence[_Made], quantizer: Quantizer) -> _Made | None:
+    notify, name = evaluation.notify, int8.recipe.id
+    share = 1.0
+    if evaluation.trials.plan.target.measured:
+        mine = TimedVariant(int8.recipe, int8.latencies_ms)
+        timed = [TimedVariant(one.recipe, one.latencies_ms) for one in others if one.agreement]
+        if faster := outpaced_by(mine, timed):
+            notify(f"{name} fails the gate and is hardly faster than {faster}: a mixed form would be no gain")
+            return None
+        share = most_in_float(mine, timed)
+    notify(f"{name} fails the gate: looking for the operations that do most harm")
+    mixed = quantizer.mixed(int8.recipe.engine, evaluation.trials.gate, share)
+    if mixed is None:
+        notify(f"{name}: so many operations would have to be in float that a mixed form would be no gain")
+        return None
+    if mixed.unranked:
+        notify(f"{name}: the time limit of the search was reached before {mixed.unranked} operations were measured")
+    return _score_mixed(evaluation, int8.recipe, mixed)
 
 
-def _mixed_attempt(court: _Court, recipe: Recipe, mixed: Mixed, expected: CandidateScores, notify: Notify) -> _Attempt:
-    """The mixed variant; where it holds on the few frames of the search only, with more in float."""
-    for _ in range(_MIXED_TRIES):
-        rung = _mixed_recipe(recipe, mixed)
-        shutil.rmtree((court.root / rung.model).parent, ignore_errors=True)
-        notify(f"making {rung.id}: {mixed.label}")
-        attempt = court.attempt(rung, FloatModel(court.setup.quantizable.model), made=mixed.label)
-        court.hear([attempt])
-        further = mixed.with_more()
-        if further is None or not court.refusal(attempt, expected):
+def _score_mixed(evaluation: _Evaluation, recipe: Recipe, mixed: Mixed) -> _Made:
+    """The mixed variant; where the gate refuses it on all frames, with more operations in float."""
+    for form in range(1, _MIXED_FORMS + 1):
+        chosen = _mixed_recipe(recipe, mixed)
+        shutil.rmtree((evaluation.root / chosen.model).parent, ignore_errors=True)
+        evaluation.notify(f"{chosen.id}: {mixed.label}")
+        made = evaluation.make(chosen)
+        made.label = mixed.label
+        further = mixed.with_more() if form < _MIXED_FORMS else None
+        least = -1.0 if further is None else evaluation.trials.gate.min_map_correlation
+        evaluation.score([made], least_map_correlation=least)
+        if further is None or not made.rejected:
             break
         mixed = further
-    return attempt
+    return made
 
 
 def _mixed_recipe(recipe: Recipe, mixed: Mixed) -> Recipe:
@@ -193,31 +225,13 @@ def _mixed_recipe(recipe: Recipe, mixed: Mixed) -> Recipe:
     )
 
 
-def _time(attempts: Sequence[_Attempt]) -> None:
-    alive = [attempt for attempt in attempts if attempt.alive()]
-    scorers = [attempt.candidate.scorer for attempt in alive if attempt.candidate]
-    for attempt, latencies in zip(alive, measure_latency(scorers), strict=True):
-        attempt.latencies_ms = latencies
-        if attempt.candidate:
-            attempt.candidate.latencies_ms = latencies
-
-
-def _judged(court: _Court, attempt: _Attempt, expected: CandidateScores) -> VariantResult:
-    candidate = attempt.alive()
-    folder = (court.root / attempt.recipe.model).parent
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    labelled = court.evidence.labelled
-    agreement = agree(candidate, expected, labelled) if candidate else None
-    return VariantResult(attempt.recipe, agreement, size, court.refusal(attempt, expected), attempt.made, len(labelled))
-
-
-def _without_slow(tried: Sequence[VariantResult], attempts: Sequence[_Attempt]) -> list[VariantResult]:
+def _without_slow(results: Sequence[VariantResult], made: Sequence[_Made]) -> list[VariantResult]:
     timed = [
-        TimedVariant(one.recipe, attempt.latencies_ms, one.size_bytes)
-        for one, attempt in zip(tried, attempts, strict=True)
+        TimedVariant(result.recipe, one.latencies_ms, result.size_bytes)
+        for result, one in zip(results, made, strict=True)
     ]
-    passed = [candidate for one, candidate in zip(tried, timed, strict=True) if not one.rejected]
+    passed = [variant for result, variant in zip(results, timed, strict=True) if not result.rejected]
     return [
-        one if one.rejected else one.rejected_for(not_worth_shipping(candidate, passed))
-        for one, candidate in zip(tried, timed, strict=True)
+        result if result.rejected else result.rejected_for(not_worth_shipping(variant, passed))
+        for result, variant in zip(results, timed, strict=True)
     ]

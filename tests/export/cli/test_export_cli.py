@@ -69,10 +69,14 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path, normals: 
     assert [trial["id"] for trial in result["trials"]] == ids
     assert result["default_variant"] in ids
     assert result["bundle"] == str(tmp_path / "b")
-    assert done.stderr.splitlines() == [
+    scoring = "scoring 6 images and 6 copies with a synthetic defect with"
+    assert [line.partition(": about")[0] for line in done.stderr.splitlines()] == [
         "only 6 images: correlations over so few say little; give 30 or more",
-        *(f"making {name}" for name in ids),
-        "measuring on 6 images",
+        f"{scoring} the imported model",
+        f"making {ids[0]}",
+        f"{scoring} {ids[0]}",
+        *(f"making {name}" for name in ids[1:]),
+        f"{scoring} {', '.join(ids[1:])}",
     ]
 
 
@@ -167,3 +171,14 @@ def test_loading_the_command_loads_no_tools() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["export", "compare"])
+def test_a_report_into_a_missing_folder_is_refused_before_any_work(command: str, tmp_path: Path, model: Path) -> None:
+    page = tmp_path / "missing" / "page.html"
+    rest: dict[str, list[str | Path]] = {"export": ["-o", tmp_path / "b"], "compare": [tmp_path / "b"]}
+
+    done = edge_ad(command, model, *rest[command], "--images", tmp_path / "no-images", "--report", page)
+
+    assert done.exit_code == 2
+    assert done.stderr == f"edge-ad: --report {page}: its folder does not exist: create it first\n"

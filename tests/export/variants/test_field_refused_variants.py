@@ -85,11 +85,9 @@ def by_itself(net: Net) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
 @pytest.mark.parametrize(
     ("part", "operator"),
     [
-        pytest.param(
-            deform, "DeformConv", marks=today("a traceback of OpConversionFailure"), id="deformable-convolution"
-        ),
-        pytest.param(unpool, "MaxUnpool", marks=today("a traceback of OpConversionFailure"), id="max-unpool"),
-        pytest.param(determinant, "Det", marks=today("a traceback of OpConversionFailure"), id="determinant"),
+        pytest.param(deform, "DeformConv", id="deformable-convolution"),
+        pytest.param(unpool, "MaxUnpool", id="max-unpool"),
+        pytest.param(determinant, "Det", id="determinant"),
         pytest.param(inverse, "Inverse", marks=today("the shape of the map is not known"), id="inverse"),
     ],
 )
@@ -105,7 +103,6 @@ def test_what_openvino_cannot_convert_costs_its_variants(
     assert all("\n" not in str(why) for why in openvino.values())
 
 
-@today("a traceback of OpConversionFailure")
 def test_an_openvino_variant_alone_that_cannot_be_had_is_a_line(tmp_path: Path, images: Path) -> None:
     model = between(deform).save(tmp_path / "m.onnx")
     done = export(model, images, tmp_path / "out" / "b", variants=("openvino-fp32",))
@@ -225,55 +222,46 @@ def sampling(kind: str, share: float, **attributes: Any) -> Net:
         pytest.param(
             sampling("RandomNormalLike", 0.1),
             "RandomNormalLike",
-            marks=today("refused as a score error, the node is not named"),
             id="normal-like",
         ),
         pytest.param(
             sampling("RandomNormalLike", 1e-6),
             "RandomNormalLike",
-            marks=today("refused as a score error, the node is not named"),
             id="normal-like-faint",
         ),
         pytest.param(
             sampling("RandomNormalLike", 0.1, seed=7.0),
             "RandomNormalLike",
-            marks=today("refused as a score error, the node is not named"),
             id="normal-like-with-a-seed",
         ),
         pytest.param(
             sampling("RandomNormal", 0.1),
             "RandomNormal",
-            marks=today("refused as a score error, the node is not named"),
             id="normal",
         ),
         pytest.param(
             sampling("RandomUniformLike", 1e-6),
             "RandomUniformLike",
-            marks=today("refused as a score error, the node is not named"),
             id="uniform-like-faint",
         ),
         pytest.param(
             sampling("Bernoulli", 0.1, seed=3.0),
             "Bernoulli",
-            marks=today("refused as a score error, the node is not named"),
             id="bernoulli",
         ),
         pytest.param(
             sampling("Multinomial", 1e-9),
             "Multinomial",
-            marks=today("refused as a score error, the node is not named"),
             id="multinomial-faint",
         ),
         pytest.param(
             sampling("Dropout", 0.2),
             "Dropout",
-            marks=today("refused as a score error, the node is not named"),
             id="dropout-in-training",
         ),
         pytest.param(
             sampling("Dropout", 0.2, seed=5),
             "Dropout",
-            marks=today("refused as a score error, the node is not named"),
             id="dropout-in-training-with-a-seed",
         ),
     ],
@@ -291,11 +279,11 @@ OLDEST_IR, OLDEST_OPSET = 10, 21  # what onnxruntime 1.20, the lower bound, was 
     ("ir_version", "opset"),
     [
         pytest.param(9, 17, id="control"),
-        pytest.param(14, 28, marks=today("the file keeps them, nobody says so"), id="ir-14-opset-28"),
-        pytest.param(13, 25, marks=today("the file keeps them, nobody says so"), id="ir-13-opset-25"),
-        pytest.param(11, 17, marks=today("the file keeps them, nobody says so"), id="ir-11-opset-17"),
-        pytest.param(10, 23, marks=today("the file keeps them, nobody says so"), id="ir-10-opset-23"),
-        pytest.param(12, 24, marks=today("the file keeps them, nobody says so"), id="ir-12-opset-24"),
+        pytest.param(14, 28, id="ir-14-opset-28"),
+        pytest.param(13, 25, id="ir-13-opset-25"),
+        pytest.param(11, 17, id="ir-11-opset-17"),
+        pytest.param(10, 23, id="ir-10-opset-23"),
+        pytest.param(12, 24, id="ir-12-opset-24"),
     ],
 )
 def test_the_oldest_runtime_opens_it_or_the_needed_one_is_said(
