@@ -43,9 +43,10 @@ class Anomalib2Importer:
         if names is None and by_chain:
             return PlainOnnxImporter().load(file, options)
         if names is None:
+            outputs = ", ".join(str(value.name) for value in file.onnx.graph.outputs)
             raise ModelError(
                 f"{file.path} is no anomalib 2.x export: expected an output pred_score, "
-                f"found {', '.join(str(value.name) for value in file.onnx.graph.outputs)}; leave --importer out to read it as plain ONNX"
+                f"found {outputs}; leave --importer out to read it as plain ONNX"
             )
         found = find_raw_outputs(file.onnx, [name for name in (names.score, names.map) if name is not None])
         score, anomaly_map = (None if name is None else found.raw[name] for name in (names.score, names.map))

@@ -25,10 +25,11 @@ _NUMBERS = {ir.DataType.UINT8, ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataTy
 
 @dataclass(frozen=True)
 class ResolvedInput:
-    """``assumed`` names what neither the file nor the user said."""
+    """``assumed`` names what neither the file nor the user said; ``notes``: what else the user should know."""
 
     spec: InputSpec
     assumed: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def resolve_input(file: ModelFile, options: ImportOptions) -> ResolvedInput:

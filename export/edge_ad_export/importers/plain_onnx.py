@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
@@ -12,6 +13,7 @@ from edge_ad_export.importers.clip_inputs import resolve_clip
 from edge_ad_export.importers.inputs import ResolvedInput, resolve_input
 from edge_ad_export.importers.outputs import OutputNames, Shapes, check_named, is_map, is_score, listing, static_outputs
 from edge_ad_export.importers.raw_outputs import find_raw_outputs, removed
+from edge_ad_export.importers.statistics import read_statistics
 from edge_ad_export.model.head import Unfitted
 from edge_ad_export.model.imported import ImportedModel, ImportOptions
 
@@ -38,8 +40,11 @@ class PlainOnnxImporter:
         return bool(file.onnx.graph.outputs)
 
     def load(self, file: ModelFile, options: ImportOptions) -> ImportedModel:
+        told = read_statistics(file, options)
+        options = told.options
         clips = options.clip is not None
         resolved = resolve_clip(file, options) if clips else resolve_input(file, options)
+        resolved = replace(resolved, notes=told.notes)
         spec = resolved.spec
         shape = spec.shape(spec.batch)
         options = choose_head(options, shape, lambda: static_outputs(file.onnx, shape), gray=spec.color == "gray")
@@ -61,7 +66,7 @@ class PlainOnnxImporter:
             family="onnx",
             importer="onnx",
             provenance=removed(score, anomaly_map) if any(raw.found for raw in read.raw.values()) else {},
-            assumptions=(*(f"assumed: {line}" for line in assumed), *read.warnings()),
+            assumptions=(*(f"assumed: {line}" for line in assumed), *resolved.notes, *read.warnings()),
         )
 
 
@@ -75,7 +80,7 @@ def _headed(request: HeadRequest, resolved: ResolvedInput) -> ImportedModel:
         map=None,
         family=request.family,
         importer="onnx",
-        assumptions=tuple(f"assumed: {line}" for line in (*resolved.assumed, *request.assumed)),
+        assumptions=(*(f"assumed: {line}" for line in (*resolved.assumed, *request.assumed)), *resolved.notes),
         head=None if isinstance(made, Unfitted) else made,
         unfitted=made if isinstance(made, Unfitted) else None,
     )

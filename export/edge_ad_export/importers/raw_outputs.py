@@ -28,8 +28,6 @@ from edge_ad_export.importers.raw_search import (
 )
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from edge_ad_export.model.imported import Provenance
 
 __all__ = ["RawOutput", "RawOutputs", "find_raw", "find_raw_outputs", "removed"]
@@ -56,7 +54,7 @@ class RawOutput:
     clamp: str | None = None
 
     @classmethod
-    def of(cls, chain: Chain, name: str) -> Self:
+    def of(cls, chain: Chain, name: str) -> RawOutput:
         return cls(name, _finite(chain.threshold), _finite(chain.range), found=True, exact=chain.exact)
 
 
