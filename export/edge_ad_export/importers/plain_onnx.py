@@ -94,7 +94,7 @@ def _outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, ...]) ->
     _refuse_loss(file, outputs, shape)
     found = OutputNames(
         score=_pick(file, outputs, _SCORE_NAMES, "--score-output", lambda dims: is_score(dims, shape[0])),
-        map=_pick(file, outputs, _MAP_NAMES, "--map-output", lambda dims: is_map(dims) and dims != shape),
+        map=_pick(file, outputs, _MAP_NAMES, "--map-output", lambda dims: is_map(dims, shape) and dims != shape),
     )
     if found.score is None and found.map is None:
         raise ModelError(
@@ -117,7 +117,7 @@ def _refuse_loss(file: ModelFile, outputs: Shapes, shape: tuple[int, ...]) -> No
     others = [
         name
         for name, dims in outputs.items()
-        if dims is None or dims == shape or not (is_score(dims, shape[0]) or is_map(dims))
+        if dims is None or dims == shape or not (is_score(dims, shape[0]) or is_map(dims, shape))
     ]
     if numbers and others:
         raise ModelError(
