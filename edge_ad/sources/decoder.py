@@ -41,9 +41,12 @@ class StreamAddress:
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """Pixels, uint8 (H, W, 3) BGR or (H, W) gray, and when they were captured, seconds since the epoch."""
+    """Pixels, uint8 (H, W, 3) BGR or (H, W) gray, and when they were captured, seconds since the epoch.
 
-    image: NDArray[np.uint8]
+    ``image`` is ``None`` where the frame is damaged, or predicted from a damaged one.
+    """
+
+    image: NDArray[np.uint8] | None
     captured_at: float
 
 
@@ -53,14 +56,16 @@ class Decoder:
     The pipe between the two holds the child back when nobody reads, so no frame of a file is lost. The child
     ends when this object is closed and when this process dies.
 
-    ``frame_count``, ``fps``: as the container states them, ``None`` where it does not.
+    ``frame_count``, ``fps``: as the container states them, ``None`` where it does not. ``shown_share``: the part of
+    these frames that the container's edit list shows, and ``frame_count`` counts only those.
 
     Raises:
         SourceError: the stream cannot be opened.
     """
 
-    def __init__(self, stream: StreamAddress) -> None:
+    def __init__(self, stream: StreamAddress, *, shown_share: float = 1.0) -> None:
         self._stream = stream
+        self._shown_share = shown_share
         self._decoded = 0
         self.frame_count: int | None = None
         self.fps: float | None = None
@@ -84,6 +89,9 @@ class Decoder:
             self._check_end()
             return None
         height, width, channels, captured_at = FRAME.unpack(header)
+        if height == 0:
+            self._decoded += 1
+            return DecodedImage(None, captured_at)
         image = np.empty((height, width) if channels == 1 else (height, width, channels), np.uint8)
         # A buffered readinto goes on until the picture is full or the child is gone.
         if self._pipe.readinto(image.data) < image.nbytes:
@@ -110,7 +118,7 @@ class Decoder:
         if len(greeting) < GREETING.size:
             raise _not_opened(self._stream, self._process.wait(), complaints)
         count, fps = GREETING.unpack(greeting)
-        self.frame_count, self.fps = count or None, fps or None
+        self.frame_count, self.fps = round(count * self._shown_share) or None, fps or None
 
     def _check_end(self) -> None:
         """Return if the stream ended as it should; raise if not."""

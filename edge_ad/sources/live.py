@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 from edge_ad.errors import SourceError
 from edge_ad.sources.decoder import DecodedImage, Decoder, StreamAddress
 from edge_ad.sources.frame import Frame, FrameSource
-from edge_ad.sources.frame_name import FrameName
-from edge_ad.sources.video import VideoSource, failed_frame
+from edge_ad.sources.video import VideoSource, decoded_frame, failed_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,8 +72,7 @@ class LiveSource(FrameSource):
             while True:
                 arrival = self._take()
                 index = arrival.index
-                picture = arrival.picture
-                yield Frame(picture.image, str(FrameName(self._label, index)), index, picture.captured_at)
+                yield decoded_frame(self._label, index, arrival.picture)
                 index += 1
         except SourceError as error:
             yield failed_frame(self._label, index, error)

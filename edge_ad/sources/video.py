@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import FrameError, InputError, SourceError
-from edge_ad.sources.decoder import Decoder, StreamAddress
+from edge_ad.sources.decoder import DecodedImage, Decoder, StreamAddress
+from edge_ad.sources.edit_list import shown_share
 from edge_ad.sources.frame import Frame, FrameSource
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.verdict import Reason
@@ -15,7 +16,7 @@ from edge_ad.verdict import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["VideoSource", "failed_frame", "open_video"]
+__all__ = ["VideoSource", "decoded_frame", "failed_frame", "open_video"]
 
 
 def open_video(spec: str | Path) -> VideoSource:
@@ -31,7 +32,8 @@ def open_video(spec: str | Path) -> VideoSource:
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {error.strerror}") from error
     # An absolute name, so that FFmpeg cannot take a colon or a dash in it for something else.
-    return VideoSource(StreamAddress(str(path.absolute()), str(spec)))
+    stream = StreamAddress(str(path.absolute()), str(spec))
+    return VideoSource(stream, Decoder(stream, shown_share=shown_share(path)))
 
 
 class VideoSource(FrameSource):
@@ -48,7 +50,7 @@ class VideoSource(FrameSource):
         index = 0
         try:
             while (picture := self._decoder.read()) is not None:
-                yield Frame(picture.image, str(FrameName(self._label, index)), index, picture.captured_at)
+                yield decoded_frame(self._label, index, picture)
                 index += 1
         except SourceError as error:
             yield failed_frame(self._label, index, error)
@@ -57,6 +59,17 @@ class VideoSource(FrameSource):
     def close(self) -> None:
         """End the decoding process."""
         self._decoder.close()
+
+
+def decoded_frame(label: str, index: int, picture: DecodedImage) -> Frame:
+    """A frame of a stream; one that is damaged carries the reason in place of a picture."""
+    name = str(FrameName(label, index))
+    if picture.image is not None:
+        return Frame(picture.image, name, index, picture.captured_at)
+    error = FrameError(
+        Reason.UNREADABLE, f"{name}: damaged, or predicted from a damaged frame: record or transmit it again"
+    )
+    return Frame(None, name, index, picture.captured_at, error)
 
 
 def failed_frame(label: str, index: int, error: SourceError) -> Frame:

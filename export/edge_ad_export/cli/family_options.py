@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_ad.cli.option_groups import COMMON, OptionGroup, Parsed, option
-from edge_ad.cli.options import PATH
+from edge_ad.cli.options import PATH, parse_size
 from edge_ad_export.heads import FAMILIES
 
 if TYPE_CHECKING:
     from edge_ad_export.model.head_options import MapScore
+    from edge_ad_export.model.imported import Size
 
 __all__ = ["HEAD"]
 
@@ -32,6 +33,12 @@ def _parse_map_score(text: str) -> MapScore:
         return parse_map_score(text)
     except ValueError:
         raise ValueError("expected max, top:K with a number of cells or quantile:Q with 0 < Q <= 1") from None
+
+
+def _parse_grid(text: str) -> Size:
+    from edge_ad_export.model.imported import Size
+
+    return Size(*parse_size(text))
 
 
 HEAD = OptionGroup(
@@ -62,13 +69,13 @@ HEAD = OptionGroup(
             "--anomalous-class",
             type=click.IntRange(min=0),
             metavar="I",
-            help="score: the number of the class that means a defect, counted from 0.",
+            help="score and map: the number of the class that means a defect, counted from 0.",
         ),
         option(
             "--normal-class",
             type=click.IntRange(min=0),
             metavar="I",
-            help="score: the number of the class that means a good part, counted from 0.",
+            help="score and map: the number of the class that means a good part, counted from 0.",
         ),
         option(
             "--error",
@@ -84,14 +91,33 @@ HEAD = OptionGroup(
         option(
             "--combine",
             type=click.Choice(["product", "sum", "mean"]),
-            help="How the anomaly maps of several layers become one. Without this option it is product for "
-            "student-teacher and mean for flow.",
+            help="How the anomaly maps of several layers, or the planes of one map, become one. Without this option it "
+            "is product for student-teacher and mean for flow.",
         ),
         option(
             "--likelihood",
             type=click.Choice(["log", "probability"]),
             help="flow: what the output p holds. With log the anomaly map is -log p, with probability it is -p. "
             "Without this option it is log.",
+        ),
+        option(
+            "--feature-layout",
+            type=click.Choice(["nchw", "nhwc", "nlc", "ncl"]),
+            help="The order of the axes of the features: n is the batch, c the channels, h and w rows and columns, l "
+            "the tokens of a transformer. Without this option it is found from the graph.",
+        ),
+        option(
+            "--feature-grid",
+            type=Parsed("WxH", _parse_grid),
+            help="Features that are tokens: how many patches are side by side, and how many one above the other. "
+            "Without this option it is found from the graph or from the shape of the picture.",
+        ),
+        option(
+            "--feature-skip",
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="Features that are tokens: how many in front of the patches are no patches, such as a class token. "
+            "Without this option it is found from the graph.",
         ),
         option(
             "--feature-pool",

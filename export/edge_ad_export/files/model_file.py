@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
 from edge_ad_export.files.formats import Format, find_source
-from edge_ad_export.files.onnx_file import external_files, load_weights, parse_onnx
+from edge_ad_export.files.onnx_file import drop_unused, external_files, load_weights, parse_onnx
 from edge_ad_export.files.openvino_file import convert_and_read, model_info, read_ir
 from edge_ad_export.files.torch_file import TorchOptions, read_torch
 
@@ -25,6 +25,8 @@ _CONVERTED: Mapping[Format, str] = {
     "paddle": "Paddle model",
 }
 _METADATA = "metadata.json"
+_INFO = "model_info"
+_BARE = {"mean_values", "scale_values", "reverse_input_channels", "resize_type", "pad_value", "embedded_processing"}
 
 
 class ModelFile:
@@ -50,12 +52,16 @@ class ModelFile:
             MissingExtraError: a PyTorch model, and no PyTorch.
         """
         if self.format == "onnx":
-            return load_weights(self.path, self._parsed)
+            return drop_unused(load_weights(self.path, self._parsed))
         if self.format == "openvino":
             return read_ir(self.path)
         if self.format in _CONVERTED:
             return convert_and_read(self.path, _CONVERTED[self.format])
         return read_torch(self.path, self.format, self._torch)
+
+    def replace_graph(self, model: ir.Model) -> None:
+        """Goes on with another form of the graph that was read."""
+        self.__dict__["onnx"] = model
 
     @cached_property
     def metadata(self) -> bytes | None:
@@ -68,8 +74,13 @@ class ModelFile:
 
     @cached_property
     def model_info(self) -> Mapping[str, str]:
-        """What an OpenVINO IR says of its model in ``rt_info/model_info``; empty for anything else."""
-        return model_info(self.onnx)
+        """What the file says of its model: an IR in ``rt_info/model_info``, ONNX in entries whose names begin with
+        ``model_info`` or are those of the Model API; empty where it says nothing."""
+        if self.format != "onnx":
+            return model_info(self.onnx)
+        entries = self._parsed.metadata_props
+        named = {name.removeprefix(_INFO).lstrip(" /.:_"): text for name, text in entries.items() if _INFO in name[:10]}
+        return {**{name: text for name, text in entries.items() if name in _BARE}, **named}
 
     @cached_property
     def sha256(self) -> str:

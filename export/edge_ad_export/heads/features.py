@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge_ad.errors import ModelError
 from edge_ad_export.model.head import Array
-from edge_ad_export.model.head_options import FeaturePool, Interpolation
+from edge_ad_export.model.head_options import FeatureLayout, FeaturePool, Interpolation
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
     from edge_ad_export.graph.builder import GraphBuilder
-    from edge_ad_export.model.imported import Layout
 
 __all__ = ["FeatureStack", "LayerOutput"]
 
@@ -32,44 +30,21 @@ class LayerOutput:
         channels: how many features a place has.
         rows: places from top to bottom; 1 for a vector.
         columns: places from left to right; 1 for a vector.
-        layout: ``nchw`` (a vector ``[1, C]`` and one map ``[1, h, w]`` are special cases), ``nhwc``, or ``tokens``
-            ``[1, N, C]`` in the raster order of a square.
+        layout: the order of the axes. With ``nchw`` a vector ``[1, C]`` and one map ``[1, h, w]`` are special cases.
+            ``nlc`` and ``ncl`` are tokens, whose patches are in raster order.
         skip: how many of the first tokens are no patches.
+        after: how many of the last tokens are no patches.
+        dims: the shape ``[1, ...]`` that the value is given before it is read; ``None`` where it has it already.
     """
 
     name: str
     channels: int
     rows: int
     columns: int
-    layout: Literal["nchw", "nhwc", "tokens"] = "nchw"
+    layout: FeatureLayout = "nchw"
     skip: int = 0
-
-    @classmethod
-    def of_features(cls, name: str, shape: tuple[int, ...] | None, layout: Layout) -> LayerOutput:
-        """Reads a value's shape ``[batch, ...]``; ``layout``: of the model's pictures.
-
-        Raises:
-            ModelError: the shape is unknown or of no layout that holds features.
-        """
-        rank = 0 if shape is None else len(shape)
-        if shape is None or rank not in (2, 3, 4) or 0 in shape:
-            raise ModelError(
-                f"{name} has {'an unknown shape' if shape is None else f'the shape {list(shape)}'}: expected features "
-                "[batch, channels, height, width], [batch, patches, channels] or [batch, channels]"
-            )
-        if rank == 2:
-            return cls(name, shape[1], 1, 1)
-        if rank == 4:
-            channels, rows, columns = shape[1:] if layout == "nchw" else (shape[3], shape[1], shape[2])
-            return cls(name, channels, rows, columns, layout)
-        for skip in (0, 1):  # a vision transformer puts its class token first
-            side = math.isqrt(shape[1] - skip)
-            if side > 0 and side * side == shape[1] - skip:
-                return cls(name, shape[2], side, side, "tokens", skip)
-        raise ModelError(
-            f"{name} has {shape[1]} patches: expected a square number, or one more for a class token; "
-            "drop what is no patch from the model's output"
-        )
+    after: int = 0
+    dims: tuple[int, ...] | None = None
 
     @classmethod
     def of_map(cls, name: str, shape: tuple[int, ...] | None) -> LayerOutput:
@@ -91,22 +66,27 @@ class LayerOutput:
 
     def build(self, graph: GraphBuilder, value: ir.Value) -> ir.Value:
         """The value, float32, as ``[1, C, h, w]``."""
-        if self.layout == "nhwc":
-            value = graph.op("Transpose", value, perm=[0, 3, 1, 2])
-        if self.layout == "tokens":
-            if self.skip:
-                bounds = [graph.constant("slice", np.array([b], np.int64)) for b in (self.skip, 2**31 - 1, 1)]
+        if self.dims is not None:
+            value = graph.reshape(value, self.dims)
+        if self.layout in ("nlc", "ncl"):
+            if self.skip or self.after:
+                end, axis = self.skip + self.rows * self.columns, self.layout.index("l")
+                bounds = [graph.constant("slice", np.array([b], np.int64)) for b in (self.skip, end, axis)]
                 value = graph.op("Slice", value, *bounds)
-            value = graph.op("Transpose", value, perm=[0, 2, 1])
+            value = graph.op("Transpose", value, perm=[0, 2, 1]) if self.layout == "nlc" else value
+        elif self.layout != "nchw":
+            value = graph.op("Transpose", value, perm=[self.layout.index(letter) for letter in "nchw"])
         return graph.reshape(value, (1, self.channels, self.rows, self.columns))
 
     def reference(self, array: NDArray[Any]) -> Array:
         """What the value holds for the first image: float64 ``(C, h, w)``."""
-        first = np.asarray(array, np.float64)[0]
-        if self.layout == "nhwc":
-            return np.asarray(np.moveaxis(first, -1, 0))
-        if self.layout == "tokens":
-            first = first[self.skip :].T
+        found = np.asarray(array, np.float64)
+        first = (found if self.dims is None else found.reshape(self.dims))[0]
+        if self.layout in ("nlc", "ncl"):
+            tokens = first if self.layout == "nlc" else first.T
+            first = tokens[self.skip : self.skip + self.rows * self.columns].T
+        elif self.layout != "nchw":
+            first = first.transpose([self.layout.index(letter) - 1 for letter in "chw"])
         return np.asarray(first).reshape(self.channels, self.rows, self.columns)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_ad.errors import InputError
 from edge_ad_export.heads.embedding import FIT_SEED, EmbeddingFit, EmbeddingHead, FitOptions, read_arrays
+from edge_ad_export.heads.feature_layout import LAYOUT_OPTIONS
 from edge_ad_export.model.head import Array, HeadInputs, HeadOutputs, HeadResult
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class GaussianHead(EmbeddingHead):
     form, and never the root of a negative number.
     """
 
-    OPTIONS: ClassVar = frozenset(
+    OPTIONS: ClassVar = LAYOUT_OPTIONS | (
         {"feature_output", "head_data", "feature_pool", "feature_resize", "blur", "map_score", "fit", "fit_channels"}
         | {"fit_shared"}
     )

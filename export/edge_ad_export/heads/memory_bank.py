@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad_export.heads.embedding import FIT_SEED, EmbeddingFit, EmbeddingHead, FitOptions, read_rows
+from edge_ad_export.heads.feature_layout import LAYOUT_OPTIONS
 from edge_ad_export.model.head import Array, HeadInputs, HeadOutputs, HeadResult
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class MemoryBankHead(EmbeddingHead):
     weight. ``bank``: float64 ``(M, C)``.
     """
 
-    OPTIONS: ClassVar = frozenset(
+    OPTIONS: ClassVar = LAYOUT_OPTIONS | (
         {"feature_output", "head_data", "feature_pool", "feature_resize", "blur", "neighbours", "fit", "fit_bank"}
     )
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from edge_ad_export.graph.axes import labels_of
+from edge_ad_export.heads.feature_layout import LAYOUT_OPTIONS
 from edge_ad_export.heads.features import LayerOutput
 from edge_ad_export.heads.maps import MapCombination, MapPostprocessor
 from edge_ad_export.model.head import Array, HeadInputs, HeadOutputs, HeadResult, ScoreAndMapHead
@@ -31,7 +33,7 @@ class FlowHead(ScoreAndMapHead):
     ``likelihood`` = ``probability``, which saturates far from normal images.
     """
 
-    OPTIONS: ClassVar = frozenset({"feature_output", "likelihood", "combine", "blur", "map_score"})
+    OPTIONS: ClassVar = LAYOUT_OPTIONS | {"feature_output", "likelihood", "combine", "blur", "map_score"}
 
     levels: tuple[LayerOutput, ...]
     likelihood: Likelihood
@@ -48,8 +50,8 @@ class FlowHead(ScoreAndMapHead):
         names = request.feature_outputs()
         levels = tuple(
             LayerOutput.of_map(name, shape)
-            if (shape := request.shape(name)) is not None and len(shape) == 3
-            else LayerOutput.of_features(name, shape, request.spec.layout)
+            if (shape := request.shape(name)) is not None and len(shape) == 3 and not _has_channels(request, name)
+            else request.layer(name)
             for name in names
         )
         rows, columns = max((level.rows, level.columns) for level in levels)
@@ -78,6 +80,13 @@ class FlowHead(ScoreAndMapHead):
         values = zip(self.levels, given.values, strict=True)
         anomaly_maps = [_reference_map(level.reference(value), self.likelihood) for level, value in values]
         return self.postprocessor.reference(self.combination.reference(anomaly_maps))
+
+
+def _has_channels(request: HeadRequest, name: str) -> bool:
+    """Whether the user says or the graph tells that a value of three axes is tokens, and no map ``[batch, h, w]``."""
+    axes = request.axes(name)
+    said = request.options.feature_layout or request.options.feature_grid
+    return bool(said) or (axes is not None and any("c" in labels_of(axis) for axis in axes))
 
 
 def _reference_map(channels: Array, likelihood: Likelihood) -> Array:

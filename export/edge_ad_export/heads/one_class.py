@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from edge_ad_export.heads.embedding import EmbeddingFit, EmbeddingHead, read_rows
+from edge_ad_export.heads.feature_layout import LAYOUT_OPTIONS
 from edge_ad_export.model.head import Array, HeadInputs, HeadOutputs, HeadResult
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class OneClassHead(EmbeddingHead):
     ``centre``: float64 ``(C,)``.
     """
 
-    OPTIONS: ClassVar = frozenset(
+    OPTIONS: ClassVar = LAYOUT_OPTIONS | (
         {"feature_output", "head_data", "feature_pool", "feature_resize", "blur", "map_score", "fit"}
     )
 

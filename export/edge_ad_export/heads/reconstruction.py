@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from edge_ad.errors import InputError, ModelError
+from edge_ad_export.heads.feature_layout import LAYOUT_OPTIONS
 from edge_ad_export.heads.features import LayerOutput
 from edge_ad_export.heads.maps import MapPostprocessor
 from edge_ad_export.heads.ssim import Ssim
@@ -35,7 +36,7 @@ class ReconstructionHead(ScoreAndMapHead):
     ``feature``: the target is a value of the graph; otherwise it is the model's own input.
     """
 
-    OPTIONS: ClassVar = frozenset({"feature_output", "predicted_output", "error", "blur", "map_score"})
+    OPTIONS: ClassVar = LAYOUT_OPTIONS | {"feature_output", "predicted_output", "error", "blur", "map_score"}
 
     target: LayerOutput
     predicted: LayerOutput
@@ -58,10 +59,10 @@ class ReconstructionHead(ScoreAndMapHead):
                 "--family reconstruction compares one pair: say one --predicted-output; "
                 "--family student-teacher takes features of several levels"
             )
-        predicted = LayerOutput.of_features(names[0], request.shape(names[0]), spec.layout)
+        predicted = request.layer(names[0])
         target = LayerOutput(spec.name, spec.channels, spec.size.height, spec.size.width, spec.layout)
         for name in options.feature_output:
-            target = LayerOutput.of_features(name, request.shape(name), spec.layout)
+            target = request.layer(name)
         _check(target, predicted)
         if not options.feature_output:
             request.assume(f"{predicted.name} is the picture made again, in the range of the model's input")

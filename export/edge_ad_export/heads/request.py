@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 import onnx_ir as ir
 
 from edge_ad.errors import InputError, ModelError
+from edge_ad_export.graph.axes import labels_of
 from edge_ad_export.graph.static_shape import describe, static_shape
+from edge_ad_export.graph.trace_axes import trace_axes
 from edge_ad_export.heads.embedding import FitOptions
+from edge_ad_export.heads.feature_layout import Feature, read_feature
 from edge_ad_export.heads.features import FeatureStack, LayerOutput
 from edge_ad_export.heads.maps import MapPostprocessor
 from edge_ad_export.model.head_options import HeadOptions, Interpolation, MapScore
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_ad_export.files.model_file import ModelFile
+    from edge_ad_export.graph.axes import Axes
     from edge_ad_export.model.head import Unfitted
     from edge_ad_export.model.imported import ImportOptions, InputSpec
 
@@ -75,10 +79,23 @@ class HeadRequest:
 
     def features(self, interpolation: Interpolation) -> FeatureStack:
         """The named layers; ``interpolation`` where the user says none. Raises :class:`ModelError`."""
-        layout = self.spec.layout
-        layers = tuple(LayerOutput.of_features(name, self.shape(name), layout) for name in self.feature_outputs())
+        layers = tuple(self.layer(name) for name in self.feature_outputs())
         options = self.options
         return FeatureStack(layers, options.feature_pool or "none", options.feature_resize or interpolation)
+
+    def layer(self, name: str) -> LayerOutput:
+        """A value that holds features. Raises :class:`ModelError` where its layout is of no use or not known."""
+        spec = self.spec
+        feature = Feature(name, self.shape(name), self.axes(name), spec.size, spec.batch, self.assume)
+        return read_feature(feature, self.options)
+
+    def axes(self, name: str) -> Axes | None:
+        """What each axis of a value stands for, ``None`` where its shape is not known. Raises :class:`ModelError`."""
+        self.value(name)
+        found = self._traced.get(name)
+        if found is None or any("?" in labels_of(axis) for axis in found):
+            return trace_axes(self._simplified(name), self._letters).get(name, found)
+        return found
 
     def postprocessor(self, rows: int, columns: int, *, blur_px: float = 0.0) -> MapPostprocessor:
         """Blur and score of a map; ``blur_px`` where the user says nothing."""
@@ -129,9 +146,23 @@ class HeadRequest:
         StaticShapePass(self.spec.shape(self.spec.batch))(copy)
         return copy
 
+    @cached_property
+    def _traced(self) -> dict[str, Axes]:
+        return trace_axes(self._sized, self._letters)
+
+    @property
+    def _letters(self) -> str:
+        """What the axes of the model's input are."""
+        order = self.spec.clip.order if self.spec.clip else "stacked"
+        return self.spec.layout if order == "stacked" else f"n{order}"
+
     def _simplified_shape(self, name: str) -> tuple[int, ...] | None:
         """Of a value whose shape is computed in the graph."""
+        return static_shape(self._simplified(name).graph.outputs[0])
+
+    def _simplified(self, name: str) -> ir.Model:
+        """The part of the graph that leads to a value, with constants folded."""
         copy = self.file.onnx.clone()
         for step in (SelectOutputsPass([name]), StaticShapePass(self.spec.shape(self.spec.batch)), SimplifyPass()):
             step(copy)
-        return static_shape(copy.graph.outputs[0])
+        return copy

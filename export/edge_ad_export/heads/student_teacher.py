@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from edge_ad.errors import InputError, ModelError
+from edge_ad_export.heads.feature_layout import LAYOUT_OPTIONS
 from edge_ad_export.heads.features import LayerOutput
 from edge_ad_export.heads.maps import MapCombination, MapPostprocessor
 from edge_ad_export.model.head import Array, HeadInputs, HeadOutputs, HeadResult, ScoreAndMapHead
@@ -43,7 +44,14 @@ class StudentTeacherHead(ScoreAndMapHead):
     (STFPM, Wang et al. 2021; Deng and Li 2022). ``l2``: the mean squared difference over the channels.
     """
 
-    OPTIONS: ClassVar = frozenset({"feature_output", "predicted_output", "distance", "combine", "blur", "map_score"})
+    OPTIONS: ClassVar = LAYOUT_OPTIONS | {
+        "feature_output",
+        "predicted_output",
+        "distance",
+        "combine",
+        "blur",
+        "map_score",
+    }
 
     pairs: tuple[LevelPair, ...]
     distance: FeatureDistance
@@ -113,7 +121,7 @@ def make_pairs(request: HeadRequest) -> list[LevelPair]:
         )
     pairs = []
     for names in zip(teachers, students, strict=True):
-        teacher, student = (LayerOutput.of_features(name, request.shape(name), request.spec.layout) for name in names)
+        teacher, student = (request.layer(name) for name in names)
         shapes = [(level.channels, level.rows, level.columns) for level in (teacher, student)]
         if shapes[0] != shapes[1]:
             raise ModelError(

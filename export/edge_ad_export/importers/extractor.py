@@ -16,7 +16,7 @@ from edge_ad_export.importers.clip_inputs import resolve_clip
 from edge_ad_export.importers.inputs import ResolvedInput, resolve_input
 from edge_ad_export.importers.random_nodes import switch_off_dropout
 from edge_ad_export.model.clip_spec import ClipOptions
-from edge_ad_export.model.imported import ImportedModel, ImportOptions, InputSpec, Size
+from edge_ad_export.model.imported import ImportedModel, ImportOptions, Size
 
 __all__ = ["ExtractorOptions", "ImportedExtractor", "check_fit", "import_extractor", "scorer_options"]
 
@@ -76,7 +76,7 @@ def import_extractor(options: ExtractorOptions, importing: ImportOptions, torch:
         )
     request = HeadRequest(file, resolved.spec, importing, "extractor")
     name = options.output or _only_output(file)
-    output = _output(name, request.shape(name), resolved.spec)
+    output = _output(name, request)
     assumed = [f"extractor: {line}" for line in resolved.assumed]
     if not output.is_vector:
         assumed.append(f"extractor: a vector is the mean of {name} over its {output.rows * output.columns} places")
@@ -114,7 +114,7 @@ def scorer_options(importing: ImportOptions, extractor: ImportedExtractor | None
         score_output=importing.score_output,
         map_output=importing.map_output,
         size=Size(extractor.size, 1),
-        head=importing.head,
+        head=importing.head and replace(importing.head, feature_layout=None, feature_grid=None, feature_skip=None),
         clip=replace(importing.clip, input="features", order=None),
     )
 
@@ -140,7 +140,8 @@ def _resolve(file: ModelFile, options: ExtractorOptions, importing: ImportOption
     return resolve_input(file, importing)
 
 
-def _output(name: str, shape: tuple[int, ...] | None, spec: InputSpec) -> LayerOutput:
+def _output(name: str, request: HeadRequest) -> LayerOutput:
+    shape, spec = request.shape(name), request.spec
     if shape is not None and len(shape) == _CLIP_AXES and 0 not in shape:
         if max(shape[:-1]) == 1:
             return LayerOutput(name, shape[-1], 1, 1)
@@ -148,7 +149,7 @@ def _output(name: str, shape: tuple[int, ...] | None, spec: InputSpec) -> LayerO
             raise ModelError(f"{name} has the shape {list(shape)}: of a model in the order thwc expected one vector")
         _, channels, times, rows, columns = shape
         return LayerOutput(name, channels, times * rows, columns)
-    return LayerOutput.of_features(name, shape, spec.layout)
+    return request.layer(name)
 
 
 def _only_output(file: ModelFile) -> str:

@@ -11,9 +11,12 @@ from edge_ad.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edge_ad_export.model.imported import Size
+
 __all__ = [
     "Combine",
     "FeatureDistance",
+    "FeatureLayout",
     "FeaturePool",
     "HeadOptions",
     "Interpolation",
@@ -28,6 +31,9 @@ Combine = Literal["product", "sum", "mean"]
 
 FeatureDistance = Literal["cosine", "l2"]
 """Between the features of student and teacher."""
+
+FeatureLayout = Literal["nchw", "nhwc", "ncwh", "nwhc", "nlc", "ncl"]
+"""The order of the axes of features: batch, channels, height, width, and the tokens of a transformer (l)."""
 
 FeaturePool = Literal["none", "3x3", "global"]
 """What is averaged before features are read."""
@@ -87,6 +93,9 @@ class HeadOptions:
     distance: FeatureDistance | None = None
     combine: Combine | None = None
     likelihood: Likelihood | None = None
+    feature_layout: FeatureLayout | None = None
+    feature_grid: Size | None = None
+    feature_skip: int | None = None
     feature_pool: FeaturePool | None = None
     feature_resize: Interpolation | None = None
     neighbours: int | None = None

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from support.field_cli import Exported, bundle_of, export, exported, today
+from support.field_cli import Exported, bundle_of, export, exported
 from support.field_models import SIDE, Net, as_input, picture, small_features, weights, write_pictures
 
 CHANNELS, CELLS = 24, 8
@@ -72,14 +72,13 @@ def check_one_class(made: Exported, model: Path, images: Path) -> None:
 @pytest.mark.parametrize(
     "net",
     [
-        pytest.param(swin(), marks=today("rows are read as channels"), id="swin"),
-        pytest.param(swin(ends="norm"), marks=today("rows are read as channels"), id="layer-norm-behind"),
-        pytest.param(swin(ends="linear"), marks=today("rows are read as channels"), id="linear-behind"),
-        pytest.param(swin(ends="tokens"), marks=today("rows are read as channels"), id="tokens-laid-out"),
-        pytest.param(swin(channels=8), marks=today("channels are read as columns"), id="as-many-channels-as-cells"),
+        pytest.param(swin(), id="swin"),
+        pytest.param(swin(ends="norm"), id="layer-norm-behind"),
+        pytest.param(swin(ends="linear"), id="linear-behind"),
+        pytest.param(swin(ends="tokens"), id="tokens-laid-out"),
+        pytest.param(swin(channels=8), id="as-many-channels-as-cells"),
         pytest.param(
             swin(cells=16, channels=4, out="x.norm"),
-            marks=today("rows are read as channels"),
             id="fewer-channels-than-cells",
         ),
     ],
@@ -101,19 +100,15 @@ def test_channels_last_in_a_model_of_channels_first(tmp_path: Path, images: Path
         pytest.param(
             "memory-bank",
             ["--feature-output", "stage3", "--fit"],
-            marks=today("a map 24 wide and 8 high"),
             id="memory-bank",
         ),
-        pytest.param(
-            "gaussian", ["--feature-output", "stage3", "--fit"], marks=today("a map 24 wide and 8 high"), id="gaussian"
-        ),
+        pytest.param("gaussian", ["--feature-output", "stage3", "--fit"], id="gaussian"),
         pytest.param(
             "gaussian",
             ["--fit-shared", "--feature-output", "stage3", "--fit"],
-            marks=today("a map 24 wide and 8 high"),
             id="gaussian-shared",
         ),
-        pytest.param("flow", ["--feature-output", "stage3"], marks=today("a map 24 wide and 8 high"), id="flow"),
+        pytest.param("flow", ["--feature-output", "stage3"], id="flow"),
     ],
 )
 def test_every_family_reads_channels_last(tmp_path: Path, images: Path, family: str, options: list[str]) -> None:
@@ -126,7 +121,6 @@ def test_every_family_reads_channels_last(tmp_path: Path, images: Path, family: 
         assert made.map_size("onnx-fp32") == (CELLS, CELLS)
 
 
-@today("rows are read as channels: all scores are 2")
 def test_students_and_teachers_read_channels_last(tmp_path: Path, images: Path) -> None:
     net = swin(out="teacher")
     student = net.op("Mul", "teacher", net.constant(weights(CHANNELS, seed=8)), out="student")
@@ -140,7 +134,6 @@ def test_students_and_teachers_read_channels_last(tmp_path: Path, images: Path) 
         np.testing.assert_allclose(frame.map, 1 - cosine, atol=2e-3)
 
 
-@today("columns are read as channels")
 def test_channels_first_in_a_model_of_channels_last(tmp_path: Path, images: Path) -> None:
     net = Net()
     image = net.op("Transpose", net.input("input", [1, SIDE, SIDE, 3]), perm=[0, 3, 1, 2])
@@ -209,36 +202,29 @@ class Vit:
     [
         pytest.param(Vit(224, 224), id="control-square"),
         pytest.param(Vit(224, 224, before=1), id="control-square-class-token"),
-        pytest.param(
-            Vit(448, 112, before=1), marks=today("a square grid is guessed, every place wrong"), id="32x8-class-token"
-        ),
-        pytest.param(Vit(224, 56), marks=today("a square grid is guessed, every place wrong"), id="16x4"),
-        pytest.param(Vit(56, 224), marks=today("a square grid is guessed, every place wrong"), id="4x16-wide"),
-        pytest.param(Vit(112, 224, before=1), marks=today("refused: expected a square number"), id="8x16-class-token"),
+        pytest.param(Vit(448, 112, before=1), id="32x8-class-token"),
+        pytest.param(Vit(224, 56), id="16x4"),
+        pytest.param(Vit(56, 224), id="4x16-wide"),
+        pytest.param(Vit(112, 224, before=1), id="8x16-class-token"),
         pytest.param(
             Vit(112, 112, before=5),
-            marks=today("refused: expected a square number"),
             id="class-token-and-four-registers",
         ),
-        pytest.param(Vit(128, 64, patch=16), marks=today("refused: expected a square number"), id="8x4-patch-16"),
+        pytest.param(Vit(128, 64, patch=16), id="8x4-patch-16"),
         pytest.param(
             Vit(128, 64, patch=8, before=2),
-            marks=today("refused: expected a square number"),
             id="16x8-class-and-distillation-token",
         ),
         pytest.param(
             Vit(128, 128, patch=16, before=9),
-            marks=today("refused: expected a square number"),
             id="class-token-and-eight-registers",
         ),
         pytest.param(
             Vit(64, 144, patch=16, channels_last=True),
-            marks=today("a square grid is guessed, every place wrong"),
             id="4x9-picture-channels-last",
         ),
         pytest.param(
             Vit(144, 64, patch=16, before=1),
-            marks=today("a square grid is guessed, every place wrong"),
             id="9x4-and-one-is-no-square",
         ),
     ],
@@ -257,10 +243,8 @@ def test_a_bright_patch_is_found_where_it_is(tmp_path: Path, vit: Vit, family: s
 @pytest.mark.parametrize(
     "vit",
     [
-        pytest.param(Vit(112, 112, after=3), marks=today("refused, the line names no option"), id="tokens-behind"),
-        pytest.param(
-            Vit(112, 112, before=1, after=4), marks=today("refused, the line names no option"), id="before-and-behind"
-        ),
+        pytest.param(Vit(112, 112, after=3), id="tokens-behind"),
+        pytest.param(Vit(112, 112, before=1, after=4), id="before-and-behind"),
     ],
 )
 def test_tokens_behind_the_patches_are_skipped_or_asked_about(tmp_path: Path, vit: Vit) -> None:

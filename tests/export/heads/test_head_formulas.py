@@ -115,7 +115,7 @@ def test_log_odds_order_as_the_probability_where_it_has_stuck() -> None:
 
 
 def test_tokens_are_patches_in_raster_order() -> None:
-    layer = LayerOutput("tokens", 2, 2, 2, "tokens", skip=1)
+    layer = LayerOutput("nlc", 2, 2, 2, "nlc", skip=1)
     tokens = np.arange(10, dtype=np.float32).reshape(1, 5, 2)
     np.testing.assert_array_equal(layer.reference(tokens)[0], [[2, 4], [6, 8]])
 
