@@ -72,8 +72,8 @@ class _OpenVinoGraph:
         except Exception as error:
             raise EngineError(f"OpenVINO cannot load the model: {one_line(error)}") from error
         shapes = check(
-            {i.any_name: (list(i.shape), i.element_type.get_type_name()) for i in compiled.inputs},
-            {o.any_name: (list(o.shape), o.element_type.get_type_name()) for o in compiled.outputs},
+            {_port_name(i): (list(i.shape), i.element_type.get_type_name()) for i in compiled.inputs},
+            {_port_name(o): (list(o.shape), o.element_type.get_type_name()) for o in compiled.outputs},
             uint8="u8",
             float32="f32",
         )
@@ -123,6 +123,14 @@ class OpenVinoExtractor(_OpenVinoGraph):
     def close(self) -> None:
         del self.features
         super().close()
+
+
+_CONTRACT = ("score", "map", "features", "frame", "flow")
+
+
+def _port_name(port: Any) -> str:
+    """A port may have several names, those of operators that the compiler took away: the contract's own comes first."""
+    return next((name for name in _CONTRACT if name in port.names), None) or str(port.any_name)
 
 
 def _read(core: Any, ov: Any, artefact: Artefact) -> Any:

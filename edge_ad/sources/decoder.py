@@ -56,14 +56,16 @@ class Decoder:
     The pipe between the two holds the child back when nobody reads, so no frame of a file is lost. The child
     ends when this object is closed and when this process dies.
 
-    ``frame_count``, ``fps``: as the container states them, ``None`` where it does not.
+    ``frame_count``, ``fps``: as the container states them, ``None`` where it does not. ``shown_share``: the part of
+    these frames that the container's edit list shows, and ``frame_count`` counts only those.
 
     Raises:
         SourceError: the stream cannot be opened.
     """
 
-    def __init__(self, stream: StreamAddress) -> None:
+    def __init__(self, stream: StreamAddress, *, shown_share: float = 1.0) -> None:
         self._stream = stream
+        self._shown_share = shown_share
         self._decoded = 0
         self.frame_count: int | None = None
         self.fps: float | None = None
@@ -116,7 +118,7 @@ class Decoder:
         if len(greeting) < GREETING.size:
             raise _not_opened(self._stream, self._process.wait(), complaints)
         count, fps = GREETING.unpack(greeting)
-        self.frame_count, self.fps = count or None, fps or None
+        self.frame_count, self.fps = round(count * self._shown_share) or None, fps or None
 
     def _check_end(self) -> None:
         """Return if the stream ended as it should; raise if not."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError
+from edge_ad.sources.signatures import holds_video
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,7 @@ __all__ = [
     "in_natural_order",
     "is_stream",
     "is_vectors",
+    "is_video",
     "list_images",
     "list_vectors",
 ]
@@ -28,7 +30,9 @@ IMAGE_SUFFIXES = frozenset(
     | {".pgm", ".ppm", ".pnm", ".pbm"}
 )
 VIDEO_SUFFIXES = frozenset(
-    {".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv"}
+    {".avi", ".divx", ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".wmv", ".asf", ".flv", ".f4v"}
+    | {".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".vob", ".ts", ".m2t", ".m2ts", ".mts", ".ogv", ".ogm", ".mxf"}
+    | {".mjpeg", ".mjpg", ".mjpe"}
 )
 
 VECTOR_SUFFIX = ".npy"
@@ -90,7 +94,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _no_video(path: Path) -> Path:
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if is_video(path):
         raise InputError(f"{path}: expected an image, a folder or a glob, found a video")
     return path
 
@@ -115,9 +119,17 @@ def in_natural_order(paths: Iterable[Path]) -> list[Path]:
     return natsort.natsorted(sorted(paths, key=str), key=str, alg=natsort.ns.IGNORECASE)
 
 
+def is_video(path: Path) -> bool:
+    """Whether a file is a video: by its suffix, or by its first bytes where the suffix is of no known kind."""
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return True
+    return suffix not in IMAGE_SUFFIXES and suffix != VECTOR_SUFFIX and holds_video(path)
+
+
 def is_stream(path: Path) -> bool:
-    """Whether a file holds many frames, by its suffix: a video, or vectors."""
-    return path.suffix.lower() in VIDEO_SUFFIXES or is_vectors(path)
+    """Whether a file holds many frames, a video, or vectors."""
+    return is_video(path) or is_vectors(path)
 
 
 def is_vectors(path: Path) -> bool:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from edge_ad.sources.listing import VECTOR_SUFFIX, VIDEO_SUFFIXES
+from edge_ad.sources.listing import is_vectors, is_video
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +34,8 @@ def open_source(spec: str | Path) -> FrameSource:
     ``.npy`` file.
 
     Text of digits alone is a camera's index and text with ``://`` is a URL; a file or folder of such a name
-    is reached as ``./0`` or as a ``Path``. A file is a video, or holds vectors, by its suffix; any other is taken for
-    an image.
+    is reached as ``./0`` or as a ``Path``. A file is a video, or holds vectors, by its suffix; one of an unknown
+    suffix is a video by its first bytes, and any other is taken for an image.
 
     Raises:
         InputError: nothing of that name, no image in it, or no vectors.
@@ -52,7 +52,9 @@ def _kind(spec: str | Path) -> Kind:
             return "camera"
         if _URL.match(spec):
             return "url"
-    suffix = Path(spec).suffix.lower()
-    if suffix not in {*VIDEO_SUFFIXES, VECTOR_SUFFIX} or os.path.isdir(spec):  # noqa: PTH112  never raises
+    path = Path(spec)
+    if os.path.isdir(path):  # noqa: PTH112  never raises
         return "stills"
-    return "vectors" if suffix == VECTOR_SUFFIX else "video"
+    if is_vectors(path):
+        return "vectors"
+    return "video" if is_video(path) else "stills"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import FrameError, InputError, SourceError
 from edge_ad.sources.decoder import DecodedImage, Decoder, StreamAddress
+from edge_ad.sources.edit_list import shown_share
 from edge_ad.sources.frame import Frame, FrameSource
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.verdict import Reason
@@ -31,7 +32,8 @@ def open_video(spec: str | Path) -> VideoSource:
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {error.strerror}") from error
     # An absolute name, so that FFmpeg cannot take a colon or a dash in it for something else.
-    return VideoSource(StreamAddress(str(path.absolute()), str(spec)))
+    stream = StreamAddress(str(path.absolute()), str(spec))
+    return VideoSource(stream, Decoder(stream, shown_share=shown_share(path)))
 
 
 class VideoSource(FrameSource):

@@ -41,6 +41,7 @@ from edge_ad_export.samples.geometry import MASK_NAME
 from edge_ad_export.samples.images import ImageSet, select_images
 from edge_ad_export.variants.result import VariantResult, pick_default
 from edge_ad_export.variants.trials import Trials, run_trials
+from edge_ad_metrics.aupimo import RESOLVABLE_PIXELS
 from edge_ad_metrics.datasets.dataset import LabelledSet
 from edge_ad_metrics.datasets.layouts import read_labelled_images
 from edge_ad_metrics.machine import describe_cpu
@@ -91,7 +92,7 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
         gate = replace(request.gate, parity=None) if request.shrink.is_asked else request.gate
         trials = Trials(tuple(dict.fromkeys((baseline, *recipes))), gate, request.plan, labelled.images)
         results = run_trials(setup, trials, writer.root, notify)
-        for line in _cost_of_shrinking(request, results, baseline):
+        for line in (*_cost_of_shrinking(request, results, baseline), *_limits_of_judging(setup, results, baseline)):
             notify(line)
         _check_parity(results, baseline)
         if baseline not in recipes:
@@ -159,13 +160,24 @@ def _remarks_on_target(request: ExportRequest) -> Iterator[str]:
         )
 
 
+def _limits_of_judging(setup: Setup, results: Sequence[VariantResult], baseline: Recipe) -> Iterator[str]:
+    found = next(one.agreement for one in results if one.recipe is baseline)
+    if setup.clip is not None or found is None or found.map_correlation_min is None:
+        return
+    if found.aupimo_reference is None:
+        yield (
+            f"the maps are judged by their correlation alone: AUPIMO takes about {RESOLVABLE_PIXELS:,} different "
+            "pixels of normal images, and these give fewer; more or larger images (--images, --max-images) may help"
+        )
+
+
 def _cost_of_shrinking(request: ExportRequest, results: Sequence[VariantResult], baseline: Recipe) -> Iterator[str]:
     found = next(one.agreement for one in results if one.recipe is baseline)
     if request.shrink.is_asked and found is not None:
-        heat = "" if found.map_correlation_min is None else f", maps at least {found.map_correlation_min:.4f}"
+        maps = "" if found.map_correlation_min is None else f", maps at least {found.map_correlation_min:.4f}"
         yield (
             f"{request.shrink} costs: scores off by up to {found.max_rel:.2%}, rank correlation with the model's "
-            f"{found.spearman:.4f}{heat}"
+            f"{found.spearman:.4f}{maps}"
         )
 
 

@@ -27,11 +27,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FPR_BOUNDS", "Aupimo", "PimoTail", "PimoThresholds"]
+__all__ = ["FPR_BOUNDS", "RESOLVABLE_PIXELS", "Aupimo", "PimoTail", "PimoThresholds"]
 
 FPR_BOUNDS: Final = (1e-5, 1e-4)
 _FEWEST_POINTS: Final = 30
 _MOST_POINTS: Final = 4096
+
+RESOLVABLE_PIXELS: Final = round(_FEWEST_POINTS / (FPR_BOUNDS[1] - FPR_BOUNDS[0]))
+"""How many pixels of normal images it takes to have enough of them between the two bounds."""
 
 
 @dataclass(frozen=True, slots=True)

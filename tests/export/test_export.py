@@ -147,12 +147,10 @@ def test_no_variant_passes(request_for: ExportRequest) -> None:
     assert leftovers(request) == []
 
 
-def test_a_variant_whose_maps_mark_less_is_refused(request_for: ExportRequest) -> None:
-    """No variant marks twice as much as the model."""
-    with pytest.raises(GateError, match=r"onnx-fp32: AUPIMO on synthetic defects lower by 0\.0000, more than -1;"):
-        export_bundle(dataclasses.replace(request_for, gate=Gate(max_aupimo_lost=-1)))
-
-    assert leftovers(request_for) == []
+def test_what_maps_are_not_judged_by_is_said(request_for: ExportRequest) -> None:
+    said: list[str] = []
+    export_bundle(request_for, notify=said.append)
+    assert [line for line in said if "AUPIMO takes about 333,333 different pixels of normal images" in line] != []
 
 
 def test_only_what_was_asked_for_is_in_the_bundle(request_for: ExportRequest) -> None:

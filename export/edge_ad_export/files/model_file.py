@@ -25,6 +25,8 @@ _CONVERTED: Mapping[Format, str] = {
     "paddle": "Paddle model",
 }
 _METADATA = "metadata.json"
+_INFO = "model_info"
+_BARE = {"mean_values", "scale_values", "reverse_input_channels", "resize_type", "pad_value", "embedded_processing"}
 
 
 class ModelFile:
@@ -68,8 +70,13 @@ class ModelFile:
 
     @cached_property
     def model_info(self) -> Mapping[str, str]:
-        """What an OpenVINO IR says of its model in ``rt_info/model_info``; empty for anything else."""
-        return model_info(self.onnx)
+        """What the file says of its model: an IR in ``rt_info/model_info``, ONNX in entries whose names begin with
+        ``model_info`` or are those of the Model API; empty where it says nothing."""
+        if self.format != "onnx":
+            return model_info(self.onnx)
+        entries = self._parsed.metadata_props
+        named = {name.removeprefix(_INFO).lstrip(" /.:_"): text for name, text in entries.items() if _INFO in name[:10]}
+        return {**{name: text for name, text in entries.items() if name in _BARE}, **named}
 
     @cached_property
     def sha256(self) -> str:

@@ -1,7 +1,8 @@
-"""Reads how anomalib 0.7 describes its preprocessing."""
+"""Reads how anomalib 0.7, OTX and Geti describe their preprocessing."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 from edge_ad.errors import ModelError
 from edge_ad_export.model.imported import Color, Kernel, Provenance, Size
 
-__all__ = ["Preprocessing", "from_metadata", "from_model_info"]
+__all__ = ["Preprocessing", "from_metadata", "from_model_info", "is_true", "unused_entries"]
 
 # OpenCV's codes, which albumentations stores.
 _KERNELS: Mapping[int, Kernel] = {0: "nearest", 1: "linear", 2: "cubic", 3: "area"}
@@ -99,15 +100,42 @@ def from_model_info(info: Mapping[str, str], model: Path) -> Preprocessing:
         ModelError: a value cannot be read.
     """
     try:
-        mean, std = (tuple(map(float, info[name].split())) for name in ("mean_values", "scale_values"))
+        mean = _triple(info.get("mean_values", "")) or (0.0,)
+        std = _triple(info.get("scale_values", "")) or (1.0,)
         resize = Size(int(info["orig_width"]), int(info["orig_height"])) if "orig_width" in info else None
     except (KeyError, ValueError) as error:
         raise ModelError(f"the rt_info of {model} is not anomalib 0.7's: {error!r}; export the model again") from None
-    reverse = info.get("reverse_input_channels", "YES").upper() in ("YES", "TRUE", "1")
+    reverse = is_true(info.get("reverse_input_channels", "YES"))
     kept = ("image_threshold", "pixel_threshold", "normalization_scale")
     statistics = {f"baked_{name}": _number(info[name]) for name in kept if name in info}
     # The exporter resized with albumentations, whose kernel is OpenCV's linear one.
     return Preprocessing(resize, "linear", "rgb" if reverse else "bgr", 1.0, mean, std, statistics)
+
+
+def is_true(text: str) -> bool:
+    """A switch of ``model_info``."""
+    return text.strip().upper() in ("YES", "TRUE", "1")
+
+
+def unused_entries(info: Mapping[str, str]) -> tuple[str, ...]:
+    """A line for each entry of ``model_info`` that would change pixels and is not used here."""
+    unused = [
+        f"{name} {text}" for name, text in info.items() if name in _PLAIN and text.strip().lower() not in _PLAIN[name]
+    ]
+    return tuple(f"the file's model_info says {entry}, which is not used" for entry in unused)
+
+
+# Entries that the bundle does not follow, and the values with which they say nothing.
+_PLAIN: Mapping[str, tuple[str, ...]] = {
+    "resize_type": ("", "standard"),
+    "pad_value": ("", "0", "none"),
+    "intensity_mode": ("", "none", "scale_to_unit"),
+}
+
+
+def _triple(text: str) -> tuple[float, ...]:
+    """Numbers between blanks, commas or brackets."""
+    return tuple(map(float, re.sub(r"[\[\](),;]", " ", text).split()))
 
 
 def _number(text: str) -> float | str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
-from edge_ad_export.importers.albumentations import Preprocessing, from_metadata, from_model_info
+from edge_ad_export.importers.albumentations import Preprocessing, from_metadata, from_model_info, unused_entries
 from edge_ad_export.importers.centre_crop import Crop, crop_input, pad_map
 from edge_ad_export.importers.inputs import refuse_options, resolve_input
 from edge_ad_export.importers.outputs import anomalib_outputs, find_family, static_outputs
@@ -51,6 +51,7 @@ class Anomalib0Importer:
             importer="anomalib0",
             provenance=found.statistics,
             kernel=found.kernel,
+            assumptions=unused_entries(file.model_info),
         )
         return imported if found.resize in (None, spec.size) else _cropped(imported, _crop(file, found.resize, spec))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from edge_ad_export.files.model_file import ModelFile
 
-__all__ = ["ResolvedInput", "fill_in", "refuse_options", "resolve_input"]
+__all__ = ["ResolvedInput", "fill_in", "inapplicable", "refuse_options", "resolve_input"]
 
 
 _NUMBERS = {ir.DataType.UINT8, ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE}
@@ -25,10 +25,11 @@ _NUMBERS = {ir.DataType.UINT8, ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataTy
 
 @dataclass(frozen=True)
 class ResolvedInput:
-    """``assumed`` names what neither the file nor the user said."""
+    """``assumed`` names what neither the file nor the user said; ``notes``: what else the user should know."""
 
     spec: InputSpec
     assumed: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def resolve_input(file: ModelFile, options: ImportOptions) -> ResolvedInput:
@@ -123,11 +124,16 @@ def _assumed(spec: InputSpec, options: ImportOptions) -> tuple[str, ...]:
     return tuple(assumed)
 
 
-def refuse_options(options: ImportOptions, applicable: Collection[str], reason: str) -> None:
-    """Raises :class:`ModelError` that names every option given but the ``applicable`` ones."""
+def inapplicable(options: ImportOptions, applicable: Collection[str]) -> list[str]:
+    """Every option given but the ``applicable`` ones, in the order of their names."""
     given = [f.name for f in fields(options) if f.name != "head" and getattr(options, f.name) is not None]
     if options.head is not None:
         given += [*options.head.given(), *(["family"] if options.head.family else [])]
-    if refused := sorted(set(given) - {"importer", *applicable}):
+    return sorted(set(given) - {"importer", *applicable})
+
+
+def refuse_options(options: ImportOptions, applicable: Collection[str], reason: str) -> None:
+    """Raises :class:`ModelError` that names every option given but the ``applicable`` ones."""
+    if refused := inapplicable(options, applicable):
         names = ", ".join("--" + name.replace("_", "-") for name in refused)
         raise ModelError(f"{names} does not apply: {reason}; leave it out, or say --importer onnx")

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from edge_ad_export.model.imported import ImportOptions
 
 __all__ = [
+    "FLOATS",
     "OutputNames",
+    "Shapes",
     "anomalib_outputs",
     "check_named",
     "find_family",
@@ -32,7 +34,7 @@ __all__ = [
 
 
 Shapes = Mapping[str, tuple[int, ...] | None]
-_FLOATS = {ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE}
+FLOATS = {ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE}
 # What anomalib before 2.0 calls its first output; the others get a number.
 _FIRST = "output"
 
@@ -47,7 +49,7 @@ class OutputNames:
 
 def static_outputs(model: ir.Model, shape: tuple[int, ...]) -> dict[str, tuple[int, ...] | None]:
     """Float outputs and their shapes for an input of ``shape``, as far as they can be told."""
-    names = [str(value.name) for value in model.graph.outputs if value.dtype in _FLOATS]
+    names = [str(value.name) for value in model.graph.outputs if value.dtype in FLOATS]
     copy = model.clone()
     for step in (SelectOutputsPass(names), StaticShapePass(shape), SimplifyPass()):
         step(copy)

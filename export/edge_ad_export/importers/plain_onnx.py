@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
@@ -10,7 +11,9 @@ from edge_ad_export.heads.request import HeadRequest
 from edge_ad_export.importers.choose_head import choose_head
 from edge_ad_export.importers.clip_inputs import resolve_clip
 from edge_ad_export.importers.inputs import ResolvedInput, resolve_input
-from edge_ad_export.importers.outputs import OutputNames, check_named, is_map, is_score, listing, static_outputs
+from edge_ad_export.importers.outputs import OutputNames, Shapes, check_named, is_map, is_score, listing, static_outputs
+from edge_ad_export.importers.raw_outputs import find_raw_outputs, removed
+from edge_ad_export.importers.statistics import read_statistics
 from edge_ad_export.model.head import Unfitted
 from edge_ad_export.model.imported import ImportedModel, ImportOptions
 
@@ -37,25 +40,33 @@ class PlainOnnxImporter:
         return bool(file.onnx.graph.outputs)
 
     def load(self, file: ModelFile, options: ImportOptions) -> ImportedModel:
+        told = read_statistics(file, options)
+        options = told.options
         clips = options.clip is not None
         resolved = resolve_clip(file, options) if clips else resolve_input(file, options)
+        resolved = replace(resolved, notes=told.notes)
         spec = resolved.spec
         shape = spec.shape(spec.batch)
         options = choose_head(options, shape, lambda: static_outputs(file.onnx, shape), gray=spec.color == "gray")
         if options.head is not None and options.head.family is not None:
             return _headed(HeadRequest(file, spec, options, options.head.family), resolved)
         outputs = _outputs(file, options, shape)
+        read = find_raw_outputs(file.onnx, [name for name in (outputs.score, outputs.map) if name is not None])
+        if options.score_output or options.map_output:  # the user's word counts
+            read = read.as_named(file.onnx)
+        score, anomaly_map = (None if name is None else read.raw[name] for name in (outputs.score, outputs.map))
         assumed = [*resolved.assumed, f"higher is more anomalous in {outputs.score or outputs.map}"]
         if outputs.score is None:
             assumed.append(f"the score is the largest value of {outputs.map} (--score-output)")
         return ImportedModel(
-            model=file.onnx,
+            model=read.model,
             input=resolved.spec,
-            score=outputs.score,
-            map=outputs.map,
+            score=None if score is None else score.name,
+            map=None if anomaly_map is None else anomaly_map.name,
             family="onnx",
             importer="onnx",
-            assumptions=tuple(f"assumed: {line}" for line in assumed),
+            provenance=removed(score, anomaly_map) if any(raw.found for raw in read.raw.values()) else {},
+            assumptions=(*(f"assumed: {line}" for line in assumed), *resolved.notes, *read.warnings()),
         )
 
 
@@ -69,7 +80,7 @@ def _headed(request: HeadRequest, resolved: ResolvedInput) -> ImportedModel:
         map=None,
         family=request.family,
         importer="onnx",
-        assumptions=tuple(f"assumed: {line}" for line in (*resolved.assumed, *request.assumed)),
+        assumptions=(*(f"assumed: {line}" for line in (*resolved.assumed, *request.assumed)), *resolved.notes),
         head=None if isinstance(made, Unfitted) else made,
         unfitted=made if isinstance(made, Unfitted) else None,
     )
@@ -80,6 +91,7 @@ def _outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, ...]) ->
     if options.score_output or options.map_output:
         return OutputNames(options.score_output, options.map_output)
     outputs = static_outputs(file.onnx, shape)
+    _refuse_loss(file, outputs, shape)
     found = OutputNames(
         score=_pick(file, outputs, _SCORE_NAMES, "--score-output", lambda dims: is_score(dims, shape[0])),
         map=_pick(file, outputs, _MAP_NAMES, "--map-output", lambda dims: is_map(dims) and dims != shape),
@@ -91,6 +103,29 @@ def _outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, ...]) ->
             f"{listing(file)}"
         )
     return found
+
+
+def _refuse_loss(file: ModelFile, outputs: Shapes, shape: tuple[int, ...]) -> None:
+    """A lone number beside features or a reconstruction may be a training loss: it is no score unless it is named so.
+
+    Raises:
+        ModelError: there is one.
+    """
+    if any(name in _SCORE_NAMES for name in outputs):
+        return
+    numbers = [name for name, dims in outputs.items() if dims is not None and is_score(dims, shape[0])]
+    others = [
+        name
+        for name, dims in outputs.items()
+        if dims is None or dims == shape or not (is_score(dims, shape[0]) or is_map(dims))
+    ]
+    if numbers and others:
+        raise ModelError(
+            f"{' and '.join(numbers)} of {file.path} may be a training loss, as {' and '.join(others)} are outputs "
+            "too: say what the other outputs are, such as --family student-teacher with --feature-output and "
+            "--predicted-output, or --family reconstruction; or take the number as the score with "
+            f"--score-output {numbers[0]}"
+        )
 
 
 def _pick(

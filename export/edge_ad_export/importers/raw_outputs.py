@@ -1,7 +1,8 @@
 """Finds the raw score and map behind the normalisation that anomalib's post-processor leaves in a graph.
 
-In ONNX it is ``clip((raw - threshold) / range + 0.5, 0, 1)``. OpenVINO's converter rewrites that to
-``raw * scale + shift``, and where a blur comes before it, multiplies the blur's kernel by the scale instead.
+In ONNX it is ``clip((raw - threshold) / range + 0.5, 0, 1)``, written in one of many ways: any clamp to 0..1 of an
+affine function of one value is taken away. What changes no order (casts, reshapes, identities) is walked through.
+OpenVINO's converter multiplies the kernel of a blur by the scale where one comes before the normalisation.
 """
 
 from __future__ import annotations
@@ -11,20 +12,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 from onnxscript import optimizer
 
-from edge_ad_export.graph.backbone import is_smoothing
 from edge_ad_export.graph.embedded import embed, embedded_model, find_embedded
 from edge_ad_export.graph.libraries import load_openvino, quiet_logs
-from edge_ad_export.graph.match import read_scalar, same_scalar
+from edge_ad_export.importers.raw_search import (
+    Chain,
+    OnnxReader,
+    OpenVinoReader,
+    find_chain,
+    find_clamp,
+    may_be_clamped,
+)
 
 if TYPE_CHECKING:
-    import numpy as np
-    import onnx_ir as ir
-    from numpy.typing import NDArray
+    from edge_ad_export.model.imported import Provenance
 
-__all__ = ["RawOutput", "RawOutputs", "find_raw", "find_raw_outputs"]
+__all__ = ["RawOutput", "RawOutputs", "find_raw", "find_raw_outputs", "removed"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,21 @@ class RawOutput:
         name: of the raw value in the graph.
         threshold: the constant that was subtracted; ``None`` without normalisation, or where it is not finite.
         range: the constant that was divided by; ``None`` likewise.
+        found: whether there was a normalisation, which the value lies before.
+        exact: whether it was written as anomalib writes it.
+        clamp: what keeps the value in a range, such as ``Clip to 0..1``; ``None`` where nothing does.
     """
 
     name: str
     threshold: float | None = None
     range: float | None = None
+    found: bool = False
+    exact: bool = False
+    clamp: str | None = None
+
+    @classmethod
+    def of(cls, chain: Chain, name: str) -> RawOutput:
+        return cls(name, _finite(chain.threshold), _finite(chain.range), found=True, exact=chain.exact)
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,30 @@ class RawOutputs:
 
     model: ir.Model
     raw: Mapping[str, RawOutput]
+
+    def as_named(self, model: ir.Model) -> RawOutputs:
+        """The outputs of ``model`` as they are, with the clamps that they lie behind."""
+        clamped = {
+            name: RawOutput(name, clamp=raw.clamp or ("to 0..1" if raw.found else None))
+            for name, raw in self.raw.items()
+        }
+        return RawOutputs(model, clamped)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know of these values: those that stay in a range, and those on different scales."""
+        lines = [
+            f"{raw.name} is clamped ({raw.clamp}): images beyond the end of the range get equal scores; name the value "
+            "before it with --score-output or --map-output"
+            for raw in self.raw.values()
+            if raw.clamp
+        ]
+        found = {name for name, raw in self.raw.items() if raw.found}
+        if found and (rest := sorted(self.raw.keys() - found)):
+            lines.append(
+                f"the normalisation of {', '.join(sorted(found))} was taken away, and {', '.join(rest)} has none that "
+                "is known: the two may have different scales"
+            )
+        return tuple(lines)
 
 
 def find_raw_outputs(model: ir.Model, outputs: Sequence[str]) -> RawOutputs:
@@ -60,160 +100,98 @@ def find_raw_outputs(model: ir.Model, outputs: Sequence[str]) -> RawOutputs:
     return _in_onnx(model, outputs) if node is None else _in_openvino(node, outputs)
 
 
+def find_raw(output: ir.Value) -> RawOutput:
+    """Walks back from an output to the value that was normalised; constants must be folded. See :class:`RawOutput`."""
+    chain = find_chain(OnnxReader(), output)
+    if chain is None:
+        return RawOutput(str(output.name), clamp=find_clamp(OnnxReader(), output))
+    return RawOutput.of(chain, str(chain.raw.name))
+
+
+def removed(score: RawOutput | None, anomaly_map: RawOutput | None) -> Provenance:
+    """The constants of the normalisation that was taken away."""
+    constants: dict[str, str | int | float | bool | None] = {}
+    for what, raw in (("image", score), ("pixel", anomaly_map)):
+        constants[f"baked_{what}_threshold"] = raw.threshold if raw else None
+        constants[f"baked_{what}_range"] = raw.range if raw else None
+    return constants
+
+
 def _in_onnx(model: ir.Model, outputs: Sequence[str]) -> RawOutputs:
-    """The graph has the values already: they are found on a copy with folded constants, which keeps their names."""
+    """The values are found on a copy with folded constants, which keeps their names."""
+    known = ir.convenience.create_value_mapping(model.graph)
+    if not any(may_be_clamped(known[name]) for name in outputs):
+        return RawOutputs(model, {name: RawOutput(name) for name in outputs})
     copy = model.clone()
     with quiet_logs("onnx_ir", "onnxscript"):
         common_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(copy)
         optimizer.fold_constants(copy)
-    return RawOutputs(model, {str(out.name): find_raw(out) for out in copy.graph.outputs if out.name in outputs})
+    known = ir.convenience.create_value_mapping(copy.graph)
+    chains = {name: find_chain(OnnxReader(), known[name]) for name in outputs}
+    raw = {name: find_raw(known[name]) for name in outputs}
+    moved = {name: chain for name, chain in chains.items() if chain is not None and chain.moves}
+    if moved:
+        model = model.clone()
+        for name, chain in moved.items():
+            raw[name] = RawOutput.of(chain, _put_back(model.graph, chain, f"{name}_raw"))
+    return RawOutputs(model, raw)
 
 
-def find_raw(output: ir.Value) -> RawOutput:
-    """Walks back from an output of anomalib's post-processor to the value that it normalised.
-
-    The chain is ``clip((raw - threshold) / range + 0.5, 0, 1)``, with ``Clip`` or ``Min`` and ``Max``; the dynamo
-    exporter puts it into branches of ``Where``. Only this very chain is taken away: any other arithmetic belongs to
-    the model. Without it the output is raw already, as with ``post_processor=False``.
-    """
-    return _search_onnx(output) or RawOutput(str(output.name))
-
-
-def _search_onnx(value: ir.Value | None) -> RawOutput | None:
-    node = None if value is None else value.producer()
-    if value is None or node is None:
-        return None
-    if node.op_type == "Identity":
-        return _search_onnx(node.inputs[0])
-    if node.op_type == "Where":
-        return _search_onnx(node.inputs[1]) or _search_onnx(node.inputs[2])
-    return _normalisation(value)
-
-
-def _normalisation(value: ir.Value) -> RawOutput | None:
-    half = _clamped(value)
-    quotient = _other_operand(half, "Add", 0.5)
-    difference, spread = _operands(quotient, "Div")
-    raw, threshold = _operands(difference, "Sub")
-    if raw is None or read_scalar(threshold) is None or read_scalar(spread) is None:
-        return None
-    return RawOutput(str(raw.name), _finite(threshold), _finite(spread))
-
-
-def _clamped(value: ir.Value) -> ir.Value | None:
-    """What is clamped to [0, 1] here, by ``Clip`` (bounds are attributes before opset 11) or ``Min`` and ``Max``."""
-    node = value.producer()
-    if node is not None and node.op_type == "Clip":
-        inputs = [*node.inputs, None, None][:3]
-        low = node.attributes["min"].as_float() if "min" in node.attributes else read_scalar(inputs[1])
-        high = node.attributes["max"].as_float() if "max" in node.attributes else read_scalar(inputs[2])
-        return inputs[0] if (low, high) == (0.0, 1.0) else None
-    inside = _other_operand(value, "Min", 1.0)
-    if inside is not None:
-        return _other_operand(inside, "Max", 0.0)
-    return _other_operand(_other_operand(value, "Max", 0.0), "Min", 1.0)
-
-
-def _operands(value: ir.Value | None, operator: str) -> tuple[ir.Value | None, ir.Value | None]:
-    node = None if value is None else value.producer()
-    if node is None or node.op_type != operator or len(node.inputs) != 2:
-        return None, None
-    return node.inputs[0], node.inputs[1]
-
-
-def _other_operand(value: ir.Value | None, operator: str, constant: float) -> ir.Value | None:
-    """The operand beside that constant, in either order."""
-    first, second = _operands(value, operator)
-    if same_scalar(second, constant):
-        return first
-    return second if same_scalar(first, constant) else None
-
-
-def _finite(value: ir.Value | None) -> float | None:
-    number = read_scalar(value)
-    return number if number is not None and math.isfinite(number) else None
+def _put_back(graph: ir.Graph, chain: Chain, name: str) -> str:
+    """What moved numbers behind the normalisation comes behind the raw value instead; the name of the result."""
+    known = ir.convenience.create_value_mapping(graph)
+    value = known[str(chain.raw.name)]
+    for index, step in enumerate(chain.path):
+        old = known[str(step.outputs[0].name)].producer()
+        if old is None or old.op_type == "Cast":
+            continue
+        attributes = list(old.attributes.values())
+        out = ir.val(f"{name}_{index}", value.dtype)
+        node = ir.Node(old.domain, old.op_type, [value, *old.inputs[1:]], attributes, outputs=[out])
+        graph.append(node)
+        value = out
+    value.name = name
+    return name
 
 
 def _in_openvino(node: ir.Node, outputs: Sequence[str]) -> RawOutputs:
     """A copy of the graph that has the raw values as outputs too, named ``<output>_raw``."""
     graph = embedded_model(node).clone()
+    names = [str(value.name) for value in node.outputs]
+    ports = {name: graph.outputs[names.index(name)].get_node().input_value(0) for name in outputs}
+    reader = OpenVinoReader()
+    chains = {name: find_chain(reader, port) for name, port in ports.items()}
     raw: dict[str, RawOutput] = {}
-    for name in outputs:
-        found = _search_openvino(graph.output(name).get_node().input_value(0))
-        raw[name] = RawOutput(name) if found is None else _add_output(graph, f"{name}_raw", found)
+    for name, chain in chains.items():
+        if chain is None:
+            raw[name] = RawOutput(name, clamp=find_clamp(reader, ports[name]))
+        else:
+            _add_output(graph, f"{name}_raw", chain, ports[name])
+            raw[name] = RawOutput.of(chain, f"{name}_raw")
+    for index, name in enumerate(names):  # an output that had no name is called as the graph calls it here
+        if not graph.outputs[index].names:
+            graph.outputs[index].get_tensor().set_names({name})
     return RawOutputs(embed(graph), raw)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """``port`` holds ``raw * inside``: what was normalised, but for a scale that went into the kernel before it."""
-
-    port: Any
-    scale: float
-    shift: float
-    inside: float = 1.0
-
-
-@dataclass(frozen=True)
-class _Operand:
-    port: Any
-    constant: float
-
-
-def _add_output(graph: Any, name: str, found: _Found) -> RawOutput:
+def _add_output(graph: Any, name: str, chain: Chain, behind: Any) -> None:
+    """``behind``: the output's own port, behind what moved numbers after the normalisation."""
     opset = load_openvino().opset15
-    port = found.port
-    if found.inside != 1.0:
-        port = opset.multiply(port, port.get_element_type().to_dtype().type(1 / found.inside)).output(0)
+    port = chain.raw
+    if chain.inside != 1.0:
+        port = opset.multiply(port, port.get_element_type().to_dtype().type(1 / chain.inside)).output(0)
+    if chain.moves:
+        entry = chain.path[0].input(0)
+        wanted = entry.get_element_type()
+        if port.get_element_type() != wanted:
+            port = opset.convert(port, wanted).output(0)
+        entry.replace_source_output(port)
+        # A node of its own keeps the name of the output where it is.
+        port = opset.reshape(behind, opset.shape_of(behind), special_zero=False).output(0)
     result = opset.result(port)
     port.get_tensor().set_names({name})
     graph.add_results([result])
-    spread = 1 / found.scale
-    return RawOutput(name, threshold=(0.5 - found.shift) * spread, range=spread)
 
 
-def _search_openvino(port: Any) -> _Found | None:
-    node = port.get_node()
-    kind = node.get_type_name()
-    if kind == "Select":
-        return _search_openvino(node.input_value(1)) or _search_openvino(node.input_value(2))
-    if kind != "Clamp" or (node.get_attributes()["min"], node.get_attributes()["max"]) != (0.0, 1.0):
-        return None
-    # Without an addition the threshold is half of the range.
-    shifted = _beside_constant(node.input_value(0), "Add") or _Operand(node.input_value(0), 0.0)
-    return _unscaled(shifted.port, shifted.constant)
-
-
-def _unscaled(port: Any, shift: float) -> _Found | None:
-    raw = _beside_constant(port, "Multiply")
-    if raw is not None:
-        return _Found(raw.port, raw.constant, shift) if raw.constant > 0 else None
-    node = port.get_node()
-    kernel = _constant(node.input_value(1)) if node.get_type_name() == "Convolution" else None
-    total = 0.0 if kernel is None else float(kernel.sum())
-    # anomalib's blur has weights that sum to 1: what they sum to here is the scale.
-    if kernel is not None and total > 0 and is_smoothing(kernel / total):
-        return _Found(port, total, shift, inside=total)
-    return None
-
-
-def _beside_constant(port: Any, kind: str) -> _Operand | None:
-    """The operand of ``kind`` beside a constant of one element, in either order."""
-    node = port.get_node()
-    if node.get_type_name() != kind:
-        return None
-    for index in (0, 1):
-        number = _constant(node.input_value(index))
-        if number is not None and number.size == 1:
-            return _Operand(node.input_value(1 - index), float(number.reshape(())))
-    return None
-
-
-def _constant(port: Any) -> NDArray[np.floating] | None:
-    node = port.get_node()
-    while node.get_type_name() == "Convert":  # weights stored in 16 bits
-        node = node.input_value(0).get_node()
-    if node.get_type_name() != "Constant":
-        return None
-    data: NDArray[np.floating] = node.data
-    return data
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

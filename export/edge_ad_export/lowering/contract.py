@@ -40,14 +40,19 @@ class Lowered:
     """A graph that follows the contract. ``batch`` says how a fixed batch of several was dealt with.
 
     ``one``: there was none. ``rebatched``: the graph was rewritten to one image. ``repeated``: the image is fed to
-    it as often as it insists on. ``cheaper``: whether the passes that save work were kept.
+    it as often as it insists on. ``plain``: of a graph made cheaper, the one before the passes that save work.
     """
 
     model: ir.Model
     input: ModelInput
     map: MapSize | None
     batch: Batch
-    cheaper: bool = False
+    plain: Lowered | None = None
+
+    @property
+    def cheaper(self) -> bool:
+        """Whether the passes that save work were run."""
+        return self.plain is not None
 
 
 def lower(imported: ImportedModel, agrees: Callable[[Lowered], bool], shrink: Shrink | None = None) -> Lowered:
@@ -85,7 +90,7 @@ def _cheapen(lowered: Lowered, shrink: Shrink, *, half: bool) -> Lowered:
     apply_passes(
         [*cheaper_passes(shrink), SimplifyPass(), *([HalfStoragePass()] if half else []), OldestVersionsPass()], model
     )
-    return replace(lowered, model=model, cheaper=True)
+    return replace(lowered, model=model, plain=lowered)
 
 
 def _to_contract(imported: ImportedModel, agrees: Callable[[Lowered], bool]) -> Lowered:

@@ -98,7 +98,7 @@ def lower_extractor(extractor: ImportedExtractor, agrees: Callable[[Lowered], bo
     with suppress(ModelError):
         cheaper = model.clone()
         apply_passes([FoldPreprocessingPass(), NeutralPass(), SimplifyPass(), OldestVersionsPass()], cheaper)
-        candidate = replace(plain, model=cheaper, cheaper=True)
+        candidate = replace(plain, model=cheaper, plain=plain)
         if agrees(candidate):
             return candidate
     return plain

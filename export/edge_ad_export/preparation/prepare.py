@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad.engines import Artefact, Engine, EngineOptions, Extractor, open_engine, open_extractor
+from edge_ad.engines import Artefact, Engine, EngineOptions, EngineOutput, Extractor, open_engine, open_extractor
 from edge_ad.errors import EngineError, InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring.scorer import Scorer
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from edge_ad_export.request import ExportRequest
     from edge_ad_export.samples.defects import DefectSet
 
-__all__ = ["Notify", "Setup", "prepare"]
+__all__ = ["GraphErrors", "Notify", "ReferenceProbes", "Setup", "prepare"]
 
 Notify = Callable[[str], None]
 """Takes one line for the user."""
@@ -158,8 +158,12 @@ def prepare(
         geometry = build_geometry(options, (first.lowered if first else lowered).input, frame)
         return Setup(imported, lowered, geometry, mask, images, request.threads, clip, first)
 
+    probes: list[ReferenceProbes] = []
+
     def agrees(candidate: Lowered) -> bool:
-        return _agrees(setup(candidate), lambda: setup(lower(imported, lambda _cheaper: False)))
+        if not probes:
+            probes.append(ReferenceProbes(setup(candidate)))
+        return probes[0].agrees(candidate)
 
     lowered = lower(imported, agrees, request.shrink)
     if not lowered.cheaper:
@@ -175,48 +179,67 @@ def prepare(
 
 
 @dataclass(frozen=True)
-class _Errors:
+class GraphErrors:
     """The largest over some images. ``score``: relative; ``map``: a part of the map's largest cell."""
 
     score: float
     map: float
 
 
-def _agrees(setup: Setup, plain: Callable[[], Setup]) -> bool:
-    """Whether the rewritten graph scores and maps some real images as the imported one does.
+class ReferenceProbes:
+    """Some real images as the graph takes them and what the imported model gives for them, computed once: by these
+    every rewritten form of the graph is judged."""
 
-    A head of ours is held against NumPy in float64, and where a patch lies in the memory bank, its distance of zero is
-    the root of what float32 leaves: there the map may be off as the ``plain`` graph's is.
-    """
-    found = _errors(setup)
-    if found.score > PARITY or found.map <= PARITY:
-        return found.score <= PARITY
-    return setup.imported.head is not None and found.map <= _ROUNDING_TIMES * _errors(plain()).map < math.inf
+    def __init__(self, setup: Setup) -> None:
+        self._imported, self._threads = setup.imported, setup.threads
+        self._recipe = baseline_for(setup.imported.model)
+        self._pixels = setup.pixels(setup.images.first(_PROBES), _PROBES)
+        with closing(ReferenceEngine(setup.imported, setup.threads)) as engine:
+            self._expected = [_run(engine, pixels) for pixels in self._pixels]
+
+    def agrees(self, candidate: Lowered) -> bool:
+        """Whether the rewritten graph scores and maps the images as the imported one does.
+
+        A head of ours is compared with NumPy in float64. Where a patch lies in the memory bank, its distance of zero is
+        the root of what float32 leaves: there the map may differ as that of the plain form does.
+        """
+        found = self.errors(candidate)
+        if found.score > PARITY or found.map <= PARITY:
+            return found.score <= PARITY
+        if self._imported.head is None:
+            return False
+        plain = candidate.plain or lower(self._imported, lambda _candidate: False)
+        return found.map <= _ROUNDING_TIMES * self.errors(plain).map < math.inf
+
+    def errors(self, lowered: Lowered) -> GraphErrors:
+        """How far the graph is from the imported model; infinite where the engine refuses it."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / Path(self._recipe.model).name
+            FloatModel(lowered.model).save(self._recipe.engine, path)
+            try:
+                engine = open_engine(self._recipe.engine, Artefact(path), EngineOptions(threads=self._threads))
+            except EngineError:
+                return GraphErrors(math.inf, math.inf)
+            with closing(engine):
+                found = [
+                    _compare(_run(engine, pixels), expected)
+                    for pixels, expected in zip(self._pixels, self._expected, strict=True)
+                ]
+        return GraphErrors(max(one.score for one in found), max(one.map for one in found))
 
 
-def _errors(setup: Setup) -> _Errors:
-    pixels = setup.pixels(setup.images.first(_PROBES), _PROBES)
-    recipe = baseline_for(setup.imported.model)
-    with TemporaryDirectory() as folder, closing(ReferenceEngine(setup.imported, setup.threads)) as reference:
-        path = Path(folder) / Path(recipe.model).name
-        FloatModel(setup.lowered.model).save(recipe.engine, path)
-        try:
-            rewritten = open_engine(recipe.engine, Artefact(path), EngineOptions(threads=setup.threads))
-        except EngineError:
-            return _Errors(math.inf, math.inf)
-        with closing(rewritten):
-            found = [_compare(reference, rewritten, image) for image in pixels]
-    return _Errors(max(one.score for one in found), max(one.map for one in found))
+def _run(engine: Engine, pixels: NDArray[np.uint8]) -> EngineOutput:
+    engine.input[:] = pixels
+    found = engine.run()
+    return EngineOutput(found.score, None if found.map is None else found.map.copy())
 
 
-def _compare(reference: Engine, rewritten: Engine, pixels: NDArray[np.uint8]) -> _Errors:
-    reference.input[:] = rewritten.input[:] = pixels
-    expected, found = reference.run(), rewritten.run()
+def _compare(found: EngineOutput, expected: EngineOutput) -> GraphErrors:
     score = _number(relative_error(np.array([found.score]), np.array([expected.score])))
     if expected.map is None or found.map is None:
-        return _Errors(score, 0.0 if expected.map is found.map else math.inf)
+        return GraphErrors(score, 0.0 if expected.map is found.map else math.inf)
     off, largest = float(np.abs(found.map - expected.map).max()), float(np.abs(expected.map).max())
-    return _Errors(score, 0.0 if off == 0 else _number(off / largest if largest else math.inf))
+    return GraphErrors(score, 0.0 if off == 0 else _number(off / largest if largest else math.inf))
 
 
 def _number(error: float) -> float:

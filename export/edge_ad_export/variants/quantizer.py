@@ -128,10 +128,12 @@ class Quantizer:
         int8, probes, runner = self.int8(engine), self._probes_of(engine), self._runner(engine)
         layers = int8.quantized.layers
         most = min(int(share * len(layers)), len(layers) - 1)
+        path = self._folder / f"mixed{_ending(engine)}"
+        if most < 1:
+            return None
         few, asked = probes.few(_RANKING_PROBES), min(_RANKED_LAYERS[effort], len(layers))
         deadline_s = monotonic() + _SEARCH_LIMIT_S[effort]
         ranking = rank_layers(int8.quantized, few, runner, self._folder, asked, deadline_s)
-        path = self._folder / f"mixed{_ending(engine)}"
         count = fewest_floats(most, holds_on(probes, runner, int8.quantized, ranking.layers, gate, path))
         return None if count is None else Mixed(int8, ranking.layers, count, most, asked - ranking.measured)
 

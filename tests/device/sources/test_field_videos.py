@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from support.field_cli import Done, edge_ad, today
+from support.field_cli import Done, edge_ad
 from support.field_media import LINE_FRAMES, damage_jpeg, damage_mpeg4, decode, line, show_part, write_line
 from support.tiny_calibration import calibrate
 
@@ -88,10 +88,10 @@ def test_a_whole_recording_has_no_invalid_frame(tmp_path: Path, bundle: Path, na
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("line.mjpeg", marks=today("the first picture alone, exit 0"), id="mjpeg"),
-        pytest.param("line.mjpg", marks=today("the first picture alone, exit 0"), id="mjpg"),
-        pytest.param("LINE.MJPG", marks=today("the first picture alone, exit 0"), id="capitals"),
-        pytest.param("line.mjpe", marks=today("the first picture alone, exit 0"), id="mjpe"),
+        pytest.param("line.mjpeg", id="mjpeg"),
+        pytest.param("line.mjpg", id="mjpg"),
+        pytest.param("LINE.MJPG", id="capitals"),
+        pytest.param("line.mjpe", id="mjpe"),
     ],
 )
 def test_jpegs_one_after_the_other_all_count_or_none(tmp_path: Path, bundle: Path, name: str) -> None:
@@ -108,23 +108,20 @@ def test_jpegs_one_after_the_other_all_count_or_none(tmp_path: Path, bundle: Pat
     ("name", "made_as", "codec"),
     [
         pytest.param("line.wmv", "line.wmv", "WMV2", id="control-wmv"),
-        pytest.param("line.asf", "line.wmv", "WMV2", marks=today("taken for a picture that is damaged"), id="asf"),
-        pytest.param("line.m2ts", "line.ts", "mp4v", marks=today("taken for a picture that is damaged"), id="m2ts"),
-        pytest.param("line.mts", "line.ts", "mp4v", marks=today("taken for a picture that is damaged"), id="mts"),
-        pytest.param("line.3gp", "line.mp4", "mp4v", marks=today("taken for a picture that is damaged"), id="3gp"),
-        pytest.param("line.divx", "line.avi", "XVID", marks=today("taken for a picture that is damaged"), id="divx"),
-        pytest.param("line.m2v", "line.mpg", "PIM1", marks=today("taken for a picture that is damaged"), id="m2v"),
-        pytest.param("line.vob", "line.mpg", "PIM1", marks=today("taken for a picture that is damaged"), id="vob"),
+        pytest.param("line.asf", "line.wmv", "WMV2", id="asf"),
+        pytest.param("line.m2ts", "line.ts", "mp4v", id="m2ts"),
+        pytest.param("line.mts", "line.ts", "mp4v", id="mts"),
+        pytest.param("line.3gp", "line.mp4", "mp4v", id="3gp"),
+        pytest.param("line.divx", "line.avi", "XVID", id="divx"),
+        pytest.param("line.m2v", "line.mpg", "PIM1", id="m2v"),
+        pytest.param("line.vob", "line.mpg", "PIM1", id="vob"),
         pytest.param(
             "line.mxf",
             "line.mkv",
             "MJPG",
-            marks=today("taken for a picture that is damaged"),
             id="mxf-that-is-matroska",
         ),
-        pytest.param(
-            "LINE.ASF", "line.wmv", "WMV2", marks=today("taken for a picture that is damaged"), id="asf-in-capitals"
-        ),
+        pytest.param("LINE.ASF", "line.wmv", "WMV2", id="asf-in-capitals"),
     ],
 )
 def test_a_recording_is_known_by_more_names(tmp_path: Path, bundle: Path, name: str, made_as: str, codec: str) -> None:
@@ -137,10 +134,10 @@ def test_a_recording_is_known_by_more_names(tmp_path: Path, bundle: Path, name: 
 @pytest.mark.parametrize(
     ("first", "share"),
     [
-        pytest.param(0.0, 0.5, marks=today("called cut off or damaged"), id="the-first-half"),
-        pytest.param(0.5, 0.5, marks=today("called cut off or damaged"), id="the-second-half"),
-        pytest.param(0.0, 0.25, marks=today("called cut off or damaged"), id="a-quarter"),
-        pytest.param(0.25, 0.5, marks=today("called cut off or damaged"), id="the-middle"),
+        pytest.param(0.0, 0.5, id="the-first-half"),
+        pytest.param(0.5, 0.5, id="the-second-half"),
+        pytest.param(0.0, 0.25, id="a-quarter"),
+        pytest.param(0.25, 0.5, id="the-middle"),
     ],
 )
 def test_an_edit_list_is_followed(tmp_path: Path, bundle: Path, first: float, share: float) -> None:

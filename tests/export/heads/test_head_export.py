@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,10 @@ from edge_ad.cli import main
 from edge_ad.sources import list_images, read_image
 from edge_ad_export import ExportRequest, Gate, ImportOptions, ModelFile, export_bundle, import_model
 from edge_ad_export.fidelity.gate import PARITY
-from edge_ad_export.lowering.contract import lower
 from edge_ad_export.model.head import HeadInputs
 from edge_ad_export.model.head_options import HeadOptions
 from edge_ad_export.preparation.learn_head import learn_head
-from edge_ad_export.preparation.prepare import _errors, prepare
+from edge_ad_export.preparation.prepare import ReferenceProbes, prepare
 from edge_ad_export.reference.engine import ReferenceEngine
 from edge_ad_export.samples.images import select_images
 
@@ -94,8 +92,8 @@ def test_patches_that_lie_in_the_bank_do_not_cost_the_cheaper_form(tmp_path: Pat
     imported = learn_head(import_model(ModelFile(asked.model), asked.importing), asked)
     said: list[str] = []
     found = prepare(asked, imported, select_images(asked.images, 8), said.append)
-    plain = replace(found, lowered=lower(imported, lambda _cheaper: False))
-    assert _errors(plain).map > PARITY
+    assert found.lowered.plain is not None
+    assert ReferenceProbes(found).errors(found.lowered.plain).map > PARITY
     assert found.lowered.cheaper
     assert said == []
 

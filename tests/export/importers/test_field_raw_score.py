@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
-from support.field_cli import BOTH, check_scores, edge_ad, export, exported, today
+from support.field_cli import BOTH, check_scores, edge_ad, export, exported
 from support.field_models import SIDE, Net, c2_of, small_c2, small_features, weights, write_pictures
 
 THRESHOLD, RANGE = 1.0, 1.5
@@ -123,74 +123,60 @@ def end(net: Net, value: str, kind: str, rank: list[int], out: str) -> str:
         pytest.param(Tail(), id="control"),
         pytest.param(
             Tail(dtype=TensorProto.FLOAT16),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="float16-with-casts",
         ),
         pytest.param(
             Tail(image="image"),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="input-called-image",
         ),
         pytest.param(
             Tail(dtype=TensorProto.FLOAT16, image="x"),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="float16-and-another-name",
         ),
         pytest.param(
             Tail(image="pixel_values", labels=True),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="another-name-with-labels",
         ),
         pytest.param(Tail(ends=("identity", "identity")), id="identities-behind"),
         pytest.param(
             Tail(ends=("reshape",)),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="reshape-behind",
         ),
         pytest.param(
             Tail(ends=("squeeze",)),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="unsqueeze-and-squeeze-behind",
         ),
         pytest.param(
             Tail(ends=("flatten", "identity")),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="flatten-behind",
         ),
-        pytest.param(Tail(ends=("transpose",)), marks=today("raw score beside a clamped map"), id="transposes-behind"),
+        pytest.param(Tail(ends=("transpose",)), id="transposes-behind"),
         pytest.param(
             Tail(ends=("double", "float")),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="to-double-and-back",
         ),
         pytest.param(
             Tail(before=("double", "float"), ends=("identity",)),
-            marks=today("openvino-fp32 is lost: its output has another name"),
             id="casts-before",
         ),
         pytest.param(
             Tail(names=("score", "anomaly_map"), image="x"),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="score-by-another-name",
         ),
         pytest.param(
             Tail(names=("output", "847"), image="x.1"),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="names-that-say-nothing",
         ),
         pytest.param(
             Tail(form="constants", dtype=TensorProto.FLOAT16),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="threshold-is-a-cast-constant",
         ),
         pytest.param(
             Tail(clamp="max-min", dtype=TensorProto.FLOAT16),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="max-and-min-in-float16",
         ),
         pytest.param(
             Tail(opset=20, ends=("reshape",), dtype=TensorProto.FLOAT16),
-            marks=today("the clamped score is shipped as raw, without a word"),
             id="opset-20-reshape-float16",
         ),
     ],
@@ -205,16 +191,13 @@ def test_score_and_map_are_raw_in_both_engines(tmp_path: Path, images: Path, tai
 @pytest.mark.parametrize(
     "tail",
     [
-        pytest.param(
-            Tail(form="affine"), marks=today("clamped, and no line says so"), id="folded-to-one-product-and-sum"
-        ),
-        pytest.param(Tail(form="reciprocal"), marks=today("clamped, and no line says so"), id="times-the-reciprocal"),
-        pytest.param(Tail(form="added"), marks=today("clamped, and no line says so"), id="a-negative-threshold-added"),
-        pytest.param(Tail(clamp="two-clips"), marks=today("clamped, and no line says so"), id="two-clips-of-one-bound"),
-        pytest.param(Tail(clamp="relu-min", image="x"), marks=today("clamped, and no line says so"), id="relu-and-min"),
+        pytest.param(Tail(form="affine"), id="folded-to-one-product-and-sum"),
+        pytest.param(Tail(form="reciprocal"), id="times-the-reciprocal"),
+        pytest.param(Tail(form="added"), id="a-negative-threshold-added"),
+        pytest.param(Tail(clamp="two-clips"), id="two-clips-of-one-bound"),
+        pytest.param(Tail(clamp="relu-min", image="x"), id="relu-and-min"),
         pytest.param(
             Tail(form="affine", image="image", names=("output", "anomaly_map")),
-            marks=today("clamped, and no line says so"),
             id="affine-by-other-names",
         ),
     ],
@@ -226,7 +209,6 @@ def test_the_score_is_raw_or_a_line_says_that_it_is_clamped(tmp_path: Path, imag
     assert is_raw or "clamp" in made.stderr
 
 
-@today("clamped, and no line says so")
 def test_a_clamp_of_something_else_is_said(tmp_path: Path, images: Path) -> None:
     net = Net()
     plane = net.op("Abs", small_c2(net, net.input("input", ["b", 3, SIDE, SIDE])))
@@ -262,15 +244,12 @@ def pairs(loss: list[int | str | None], *, levels: int = 1, name: str = "g_loss"
 @pytest.mark.parametrize(
     "net",
     [
-        pytest.param(pairs([]), marks=today("the loss is shipped as score"), id="a-pair-and-its-loss"),
-        pytest.param(pairs([1]), marks=today("the loss is shipped as score"), id="loss-of-one-dimension"),
-        pytest.param(pairs([], levels=2), marks=today("the loss is shipped as score"), id="two-levels-and-their-loss"),
-        pytest.param(
-            pairs([1, 1], name="1234"), marks=today("the loss is shipped as score"), id="loss-without-a-telling-name"
-        ),
+        pytest.param(pairs([]), id="a-pair-and-its-loss"),
+        pytest.param(pairs([1]), id="loss-of-one-dimension"),
+        pytest.param(pairs([], levels=2), id="two-levels-and-their-loss"),
+        pytest.param(pairs([1, 1], name="1234"), id="loss-without-a-telling-name"),
         pytest.param(
             pairs([], name="score_loss"),
-            marks=today("the loss is shipped as score"),
             id="loss-whose-name-has-score-in-it",
         ),
     ],
@@ -280,7 +259,6 @@ def test_a_loss_is_not_taken_unasked(tmp_path: Path, images: Path, net: Net) -> 
     assert done.refused("--family student-teacher", "--score-output")
 
 
-@today("the loss is shipped as score")
 def test_a_loss_beside_a_reconstruction_is_not_taken_unasked(tmp_path: Path, images: Path) -> None:
     net = Net()
     image = net.input("input", [1, 3, SIDE, SIDE])

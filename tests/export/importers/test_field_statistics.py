@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.field_cli import check_scores, export, exported, today
+from support.field_cli import check_scores, export, exported
 from support.field_models import SIDE, Net, c2_of, small_c2, write_pictures
 
 HALF = SIDE // 2
@@ -67,42 +67,36 @@ def write_ir(folder: Path, info: dict[str, str], names: set[str], *, section: st
             set[str](),
             IMAGENET,
             with_statistics(),
-            marks=today("statistics of the file are ignored"),
             id="otx-without-a-name",
         ),
         pytest.param(
             {"boxes_or_map"},
             IMAGENET,
             with_statistics(),
-            marks=today("statistics of the file are ignored"),
             id="another-name",
         ),
         pytest.param(
             {"map"},
             {**IMAGENET, "reverse_input_channels": "NO"},
             with_statistics(rgb=False),
-            marks=today("statistics of the file are ignored"),
             id="channels-not-reversed",
         ),
         pytest.param(
             {"map"},
             {"mean_values": "127.5", "scale_values": "127.5"},
             with_statistics(127.5, 127.5),
-            marks=today("statistics of the file are ignored"),
             id="one",
         ),
         pytest.param(
             {"anomaly_map"},
             {"scale_values": "255 255 255"},
             with_statistics(0.0, 255.0),
-            marks=today("statistics of the file are ignored"),
             id="scale-alone-without-mean",
         ),
         pytest.param(
             {"map"},
             {"mean_values": "123.675,116.28,103.53", "scale_values": "[58.395, 57.12, 57.375]"},
             with_statistics(),
-            marks=today("statistics of the file are ignored"),
             id="commas-and-brackets",
         ),
     ],
@@ -123,8 +117,8 @@ def test_statistics_of_an_ir_count(
 @pytest.mark.parametrize(
     "separator",
     [
-        pytest.param(" ", marks=today("statistics of the file are ignored"), id="otx"),
-        pytest.param("/", marks=today("statistics of the file are ignored"), id="slash"),
+        pytest.param(" ", id="otx"),
+        pytest.param("/", id="slash"),
     ],
 )
 def test_statistics_in_the_metadata_of_an_onnx_file_count(tmp_path: Path, images: Path, separator: str) -> None:
@@ -134,7 +128,6 @@ def test_statistics_in_the_metadata_of_an_onnx_file_count(tmp_path: Path, images
     check_scores(made, with_statistics())
 
 
-@today("what is not used is not said")
 def test_statistics_that_are_not_used_are_said(tmp_path: Path, images: Path) -> None:
     model = write_ir(tmp_path, {**IMAGENET, "pad_value": "114", "resize_type": "fit_to_window_letterbox"}, {"output"})
     done = export(model, images, tmp_path / "out" / "b", variants=("openvino-fp32",))

@@ -25,7 +25,7 @@ from edge_ad_export.quantize.settings import TARGETS, Plan, Target, choose_targe
 from edge_ad_export.variants.mixed_precision import fewest_floats, rank_layers
 from edge_ad_export.variants.probes import Probes, Runner
 from edge_ad_export.variants.quantizer import Quantizer, open_quantizer
-from edge_ad_export.variants.result import TimedVariant, not_worth_shipping, outpaced_by, pick_default
+from edge_ad_export.variants.result import TimedVariant, most_in_float, not_worth_shipping, outpaced_by, pick_default
 from edge_ad_metrics.machine import Cpu
 
 EngineName = Literal["onnxruntime", "openvino"]
@@ -38,9 +38,24 @@ def pixels(count: int, seed: int) -> list[NDArray[np.uint8]]:
     return [image[None] for image in export_models.parts(count, seed=seed, shape=(SIDE, SIDE, 3))]
 
 
+def with_one_wide_channel(model: ir.Model) -> ir.Model:
+    """The same function in float: one channel between two convolutions is a thousand times as wide as the others, and
+    the second convolution takes that back. With one range for all channels int8 damages the others on any CPU."""
+    for name in ("teacher", "student"):
+        first, second = (model.graph.initializers[f"{name}.{i}"] for i in (0, 1))
+        assert first.const_value is not None
+        assert second.const_value is not None
+        wide, narrow = first.const_value.numpy().copy(), second.const_value.numpy().copy()
+        wide[0] *= 1024
+        narrow[:, 0] /= 1024
+        first.const_value, second.const_value = ir.tensor(wide, name=first.name), ir.tensor(narrow, name=second.name)
+    return model
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ir.Model:
-    path = export_models.write(tmp_path_factory.mktemp("model"), Tiny())
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    ir.save(with_one_wide_channel(export_models.build(Tiny())), path)
     return lower(import_model(ModelFile(path)), lambda _: True).model
 
 
@@ -72,8 +87,7 @@ def test_layers_go_back_to_float_one_by_one(
         return probes.damage(probes.run(path, runner))
 
     whole = damage()
-    # By how much depends on the CPU: some saturate their sums, some do not.
-    assert whole > 0.01
+    assert whole > 0.1
     assert damage(*quantized.layers) < whole / 10  # not nothing: OpenVINO keeps float weights in 16 bits
     assert min(damage(layer) for layer in quantized.layers) < whole
     assert damage() == whole
@@ -139,26 +153,29 @@ def test_no_effort_no_mixed_variant(model: ir.Model) -> None:
         assert quantizer.mixed("onnxruntime", Gate()) is None
 
 
-def test_what_fails_the_gate_in_int8_is_followed_by_a_mixed_variant(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("engine", "least"), [("onnx", 0.95), ("openvino", 0.99)])
+def test_what_fails_the_gate_in_int8_is_shipped_in_mixed_precision(tmp_path: Path, engine: str, least: float) -> None:
+    ir.save(with_one_wide_channel(export_models.build(Tiny())), tmp_path / "model.onnx")
     request = ExportRequest(
-        model=export_models.write(tmp_path, Tiny(tail="dynamo")),
+        model=tmp_path / "model.onnx",
         images=tiny.write_images(tmp_path / "normals", export_models.parts(12)),
         target=tmp_path / "part",
-        gate=Gate(0.5, 0.99999),
-        variants=("onnx-fp32", "openvino-int8"),
+        gate=Gate(0.5, least, max_roc_auc_lost=1, max_more_false_rejects=1, max_aupimo_lost=1),
+        variants=(f"{engine}-fp32", f"{engine}-int8"),
+        target_cpu="x86-avx2",  # no variant is left out for its latency
         report=tmp_path / "page.html",
         threads=1,
     )
     said: list[str] = []
 
-    manifest = export_bundle(request, said.append).bundle.manifest
+    trials = {trial.id: trial for trial in export_bundle(request, said.append).bundle.manifest.trials}
 
-    trials = {trial.id: trial for trial in manifest.trials}
-    assert list(trials)[:2] == ["onnx-fp32", "openvino-int8"]
-    assert "map correlation" in str(trials["openvino-int8"].rejected)
+    assert list(trials) == [f"{engine}-{form}" for form in ("fp32", "int8", "mixed")]
+    assert "map correlation" in str(trials[f"{engine}-int8"].rejected)
     assert [line for line in said if "looking for the operations that do most harm" in line]
-    assert str(trials["openvino-int8"].made).startswith("NNCF")
-    assert "onnx-fp32" in (tmp_path / "page.html").read_text()
+    assert trials[f"{engine}-mixed"].rejected is None
+    assert " operations in float" in str(trials[f"{engine}-mixed"].made)
+    assert f"{engine}-mixed" in (tmp_path / "page.html").read_text()
 
 
 def test_for_another_cpu_latency_decides_nothing(tmp_path: Path) -> None:
@@ -266,6 +283,33 @@ def test_what_counts_as_more_precise(mine: str, other: str, slower: bool) -> Non
     slow, fast = timed(mine, [2.0] * 3), timed(other, [1.0] * 3)
 
     assert (not_worth_shipping(slow, [slow, fast]) is not None) is slower
+
+
+@pytest.mark.parametrize(
+    ("mine", "expected"),
+    [
+        pytest.param(0.5, 0.9, id="twice-as-fast"),
+        pytest.param(0.75, 0.8, id="a-quarter-faster"),
+        pytest.param(0.97, 0.0, id="hardly-faster"),
+        pytest.param(1.5, 0.0, id="slower"),
+    ],
+)
+def test_how_much_of_an_int8_variant_may_be_in_float(mine: float, expected: float) -> None:
+    """What is left in int8 has to gain 5 % yet."""
+    others = [timed("onnx-fp32", [0.1]), timed("openvino-fp16", [1.0]), timed("openvino-int8", [mine])]
+
+    assert most_in_float(timed("openvino-int8", [mine]), others) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_mixed_form_keeps_to_the_share_that_may_be_in_float(quantizer: Quantizer, engine: EngineName) -> None:
+    layers = len(quantizer.int8(engine).quantized.layers)
+
+    mixed = quantizer.mixed(engine, Gate(-1, -1), 2 / 3)
+
+    assert mixed is not None
+    assert (mixed.count, mixed.most) == (1, int(2 / 3 * layers))
+    assert quantizer.mixed(engine, Gate(-1, -1), 0.0) is None
 
 
 @pytest.mark.parametrize(
