@@ -48,6 +48,8 @@ class BundleWriter:
                 raise InputError(f"{target} exists already: choose another place or say --force to replace it")
             if not (self._target / MANIFEST).is_file():
                 raise InputError(f"{target} exists and is no bundle: it is not replaced; choose another place")
+        # Innermost first; they go again where no bundle came into them.
+        self._made = [folder for folder in self._target.parents if not folder.exists()]
         try:
             self._target.parent.mkdir(parents=True, exist_ok=True)
             self.root = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=self._target.parent))
@@ -61,6 +63,9 @@ class BundleWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a folder that is not empty stays
+            for folder in self._made:
+                folder.rmdir()
         if isinstance(error, OSError) and not isinstance(error, OutputError):
             raise output_error(self._target, error) from error
 

@@ -6,29 +6,52 @@ from pathlib import Path
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from edge_ad.errors import ModelError
 
-__all__ = ["external_files", "load_weights", "parse_onnx"]
+__all__ = ["drop_unused", "external_files", "load_weights", "parse_onnx"]
 
 # A protobuf message holds less than this; larger graphs cannot be written as one file.
 _PROTOBUF_LIMIT_BYTES = 2**31
+_CHARACTERS_MAX = 200
 
 
 def parse_onnx(path: Path) -> ir.Model:
-    """The graph; weights kept outside of the file stay there. Raises :class:`ModelError`."""
+    """The graph, from ONNX in binary, as text or as JSON; weights kept outside of the file stay there.
+
+    Raises:
+        ModelError: the file cannot be read or is no ONNX.
+    """
     try:
-        model = ir.load(path)
-    except (DecodeError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{path} is no readable ONNX file ({_first_line(error)}): it is truncated or of another kind; "
-            "copy or export it again"
-        ) from None
+        data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"the model {path} cannot be read: {error.strerror}") from None
+    attempts = [_attempt(path, form) for form in _forms(data)]
+    model = next((found for found in attempts if isinstance(found, ir.Model)), None)
+    if model is None:
+        raise ModelError(
+            f"{path} is no readable ONNX file ({attempts[0]}): it is truncated or of another kind; copy or export it "
+            "again"
+        )
     # Files of old IR versions list their weights among the inputs.
     return common_passes.RemoveInitializersFromInputsPass()(model).model
+
+
+def _attempt(path: Path, form: str) -> ir.Model | str:
+    """The graph, or why the parser of this form refuses the file."""
+    try:
+        return ir.load(path, format=form)
+    except Exception as error:  # noqa: BLE001 - the parsers of four forms raise what they like
+        return _first_line(error)
+
+
+def _forms(data: bytes) -> tuple[str, ...]:
+    """The forms of ONNX that these bytes may be in. A binary file begins with a control character, a text never."""
+    start = data.lstrip()[:64]
+    is_text = bool(start) and all(byte >= ord(" ") or byte in b"\t\r\n" for byte in start)
+    if not is_text:
+        return ("protobuf",)
+    return ("json",) if start.startswith(b"{") else ("textproto", "onnxtxt", "protobuf")
 
 
 def external_files(model: ir.Model) -> tuple[Path, ...]:
@@ -59,7 +82,25 @@ def load_weights(path: Path, model: ir.Model) -> ir.Model:
         raise ModelError(f"the weights beside {path} cannot be read: {_first_line(error)}") from None
 
 
+def drop_unused(model: ir.Model) -> ir.Model:
+    """A copy without the inputs that lead to no output, or the model itself where there are none."""
+    if len(model.graph.inputs) == 1:
+        return model
+    copy = common_passes.RemoveUnusedNodesPass()(model.clone()).model
+    used = [value for value in copy.graph.inputs if value.uses() or value.is_graph_output()]
+    if not used or len(used) == len(model.graph.inputs):
+        return model
+    copy.graph.inputs[:] = used
+    return copy
+
+
 def _check_external(model: Path, tensor: ir.ExternalTensor) -> None:
+    location = Path(tensor.location)
+    if location.is_absolute() or not _is_inside(model.parent, location):
+        raise ModelError(
+            f"{model} keeps its weights in {location}, outside of its folder, which is refused: copy {location.name} "
+            f"into {model.parent} and save the model with the location {location.name}, or export it again as one file"
+        )
     path = _external_path(tensor)
     if not path.is_file():
         raise ModelError(
@@ -74,6 +115,11 @@ def _check_external(model: Path, tensor: ir.ExternalTensor) -> None:
         )
 
 
+def _is_inside(folder: Path, location: Path) -> bool:
+    """Whether the file lies in the folder or below it, links followed."""
+    return (folder / location).resolve().is_relative_to(folder.resolve())
+
+
 def _external_tensors(model: ir.Model) -> list[ir.ExternalTensor]:
     constants = (value.const_value for value in model.graph.initializers.values())
     return [tensor for tensor in constants if isinstance(tensor, ir.ExternalTensor)]
@@ -85,4 +131,4 @@ def _external_path(tensor: ir.ExternalTensor) -> Path:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0][:_CHARACTERS_MAX] if lines else type(error).__name__
