@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.errors import FrameError
+from edge_ad.sources.stored import has_key_colour, has_unnamed_channel, scaled_netpbm, without_turn
 from edge_ad.verdict import Reason
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ _OPAQUE = 255
 def read_image(path: Path) -> NDArray[np.uint8]:
     """The pixels of an image file as they are stored: uint8, (H, W, 3) BGR or (H, W) gray.
 
-    An EXIF orientation is not applied: the tools that models are trained with (Pillow, torchvision, anomalib)
-    read pixels as stored, and a turned picture would be scored as something the model has never seen.
-    An alpha channel is dropped where it is opaque everywhere, which changes nothing; palettes become colours.
-    Of a file with several pictures the first is read.
+    An orientation in the file (EXIF, TIFF) is not applied: the tools that models are trained with (Pillow,
+    torchvision, anomalib) read pixels as stored, and a turned picture is something that the model has never seen.
+    An alpha channel is dropped where it is opaque everywhere, which changes nothing; palettes become colours. A key
+    colour (``tRNS``) and a fourth channel of which a TIFF file says nothing are no transparency and are dropped.
+    PGM and PPM whose largest value is below 255 are scaled to 255. Of a file with several pictures the first is read.
 
     Raises:
         FrameError: ``unreadable`` (missing, no permission, empty, cut off, not an image), ``wrong_type`` (16
@@ -45,7 +47,10 @@ def decode_image(path: Path, data: bytes) -> NDArray[np.uint8]:
             f"{path}: expected 8 bits per channel, found {pixels.dtype}: convert it the way the training "
             "images were converted; a scale is never guessed",
         )
-    return _without_alpha(path, pixels.astype(np.uint8, copy=False))
+    values = pixels.astype(np.uint8, copy=False)
+    if values.ndim == 3 and values.shape[2] == 4 and (has_unnamed_channel(data) or has_key_colour(data)):
+        return np.ascontiguousarray(values[..., :3])
+    return _without_alpha(path, values)
 
 
 def read_file(path: Path) -> bytes:
@@ -66,8 +71,9 @@ def _decode(path: Path, data: bytes) -> NDArray[np.generic]:
 
     if is_jpeg(data) and not is_whole_jpeg(data):
         raise FrameError(Reason.UNREADABLE, f"{path}: the JPEG file is cut off after {len(data)} bytes: copy it again")
+    stored = scaled_netpbm(without_turn(data))
     try:
-        pixels: NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels: NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(stored.data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise FrameError(Reason.UNREADABLE, f"{path}: cannot be decoded: {error.err}") from error
     if pixels is None:
@@ -75,7 +81,7 @@ def _decode(path: Path, data: bytes) -> NDArray[np.generic]:
             Reason.UNREADABLE,
             f"{path}: damaged, cut off or not an image: expected PNG, JPEG, BMP, TIFF or WebP",
         )
-    return pixels
+    return pixels if stored.levels is None else stored.levels[pixels]
 
 
 def _without_alpha(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import glob
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError
-from edge_ad.sources.signatures import holds_video
+from edge_ad.sources.signatures import holds_picture, holds_video
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +27,22 @@ __all__ = [
 
 # Animations and formats of 32-bit pixels are left out: they are no frames of an inspection.
 IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".avif"}
+    {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".jif",
+        ".jfi",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".jp2",
+        ".avif",
+    }
     | {".pgm", ".ppm", ".pnm", ".pbm"}
 )
 VIDEO_SUFFIXES = frozenset(
@@ -36,6 +52,8 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 VECTOR_SUFFIX = ".npy"
+# What lies beside pictures and is not opened to see whether it is one.
+_NO_PICTURES = frozenset({VECTOR_SUFFIX, ".txt", ".csv", ".json", ".jsonl", ".xml", ".yml", ".yaml", ".md", ".npz"})
 
 
 def list_vectors(folder: Path) -> list[Path]:
@@ -51,7 +69,8 @@ def list_images(folder_file_or_glob: str | Path) -> list[Path]:
 
     A folder gives its own images but not those of its subfolders: beside the pictures of a data set lie its
     masks, which are not to be scored. ``folder/**/*`` takes subfolders in. Files without the suffix of an
-    image and hidden files are passed over; a single file is taken whatever its name.
+    image and hidden files are passed over; a single file is taken whatever its name. Where some of them hold a
+    picture all the same, a line on standard error says how many were left out.
 
     Raises:
         InputError: nothing of that name, no image in it, no permission.
@@ -74,15 +93,19 @@ def _list(path: Path) -> list[Path]:
         raise InputError(f"{path}: no such file or folder")
     matches = [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207  absolute ones too
     images = [match for match in matches if _is_image(match)]
+    left_out = _left_out(matches)
     if not images:
-        raise InputError(f"{path}: matches {len(matches)} files, none of them an image ({_suffixes()})")
+        raise InputError(f"{path}: matches {len(matches)} files, none of them an image ({_suffixes()}){left_out}")
+    _say_left_out(path, left_out)
     return in_natural_order(images)
 
 
 def _in_folder(folder: Path) -> list[Path]:
     entries = list(folder.iterdir())
     images = [entry for entry in entries if _is_image(entry)]
+    left_out = _left_out(entries)
     if images:
+        _say_left_out(folder, left_out)
         return in_natural_order(images)
     if vectors := list_vectors(folder):
         raise InputError(
@@ -90,7 +113,27 @@ def _in_folder(folder: Path) -> list[Path]:
         )
     subfolders = sum(entry.is_dir() for entry in entries)
     hint = f"; it has {subfolders} subfolders: take them in with  '{folder}/**/*'" if subfolders else ""
-    raise InputError(f"{folder}: no image in this folder ({_suffixes()}){hint}")
+    raise InputError(f"{folder}: no image in this folder ({_suffixes()}){left_out}{hint}")
+
+
+def _left_out(entries: Iterable[Path]) -> str:
+    """How many of the files are pictures without the suffix of one, and what the first is called; empty: none is."""
+    names = sorted(
+        entry.name
+        for entry in entries
+        if not entry.name.startswith(".")
+        and entry.suffix.lower() not in IMAGE_SUFFIXES | VIDEO_SUFFIXES | _NO_PICTURES
+        and holds_picture(entry)
+    )
+    if not names:
+        return ""
+    pictures = "1 picture" if len(names) == 1 else f"{len(names)} pictures"
+    return f"; {pictures} left out for want of an image's suffix, such as {names[0]}"
+
+
+def _say_left_out(place: Path, left_out: str) -> None:
+    if left_out:
+        print(f"edge-ad: {place}{left_out}", file=sys.stderr)  # noqa: T201
 
 
 def _no_video(path: Path) -> Path:

@@ -56,21 +56,21 @@ class _Panel:
         return max(self.values[0], median - reach), min(highest, median + reach)
 
 
-def draw_calibration(calibration: Calibration, seen: Observations, subject: str) -> bytes:
+def draw_calibration(calibration: Calibration, observations: Observations, subject: str) -> bytes:
     """Draws the normals' scores, and their maps' peaks where there is a pixel threshold, with the thresholds.
 
     Args:
         calibration: what is drawn.
-        seen: the observations that it was made from.
+        observations: the observations that it was made from.
         subject: what was calibrated, one short line.
 
     Returns:
         A PNG file.
     """
-    panels = [_Panel("score", "scores", np.sort(seen.scores), calibration.image)]
-    if calibration.pixel is not None and seen.peaks is not None:
-        label = f"largest map value of a {seen.kind}"
-        panels.append(_Panel(label, "map maxima", np.sort(seen.peaks), calibration.pixel))
+    panels = [_Panel("score", "scores", np.sort(observations.scores), calibration.image)]
+    if calibration.pixel is not None and observations.peaks is not None:
+        label = f"largest map value of a {observations.kind}"
+        panels.append(_Panel(label, "map maxima", np.sort(observations.peaks), calibration.pixel))
     figure = Figure(figsize=(3 + 4.8 * len(panels), 5.6), dpi=_DPI, layout="constrained", facecolor="white")
     sentence = "\n".join(wrap(image_guarantee(calibration), 48 + 52 * len(panels)))
     figure.suptitle(sentence, fontsize=11, color=_INK, fontweight="bold")

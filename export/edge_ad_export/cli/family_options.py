@@ -69,13 +69,13 @@ HEAD = OptionGroup(
             "--anomalous-class",
             type=click.IntRange(min=0),
             metavar="I",
-            help="score: the number of the class that means a defect, counted from 0.",
+            help="score and map: the number of the class that means a defect, counted from 0.",
         ),
         option(
             "--normal-class",
             type=click.IntRange(min=0),
             metavar="I",
-            help="score: the number of the class that means a good part, counted from 0.",
+            help="score and map: the number of the class that means a good part, counted from 0.",
         ),
         option(
             "--error",
@@ -91,8 +91,8 @@ HEAD = OptionGroup(
         option(
             "--combine",
             type=click.Choice(["product", "sum", "mean"]),
-            help="How the anomaly maps of several layers become one. Without this option it is product for "
-            "student-teacher and mean for flow.",
+            help="How the anomaly maps of several layers, or the planes of one map, become one. Without this option it "
+            "is product for student-teacher and mean for flow.",
         ),
         option(
             "--likelihood",

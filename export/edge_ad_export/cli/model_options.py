@@ -169,6 +169,13 @@ IMPORTING = OptionGroup(
             "option they stay as they are.",
         ),
         option(
+            "--input-value",
+            metavar="NAME=VALUE",
+            multiple=True,
+            help="Give an input of the model beside the image a fixed value: a number, or an .npy file with an array. "
+            "Repeat the option for each input.",
+        ),
+        option(
             "--layout",
             type=click.Choice(["nchw", "nhwc"]),
             help="The order of the axes of the model's input. Without this option it is found from the input's shape.",

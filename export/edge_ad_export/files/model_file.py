@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
 from edge_ad_export.files.formats import Format, find_source
-from edge_ad_export.files.onnx_file import external_files, load_weights, parse_onnx
+from edge_ad_export.files.onnx_file import drop_unused, external_files, load_weights, parse_onnx
 from edge_ad_export.files.openvino_file import convert_and_read, model_info, read_ir
 from edge_ad_export.files.torch_file import TorchOptions, read_torch
 
@@ -52,12 +52,16 @@ class ModelFile:
             MissingExtraError: a PyTorch model, and no PyTorch.
         """
         if self.format == "onnx":
-            return load_weights(self.path, self._parsed)
+            return drop_unused(load_weights(self.path, self._parsed))
         if self.format == "openvino":
             return read_ir(self.path)
         if self.format in _CONVERTED:
             return convert_and_read(self.path, _CONVERTED[self.format])
         return read_torch(self.path, self.format, self._torch)
+
+    def replace_graph(self, model: ir.Model) -> None:
+        """Goes on with another form of the graph that was read."""
+        self.__dict__["onnx"] = model
 
     @cached_property
     def metadata(self) -> bytes | None:

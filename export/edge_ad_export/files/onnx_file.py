@@ -9,7 +9,7 @@ import onnx_ir.passes.common as common_passes
 
 from edge_ad.errors import ModelError
 
-__all__ = ["external_files", "load_weights", "parse_onnx"]
+__all__ = ["drop_unused", "external_files", "load_weights", "parse_onnx"]
 
 # A protobuf message holds less than this; larger graphs cannot be written as one file.
 _PROTOBUF_LIMIT_BYTES = 2**31
@@ -80,6 +80,18 @@ def load_weights(path: Path, model: ir.Model) -> ir.Model:
         return ir.external_data.load_to_model(model) if external else model
     except (ValueError, OSError) as error:  # links that lead elsewhere are refused too
         raise ModelError(f"the weights beside {path} cannot be read: {_first_line(error)}") from None
+
+
+def drop_unused(model: ir.Model) -> ir.Model:
+    """A copy without the inputs that lead to no output, or the model itself where there are none."""
+    if len(model.graph.inputs) == 1:
+        return model
+    copy = common_passes.RemoveUnusedNodesPass()(model.clone()).model
+    used = [value for value in copy.graph.inputs if value.uses() or value.is_graph_output()]
+    if not used or len(used) == len(model.graph.inputs):
+        return model
+    copy.graph.inputs[:] = used
+    return copy
 
 
 def _check_external(model: Path, tensor: ir.ExternalTensor) -> None:

@@ -28,7 +28,11 @@ def read_ir(path: Path) -> ir.Model:
     core = load_openvino().Core()
     core.set_property({"ENABLE_MMAP": False})  # the files may be temporary
     try:
-        return embed(core.read_model(path))
+        model = core.read_model(path)
+        for port in model.inputs if len(model.inputs) > 1 else ():
+            if not port.get_target_inputs():  # leads to no output
+                model.remove_parameter(port.get_node())
+        return embed(model)
     except RuntimeError as error:
         raise ModelError(
             f"{path} is no readable OpenVINO IR ({openvino_reason(error)}): it is truncated or of a newer version; "

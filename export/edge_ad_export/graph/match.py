@@ -17,6 +17,7 @@ __all__ = [
     "behind_reshapes",
     "known_shape",
     "made_by",
+    "plane_of",
     "read_array",
     "read_scalar",
     "reduced_axes",
@@ -66,6 +67,16 @@ def behind_reshapes(value: ir.Value, until: ir.Value | None = None) -> ir.Value:
         value = node.inputs[0]
         node = made_by(value, *_RESHAPES)
     return value
+
+
+def plane_of(shape: Sequence[int], batch: int = 1) -> tuple[int, int] | None:
+    """Rows and columns where the shape holds one plane an image, wherever its axes of length 1 are; else ``None``.
+
+    The first axis is the batch where it is as long as that; a model of one image may leave it out.
+    """
+    axes = shape[1:] if shape and shape[0] == batch else shape if batch == 1 else ()
+    kept = [length for length in axes if length != 1]
+    return (kept[0], kept[1]) if len(kept) == 2 and 0 not in kept else None
 
 
 def used_once(value: ir.Value) -> bool:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from edge_ad.errors import InputError, ModelError
+from edge_ad_export.graph.match import plane_of
 from edge_ad_export.heads.features import LayerOutput
-from edge_ad_export.heads.maps import MapPostprocessor
-from edge_ad_export.model.head import HeadInputs, HeadOutputs, HeadResult, ScoreAndMapHead, ScoreOnlyHead
+from edge_ad_export.heads.maps import MapCombination, MapPostprocessor
+from edge_ad_export.model.head import Array, HeadInputs, HeadOutputs, HeadResult, ScoreAndMapHead, ScoreOnlyHead
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -45,11 +46,16 @@ class ScoreHead(ScoreOnlyHead):
         shape = request.shape(logits)
         if shape is None or int(np.prod(shape[1:])) == 0:
             raise ModelError(f"{name} has no known shape: expected one number an image, or one a class")
+        if len(axes := [length for length in shape[1:] if length > 1]) > 1:
+            raise ModelError(
+                f"{name} has the shape {list(shape)}, which is no number an image: {len(axes)} axes are longer than 1; "
+                "say --family map for a map of classes, or name another with --score-output"
+            )
         classes = int(np.prod(shape[1:]))
         index, normal = _class(request, name, classes)
         if activation:
             request.assume(f"{name} is read before its {activation}, which would clamp it")
-        return cls(logits, classes, index, normal, activation == "Softmax" and classes > 1)
+        return cls(logits, classes, index, normal, activation in _SOFTMAX and classes > 1)
 
     def build(self, graph: GraphBuilder, given: HeadInputs[ir.Value]) -> HeadOutputs:
         flat = graph.reshape(given.values[0], (1, self.classes))
@@ -75,14 +81,25 @@ class ScoreHead(ScoreOnlyHead):
         return HeadResult(float(-score if self.normal else score), None)
 
 
+_SOFTMAX = ("Softmax", "LogSoftmax")
+_PASSED = ("Identity", "Cast", "Dropout")
+
+
 @dataclass(frozen=True)
 class MapHead(ScoreAndMapHead):
-    """The model's map, smoothed where asked; the score is its largest value, or what was asked for."""
+    """The model's map, smoothed where asked; the score is its largest value, or what was asked for.
 
-    OPTIONS: ClassVar = frozenset({"blur", "map_score"})
+    Of several planes one is taken, the log odds of a class at every place, or all are combined.
+    """
 
-    source: LayerOutput
+    OPTIONS: ClassVar = frozenset({"blur", "map_score", "combine", "anomalous_class", "normal_class"})
+
+    source: MapPlanes
     postprocessor: MapPostprocessor
+    combination: MapCombination
+    index: int | None = None
+    normal: bool = False
+    log_odds: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -90,25 +107,123 @@ class MapHead(ScoreAndMapHead):
 
     @classmethod
     def make(cls, request: HeadRequest) -> MapHead:
-        """Raises :class:`ModelError` where no output is a map."""
+        """Raises :class:`ModelError` or :class:`InputError` where no output is a map, or its planes are not told."""
         name = request.importing.map_output or request.only_output()
-        source = LayerOutput.of_map(name, request.shape(name))
-        request.assume(f"higher is more anomalous in {name}")
-        return cls(source, request.postprocessor(source.rows, source.columns))
+        options = request.options
+        by_class = options.anomalous_class is not None or options.normal_class is not None
+        if by_class and options.combine is not None:
+            raise InputError("--combine and a class exclude each other: say one of them")
+        logits, activation = _before_activation(request.value(name)) if by_class else (name, None)
+        source = MapPlanes.of(logits, request.shape(logits), request)
+        index, normal = _class(request, name, source.planes) if by_class else (None, False)
+        if source.planes > 1 and not by_class and options.combine is None:
+            raise InputError(
+                f"{name} has {source.planes} planes: say how they become one with --combine mean, sum or product, or "
+                "which one is the defect's with --anomalous-class INDEX, the good part's with --normal-class INDEX"
+            )
+        if activation:
+            request.assume(f"{name} is read before its {activation}, which would clamp it")
+        elif not by_class:
+            request.assume(f"higher is more anomalous in {name}")
+        combination = MapCombination(source.rows, source.columns, options.combine or "mean")
+        tail = request.postprocessor(source.rows, source.columns)
+        return cls(source, tail, combination, index, normal, activation in _SOFTMAX and source.planes > 1)
 
     def build(self, graph: GraphBuilder, given: HeadInputs[ir.Value]) -> HeadOutputs:
-        return self.postprocessor.build(graph, self.source.build(graph, given.values[0]))
+        size = (self.source.rows, self.source.columns)
+        planes = self.source.build(graph, given.values[0])
+        if self.index is None:
+            maps = [self._pick(graph, planes, [i]) for i in range(self.source.planes)]
+            return self.postprocessor.build(graph, self.combination.build(graph, maps, [size] * len(maps)))
+        one = self._pick(graph, planes, [self.index])
+        if self.log_odds:
+            others = self._pick(graph, planes, [i for i in range(self.source.planes) if i != self.index])
+            largest = graph.reduce("ReduceMax", others, [1])
+            shifted = graph.op("Exp", graph.op("Sub", others, largest))
+            total = graph.op("Log", graph.reduce("ReduceSum", shifted, [1]))
+            one = graph.op("Sub", one, graph.op("Add", largest, total))
+        return self.postprocessor.build(graph, graph.op("Neg", one) if self.normal else one)
+
+    def _pick(self, graph: GraphBuilder, planes: ir.Value, indices: list[int]) -> ir.Value:
+        if len(indices) == self.source.planes:
+            return planes
+        shape = (1, len(indices), self.source.rows, self.source.columns)
+        return graph.op("Gather", planes, graph.constant("plane", np.array(indices, np.int64)), shape=shape, axis=1)
 
     def reference(self, given: HeadInputs[NDArray[Any]]) -> HeadResult:
-        return self.postprocessor.reference(self.source.reference(given.values[0])[0])
+        from scipy.special import logsumexp
+
+        planes = self.source.reference(given.values[0])
+        if self.index is None:
+            return self.postprocessor.reference(self.combination.reference(list(planes)))
+        one = planes[self.index]
+        if self.log_odds:
+            one = one - logsumexp(np.delete(planes, self.index, axis=0), axis=0)
+        return self.postprocessor.reference(-one if self.normal else one)
+
+
+@dataclass(frozen=True)
+class MapPlanes:
+    """A value that holds planes of one size for an image: levels of a map, or a number for each class.
+
+    ``last``: the axis of the planes comes behind rows and columns. Axes of length 1 may lie anywhere.
+    """
+
+    name: str
+    planes: int
+    rows: int
+    columns: int
+    last: bool = False
+
+    @classmethod
+    def of(cls, name: str, shape: tuple[int, ...] | None, request: HeadRequest) -> MapPlanes:
+        """Raises :class:`ModelError` where the shape is of another kind."""
+        batch, size = request.spec.batch, request.spec.size
+        plane = None if shape is None else plane_of(shape, batch)
+        if plane is not None:
+            return cls(name, 1, *plane)
+        axes = [n for n in (shape or ())[1 if shape and shape[0] == batch else 0 :] if n != 1]
+        if shape is None or len(axes) != 3 or 0 in axes:
+            source = LayerOutput.of_map(name, shape)  # rows or columns of one pixel; or the refusal
+            return cls(name, 1, source.rows, source.columns)
+        fits = [abs(r * size.width - c * size.height) <= max(size.width, size.height) for r, c in (axes[1:], axes[:2])]
+        softmax = request.value(name).uses()
+        axis = next((_softmax_axis(use.node, len(shape)) for use in softmax if use.node.op_type in _SOFTMAX), None)
+        if axis is not None:
+            last = axis == len(shape) - 1
+        elif fits[0] != fits[1]:
+            last = fits[1]
+        else:
+            last = request.spec.layout == "nhwc"
+            request.assume(f"the planes of {name} are its {'last' if last else 'first'} axis")
+        return cls(name, axes[2], axes[0], axes[1], True) if last else cls(name, axes[0], axes[1], axes[2])
+
+    def build(self, graph: GraphBuilder, value: ir.Value) -> ir.Value:
+        """The value, float32, as ``[1, planes, rows, columns]``."""
+        if not self.last:
+            return graph.reshape(value, (1, self.planes, self.rows, self.columns))
+        value = graph.reshape(value, (1, self.rows, self.columns, self.planes))
+        return graph.op("Transpose", value, shape=(1, self.planes, self.rows, self.columns), perm=[0, 3, 1, 2])
+
+    def reference(self, array: NDArray[Any]) -> Array:
+        """What the value holds for the first image: float64 ``(planes, rows, columns)``."""
+        numbers = np.asarray(array, np.float64).ravel()[: self.planes * self.rows * self.columns]
+        if not self.last:
+            return numbers.reshape(self.planes, self.rows, self.columns)
+        return np.moveaxis(numbers.reshape(self.rows, self.columns, self.planes), -1, 0)
+
+
+def _softmax_axis(node: ir.Node, rank: int) -> int:
+    """Its default is the last axis; it was 1 before opset 13, and such an axis is always written."""
+    return node.attributes.get_int("axis", -1) % rank
 
 
 def _before_activation(value: ir.Value) -> tuple[str, str | None]:
-    """The name of the value before a final ``Softmax`` or ``Sigmoid``, and which of them it was."""
+    """The name of the value before a final ``Softmax``, ``LogSoftmax`` or ``Sigmoid``, and which of them it was."""
     node = value.producer()
-    if node is not None and node.op_type == "Identity" and node.inputs[0] is not None:
+    if node is not None and node.op_type in _PASSED and node.inputs[0] is not None:
         return _before_activation(node.inputs[0])
-    if node is not None and node.op_type in ("Softmax", "Sigmoid") and node.inputs[0] is not None:
+    if node is not None and node.op_type in (*_SOFTMAX, "Sigmoid") and node.inputs[0] is not None:
         return str(node.inputs[0].name), node.op_type
     return str(value.name), None
 

@@ -13,6 +13,7 @@ from edge_ad.errors import InputError
 from edge_ad_export.files.model_file import ModelFile
 from edge_ad_export.importers.checks import check_model
 from edge_ad_export.importers.random_nodes import switch_off_dropout
+from edge_ad_export.importers.reshape_input import fix_inputs
 from edge_ad_export.model.imported import ImportedModel, ImportOptions
 
 __all__ = ["IMPORTERS", "Importer", "ModelFile", "import_model"]
@@ -49,6 +50,8 @@ def import_model(file: ModelFile, options: ImportOptions | None = None) -> Impor
     options = options or ImportOptions()
     if options.importer is not None and options.importer not in IMPORTERS:
         raise InputError(f"no importer {options.importer!r}: choose one of {', '.join(IMPORTERS)}")
+    if options.input_value:
+        fix_inputs(file, options.input_value)
     if options.importer is not None:
         importer = _importer(options.importer)
     else:

@@ -91,7 +91,7 @@ def _names(file: ModelFile, shape: tuple[int, ...]) -> OutputNames | None:
         return None
     shapes = {name: dims for name, dims in static_outputs(file.onnx, shape).items() if dims is not None}
     scores = [name for name, dims in shapes.items() if is_score(dims, shape[0])]
-    maps = [name for name, dims in shapes.items() if is_map(dims)]
+    maps = [name for name, dims in shapes.items() if is_map(dims, shape)]
     if len(scores) > 1 or len(maps) > 1 or not (scores or maps):
         return None
     return OutputNames(*(found[0] if found else None for found in (scores, maps)))

@@ -62,7 +62,7 @@ def _by_outputs(options: ImportOptions, head: HeadOptions) -> ImportOptions:
 def _reconstruction(shape: tuple[int, ...], outputs: Shapes, *, gray: bool) -> str | None:
     """The one output that is shaped like the picture, in a model that gives no score or map beside it."""
     others = [dims for dims in outputs.values() if dims is not None and dims != shape]
-    if any(is_score(dims, shape[0]) or is_map(dims) for dims in others):
+    if any(is_score(dims, shape[0]) or is_map(dims, shape) for dims in others):
         return None
     alike = [
         name

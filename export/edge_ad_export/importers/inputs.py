@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["ResolvedInput", "fill_in", "inapplicable", "refuse_options", "resolve_input"]
 
 
-_NUMBERS = {ir.DataType.UINT8, ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE}
+_WHOLE = {
+    ir.DataType.UINT8,
+    ir.DataType.INT8,
+    ir.DataType.UINT16,
+    ir.DataType.INT16,
+    ir.DataType.INT32,
+    ir.DataType.INT64,
+}
+_NUMBERS = {*_WHOLE, ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE}
 
 
 @dataclass(frozen=True)
@@ -50,11 +58,12 @@ def resolve_input(file: ModelFile, options: ImportOptions) -> ResolvedInput:
 
 def fill_in(spec: InputSpec, entry: ir.Value, options: ImportOptions) -> ResolvedInput:
     """Scale, mean and standard deviation from the options or the defaults. Raises :class:`InputError`."""
-    default_scale = 1.0 if entry.dtype == ir.DataType.UINT8 else 255.0
+    default_scale = 1.0 if entry.dtype in _WHOLE else 255.0
+    centred = entry.dtype == ir.DataType.INT8 and options.mean is None and options.scale is None
     filled = replace(
         spec,
         scale=_positive("--scale", (default_scale if options.scale is None else options.scale,))[0],
-        mean=_numbers("--mean", options.mean or (0.0,), spec.channels),
+        mean=_numbers("--mean", options.mean or ((128.0,) if centred else (0.0,)), spec.channels),
         std=_positive("--std", _numbers("--std", options.std or (1.0,), spec.channels)),
     )
     return ResolvedInput(filled, _assumed(filled, options))
@@ -64,11 +73,18 @@ def _only_input(file: ModelFile) -> ir.Value:
     """The graph's image input. Raises :class:`ModelError` unless there is one, of four dimensions, of numbers."""
     inputs = file.onnx.graph.inputs
     if len(inputs) != 1:
-        raise ModelError(f"{file.path} has {len(inputs)} inputs, expected one image: {describe(inputs)}")
+        raise ModelError(
+            f"{file.path} has {len(inputs)} inputs, expected one image: {describe(inputs)}; give the others a fixed "
+            "value with --input-value NAME=NUMBER or NAME=FILE.npy"
+        )
     (frame,) = inputs
+    if frame.shape is not None and len(frame.shape) == 5:
+        raise ModelError(
+            f"{file.path} takes {describe(inputs)}, expected one image: for a clip of images say --clip-length FRAMES"
+        )
     if frame.shape is None or len(frame.shape) != 4 or frame.dtype not in _NUMBERS:
         raise ModelError(
-            f"{file.path} takes {describe(inputs)}, expected one image: uint8 or float, "
+            f"{file.path} takes {describe(inputs)}, expected one image: numbers, "
             "[batch, channels, height, width] or [batch, height, width, channels]"
         )
     return frame
@@ -119,17 +135,19 @@ def _assumed(spec: InputSpec, options: ImportOptions) -> tuple[str, ...]:
         assumed.append(f"colour order {spec.color.upper()} (--color)")
     if options.scale is None:
         assumed.append(f"pixels divided by {spec.scale:g} (--scale)")
-    if options.mean is None and options.std is None:
+    if spec.mean == (128.0,) * len(spec.mean) and options.mean is None:
+        assumed.append("128 is subtracted from pixels, as the input is int8 (--mean)")
+    elif options.mean is None and options.std is None:
         assumed.append("no mean or standard deviation (--mean, --std)")
     return tuple(assumed)
 
 
 def inapplicable(options: ImportOptions, applicable: Collection[str]) -> list[str]:
     """Every option given but the ``applicable`` ones, in the order of their names."""
-    given = [f.name for f in fields(options) if f.name != "head" and getattr(options, f.name) is not None]
+    given = [f.name for f in fields(options) if f.name != "head" and getattr(options, f.name) not in (None, ())]
     if options.head is not None:
         given += [*options.head.given(), *(["family"] if options.head.family else [])]
-    return sorted(set(given) - {"importer", *applicable})
+    return sorted(set(given) - {"importer", "input_value", *applicable})
 
 
 def refuse_options(options: ImportOptions, applicable: Collection[str], reason: str) -> None:

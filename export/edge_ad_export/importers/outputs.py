@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from edge_ad.errors import ModelError
 from edge_ad_export.graph.embedded import embedded_model, find_embedded
+from edge_ad_export.graph.match import plane_of
 from edge_ad_export.graph.static_shape import describe, static_shape
 from edge_ad_export.passes import SelectOutputsPass, SimplifyPass, StaticShapePass
 
@@ -56,9 +57,24 @@ def static_outputs(model: ir.Model, shape: tuple[int, ...]) -> dict[str, tuple[i
     return {name: static_shape(value) for name, value in zip(names, copy.graph.outputs, strict=True)}
 
 
-def is_map(dims: tuple[int, ...]) -> bool:
-    """``[batch, 1, h, w]`` or ``[batch, h, w]``."""
-    return len(dims) in (3, 4) and set(dims[1:-2]) <= {1} and dims[-1] > 1 and dims[-2] > 1
+def is_map(dims: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """One plane an image of a model with an input of this ``shape``, wherever the axes of length 1 are.
+
+    Two axes without any for the batch may be vectors as well: they are a map where they are as long, for their
+    breadth, as the picture.
+    """
+    plane = plane_of(dims, shape[0])
+    if plane is None or (len(dims) > 1 and dims[0] == shape[0]):
+        return plane is not None
+    return any(abs(plane[0] * columns - plane[1] * rows) <= max(rows, columns) for rows, columns in _sides(shape))
+
+
+def _sides(shape: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Rows and columns of the picture, for either place of its channels."""
+    if len(shape) != 4:
+        return (shape[-2:],) if len(shape) > 2 else ()  # type: ignore[return-value]
+    both = ((1, shape[2:]), (3, shape[1:3]))
+    return tuple((sides[0], sides[1]) for channel, sides in both if shape[channel] in (1, 3))
 
 
 def is_score(dims: tuple[int, ...], batch: int) -> bool:
@@ -80,7 +96,7 @@ def anomalib_outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, 
         return OutputNames(options.score_output, options.map_output)
     shapes = {name: dims for name, dims in static_outputs(file.onnx, shape).items() if dims is not None}
     scores = [name for name, dims in shapes.items() if is_score(dims, shape[0])]
-    maps = [name for name, dims in shapes.items() if is_map(dims)]
+    maps = [name for name, dims in shapes.items() if is_map(dims, shape)]
     if _FIRST in maps:
         maps = [_FIRST]
     if _FIRST not in shapes or len(scores) > 1 or len(maps) > 1 or not scores + maps:

@@ -13,6 +13,7 @@ from edge_ad_export.importers.clip_inputs import resolve_clip
 from edge_ad_export.importers.inputs import ResolvedInput, resolve_input
 from edge_ad_export.importers.outputs import OutputNames, Shapes, check_named, is_map, is_score, listing, static_outputs
 from edge_ad_export.importers.raw_outputs import find_raw_outputs, removed
+from edge_ad_export.importers.reshape_input import add_batch_axis, check_size
 from edge_ad_export.importers.statistics import read_statistics
 from edge_ad_export.model.head import Unfitted
 from edge_ad_export.model.imported import ImportedModel, ImportOptions
@@ -43,10 +44,14 @@ class PlainOnnxImporter:
         told = read_statistics(file, options)
         options = told.options
         clips = options.clip is not None
+        if not clips:
+            add_batch_axis(file)
         resolved = resolve_clip(file, options) if clips else resolve_input(file, options)
         resolved = replace(resolved, notes=told.notes)
         spec = resolved.spec
         shape = spec.shape(spec.batch)
+        if options.size is not None:
+            check_size(file, shape, options.size)
         options = choose_head(options, shape, lambda: static_outputs(file.onnx, shape), gray=spec.color == "gray")
         if options.head is not None and options.head.family is not None:
             return _headed(HeadRequest(file, spec, options, options.head.family), resolved)
@@ -94,7 +99,7 @@ def _outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, ...]) ->
     _refuse_loss(file, outputs, shape)
     found = OutputNames(
         score=_pick(file, outputs, _SCORE_NAMES, "--score-output", lambda dims: is_score(dims, shape[0])),
-        map=_pick(file, outputs, _MAP_NAMES, "--map-output", lambda dims: is_map(dims) and dims != shape),
+        map=_pick(file, outputs, _MAP_NAMES, "--map-output", lambda dims: is_map(dims, shape) and dims != shape),
     )
     if found.score is None and found.map is None:
         raise ModelError(
@@ -113,18 +118,21 @@ def _refuse_loss(file: ModelFile, outputs: Shapes, shape: tuple[int, ...]) -> No
     """
     if any(name in _SCORE_NAMES for name in outputs):
         return
-    numbers = [name for name, dims in outputs.items() if dims is not None and is_score(dims, shape[0])]
+    numbers = {name: dims for name, dims in outputs.items() if dims is not None and is_score(dims, shape[0])}
     others = [
         name
         for name, dims in outputs.items()
-        if dims is None or dims == shape or not (is_score(dims, shape[0]) or is_map(dims))
+        if name not in numbers and (dims is None or dims == shape or not is_map(dims, shape))
     ]
+    if all(outputs[name] == shape for name in others):
+        # Beside a reconstruction a number with an axis of images is the model's own score.
+        numbers = {name: dims for name, dims in numbers.items() if not dims or "loss" in name.lower()}
     if numbers and others:
         raise ModelError(
             f"{' and '.join(numbers)} of {file.path} may be a training loss, as {' and '.join(others)} are outputs "
             "too: say what the other outputs are, such as --family student-teacher with --feature-output and "
             "--predicted-output, or --family reconstruction; or take the number as the score with "
-            f"--score-output {numbers[0]}"
+            f"--score-output {next(iter(numbers))}"
         )
 
 

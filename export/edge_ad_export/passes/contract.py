@@ -14,6 +14,7 @@ import onnx_ir.passes.common as common_passes
 from edge_ad.errors import ModelError
 from edge_ad_export.graph.builder import add_constant
 from edge_ad_export.graph.embedded import embedded_model, find_embedded
+from edge_ad_export.graph.match import plane_of
 from edge_ad_export.graph.static_shape import static_shape
 
 if TYPE_CHECKING:
@@ -85,6 +86,9 @@ def _score_shape(value: ir.Value) -> tuple[int, ...]:
 
 def _map_shape(value: ir.Value) -> tuple[int, ...]:
     shape = static_shape(value)
+    plane = None if shape is None else plane_of(shape)
+    if plane is not None:
+        return 1, *plane
     if shape is None or len(shape) < 2 or set(shape[:-2]) - {1} or 0 in shape:
         raise ModelError(
             f"the map output must have the shape [1, 1, height, width] for one image, found {value.name} with "

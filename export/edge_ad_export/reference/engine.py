@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edge_ad.engines import EngineOutput
+from edge_ad_export.graph.match import plane_of
 from edge_ad_export.model.head import HeadInputs
 from edge_ad_export.model.imported import ImportedModel, InputSpec
 from edge_ad_export.reference.sessions import open_session
@@ -51,7 +52,8 @@ class ReferenceEngine:
         anomaly_map = None
         if self._has_map:
             found = outputs[-1]
-            anomaly_map = np.ascontiguousarray(found.reshape(-1, *found.shape[-2:])[0], np.float32)
+            rows, columns = plane_of(found.shape, self._spec.batch) or found.shape[-2:]
+            anomaly_map = np.ascontiguousarray(found.reshape(-1, rows, columns)[0], np.float32)
         score = float(np.ravel(outputs[0])[0]) if self._has_score or anomaly_map is None else float(anomaly_map.max())
         return EngineOutput(score, anomaly_map)
 

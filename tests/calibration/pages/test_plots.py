@@ -15,8 +15,8 @@ LIMIT_BGR = (43, 57, 192)
 
 
 def drawn(scores: NDArray[np.float64], peaks: NDArray[np.float64] | None = None, *, alpha: float = 0.1) -> bytes:
-    seen = frames_of(scores, peaks)
-    return draw_calibration(calibrated(seen, alpha=alpha), seen, "tests")
+    observations = frames_of(scores, peaks)
+    return draw_calibration(calibrated(observations, alpha=alpha), observations, "tests")
 
 
 def limit_columns(png: bytes) -> NDArray[np.intp]:
@@ -77,6 +77,6 @@ def test_the_callers_peaks_are_not_reordered() -> None:
     ],
 )
 def test_every_method_is_drawn(method: Method) -> None:
-    seen = frames_of(np.random.default_rng(3).normal(size=600))
-    columns = limit_columns(draw_calibration(calibrated(seen, method, alpha=0.001), seen, "tests"))
+    observations = frames_of(np.random.default_rng(3).normal(size=600))
+    columns = limit_columns(draw_calibration(calibrated(observations, method, alpha=0.001), observations, "tests"))
     assert columns.size > 0

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from support import tiny
-from support.field_cli import edge_ad, today
+from support.field_cli import edge_ad
 from support.field_media import decode, turn_track, turned, upright, write_line, write_turned
 from support.paths import DOCS
 
@@ -30,24 +30,21 @@ def write_mp4(path: Path) -> Path:
         pytest.param(lambda folder: write_turned(folder / "a.jpg", gray=True), id="control-gray-jpeg"),
         pytest.param(lambda folder: write_turned(folder / "a.png"), id="control-png"),
         pytest.param(lambda folder: write_turned(folder / "a.webp"), id="control-webp"),
-        pytest.param(lambda folder: write_turned(folder / "a.tif"), marks=today("turned, and JPEG is not"), id="tiff"),
+        pytest.param(lambda folder: write_turned(folder / "a.tif"), id="tiff"),
         pytest.param(
             lambda folder: write_turned(folder / "a.tiff", gray=True),
-            marks=today("turned, and JPEG is not"),
             id="tiff-gray",
         ),
         pytest.param(
             lambda folder: write_turned(folder / "a.tif", orientation=8),
-            marks=today("turned, and JPEG is not"),
             id="tiff-the-other-way",
         ),
         pytest.param(
             lambda folder: write_turned(folder / "a.tif", orientation=5),
-            marks=today("turned, and JPEG is not"),
             id="tiff-mirrored-and-turned",
         ),
-        pytest.param(lambda folder: write_mp4(folder / "a.mp4"), marks=today("turned, and JPEG is not"), id="mp4"),
-        pytest.param(lambda folder: write_mp4(folder / "a.mov"), marks=today("turned, and JPEG is not"), id="mov"),
+        pytest.param(lambda folder: write_mp4(folder / "a.mp4"), id="mp4"),
+        pytest.param(lambda folder: write_mp4(folder / "a.mov"), id="mov"),
     ],
 )
 def test_every_format_is_turned_or_none(tmp_path: Path, write: Callable[[Path], Path]) -> None:
@@ -62,13 +59,13 @@ def test_every_format_is_turned_or_none(tmp_path: Path, write: Callable[[Path], 
         pytest.param(".png", 6, id="png-6"),
         pytest.param(".png", 8, id="png-8"),
         pytest.param(".tif", 1, id="tif-1"),
-        pytest.param(".tif", 2, marks=today("turned, and JPEG is not"), id="tif-2"),
-        pytest.param(".tif", 3, marks=today("turned, and JPEG is not"), id="tif-3"),
-        pytest.param(".tif", 4, marks=today("turned, and JPEG is not"), id="tif-4"),
-        pytest.param(".tif", 5, marks=today("turned, and JPEG is not"), id="tif-5"),
-        pytest.param(".tif", 6, marks=today("turned, and JPEG is not"), id="tif-6"),
-        pytest.param(".tif", 7, marks=today("turned, and JPEG is not"), id="tif-7"),
-        pytest.param(".tif", 8, marks=today("turned, and JPEG is not"), id="tif-8"),
+        pytest.param(".tif", 2, id="tif-2"),
+        pytest.param(".tif", 3, id="tif-3"),
+        pytest.param(".tif", 4, id="tif-4"),
+        pytest.param(".tif", 5, id="tif-5"),
+        pytest.param(".tif", 6, id="tif-6"),
+        pytest.param(".tif", 7, id="tif-7"),
+        pytest.param(".tif", 8, id="tif-8"),
         pytest.param(".webp", 3, id="webp-3"),
         pytest.param(".webp", 6, id="webp-6"),
         pytest.param(".webp", 8, id="webp-8"),
@@ -81,7 +78,6 @@ def test_pixels_are_turned_by_the_rule_of_jpeg(tmp_path: Path, suffix: str, orie
     assert np.abs(found.astype(int) - rule.astype(int)).mean() < 3
 
 
-@today("the docs know of no orientation")
 def test_the_rule_is_documented() -> None:
     pages = " ".join(page.read_text() for page in DOCS.glob("*.md"))
     assert re.search(r"orientation", pages)
@@ -126,14 +122,13 @@ def extra_channel(path: Path, extra: NDArray[np.uint8]) -> Path:
 @pytest.mark.parametrize(
     "extra",
     [
-        pytest.param(np.zeros((24, 32), np.uint8), marks=today("refused as transparent"), id="zeros"),
+        pytest.param(np.zeros((24, 32), np.uint8), id="zeros"),
         pytest.param(np.full((24, 32), 255, np.uint8), id="control-all-255"),
         pytest.param(
             np.random.default_rng(1).integers(0, 256, (24, 32), np.uint8),
-            marks=today("refused as transparent"),
             id="near-infrared",
         ),
-        pytest.param(np.full((24, 32), 7, np.uint8), marks=today("refused as transparent"), id="a-constant"),
+        pytest.param(np.full((24, 32), 7, np.uint8), id="a-constant"),
     ],
 )
 def test_a_channel_of_which_nothing_is_said_is_no_transparency(tmp_path: Path, extra: NDArray[np.uint8]) -> None:
@@ -147,12 +142,11 @@ def test_a_channel_of_which_nothing_is_said_is_no_transparency(tmp_path: Path, e
         pytest.param(
             RGB,
             tuple(int(value) for value in COLOURS[3, 4, ::-1]),
-            marks=today("refused as transparent"),
             id="a-colour",
         ),
         pytest.param(RGB, (1, 2, 3), id="a-colour-that-does-not-occur"),
         pytest.param(Image.fromarray(COLOURS[..., 0].copy()), int(COLOURS[5, 6, 0]), id="a-gray-level"),
-        pytest.param(RGB.quantize(16), 3, marks=today("refused as transparent"), id="an-index-of-a-palette"),
+        pytest.param(RGB.quantize(16), 3, id="an-index-of-a-palette"),
     ],
 )
 def test_a_key_colour_is_no_transparency(tmp_path: Path, picture: Image.Image, key: object) -> None:
@@ -176,13 +170,13 @@ def netpbm(kind: str, maxval: int, pixels: NDArray[np.integer]) -> bytes:
     ("name", "kind", "maxval"),
     [
         pytest.param("a.pgm", "P5", 255, id="control"),
-        pytest.param("a.pgm", "P5", 100, marks=today("read unscaled, without a word"), id="pgm-100"),
-        pytest.param("a.pgm", "P5", 15, marks=today("read unscaled, without a word"), id="pgm-15"),
-        pytest.param("a.ppm", "P6", 100, marks=today("read unscaled, without a word"), id="ppm-100"),
+        pytest.param("a.pgm", "P5", 100, id="pgm-100"),
+        pytest.param("a.pgm", "P5", 15, id="pgm-15"),
+        pytest.param("a.ppm", "P6", 100, id="ppm-100"),
         pytest.param("a.pgm", "P2", 100, id="pgm-as-text"),
         pytest.param("a.ppm", "P3", 63, id="ppm-as-text"),
-        pytest.param("a.pnm", "P5", 200, marks=today("read unscaled, without a word"), id="pnm-200"),
-        pytest.param("a.pgm", "P5", 1, marks=today("read unscaled, without a word"), id="pgm-1"),
+        pytest.param("a.pnm", "P5", 200, id="pnm-200"),
+        pytest.param("a.pgm", "P5", 1, id="pgm-1"),
     ],
 )
 def test_a_netpbm_picture_is_scaled_or_refused(tmp_path: Path, name: str, kind: str, maxval: int) -> None:
@@ -194,7 +188,6 @@ def test_a_netpbm_picture_is_scaled_or_refused(tmp_path: Path, name: str, kind: 
     assert decoded_or_refused(tmp_path / name, right, "maxval", "largest value", tolerance=1)
 
 
-@today("read unscaled, without a word")
 @settings(
     max_examples=30,
     deadline=None,
@@ -223,14 +216,14 @@ PICTURE = upright()
     ("name", "encoding"),
     [
         pytest.param("c.jpg", ".jpg", id="control"),
-        pytest.param("c.jfif", ".jpg", marks=today("left out without a word"), id="jfif"),
-        pytest.param("C.JFIF", ".jpg", marks=today("left out without a word"), id="jfif-in-capitals"),
-        pytest.param("c.jfi", ".jpg", marks=today("left out without a word"), id="jfi"),
-        pytest.param("c.jif", ".jpg", marks=today("left out without a word"), id="jif"),
-        pytest.param("c.tga", ".jpg", marks=today("left out without a word"), id="a-jpeg-by-another-name"),
-        pytest.param("c", ".png", marks=today("left out without a word"), id="no-suffix"),
-        pytest.param("c.png_", ".png", marks=today("left out without a word"), id="a-suffix-with-something-behind"),
-        pytest.param("c.heic", ".png", marks=today("left out without a word"), id="heic"),
+        pytest.param("c.jfif", ".jpg", id="jfif"),
+        pytest.param("C.JFIF", ".jpg", id="jfif-in-capitals"),
+        pytest.param("c.jfi", ".jpg", id="jfi"),
+        pytest.param("c.jif", ".jpg", id="jif"),
+        pytest.param("c.tga", ".jpg", id="a-jpeg-by-another-name"),
+        pytest.param("c", ".png", id="no-suffix"),
+        pytest.param("c.png_", ".png", id="a-suffix-with-something-behind"),
+        pytest.param("c.heic", ".png", id="heic"),
     ],
 )
 def test_a_picture_of_a_folder_is_taken_or_said_to_be_left_out(

@@ -169,7 +169,7 @@ PAIR = {"feature_output": ("fine",), "predicted_output": ("fine_student",)}
             id="more than all cells",
         ),
         pytest.param(
-            ImportOptions(map_output="fine"), {"family": "map"}, ModelError, "expected a map", id="features as map"
+            ImportOptions(map_output="fine"), {"family": "map"}, InputError, "--combine", id="features as map"
         ),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
-from support.field_cli import check_scores, export, exported, today
+from support.field_cli import check_scores, export, exported
 from support.field_models import SIDE, Dims, Net, as_input, c2_of, small_c2, small_features, weights, write_pictures
 
 HALF = SIDE // 2
@@ -57,31 +57,24 @@ def centred(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     ("net", "expected"),
     [
         pytest.param(quantized(TensorProto.UINT8, 0, 1 / 255), raw, id="control-uint8"),
-        pytest.param(
-            quantized(TensorProto.INT8, -128, 1 / 255), raw, marks=today("refused: expected uint8 or float"), id="int8"
-        ),
+        pytest.param(quantized(TensorProto.INT8, -128, 1 / 255), raw, id="int8"),
         pytest.param(
             quantized(TensorProto.INT8, -128, 1 / 255, last=True),
             raw,
-            marks=today("refused: expected uint8 or float"),
             id="int8-channels-last",
         ),
         pytest.param(
             quantized(TensorProto.INT8, 0, 1 / 128),
             centred,
-            marks=today("refused: expected uint8 or float"),
             id="int8-centred",
         ),
         pytest.param(
             cast(TensorProto.INT8, 128.0),
             raw,
-            marks=today("refused: expected uint8 or float"),
             id="int8-cast-and-shifted",
         ),
         pytest.param(cast(TensorProto.UINT8, 0.0), raw, id="control-uint8-cast"),
-        pytest.param(
-            cast(TensorProto.INT32, 0.0), raw, marks=today("refused: expected uint8 or float"), id="int32-cast"
-        ),
+        pytest.param(cast(TensorProto.INT32, 0.0), raw, id="int32-cast"),
     ],
 )
 def test_whole_numbers_are_taken_as_pixels(
@@ -116,28 +109,22 @@ def inferring() -> Net:
     [
         pytest.param(
             with_unused("keras_learning_phase:0", [], TensorProto.BOOL),
-            marks=today("refused: has 2 inputs"),
             id="learning-phase",
         ),
         pytest.param(
             with_unused("keras_learning_phase:0", [], TensorProto.BOOL, first=True),
-            marks=today("refused: has 2 inputs"),
             id="named-first",
         ),
-        pytest.param(
-            with_unused("training", [1], TensorProto.FLOAT), marks=today("refused: has 2 inputs"), id="a-float"
-        ),
+        pytest.param(with_unused("training", [1], TensorProto.FLOAT), id="a-float"),
         pytest.param(
             with_unused("mask", ["b", 1, SIDE, SIDE], TensorProto.FLOAT, first=True),
-            marks=today("refused: has 2 inputs"),
             id="another-picture",
         ),
         pytest.param(
             with_unused("label", ["b"], TensorProto.INT64, dead_node=True),
-            marks=today("refused: has 2 inputs"),
             id="into-a-dead-node",
         ),
-        pytest.param(inferring(), marks=today("refused: has 2 inputs"), id="into-a-dead-not"),
+        pytest.param(inferring(), id="into-a-dead-not"),
     ],
 )
 def test_an_input_that_leads_to_no_output_is_dropped(tmp_path: Path, images: Path, net: Net) -> None:
@@ -148,12 +135,10 @@ def test_an_input_that_leads_to_no_output_is_dropped(tmp_path: Path, images: Pat
 @pytest.mark.parametrize(
     ("name", "dims", "dtype"),
     [
-        pytest.param(
-            "masks", [1, 1, HALF, HALF], TensorProto.FLOAT, marks=today("the line names no option"), id="masks"
-        ),
-        pytest.param("temperature", [1], TensorProto.FLOAT, marks=today("the line names no option"), id="a-number"),
-        pytest.param("gain:0", [], TensorProto.FLOAT, marks=today("the line names no option"), id="a-scalar"),
-        pytest.param("class_id", [1], TensorProto.INT64, marks=today("the line names no option"), id="a-whole-number"),
+        pytest.param("masks", [1, 1, HALF, HALF], TensorProto.FLOAT, id="masks"),
+        pytest.param("temperature", [1], TensorProto.FLOAT, id="a-number"),
+        pytest.param("gain:0", [], TensorProto.FLOAT, id="a-scalar"),
+        pytest.param("class_id", [1], TensorProto.INT64, id="a-whole-number"),
     ],
 )
 def test_a_second_input_is_named_with_the_option_that_fixes_it(
@@ -165,6 +150,28 @@ def test_a_second_input_is_named_with_the_option_that_fixes_it(
     to_map(net, net.op("Mul", c2, factor))
     done = export(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
     assert done.refused(name, "--")
+
+
+def gained() -> Net:
+    net = Net()
+    c2 = small_c2(net, net.input("input", [1, 3, SIDE, SIDE]))
+    return to_map(net, net.op("Mul", c2, net.input("masks", [1, 1, HALF, HALF])))
+
+
+@pytest.mark.parametrize("as_file", [pytest.param(False, id="a-number"), pytest.param(True, id="a-file")])
+def test_an_input_beside_the_image_gets_a_fixed_value(tmp_path: Path, images: Path, as_file: bool) -> None:
+    np.save(tmp_path / "masks.npy", np.full((1, 1, HALF, HALF), 2, np.float32))
+    value = f"masks={tmp_path / 'masks.npy'}" if as_file else "masks=2"
+    model = gained().save(tmp_path / "m.onnx")
+    made = exported(model, images, tmp_path / "out" / "b", "--input-value", value)
+    check_scores(made, lambda pixels: 2 * raw(pixels))
+
+
+@pytest.mark.parametrize("value", ["other=1", "masks=much", "masks=missing.npy", "masks"])
+def test_a_fixed_value_that_does_not_fit_is_refused(tmp_path: Path, images: Path, value: str) -> None:
+    model = gained().save(tmp_path / "m.onnx")
+    done = export(model, images, tmp_path / "out" / "b", "--input-value", value)
+    assert done.refused(f"--input-value {value}")
 
 
 def reshaped(dims: Dims, *, to: tuple[int, ...], last: bool = False, channels: int = 3) -> Net:
@@ -180,12 +187,10 @@ def reshaped(dims: Dims, *, to: tuple[int, ...], last: bool = False, channels: i
     [
         pytest.param(
             reshaped([3, SIDE, SIDE], to=(1, 3, SIDE, SIDE)),
-            marks=today("refused: expected four dimensions"),
             id="no-batch",
         ),
         pytest.param(
             reshaped([SIDE, SIDE, 3], to=(1, SIDE, SIDE, 3), last=True),
-            marks=today("refused: expected four dimensions"),
             id="no-batch-channels-last",
         ),
     ],
@@ -198,8 +203,8 @@ def test_a_picture_without_a_batch_is_taken(tmp_path: Path, images: Path, net: N
 @pytest.mark.parametrize(
     "dims",
     [
-        pytest.param([1, SIDE, SIDE], marks=today("refused: expected four dimensions"), id="one-plane"),
-        pytest.param([SIDE, SIDE], marks=today("refused: expected four dimensions"), id="plane-alone"),
+        pytest.param([1, SIDE, SIDE], id="one-plane"),
+        pytest.param([SIDE, SIDE], id="plane-alone"),
     ],
 )
 def test_a_gray_picture_without_a_batch_is_taken(tmp_path: Path, dims: list[int]) -> None:
@@ -212,13 +217,9 @@ def test_a_gray_picture_without_a_batch_is_taken(tmp_path: Path, dims: list[int]
 @pytest.mark.parametrize(
     "dims",
     [
-        pytest.param([1, 1, 3, SIDE, SIDE], marks=today("the line does not speak of clips"), id="five-dimensions"),
-        pytest.param(
-            [1, 3, 1, SIDE, SIDE], marks=today("the line does not speak of clips"), id="five-dimensions-time-behind"
-        ),
-        pytest.param(
-            ["b", 1, SIDE, SIDE, 3], marks=today("the line does not speak of clips"), id="five-dimensions-channels-last"
-        ),
+        pytest.param([1, 1, 3, SIDE, SIDE], id="five-dimensions"),
+        pytest.param([1, 3, 1, SIDE, SIDE], id="five-dimensions-time-behind"),
+        pytest.param(["b", 1, SIDE, SIDE, 3], id="five-dimensions-channels-last"),
     ],
 )
 def test_a_clip_of_one_picture_is_taken_or_told_as_a_clip(tmp_path: Path, images: Path, dims: Dims) -> None:
@@ -256,16 +257,10 @@ def sized(kind: str) -> Net:
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        pytest.param("mu", ("mu",), marks=today("the line asks for another --map-output"), id="mean-subtracted"),
-        pytest.param(
-            "scale", ("inverse_deviation",), marks=today("the line asks for another --map-output"), id="deviation"
-        ),
-        pytest.param(
-            "position", ("pos_embed",), marks=today("the line asks for another --map-output"), id="position-embedding"
-        ),
-        pytest.param(
-            "linear", ("fc.weight",), marks=today("the line asks for another --map-output"), id="fully-connected"
-        ),
+        pytest.param("mu", ("mu",), id="mean-subtracted"),
+        pytest.param("scale", ("inverse_deviation",), id="deviation"),
+        pytest.param("position", ("pos_embed",), id="position-embedding"),
+        pytest.param("linear", ("fc.weight",), id="fully-connected"),
     ],
 )
 @pytest.mark.parametrize("size", [pytest.param("128x128", id="square"), pytest.param("64x96", id="not-square")])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.field_cli import BOTH, check_scores, export, exported, today
+from support.field_cli import BOTH, check_scores, export, exported
 from support.field_models import SIDE, Dims, Net, c2_of, small_c2, write_pictures
 
 HALF = SIDE // 2
@@ -47,56 +47,48 @@ def channels_last(given: Dims, ends: Dims, *, name: str = "Identity:0", squeeze:
             channels_last(["unk__1", 96, 96, 3], ["unk__1", HALF, HALF, 1]),
             [],
             (96, 96),
-            marks=today("no output is plainly a map"),
             id="keras",
         ),
         pytest.param(
             channels_last(["unk__1", 96, 96, 3], ["unk__1", HALF, HALF, 1]),
             ["--map-output", "Identity:0"],
             (96, 96),
-            marks=today("the map must be [1, 1, h, w]"),
             id="keras-map-output",
         ),
         pytest.param(
             channels_last(["unk__1", 96, 96, 3], ["unk__1", HALF, HALF, 1]),
             ["--family", "map"],
             (96, 96),
-            marks=today("a map must be [b, 1, h, w]"),
             id="keras-family-map",
         ),
         pytest.param(
             channels_last([1, 96, 96, 3], [1, HALF, HALF, 1], name="out"),
             [],
             (96, 96),
-            marks=today("no output is plainly a map"),
             id="fixed-batch",
         ),
         pytest.param(
             channels_last(["n", 96, 64, 3], ["n", HALF, 32, 1], name="StatefulPartitionedCall:0"),
             [],
             (96, 64),
-            marks=today("no output is plainly a map"),
             id="not-square",
         ),
         pytest.param(
             channels_last([1, 96, 96, 3], [HALF, HALF, 1], name="plane", squeeze=(0,)),
             [],
             (96, 96),
-            marks=today("no output is plainly a map"),
             id="no-batch",
         ),
         pytest.param(
             channels_last([1, 96, 96, 3], [HALF, HALF], name="out", squeeze=(0, 3)),
             [],
             (96, 96),
-            marks=today("no output is plainly a map"),
             id="plane-alone",
         ),
         pytest.param(
             channels_last(["b", None, None, 3], ["b", None, None, 1]),
             ["--size", "96x96"],
             (96, 96),
-            marks=today("no output is plainly a map"),
             id="of-any-size",
         ),
     ],
@@ -109,7 +101,6 @@ def test_a_map_with_its_channel_last_is_a_map(
     check_scores(made, raw, variants=BOTH)
 
 
-@today("no output is plainly a map")
 def test_a_gray_map_with_its_channel_last_is_a_map(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path / "img", gray=True)
     net = channels_last(["n", 96, 96, 1], ["n", HALF, HALF, 1])
@@ -129,25 +120,22 @@ def plain(ends: Dims, *, shape: tuple[int, ...] = (), name: str = "out") -> Net:
 @pytest.mark.parametrize(
     ("net", "options"),
     [
-        pytest.param(plain([HALF, HALF]), [], marks=today("no output is plainly a map"), id="two-dimensions"),
+        pytest.param(plain([HALF, HALF]), [], id="two-dimensions"),
         pytest.param(plain([HALF, HALF]), ["--map-output", "out"], id="two-dimensions-map-output"),
         pytest.param(
             plain([HALF, HALF]),
             ["--family", "map"],
-            marks=today("a map must be [b, 1, h, w]"),
             id="two-dimensions-family-map",
         ),
         pytest.param(plain([1, HALF, HALF], shape=(1, HALF, HALF)), [], id="control-three-dimensions"),
         pytest.param(
             plain([1, 1, 1, HALF, HALF], shape=(1, 1, 1, HALF, HALF)),
             [],
-            marks=today("no output is plainly a map"),
             id="five-dimensions",
         ),
         pytest.param(
             plain([None, None], name="heat"),
             [],
-            marks=today("no output is plainly a map"),
             id="two-dimensions-not-stated",
         ),
     ],
@@ -184,49 +172,42 @@ def log_odds(pixels: NDArray[np.uint8], count: int = 2, index: int = 1) -> NDArr
             classes("Softmax"),
             ["--anomalous-class", "1"],
             log_odds,
-            marks=today("--anomalous-class does not apply to maps"),
             id="two-classes",
         ),
         pytest.param(
             classes("LogSoftmax"),
             ["--anomalous-class", "1"],
             log_odds,
-            marks=today("--anomalous-class does not apply to maps"),
             id="log-softmax",
         ),
         pytest.param(
             classes("Softmax"),
             ["--anomalous-class", "0"],
             lambda pixels: log_odds(pixels, index=0),
-            marks=today("--anomalous-class does not apply to maps"),
             id="the-first",
         ),
         pytest.param(
             classes("Softmax"),
             ["--normal-class", "0"],
             log_odds,
-            marks=today("--normal-class does not apply to maps"),
             id="normal-class",
         ),
         pytest.param(
             classes("Softmax", 3),
             ["--anomalous-class", "2"],
             lambda pixels: log_odds(pixels, 3, 2),
-            marks=today("--anomalous-class does not apply to maps"),
             id="three-classes",
         ),
         pytest.param(
             classes("Softmax", last=True),
             ["--anomalous-class", "1"],
             log_odds,
-            marks=today("--anomalous-class does not apply to maps"),
             id="classes-last",
         ),
         pytest.param(
             classes("Identity"),
             ["--anomalous-class", "1"],
             c2_of,
-            marks=today("--anomalous-class does not apply to maps"),
             id="logits-themselves",
         ),
     ],
@@ -242,22 +223,16 @@ def test_a_class_of_a_map_gives_its_log_odds_at_every_place(
 @pytest.mark.parametrize(
     ("net", "index"),
     [
-        pytest.param(
-            classes("Softmax"), 1, marks=today("one pixel is shipped as the score, without a word"), id="two-classes"
-        ),
+        pytest.param(classes("Softmax"), 1, id="two-classes"),
         pytest.param(
             classes("Softmax", 3),
             2,
-            marks=today("one pixel is shipped as the score, without a word"),
             id="three-classes",
         ),
-        pytest.param(
-            classes("Identity"), 0, marks=today("one pixel is shipped as the score, without a word"), id="logits"
-        ),
+        pytest.param(classes("Identity"), 0, id="logits"),
         pytest.param(
             classes("Softmax", last=True),
             1,
-            marks=today("one pixel is shipped as the score, without a word"),
             id="classes-last",
         ),
     ],
@@ -287,42 +262,36 @@ def levels(count: int, *, last: bool = False, name: str = "maps") -> Net:
             levels(3),
             "mean",
             lambda pixels: 2 * raw(pixels),
-            marks=today("--combine does not apply to maps"),
             id="mean-of-three",
         ),
         pytest.param(
             levels(3),
             "sum",
             lambda pixels: 6 * raw(pixels),
-            marks=today("--combine does not apply to maps"),
             id="sum-of-three",
         ),
         pytest.param(
             levels(3),
             "product",
             lambda pixels: 6 * raw(pixels) ** 3,
-            marks=today("--combine does not apply to maps"),
             id="product-of-three",
         ),
         pytest.param(
             levels(2),
             "sum",
             lambda pixels: 3 * raw(pixels),
-            marks=today("--combine does not apply to maps"),
             id="sum-of-two",
         ),
         pytest.param(
             levels(5),
             "mean",
             lambda pixels: 3 * raw(pixels),
-            marks=today("--combine does not apply to maps"),
             id="mean-of-five",
         ),
         pytest.param(
             levels(4, last=True),
             "sum",
             lambda pixels: 10 * raw(pixels),
-            marks=today("--combine does not apply to maps"),
             id="levels-last",
         ),
     ],
@@ -336,8 +305,8 @@ def test_levels_of_a_map_are_combined(tmp_path: Path, images: Path, net: Net, ho
 @pytest.mark.parametrize(
     "count",
     [
-        pytest.param(2, marks=today("the line names no option"), id="two"),
-        pytest.param(3, marks=today("the line names no option"), id="three"),
+        pytest.param(2, id="two"),
+        pytest.param(3, id="three"),
     ],
 )
 def test_a_map_of_several_planes_asks_what_they_are(tmp_path: Path, images: Path, count: int) -> None:

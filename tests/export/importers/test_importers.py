@@ -166,8 +166,6 @@ IMAGE = tensor("image", 1, 3, 8, 8)
 @pytest.mark.parametrize(
     ("inputs", "outputs", "message"),
     [
-        pytest.param([IMAGE, tensor("second", 1, 3, 8, 8)], [tensor("score", 1)],
-                     "2 inputs.*image float.*second float", id="two-inputs"),
         pytest.param([tensor("clip", 1, 8, 3, 8, 8)], [tensor("score", 1)], "expected one image", id="five-dimensions"),
         pytest.param([IMAGE], [tensor("a", 1), tensor("b", 1)],
                      "a and b .*--score-output.*outputs: a float.*b float", id="two-scores"),

@@ -1,0 +1,120 @@
+"""What an image file says of its own pixels, read from its bytes: decoders differ in what they make of it."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["StoredPixels", "has_key_colour", "has_unnamed_channel", "scaled_netpbm", "without_turn"]
+
+_ORIENTATION, _SAMPLES, _EXTRA_SAMPLES = 274, 277, 338
+_SHORT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPixels:
+    """Bytes to decode, and a table from value to value for the pixels that come out, uint8 (256,)."""
+
+    data: bytes
+    levels: NDArray[np.uint8] | None = None
+
+
+# The kind, then width, height and the largest value; comments reach from # to the end of a line.
+_GAP = rb"(?:\s|#[^\n\r]*[\n\r])+"
+_NETPBM = re.compile(rb"P([2356])" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(\d+)")
+_FULL = 255
+
+
+def scaled_netpbm(data: bytes) -> StoredPixels:
+    """A PGM or PPM file whose largest value is below 255, with the table that scales it to 255; others as they are.
+
+    OpenCV scales text files in some versions and binary ones in none. With 255 written in its place it scales nothing.
+    """
+    head = _NETPBM.match(data)
+    largest = int(head.group(2)) if head else 0
+    if head is None or not 0 < largest < _FULL:
+        return StoredPixels(data)
+    levels = np.minimum(np.arange(_FULL + 1) * _FULL / largest + 0.5, _FULL).astype(np.uint8)
+    return StoredPixels(data[: head.start(2)] + b"255" + data[head.end(2) :], levels)
+
+
+def without_turn(data: bytes) -> bytes:
+    """A TIFF file without its orientation, which OpenCV would apply; other files as they are."""
+    for entry in _tiff_entries(data):
+        if entry.tag == _ORIENTATION and entry.kind == _SHORT:
+            upright = struct.pack(entry.order + "H", 1)
+            return data[: entry.value_at] + upright + data[entry.value_at + 2 :]
+    return data
+
+
+def has_unnamed_channel(data: bytes) -> bool:
+    """Whether the fourth channel of a TIFF file is no alpha channel: ``ExtraSamples`` 0, or not stated."""
+    entries = {entry.tag: entry for entry in _tiff_entries(data)}
+    if _SAMPLES not in entries or entries[_SAMPLES].short(data) != 4:
+        return False
+    extra = entries.get(_EXTRA_SAMPLES)
+    return extra is None or extra.short(data) == 0
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_COLOUR_TYPE_AT = 25
+
+
+def has_key_colour(data: bytes) -> bool:
+    """Whether a PNG file has no alpha channel but ``tRNS``: colours that are shown as transparent."""
+    if not data.startswith(_PNG) or data[_COLOUR_TYPE_AT : _COLOUR_TYPE_AT + 1] in (b"\4", b"\6"):
+        return False
+    position = len(_PNG)
+    while position + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, position)
+        if kind == b"IDAT":
+            return False
+        if kind == b"tRNS":
+            return True
+        position += 12 + size
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An entry of a TIFF file's first directory. ``value_at``: where its value lies, or the place of its values."""
+
+    tag: int
+    kind: int
+    value_at: int
+    order: str
+
+    def short(self, data: bytes) -> int:
+        return int(struct.unpack_from(self.order + "H", data, self.value_at)[0])
+
+
+def _tiff_entries(data: bytes) -> Iterator[_Entry]:
+    """The entries of the first directory of a TIFF or BigTIFF file; none of what is no such file, or cut off."""
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        return
+    is_big = data[2:4] == struct.pack(order + "H", 43)
+    if not is_big and data[2:4] != struct.pack(order + "H", 42):
+        return
+    start_of, count_of, entry_of = ("8xQ", "Q", "HHQ") if is_big else ("4xI", "H", "HHI")
+    try:
+        (start,) = struct.unpack_from(order + start_of, data)
+        if start > len(data):
+            return
+        (count,) = struct.unpack_from(order + count_of, data, start)
+        place = start + struct.calcsize(order + count_of)
+        head = struct.Struct(order + entry_of)
+        for _ in range(count):
+            tag, kind, _count = head.unpack_from(data, place)
+            size = head.size + (8 if is_big else 4)
+            if place + size > len(data):
+                return
+            yield _Entry(tag, kind, place + head.size, order)
+            place += size
+    except struct.error:
+        return

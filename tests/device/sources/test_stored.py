@@ -1,0 +1,59 @@
+"""What image files say of their own pixels, read from bytes."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, TiffImagePlugin
+
+from edge_ad.sources.stored import has_key_colour, has_unnamed_channel, scaled_netpbm, without_turn
+
+
+def tiff(orientation: int, *, big: bool = False, order: str = "II") -> bytes:
+    """A TIFF file that Pillow has written, or one of a directory with nothing but the orientation."""
+    if not big and order == "II":
+        data = io.BytesIO()
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[274] = orientation
+        Image.fromarray(np.zeros((4, 6), np.uint8)).save(data, "TIFF", tiffinfo=tags)
+        return data.getvalue()
+    sign = "<" if order == "II" else ">"
+    if big:
+        head = struct.pack(sign + "2sHHHQ", order.encode(), 43, 8, 0, 16)
+        return head + struct.pack(sign + "QHHQH6xQ", 1, 274, 3, 1, orientation, 0)
+    head = struct.pack(sign + "2sHI", order.encode(), 42, 8)
+    return head + struct.pack(sign + "HHHIH2xI", 1, 274, 3, 1, orientation, 0)
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6, 8])
+@pytest.mark.parametrize(("big", "order"), [(False, "II"), (False, "MM"), (True, "II"), (True, "MM")])
+def test_the_orientation_of_a_tiff_is_taken_out(orientation: int, *, big: bool, order: str) -> None:
+    assert without_turn(tiff(orientation, big=big, order=order)) == tiff(1, big=big, order=order)
+
+
+@given(start=st.sampled_from([b"", b"II*\0", b"MM\0*", b"II+\0", b"\x89PNG\r\n\x1a\n", b"P5\n"]), rest=st.binary())
+def test_garbage_ends_in_no_error(start: bytes, rest: bytes) -> None:
+    data = start + rest
+    assert len(without_turn(data)) == len(data)
+    scaled_netpbm(data)
+    has_key_colour(data)
+    has_unnamed_channel(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(b"P5 3 1 100\n\x00\x32\x64", b"P5 3 1 255\n\x00\x32\x64", id="binary"),
+        pytest.param(b"P2\n#c 9\n3 1\n# d\n7\n0 3 7\n", b"P2\n#c 9\n3 1\n# d\n255\n0 3 7\n", id="text-with-comments"),
+        pytest.param(b"P5 3 1 255\n\x00\x32\x64", b"P5 3 1 255\n\x00\x32\x64", id="full"),
+        pytest.param(b"P5 3 1 1000\n", b"P5 3 1 1000\n", id="16-bit"),
+        pytest.param(b"P5 3 1 0\n", b"P5 3 1 0\n", id="zero"),
+    ],
+)
+def test_the_largest_value_is_rewritten(data: bytes, expected: bytes) -> None:
+    assert scaled_netpbm(data).data == expected
