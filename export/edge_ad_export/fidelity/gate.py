@@ -50,9 +50,9 @@ class Gate:
             return f"relative score error {agreement.max_rel:.2g} above {self.parity:g}"
         if not agreement.spearman >= self.min_spearman:
             return f"rank correlation {_floor(agreement.spearman)} below {self.min_spearman:g}"
-        heat = agreement.map_correlation_min
-        if heat is not None and not heat >= self.min_map_correlation:
-            return f"map correlation {_floor(heat)} below {self.min_map_correlation:g}"
+        correlation = agreement.map_correlation_min
+        if correlation is not None and not correlation >= self.min_map_correlation:
+            return f"map correlation {_floor(correlation)} below {self.min_map_correlation:g}"
         if agreement.aupimo_reference is not None and agreement.aupimo is None:
             return "AUPIMO on synthetic defects cannot be measured: too many normal pixels have the maps' highest value"
         lost = agreement.aupimo_lost

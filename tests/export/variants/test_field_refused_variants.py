@@ -155,32 +155,26 @@ def test_a_model_in_float16_is_measured_as_one(tmp_path: Path, seed: int) -> Non
         pytest.param(deep(10, 16), id="control-float32"),
         pytest.param(
             deep(10, 16, dtype=TensorProto.FLOAT16),
-            marks=today("INVALID_GRAPH: a float16 scale"),
             id="ten-convolutions-float16",
         ),
         pytest.param(
             deep(4, 8, dtype=TensorProto.FLOAT16, opset=13),
-            marks=today("INVALID_GRAPH: a float16 scale"),
             id="float16-opset-13",
         ),
         pytest.param(
             deep(8, 24, opset=11),
-            marks=today("INVALID_GRAPH: attribute axis before opset 13"),
             id="eight-convolutions-opset-11",
         ),
         pytest.param(
             deep(8, 24, opset=12),
-            marks=today("INVALID_GRAPH: attribute axis before opset 13"),
             id="eight-convolutions-opset-12",
         ),
         pytest.param(
             deep(3, 8, opset=11),
-            marks=today("INVALID_GRAPH: attribute axis before opset 13"),
             id="three-convolutions-opset-11",
         ),
         pytest.param(
             deep(4, 8, dtype=TensorProto.FLOAT16, opset=12),
-            marks=today("INVALID_GRAPH: attribute axis before opset 13"),
             id="float16-opset-12",
         ),
     ],
