@@ -21,9 +21,8 @@ from edge_ad.engines.base import Engine
 from edge_ad.scoring.opening import open_scorer
 from edge_ad.scoring.scorer import Scorer
 from edge_ad_calibration.scoring import ScoredImage, ScoreJob
-from edge_ad_calibration.scoring.in_process import score_with
 from edge_ad_calibration.scoring.journal import MapJournal
-from edge_ad_calibration.scoring.measure import Want, load
+from edge_ad_calibration.scoring.measure import Want, load, score_with
 from edge_ad_calibration.scoring.opened import open_job
 from edge_ad_metrics.machine import core_count
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 HEAVY = {"onnx", "onnxruntime", "openvino", "nncf", "torch", "scipy", "matplotlib", "cv2", "edge_ad_export"}
@@ -30,6 +31,22 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize("statement", ["import edge_ad", "import edge_ad.cli"])
 def test_an_import_pulls_in_nothing_heavy(statement: str) -> None:
     assert not loaded_by(statement) & (HEAVY | {"numpy"})
+
+
+FOR_WORK = {"scipy", "sklearn", "matplotlib", "onnx", "openvino", "nncf"}
+COMMANDS = ["score", "verify", "info", "bench", "pack", "unpack", "calibrate", "compare", "demo", "evaluate", "export"]
+
+
+def test_the_list_of_commands_is_complete() -> None:
+    from edge_ad.cli import main
+
+    assert sorted(COMMANDS) == sorted(main.list_commands(click.Context(main)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_loads_no_library_for_its_work(name: str) -> None:
+    run = f"from edge_ad.cli import main\nmain([{name!r}, '--help'], standalone_mode=False)"
+    assert not loaded_by(run) & FOR_WORK
 
 
 def test_scoring_with_onnx_runtime_pulls_in_no_other_engine(tiny_bundle: Path) -> None:

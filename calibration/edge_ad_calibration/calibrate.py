@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edge_ad.bundle import calibration_name, write_calibrations
-from edge_ad.bundle.records import RankCalibration
+from edge_ad.bundle.records import Exclusion, RankCalibration, Threshold
 from edge_ad.errors import BundleError, InputError
 from edge_ad.sources.listing import is_stream
 from edge_ad.sources.object_table import read_objects
-from edge_ad_calibration.deciding import Decision, MeasuredNormals, check_numbers, decide
 from edge_ad_calibration.normals.exclusions import SelectedNormals, list_confirmed, select_normals
-from edge_ad_calibration.normals.measured import collect_normals, engine_record, measure_normals
+from edge_ad_calibration.normals.leaks import Leak
+from edge_ad_calibration.normals.measured import Duplicate, collect_normals, engine_record, measure_normals
 from edge_ad_calibration.normals.objects import object_names
 from edge_ad_calibration.normals.selection import list_normals
 from edge_ad_calibration.pages.publishing import Files, publish
 from edge_ad_calibration.request import CalibrationRequest
-from edge_ad_calibration.result import CalibrationResult
 from edge_ad_calibration.scoring import ScoreJob, no_progress, open_job, score_images
+from edge_ad_calibration.stations import MeasuredNormals, StationCalibration, calibrate_each, check_numbers
+from edge_ad_calibration.thresholds.groups import Difference
+from edge_ad_calibration.thresholds.methods import utc_now
 from edge_ad_calibration.thresholds.order_statistic import attained_confidence
 from edge_ad_calibration.thresholds.wording import image_guarantee, pixel_guarantee
 from edge_ad_metrics.datasets.image_table import read_table
@@ -30,8 +34,46 @@ if TYPE_CHECKING:
     from edge_ad.bundle import Bundle, Variant
     from edge_ad.sources.object_table import ObjectTable
     from edge_ad_calibration.scoring import Progress
+    from edge_ad_calibration.thresholds.methods import Clock
 
 __all__ = ["CalibrationRequest", "CalibrationResult", "calibrate_bundle", "calibrate_stations"]
+
+
+class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was calibrated and written for one station.
+
+    ``confidence_reached``: the chance that the asked rate holds, which the exact rank raises above what was
+    asked; ``None`` for a method without a guarantee. ``frames``: how many ``pictures``, images or objects, were scored.
+    ``statements``: what is promised, in words. ``difference``:
+    between the groups of a pooled calibration. ``uncalibrated``: the other variants of the bundle that have no
+    thresholds for this station.
+    """
+
+    bundle: str
+    variant: str
+    station: str
+    method: str
+    alpha: float | None
+    confidence: float | None
+    confidence_reached: float | None
+    observation: str
+    frames: int
+    pictures: str
+    image: Threshold
+    pixel: Threshold | None
+    image_guarantee: str
+    pixel_guarantee: str | None
+    statements: tuple[str, ...]
+    warnings: tuple[str, ...]
+    duplicates: tuple[Duplicate, ...]
+    leaks: tuple[Leak, ...]
+    exclusions: tuple[Exclusion, ...]
+    difference: Difference | None
+    uncalibrated: tuple[str, ...]
+    calibration: str
+    plot: str
+    report: str | None
+    sheet: str | None
 
 
 def calibrate_bundle(
@@ -43,7 +85,11 @@ def calibrate_bundle(
 
 
 def calibrate_stations(
-    bundle: Bundle, sources: Sequence[str | Path], request: CalibrationRequest, progress: Progress = no_progress
+    bundle: Bundle,
+    sources: Sequence[str | Path],
+    request: CalibrationRequest,
+    progress: Progress = no_progress,
+    now: Clock = utc_now,
 ) -> list[CalibrationResult]:
     """Calibrates one variant of ``bundle``, for one station or for each that the groups' CSV file names.
 
@@ -57,6 +103,7 @@ def calibrate_stations(
             of their CSV file are taken.
         request: what is asked for.
         progress: shows how far the scoring is.
+        now: tells the time that the calibrations record.
 
     Raises:
         InputError: no such variant or images, images that cannot be scored, constant scores, a packed bundle, or
@@ -80,16 +127,17 @@ def calibrate_stations(
         selected = select_normals(normals, request.selection, training)
         borderline = collect_normals(score_images(confirmed, opened, request.plan)).scores if confirmed else ()
         engine = engine_record(opened.scorer.engine.info)
-        decisions = decide(
+        stations = calibrate_each(
             MeasuredNormals(
                 selected=selected, engine=engine, confirmed=tuple(borderline), level=bundle.manifest.geometry.level
             ),
             request,
+            now,
         )
         # Pictures before the calibration: an error never leaves a new one behind.
-        files = publish(bundle, variant, opened.scorer, decisions, request, plot)
-    record = write_calibrations(bundle, variant, {one.station: one.calibration for one in decisions})
-    return [_result(bundle, variant, one, selected, files[one.station], record) for one in decisions]
+        files = publish(bundle, variant, opened.scorer, stations, request, plot)
+    record = write_calibrations(bundle, variant, {station.name: station.calibration for station in stations})
+    return [_result(bundle, variant, one, selected, files[one.name], record) for one in stations]
 
 
 def _open_table(bundle: Bundle, request: CalibrationRequest) -> ObjectTable | None:
@@ -144,32 +192,32 @@ def _confirmed(bundle: Bundle, variant: Variant, request: CalibrationRequest) ->
 
 
 def _result(
-    bundle: Bundle, variant: Variant, decision: Decision, selected: SelectedNormals, files: Files, record: Path
+    bundle: Bundle, variant: Variant, station: StationCalibration, selected: SelectedNormals, files: Files, record: Path
 ) -> CalibrationResult:
-    made = decision.calibration
+    made = station.calibration
     reached = attained_confidence(made.image, made.alpha) if isinstance(made, RankCalibration) else None
     return CalibrationResult(
         bundle=str(bundle.path),
         variant=variant.id,
-        station=decision.station,
+        station=station.name,
         method=made.method,
         alpha=made.alpha,
         confidence=made.confidence,
         confidence_reached=reached,
         observation=made.observation,
-        frames=len(decision.normals),
-        pictures=decision.seen.pictures,
+        frames=len(station.normals),
+        pictures=station.observations.pictures,
         image=made.image,
         pixel=made.pixel,
         image_guarantee=image_guarantee(made),
         pixel_guarantee=pixel_guarantee(made),
         statements=made.statements,
         warnings=made.warnings,
-        duplicates=decision.normals.duplicates,
+        duplicates=station.normals.duplicates,
         leaks=selected.leaks,
         exclusions=made.exclusions,
-        difference=decision.difference,
-        uncalibrated=_uncalibrated(bundle, decision.station),
+        difference=station.difference,
+        uncalibrated=_uncalibrated(bundle, station.name),
         calibration=str(record),
         plot=str(files.plot),
         report=None if files.report is None else str(files.report),

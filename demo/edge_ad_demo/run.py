@@ -19,11 +19,8 @@ from edge_ad.sources import list_images, read_image
 from edge_ad_demo.line.dataset import Counts, Dataset, render
 from edge_ad_demo.line.defects import Kind
 from edge_ad_demo.line.product import Product
-from edge_ad_demo.result.contact_sheet import draw_sheet, load_entries
 from edge_ad_demo.result.figures import Asked, DemoResult, FrameVerdict, read_verdicts, summarise
-from edge_ad_demo.result.histogram import draw_histogram
 from edge_ad_demo.trained.gaussian_model import fit, to_model_size
-from edge_ad_demo.trained.onnx_graph import to_onnx
 
 __all__ = ["ASKED", "run"]
 
@@ -86,6 +83,8 @@ def _render(folder: Path, seed: int, counts: Counts, say: Say) -> Dataset:
 
 
 def _train(folder: Path, dataset: Dataset, say: Say) -> Path:
+    from edge_ad_demo.trained.onnx_graph import to_onnx
+
     start = time.perf_counter()
     paths = list_images(dataset.train)
     model = folder / "model.onnx"
@@ -127,6 +126,9 @@ def _call(words: list[str]) -> None:
 
 
 def _show(folder: Path, bundle: Path, frames: Sequence[FrameVerdict]) -> DemoResult:
+    from edge_ad_demo.result.contact_sheet import draw_sheet, load_entries
+    from edge_ad_demo.result.histogram import draw_histogram
+
     result = DemoResult(
         figures=summarise(frames, ASKED),
         sheet=folder / "verdicts.png",

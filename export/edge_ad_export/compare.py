@@ -27,22 +27,10 @@ if TYPE_CHECKING:
     from edge_ad.bundle.records import Fidelity, Variant
     from edge_ad.geometry import Preprocessor
     from edge_ad_export.fidelity.agreement import Agreement
+    from edge_ad_export.request import CompareRequest
     from edge_ad_report import Gallery
 
-__all__ = ["CompareRequest", "Compared", "ComparedModel", "compare_models", "open_side"]
-
-
-@dataclass(frozen=True)
-class CompareRequest:
-    """``first`` and ``second``: a bundle, ``bundle:variant``, or the model's file; at least one is a bundle, through
-    whose geometry the images go to a model's file. ``labelled``: as :func:`read_labelled_images` reads it."""
-
-    first: str
-    second: str
-    images: str | Path
-    labelled: Path | None = None
-    max_images: int = 100
-    threads: int | None = None
+__all__ = ["Compared", "ComparedModel", "compare_models", "open_side"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is asked of an export."""
+"""What is asked of an export, and of a comparison of two models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge_ad_export.files.torch_file import TorchOptions
     from edge_ad_export.importers.extractor import ExtractorOptions
 
-__all__ = ["ExportRequest", "check_report", "check_target"]
+__all__ = ["CompareRequest", "ExportRequest", "check_report", "check_target"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,20 @@ class ExportRequest:
 
         channels = 1 if self.importing.color == "gray" else 3
         return TorchOptions(self.state_dict, self.trust_pickle, self.importing.size, channels)
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """``first`` and ``second``: a bundle, ``bundle:variant``, or the model's file; at least one is a bundle, through
+    whose geometry the images go to a model's file. ``labelled``: a data set, see
+    :func:`~edge_ad_metrics.datasets.layouts.read_labelled_images`."""
+
+    first: str
+    second: str
+    images: str | Path
+    labelled: Path | None = None
+    max_images: int = 100
+    threads: int | None = None
 
 
 def check_report(report: Path | None) -> None:

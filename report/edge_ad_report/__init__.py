@@ -7,10 +7,32 @@
 
 from __future__ import annotations
 
-from edge_ad_report.charts import ANOMALY, FAINT, INK, LIMIT, NORMAL, new_figure, strip
-from edge_ad_report.embed import figure_png, figure_svg, image_data_uri
-from edge_ad_report.page import Chart, Fact, Facts, Gallery, Note, Page, Picture, Section, Table, Text
-from edge_ad_report.render import render_page, write_page
+from edge_ad_report.charts import (
+    ANOMALY,
+    FAINT,
+    INK,
+    LIMIT,
+    NORMAL,
+    figure_png,
+    figure_svg,
+    image_data_uri,
+    new_figure,
+    strip,
+)
+from edge_ad_report.page import (
+    Chart,
+    Fact,
+    Facts,
+    Gallery,
+    Note,
+    Page,
+    Picture,
+    Section,
+    Table,
+    Text,
+    render_page,
+    write_page,
+)
 
 __all__ = [
     "ANOMALY",

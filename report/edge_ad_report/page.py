@@ -1,11 +1,36 @@
-"""What a page is made of. Text is plain text: whatever is in it is shown, never run."""
+"""A page: what it is made of, and writing it as one HTML file.
+
+Text is plain text: whatever is in it is shown, never run.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from functools import cache
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
-__all__ = ["Chart", "Fact", "Facts", "Gallery", "Note", "Page", "Part", "Picture", "Section", "Table", "Text"]
+from edge_ad.files import atomic_write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jinja2 import Template
+
+__all__ = [
+    "Chart",
+    "Fact",
+    "Facts",
+    "Gallery",
+    "Note",
+    "Page",
+    "Part",
+    "Picture",
+    "Section",
+    "Table",
+    "Text",
+    "render_page",
+    "write_page",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +137,31 @@ class Page:
     lead: tuple[Part, ...] = ()
     sections: tuple[Section, ...] = ()
     footer: str = ""
+
+
+def render_page(page: Page) -> bytes:
+    """One HTML file, UTF-8: light and dark, fit to print, and it asks no server for anything."""
+    return _template().render(page=page).encode()
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Writes :func:`render_page` to ``path``, whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    atomic_write(path, render_page(page))
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("edge_ad_report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")

@@ -35,10 +35,10 @@ def frames_of(scores: ArrayLike, peaks: ArrayLike | None = None) -> Observations
 
 
 def calibrated(
-    seen: Observations, method: Method | None = None, *, alpha: float = 0.1, confidence: float = 0.9
+    observations: Observations, method: Method | None = None, *, alpha: float = 0.1, confidence: float = 0.9
 ) -> AnyCalibration:
     """The calibration of these observations."""
-    return calibration_by(method or ByRank(), seen, alpha, confidence, images_sha256="0" * 64)
+    return calibration_by(method or ByRank(), observations, alpha, confidence, images_sha256="0" * 64)
 
 
 def ranked(found: Threshold | None) -> OrderStatistic:

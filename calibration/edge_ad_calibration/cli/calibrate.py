@@ -16,8 +16,8 @@ from edge_ad_calibration.scoring.progress import progress_bar
 
 if TYPE_CHECKING:
     from edge_ad.engines.base import EngineOptions
+    from edge_ad_calibration.calibrate import CalibrationResult
     from edge_ad_calibration.request import CalibrationOutputs, CalibrationRequest
-    from edge_ad_calibration.result import CalibrationResult
     from edge_ad_calibration.scoring import ScorePlan
     from edge_ad_calibration.thresholds.methods import Method
 

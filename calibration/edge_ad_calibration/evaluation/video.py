@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from edge_ad.errors import FrameError, InputError
 from edge_ad.sources import open_source
@@ -70,6 +69,8 @@ def measure_clips(clips: Sequence[ClipScores], threshold: float | None) -> Video
         clips: with frames of both classes among them.
         threshold: the calibrated one; without it there is no delay to speak of.
     """
+    from sklearn.metrics import roc_auc_score
+
     both = [clip for clip in clips if clip.labels.any() and not clip.labels.all()]
     areas = [float(roc_auc_score(clip.labels, clip.scores)) for clip in both]
     labels, scores = np.concatenate([clip.labels for clip in clips]), np.concatenate([clip.scores for clip in clips])

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.signal import correlate
-from scipy.stats import rankdata
 
 from edge_ad.sources.frame_name import FrameName
 
@@ -81,6 +79,9 @@ def correlated_streams(names: Sequence[str], scores: NDArray[np.float64]) -> lis
 
 
 def _autocorrelation(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.signal import correlate
+    from scipy.stats import rankdata
+
     ranks = rankdata(scores)
     ranks -= ranks.mean()
     rho: NDArray[np.float64] = correlate(ranks, ranks, method="fft")[ranks.size - 1 :]

@@ -29,14 +29,13 @@ if TYPE_CHECKING:
 __all__ = [
     "SHOWN",
     "Exclude",
-    "Kept",
     "SelectedNormals",
     "Selection",
+    "exclude_leaks",
+    "exclude_named",
     "highest",
     "list_confirmed",
     "select_normals",
-    "take_out",
-    "take_out_leaks",
 ]
 
 
@@ -113,18 +112,18 @@ def select_normals(normals: Normals, selection: Selection, training: Sequence[Pa
     Raises:
         InputError: an image to exclude is not among the normals, none is left, or images cannot be compared.
     """
-    kept = take_out(normals, selection.exclude)
+    after = exclude_named(normals, selection.exclude)
     if not training:
-        return SelectedNormals(kept.normals, kept.exclusions)
-    if any(is_stream(file_of(name)) for name in kept.normals.names):
+        return SelectedNormals(after.normals, after.exclusions)
+    if any(is_stream(file_of(name)) for name in after.normals.names):
         raise InputError("--train compares images, found a video or vectors among the normals: give image files")
-    held_out = read_signatures([file_of(name) for name in kept.normals.names])
+    held_out = read_signatures([file_of(name) for name in after.normals.names])
     leaks = find_leaks(held_out, read_signatures(training), same_part=selection.same_part)
-    part = group_parts(kept.normals, selection.part_by).part
+    part = group_parts(after.normals, selection.part_by).part
     near_duplicates = count_near_duplicates(held_out, part, same_part=selection.same_part)
-    rest = take_out_leaks(kept.normals, leaks) if selection.exclude_leaks else Kept(kept.normals)
+    rest = exclude_leaks(after.normals, leaks) if selection.exclude_leaks else SelectedNormals(after.normals)
     return SelectedNormals(
-        rest.normals, kept.exclusions + rest.exclusions, tuple(leaks), near_duplicates, len(kept.normals)
+        rest.normals, after.exclusions + rest.exclusions, tuple(leaks), near_duplicates, len(after.normals)
     )
 
 
@@ -132,15 +131,7 @@ SHOWN = 12
 """How many of the highest-scoring normals are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """The normals that count, and those that were taken out of them."""
-
-    normals: Normals
-    exclusions: tuple[Exclusion, ...] = ()
-
-
-def take_out(normals: Normals, excludes: Sequence[Exclude]) -> Kept:
+def exclude_named(normals: Normals, excludes: Sequence[Exclude]) -> SelectedNormals:
     """Takes out what a person has named; of exact copies all go when one is named.
 
     Raises:
@@ -154,7 +145,7 @@ def take_out(normals: Normals, excludes: Sequence[Exclude]) -> Kept:
     return _without(normals, {places[_key(one.image)]: one.reason.strip() for one in excludes}, "person")
 
 
-def take_out_leaks(normals: Normals, leaks: Sequence[Leak]) -> Kept:
+def exclude_leaks(normals: Normals, leaks: Sequence[Leak]) -> SelectedNormals:
     """Takes out the images that repeat training images. Raises :class:`InputError` when none is left."""
     places = {name: place for place, name in enumerate(normals.names)}
     reasons = {
@@ -189,7 +180,7 @@ def list_confirmed(folder: Path, artefact_sha256: str) -> list[Path]:
     return pictures
 
 
-def _without(normals: Normals, reasons: dict[int, str], by: Literal["person", "leak-check"]) -> Kept:
+def _without(normals: Normals, reasons: dict[int, str], by: Literal["person", "leak-check"]) -> SelectedNormals:
     rest = [place for place in range(len(normals)) if place not in reasons]
     if not rest:
         raise InputError(f"all {len(normals)} normals are taken out: nothing is left to calibrate with")
@@ -203,7 +194,7 @@ def _without(normals: Normals, reasons: dict[int, str], by: Literal["person", "l
         )
         for place, reason in reasons.items()
     )
-    return Kept(normals.subset(rest), exclusions)
+    return SelectedNormals(normals.subset(rest), exclusions)
 
 
 def _key(name: str) -> str:

@@ -96,7 +96,7 @@ def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
         InputError: images are unreadable or cannot be scored; names the first of them and says how many. Or there
             is none.
     """
-    seen: dict[str, str] = {}
+    name_of: dict[str, str] = {}
     scores: list[float] = []
     peaks: list[float] = []
     statistics: list[FrameStatistics] = []
@@ -108,10 +108,10 @@ def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
             problems.append(outcome.error)
             continue
         name = str(outcome.path)
-        if outcome.pixel_sha256 in seen:
-            duplicates.append(Duplicate(name, seen[outcome.pixel_sha256]))
+        if outcome.pixel_sha256 in name_of:
+            duplicates.append(Duplicate(name, name_of[outcome.pixel_sha256]))
             continue
-        seen[outcome.pixel_sha256] = name
+        name_of[outcome.pixel_sha256] = name
         scores.append(outcome.score)
         statistics += [] if outcome.statistics is None else [outcome.statistics]
         if outcome.peak is not None:
@@ -121,8 +121,8 @@ def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
     if not scores:
         raise InputError("there is not one picture among the normals: name images, or a video that has frames")
     return Normals(
-        names=tuple(seen.values()),
-        pixel_sha256=tuple(seen),
+        names=tuple(name_of.values()),
+        pixel_sha256=tuple(name_of),
         scores=np.array(scores, dtype=np.float64),
         peaks=np.array(peaks, dtype=np.float64) if peaks else None,
         statistics=tuple(statistics) or None,

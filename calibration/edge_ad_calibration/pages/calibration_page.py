@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from edge_ad.bundle import Bundle, Variant
     from edge_ad.bundle.records import AnyCalibration
-    from edge_ad_calibration.deciding import Decision
     from edge_ad_calibration.pages.highest_normals import ShownNormal
+    from edge_ad_calibration.stations import StationCalibration
     from edge_ad_calibration.thresholds.groups import Difference
     from edge_ad_report import Chart
 
@@ -29,7 +29,7 @@ def write_report(
     path: Path,
     bundle: Bundle,
     variant: Variant,
-    decisions: Sequence[Decision],
+    stations: Sequence[StationCalibration],
     shown: Mapping[str, Sequence[ShownNormal]],
 ) -> None:
     """Writes one page about the calibrations of all stations; ``shown``: the pictures, by station, if there are any.
@@ -37,33 +37,33 @@ def write_report(
     Raises:
         OutputError: the file cannot be written.
     """
-    name, created = f"{bundle.manifest.name}@{bundle.manifest.version}", decisions[0].calibration.created
+    name, created = f"{bundle.manifest.name}@{bundle.manifest.version}", stations[0].calibration.created
     page = Page(
         title="Calibration",
         subtitle=f"{name} · {variant.id} · {created}",
-        sections=tuple(section for decision in decisions for section in _station(decision, shown[decision.station])),
+        sections=tuple(section for station in stations for section in _station(station, shown[station.name])),
         footer=f"edge-ad {edge_ad.__version__}. Artefact {bundle.artefact_sha256(variant)}, "
         f"geometry {bundle.geometry_sha256}.",
     )
     write_page(path, page)
 
 
-def _station(decision: Decision, shown: Sequence[ShownNormal]) -> list[Section]:
-    made = decision.calibration
+def _station(station: StationCalibration, shown: Sequence[ShownNormal]) -> list[Section]:
+    made = station.calibration
     sections = [
-        Section(f"Station {decision.station}: what is promised", (_facts(decision), *map(Text, made.statements))),
+        Section(f"Station {station.name}: what is promised", (_facts(station), *map(Text, made.statements))),
         Section("What may speak against it", tuple(_cautions(made))),
-        Section("The normals", _charts(decision)),
+        Section("The normals", _charts(station)),
     ]
-    if decision.difference:
-        sections.append(Section("The groups", (_groups(decision.difference),)))
+    if station.difference:
+        sections.append(Section("The groups", (_groups(station.difference),)))
     if isinstance(made, RankCalibration):
         sections.append(Section("What more normals would buy", (_offer(made),)))
     if shown:  # vectors have no pictures
         sections.append(Section("The highest-scoring normals", (_LOOK, _gallery(shown))))
     if made.exclusions:
         sections.append(Section("Taken out", (_exclusions(made),)))
-    sections.append(Section("The record", (_record(decision),)))
+    sections.append(Section("The record", (_record(station),)))
     return sections
 
 
@@ -73,8 +73,8 @@ _LOOK = Text(
 )
 
 
-def _facts(decision: Decision) -> Facts:
-    made = decision.calibration
+def _facts(station: StationCalibration) -> Facts:
+    made = station.calibration
     facts = [Fact("image threshold", f"{made.image.threshold:.6g}", describe_threshold(made.image))]
     if made.pixel:
         origin = describe_threshold(made.pixel, "map maxima")
@@ -85,7 +85,7 @@ def _facts(decision: Decision) -> Facts:
     if isinstance(made, RankCalibration) and made.confidence is not None:
         reached = percent(round(attained_confidence(made.image, made.alpha), 4))
         facts.append(Fact("confidence", percent(made.confidence), f"{reached} reached"))
-    pictures, scored = decision.seen.pictures, len(decision.normals)
+    pictures, scored = station.observations.pictures, len(station.normals)
     alone = made.observation != "part" and made.image.n == scored
     counted = f"one an {pictures}" if alone else f"from {scored:,} {pictures}s"
     facts.append(Fact(f"normal {made.observation}s", f"{made.image.n:,}", counted))
@@ -97,16 +97,16 @@ def _cautions(made: AnyCalibration) -> list[Note | Text]:
     return notes or [Text("Nothing was found.")]
 
 
-def _charts(decision: Decision) -> tuple[Chart, ...]:
-    made, seen = decision.calibration, decision.seen
+def _charts(station: StationCalibration) -> tuple[Chart, ...]:
+    made, observations = station.calibration, station.observations
     charts = [
-        draw_scores(seen.scores, made.image, "score", seen.kind),
-        draw_distribution(seen.scores, made.image, made.alpha, made.confidence, "score"),
+        draw_scores(observations.scores, made.image, "score", observations.kind),
+        draw_distribution(observations.scores, made.image, made.alpha, made.confidence, "score"),
     ]
-    if made.pixel is not None and seen.peaks is not None:
-        label = f"largest map value of a {seen.kind}"
-        charts.append(draw_scores(seen.peaks, made.pixel, label, seen.kind))
-        charts.append(draw_distribution(seen.peaks, made.pixel, made.alpha, made.confidence, label))
+    if made.pixel is not None and observations.peaks is not None:
+        label = f"largest map value of a {observations.kind}"
+        charts.append(draw_scores(observations.peaks, made.pixel, label, observations.kind))
+        charts.append(draw_distribution(observations.peaks, made.pixel, made.alpha, made.confidence, label))
     return tuple(charts)
 
 
@@ -169,13 +169,16 @@ def _exclusions(made: AnyCalibration) -> Table:
     return Table(head=("image", "reason", "by", "score"), rows=tuple(rows), text_columns=3)
 
 
-def _record(decision: Decision) -> Table:
-    made, engine = decision.calibration, decision.calibration.engine
+def _record(station: StationCalibration) -> Table:
+    made, engine = station.calibration, station.calibration.engine
     rows = [
         ("method", made.method),
         ("rank", f"{made.image.rank:,}" if isinstance(made.image, OrderStatistic) else "none"),
         ("one observation", made.observation + (f", told apart by {made.part_by}" if made.part_by else "")),
-        (f"{decision.seen.pictures}s", f"{len(decision.normals):,}, SHA-256 over their pixels {made.images_sha256}"),
+        (
+            f"{station.observations.pictures}s",
+            f"{len(station.normals):,}, SHA-256 over their pixels {made.images_sha256}",
+        ),
         ("smallest region", f"{made.min_area_px:,} px"),
         ("made by", made.producer),
     ]

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from edge_ad.bundle import Bundle, Variant
     from edge_ad.scoring.scorer import Scorer
-    from edge_ad_calibration.deciding import Decision
     from edge_ad_calibration.pages.highest_normals import ShownNormal
     from edge_ad_calibration.request import CalibrationRequest
+    from edge_ad_calibration.stations import StationCalibration
 
 __all__ = ["Files", "publish"]
 
@@ -37,7 +37,7 @@ def publish(
     bundle: Bundle,
     variant: Variant,
     scorer: Scorer,
-    decisions: Sequence[Decision],
+    stations: Sequence[StationCalibration],
     request: CalibrationRequest,
     plot: Path,
 ) -> dict[str, Files]:
@@ -50,25 +50,25 @@ def publish(
     outputs = request.outputs
     shown: dict[str, list[ShownNormal]] = {}
     files: dict[str, Files] = {}
-    for decision in decisions:
-        station, made = decision.station, decision.calibration
-        subject = f"{bundle.manifest.name}@{bundle.manifest.version} · {variant.id} · station {station}"
-        files[station] = Files(
-            _of_station(plot, station), outputs.report, _of_station(outputs.sheet, station) if outputs.sheet else None
+    for station in stations:
+        name, made = station.name, station.calibration
+        subject = f"{bundle.manifest.name}@{bundle.manifest.version} · {variant.id} · station {name}"
+        files[name] = Files(
+            _of_station(plot, name), outputs.report, _of_station(outputs.sheet, name) if outputs.sheet else None
         )
-        atomic_write(files[station].plot, draw_calibration(made, decision.seen, f"{subject} · {made.created}"))
+        atomic_write(files[name].plot, draw_calibration(made, station.observations, f"{subject} · {made.created}"))
         if outputs.sheet or outputs.report:
-            names = [] if bundle.manifest.takes_vectors else highest(decision.normals)
-            shown[station] = show_normals(bundle, variant, scorer, made, names)
-        if (sheet := files[station].sheet) is not None:
-            title = f"The {len(shown[station])} highest-scoring of {len(decision.normals):,} normals: {subject}"
-            atomic_write(sheet, draw_sheet(shown[station], title))
+            images = [] if bundle.manifest.takes_vectors else highest(station.normals)
+            shown[name] = show_normals(bundle, variant, scorer, made, images)
+        if (sheet := files[name].sheet) is not None:
+            title = f"The {len(shown[name])} highest-scoring of {len(station.normals):,} normals: {subject}"
+            atomic_write(sheet, draw_sheet(shown[name], title))
     if outputs.report:
         from edge_ad_calibration.pages.calibration_page import write_report
 
-        write_report(outputs.report, bundle, variant, decisions, shown)
+        write_report(outputs.report, bundle, variant, stations, shown)
     return files
 
 
-def _of_station(path: Path, station: str) -> Path:
-    return path if station == DEFAULT_STATION else path.with_name(f"{path.stem}-{station}{path.suffix}")
+def _of_station(path: Path, name: str) -> Path:
+    return path if name == DEFAULT_STATION else path.with_name(f"{path.stem}-{name}{path.suffix}")

@@ -1,18 +1,23 @@
-"""Scoring on a Dask cluster, whose workers see the bundle and the images under the same paths as this machine."""
+"""Scoring on a Dask cluster, whose workers see the bundle and the images under the same paths as this machine.
+
+The one module that knows Dask: it reaches or starts the cluster and refuses one that does not fit the job.
+"""
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_ad.bundle import Bundle
+from edge_ad.errors import DeviceError, EdgeAdError, InputError, MissingExtraError, one_line
 from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_calibration.scoring.cache import ScoreCache
-from edge_ad_calibration.scoring.fleet import connected, explained, thread_count
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, ScoreJob, ScorePlan
 from edge_ad_calibration.scoring.journal import find_earlier
 from edge_ad_calibration.scoring.measure import look_up
@@ -27,7 +32,13 @@ if TYPE_CHECKING:
     from edge_ad_calibration.scoring.measure import Find
     from edge_ad_calibration.scoring.opened import Identity
 
-__all__ = ["score_on_cluster"]
+__all__ = ["LOCAL", "score_on_cluster"]
+
+LOCAL = "local"
+"""The address that stands for worker processes on this machine."""
+
+_CONNECT_S = 10
+_DISTRIBUTION = "edge-ad"
 
 # Images a task: enough to make a task's cost small beside theirs, few enough for a dead worker to lose little.
 _CHUNK = 16
@@ -62,15 +73,15 @@ class _Workers:
 def score_on_cluster(
     images: Sequence[Path], job: ScoreJob, plan: ScorePlan, journal: MapJournal | None = None
 ) -> Generator[Outcome]:
-    """As :func:`~edge_ad_calibration.scoring.in_process.score_images`, on the workers of ``plan.cluster``.
+    """As :func:`~edge_ad_calibration.scoring.service.score_images`, on the workers of ``plan.cluster``.
 
     A worker that dies has its images scored by another one. When all have died it waits for one to come.
     """
     with ExitStack() as stack:
-        stack.enter_context(explained(plan.cluster))
-        client = stack.enter_context(connected(job, plan))
+        stack.enter_context(_explained(plan.cluster))
+        client = stack.enter_context(_connected(job, plan))
         executor = stack.enter_context(client.get_executor(pure=False))
-        workers = _open_on_workers(executor, _CHUNKS_EACH * thread_count(client), job, images)
+        workers = _open_on_workers(executor, _CHUNKS_EACH * _thread_count(client), job, images)
         cache = None if plan.cache is None else stack.enter_context(closing(ScoreCache(plan.cache)))
         find = find_earlier(job, workers.identity, cache, journal)
         entries = stack.enter_context(closing(_entries(images, find, plan.workers)))
@@ -82,8 +93,8 @@ def score_on_cluster(
 def _open_on_workers(executor: Executor, ahead: int, job: ScoreJob, images: Sequence[Path]) -> _Workers:
     bundle = Path(job.bundle).absolute()
     sealed = SealedJob(replace(job, bundle=bundle), Bundle.open(bundle).manifest.seal)
-    seen_here = tuple(image.absolute() for image in images[:_LOOKED_FOR] if image.exists())
-    return _Workers(executor, ahead, sealed, executor.submit(describe, sealed, seen_here).result())
+    visible_here = tuple(image.absolute() for image in images[:_LOOKED_FOR] if image.exists())
+    return _Workers(executor, ahead, sealed, executor.submit(describe, sealed, visible_here).result())
 
 
 def _entries(images: Iterable[Path], find: Find | None, workers: int | None) -> Generator[_Entry]:
@@ -105,3 +116,85 @@ def _outcomes(entries: Iterator[_Entry], workers: _Workers, cache: ScoreCache | 
                 # Of workers on several kinds of machine, each one's scores are kept under its own identity.
                 cache.add(chunk.identity.digest, outcome)
             yield outcome
+
+
+@contextmanager
+def _connected(job: ScoreJob, plan: ScorePlan) -> Iterator[Any]:
+    """A ``distributed.Client`` whose workers all have this version of edge-ad.
+
+    Raises:
+        MissingExtraError: Dask is not installed.
+        InputError: no such cluster, one without workers, or with another version of edge-ad.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise MissingExtraError("Dask", "fleet") from error
+    with ExitStack() as stack:
+        address = plan.cluster
+        if address == LOCAL:
+            address = stack.enter_context(
+                LocalCluster(
+                    n_workers=plan.workers or _processes(job),
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    worker_dashboard_address="127.0.0.1:0",
+                    memory_limit=None,
+                    silence_logs=logging.CRITICAL,
+                )
+            )
+        try:
+            client = Client(address, timeout=_CONNECT_S, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{plan.cluster}: no Dask scheduler answers: expected tcp://HOST:PORT of a running one, "
+                f"or local ({one_line(error) or type(error).__name__})"
+            ) from error
+        stack.callback(_hang_up, client)
+        _check_versions(client, plan)
+        yield client
+
+
+@contextmanager
+def _explained(cluster: str | None) -> Iterator[None]:
+    """Whatever Dask raises becomes a :class:`DeviceError`; edge-ad's own errors come through from the workers."""
+    try:
+        yield
+    except (EdgeAdError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise DeviceError(f"the cluster {cluster} failed: {one_line(error) or type(error).__name__}") from error
+
+
+def _thread_count(client: Any) -> int:
+    """How many tasks run at once, at least one."""
+    threads: dict[str, int] = client.nthreads()
+    return max(1, sum(threads.values()))
+
+
+def _hang_up(client: Any) -> None:
+    # On a busy machine Dask's close may lose a race with its own reconnecting and say so with an AssertionError.
+    # All results are here by then: that is no reason to lose them, nor to hide the error that ended the run.
+    with suppress(AssertionError, OSError):
+        client.close()
+
+
+def _processes(job: ScoreJob) -> int:
+    """As many engines as the cores bear; one that is given no number of threads takes them all."""
+    cores = core_count()
+    return max(1, cores // (job.engine.threads or cores))
+
+
+def _check_versions(client: Any, plan: ScorePlan) -> None:
+    workers = client.get_versions(packages=[_DISTRIBUTION])["workers"]
+    if not workers:
+        raise InputError(f"{plan.cluster}: this cluster has no workers: start some with  dask worker {plan.cluster}")
+    expected = version(_DISTRIBUTION)
+    for address, found in workers.items():
+        installed = found["packages"].get(_DISTRIBUTION)
+        if installed != expected:
+            raise InputError(
+                f"the worker {address} has {_DISTRIBUTION} {installed or 'not installed'}, expected {expected}: "
+                f"run there  pip install 'edge-ad[calibration,fleet]=={expected}'"
+            )

@@ -1,10 +1,12 @@
-"""One image: from its file to what the engine takes, and from there to its score."""
+"""Images through an engine that is open: each from its file to what the engine takes, and from there to its score."""
 
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import local
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +19,12 @@ from edge_ad.geometry.mapping import area_peak
 from edge_ad.sources.image_file import decode_image, read_file
 from edge_ad.stream import sample_of
 from edge_ad.verdict import Reason
+from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, UnscoredImage
+from edge_ad_metrics.machine import core_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Iterable
 
     from numpy.typing import NDArray
 
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 
     Find = Callable[[Path, str], ScoredImage | None]
 
-__all__ = ["PENDING", "LoadedImage", "Want", "load", "load_frame", "look_up", "measure"]
+__all__ = ["PENDING", "LoadedImage", "Want", "load", "load_frame", "look_up", "measure", "score_with"]
 
 
 PENDING = frozenset({Reason.WARMING_UP.value, Reason.BETWEEN_SCORES.value})
@@ -44,6 +48,11 @@ class Want:
 
     map: bool = False
     min_area_px: int = 0
+
+
+# Images that wait, beside those that a thread is busy with: enough to bridge a slow file, few enough to hold.
+_WAITING = 2
+_SCORES = Want()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,28 @@ class LoadedImage:
     size: FrameSize
     content: PreparedFrame | NDArray[Any]
     statistics: FrameStatistics | None = None
+
+
+def score_with(
+    scorer: Scorer,
+    images: Iterable[Path],
+    want: Want = _SCORES,
+    *,
+    workers: int | None = None,
+    find: Find | None = None,
+) -> Generator[Outcome]:
+    """Scores images with an engine that is open already. ``find`` is asked before an image is decoded."""
+    threads, of_thread = workers or max(2, core_count()), local()
+
+    def begin() -> None:
+        of_thread.preparer = scorer.preparer()
+
+    def read(path: Path) -> LoadedImage | Outcome:
+        return load(path, of_thread.preparer, find)
+
+    with ThreadPoolExecutor(threads, "edge-ad reads", initializer=begin) as pool:
+        for item in in_order(images, lambda path: pool.submit(read, path), ahead=threads + _WAITING):
+            yield measure(item, scorer, want) if isinstance(item, LoadedImage) else item
 
 
 def load(path: Path, preparer: Preprocessor | None = None, find: Find | None = None) -> LoadedImage | Outcome:

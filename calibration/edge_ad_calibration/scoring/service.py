@@ -1,11 +1,15 @@
-"""The one way in: images or frames and a job; outcomes out, one for each and in their order."""
+"""Scoring many images or frames: outcomes come out one for each and in their order, measured here or on a cluster."""
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
-from edge_ad_calibration.scoring.job import Outcome, Progress, ScoreJob, ScorePlan, no_progress
+from edge_ad_calibration.scoring.cache import ScoreCache
+from edge_ad_calibration.scoring.job import Outcome, Progress, ScoredImage, ScoreJob, ScorePlan, no_progress
+from edge_ad_calibration.scoring.journal import find_earlier
+from edge_ad_calibration.scoring.measure import LoadedImage, Want, load_frame, measure, score_with
+from edge_ad_calibration.scoring.opened import opened
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -58,18 +62,41 @@ def score_frames(frames: Iterable[Frame], job: ScoreJob | OpenJob) -> Generator[
         SourceError: the source failed for good.
         InputError, MissingExtraError, BundleError, DeviceError: as :func:`score_images`.
     """
-    from edge_ad_calibration.scoring.in_process import score_stream
-
-    return score_stream(frames, job)
+    with opened(job) as at_work:
+        scorer, want = at_work.scorer, _want(at_work.job)
+        for frame in frames:
+            item = load_frame(frame, scorer)
+            outcome = measure(item, scorer, want) if isinstance(item, LoadedImage) else item
+            # A frame of a clip on which no score is due is no outcome.
+            if isinstance(outcome, ScoredImage) or not outcome.pending:
+                yield outcome
 
 
 def _outcomes(
     images: Sequence[Path], job: ScoreJob | OpenJob, plan: ScorePlan, journal: MapJournal | None
 ) -> Generator[Outcome]:
     if plan.cluster is None:
-        from edge_ad_calibration.scoring.in_process import score_here
-
-        return score_here(images, job, plan, journal)
+        return _score_here(images, job, plan, journal)
     from edge_ad_calibration.scoring.cluster import score_on_cluster
 
     return score_on_cluster(images, job if isinstance(job, ScoreJob) else job.job, plan, journal)
+
+
+def _score_here(
+    images: Iterable[Path], job: ScoreJob | OpenJob, plan: ScorePlan, journal: MapJournal | None = None
+) -> Generator[Outcome]:
+    """Threads read, decode and prepare ahead; the engine runs in the thread that asks."""
+    with ExitStack() as stack:
+        at_work = stack.enter_context(opened(job))
+        want = _want(at_work.job)
+        cache = None if plan.cache is None else stack.enter_context(closing(ScoreCache(plan.cache)))
+        keeps = cache is not None or journal is not None
+        find = find_earlier(at_work.job, at_work.identity, cache, journal) if keeps else None
+        for outcome in score_with(at_work.scorer, images, want, workers=plan.workers, find=find):
+            if cache is not None:
+                cache.add(at_work.identity.digest, outcome)
+            yield outcome
+
+
+def _want(job: ScoreJob) -> Want:
+    return Want(map=job.maps, min_area_px=job.min_area_px)

@@ -10,9 +10,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import BundleIntegrityError, InputError
-from edge_ad_calibration.scoring.in_process import score_with
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, ScoreJob
-from edge_ad_calibration.scoring.measure import Want
+from edge_ad_calibration.scoring.measure import Want, score_with
 from edge_ad_calibration.scoring.opened import OpenJob, open_job
 
 if TYPE_CHECKING:
@@ -51,14 +50,14 @@ class ScoredChunk:
     identity: Identity
 
 
-def describe(job: SealedJob, seen: Sequence[Path]) -> Identity:
+def describe(job: SealedJob, files: Sequence[Path]) -> Identity:
     """Opens the job on this worker and says what computes here.
 
     Raises:
-        InputError: this worker does not see the bundle, or files that the client has ``seen``.
+        InputError: this worker does not see the bundle, or one of the ``files`` that the client sees.
         EdgeAdError: as :func:`score_chunk`.
     """
-    for path in (job.job.bundle, *seen):
+    for path in (job.job.bundle, *files):
         if not path.exists():
             raise InputError(
                 f"the worker on {socket.gethostname()} does not see {path}: workers must see the bundle and the images "

@@ -40,13 +40,16 @@ def about_method(calibration: AnyCalibration) -> list[str]:
             return ["the thresholds are for a first look and promise nothing: calibrate with the default method"]
 
 
-def about_images(normals: Normals, seen: Observations) -> list[str]:
+def about_images(normals: Normals, observations: Observations) -> list[str]:
     """Copies, and frames that come as streams and are counted one by one."""
     cautions = []
     if normals.duplicates:
         cautions.append(_about_copies(normals.duplicates))
-    if seen.kind != "part":
-        cautions += [_about_stream(stream, seen) for stream in correlated_streams(seen.names, seen.scores)]
+    if observations.kind != "part":
+        cautions += [
+            _about_stream(stream, observations)
+            for stream in correlated_streams(observations.names, observations.scores)
+        ]
     return cautions
 
 
@@ -101,10 +104,14 @@ def _about_copies(found: Sequence[Duplicate]) -> str:
     return f"images that are exact copies of others are counted once, found {len(found)}: {copies}"
 
 
-def _about_stream(stream: Stream, seen: Observations) -> str:
+def _about_stream(stream: Stream, observations: Observations) -> str:
     worth = max(1, int(stream.frames / stream.length))
-    things = f"{seen.kind}s"
-    frames = "count frames with --part-by frame" if seen.kind == "object" else f"thin them with --every {stream.every}"
+    things = f"{observations.kind}s"
+    frames = (
+        "count frames with --part-by frame"
+        if observations.kind == "object"
+        else f"thin them with --every {stream.every}"
+    )
     return (
         f"neighbouring {things} of {stream.where} score alike, over about {stream.length:.1f} {things}: these "
         f"{stream.frames:,} say about as much as {worth:,} independent ones, but all are counted: {frames}, "

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-from scipy.stats import PermutationMethod, anderson_ksamp, binomtest, kruskal
 
 from edge_ad_calibration.thresholds.wording import percent
 
@@ -61,6 +60,8 @@ def compare_groups(scores: Mapping[str, NDArray[np.float64]], threshold: float) 
     Raises:
         ValueError: an empty group, or fewer than two groups of two or more.
     """
+    from scipy.stats import PermutationMethod, anderson_ksamp, kruskal
+
     samples = [values for values in scores.values() if values.size > 1]
     if len(samples) < 2 or any(values.size == 0 for values in scores.values()):
         raise ValueError("expected two or more groups of two or more observations, and none that is empty")
@@ -89,6 +90,8 @@ def describe_difference(found: Difference) -> str:
 
 
 def _group(name: str, values: NDArray[np.float64], threshold: float) -> Group:
+    from scipy.stats import binomtest
+
     above = int(np.sum(values > threshold))
     interval = binomtest(above, values.size).proportion_ci(0.95, method="exact")
     return Group(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-from scipy.stats import binomtest, median_abs_deviation
 
 import edge_ad
 from edge_ad.bundle.records import (
@@ -37,12 +37,14 @@ __all__ = [
     "ByMad",
     "ByRank",
     "ByTail",
+    "Clock",
     "Method",
     "calibration_by",
     "check_number",
     "fixed_threshold",
     "kept_scores",
     "mad_threshold",
+    "utc_now",
 ]
 
 
@@ -86,6 +88,15 @@ class ByMad:
 Method = ByRank | ByTail | ByFixed | ByMad
 
 
+Clock = Callable[[], datetime]
+"""Tells the time, with its time zone."""
+
+
+def utc_now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(timezone.utc)
+
+
 class _CommonFields(TypedDict):
     scores: tuple[float, ...]
     observation: Literal["frame", "part", "object"]
@@ -104,45 +115,61 @@ def check_number(
 
 
 def calibration_by(
-    method: Method, seen: Observations, alpha: float, confidence: float, *, images_sha256: str
+    method: Method,
+    observations: Observations,
+    alpha: float,
+    confidence: float,
+    *,
+    images_sha256: str,
+    now: Clock = utc_now,
 ) -> AnyCalibration:
-    """Finds the thresholds. What else a record holds is for the caller to add.
+    """Makes the calibration of one station: its thresholds, and the scores that the device needs for p-values.
+
+    The caller adds the other fields of the record, such as the engine and the warnings.
+
+    Args:
+        method: how the thresholds are found.
+        observations: what is counted, with one raw score for each.
+        alpha: the highest rate of false rejects, a fraction; only for :class:`ByRank` and :class:`ByTail`.
+        confidence: the probability that this rate is kept; not for :class:`ByMad`.
+        images_sha256: the hash over the pixels of all normal images, in hexadecimal digits.
+        now: tells the time that the calibration records.
 
     Raises:
-        InputError: the scores cannot be used in this way.
-        NotEnoughNormalsError: there are too few observations; says the number needed.
+        InputError: the scores cannot be used with this method.
+        NotEnoughNormalsError: there are too few observations; the message says how many are needed.
     """
-    scores, peaks = seen.scores, seen.peaks
-    check_number(method, scores.size, alpha, confidence, kind=seen.kind)
-    measured = _CommonFields(
+    scores, peaks = observations.scores, observations.peaks
+    check_number(method, scores.size, alpha, confidence, kind=observations.kind)
+    common = _CommonFields(
         scores=kept_scores(scores),
-        observation=seen.kind,
+        observation=observations.kind,
         images_sha256=images_sha256,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=now().isoformat(timespec="seconds"),
         producer=f"edge-ad {edge_ad.__version__}",
     )
     match method:
         case ByRank(rank):
             image = threshold(scores, alpha, confidence, rank=rank)
             pixel = None if peaks is None else threshold(peaks, alpha, confidence, rank=rank, what=_PEAK)
-            return RankCalibration(alpha=alpha, confidence=confidence, image=image, pixel=pixel, **measured)
+            return RankCalibration(alpha=alpha, confidence=confidence, image=image, pixel=pixel, **common)
         case ByTail():
             tail = tail_threshold(scores, alpha, confidence)
             spot = None if peaks is None else tail_threshold(peaks, alpha, confidence, what=_PEAK)
-            return TailCalibration(alpha=alpha, confidence=confidence, image=tail, pixel=spot, **measured)
+            return TailCalibration(alpha=alpha, confidence=confidence, image=tail, pixel=spot, **common)
         case ByFixed(value, at):
             return FixedCalibration(
                 confidence=confidence,
                 image=fixed_threshold(scores, value, confidence),
                 pixel=None if peaks is None or at is None else fixed_threshold(peaks, at, confidence, what=_PEAK),
-                **measured,
+                **common,
             )
         case ByMad(k):
             return MadCalibration(
                 k=k,
                 image=mad_threshold(scores, k),
                 pixel=None if peaks is None else mad_threshold(peaks, k, what=_PEAK),
-                **measured,
+                **common,
             )
 
 
@@ -168,6 +195,8 @@ def fixed_threshold(scores: ArrayLike, value: float, confidence: float, *, what:
     Raises:
         InputError: the scores cannot be used, or ``value`` is not finite.
     """
+    from scipy.stats import binomtest
+
     check_probability("confidence", confidence)
     if not math.isfinite(value):
         raise InputError(f"a fixed threshold must be a finite number, found {value}")
@@ -183,6 +212,8 @@ def mad_threshold(scores: ArrayLike, k: float, *, what: str = "score") -> MadThr
     Raises:
         InputError: the scores cannot be used, more than half of them are the same, or ``k`` is not above 0.
     """
+    from scipy.stats import median_abs_deviation
+
     if not 0 < k < math.inf:
         raise InputError(f"--k must be a number above 0, such as 5, found {k:g}")
     checked = check_scores(scores, what)

@@ -20,7 +20,6 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betainc, betaincc
 
 from edge_ad.bundle.records import OrderStatistic
 from edge_ad.errors import InputError, NotEnoughNormalsError
@@ -93,6 +92,8 @@ def smallest_alpha(n: int, confidence: float) -> float:
 
 def attained_confidence(statistic: OrderStatistic, alpha: float) -> float:
     """``P(false-reject rate <= alpha)`` of this threshold: the confidence asked for, or more."""
+    from scipy.special import betainc
+
     check_probability("false-reject rate", alpha)
     return float(betainc(statistic.rank, statistic.n - statistic.rank + 1, alpha))
 
@@ -102,6 +103,8 @@ def confidence_with_excluded(statistic: OrderStatistic, alpha: float, excluded: 
 
     Whatever they scored, the threshold is then at least the ``(rank + excluded)``-th largest of all of them.
     """
+    from scipy.special import betainc
+
     check_probability("false-reject rate", alpha)
     return float(betainc(statistic.rank + excluded, statistic.n - statistic.rank + 1, alpha))
 
@@ -166,6 +169,8 @@ def _check_guarantee(alpha: float, confidence: float) -> None:
 
 def _holds(n: int, rank: int, alpha: float, confidence: float) -> bool:
     """Whether ``P(Bin(n, alpha) < rank) <= 1 - confidence``."""
+    from scipy.special import betaincc
+
     risk = 1 - confidence
     return bool(betaincc(rank, n - rank + 1, alpha) <= risk + _SLACK * min(risk, confidence))
 

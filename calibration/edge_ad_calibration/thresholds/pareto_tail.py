@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import FitError, genpareto, goodness_of_fit, norm
 
 from edge_ad.bundle.records import TailThreshold
 from edge_ad.errors import InputError, NotEnoughNormalsError
@@ -75,6 +74,8 @@ def tail_threshold(scores: ArrayLike, alpha: float, confidence: float, *, what: 
             look like a generalized Pareto law.
         NotEnoughNormalsError: there are too few for a tail; says the number needed.
     """
+    from scipy.stats import genpareto
+
     check_probability("false-reject rate", alpha)
     check_probability("confidence", confidence)
     ascending = np.sort(check_scores(scores, what))
@@ -110,6 +111,8 @@ def tail_threshold(scores: ArrayLike, alpha: float, confidence: float, *, what: 
 
 def _fit(excess: NDArray[np.float64], what: str) -> tuple[tuple[float, float, float], float]:
     """Shape, location 0 and scale by maximum likelihood, and the p-value of the Anderson-Darling test by simulation."""
+    from scipy.stats import FitError, genpareto, goodness_of_fit
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of shapes that the search tries and drops
         try:
@@ -136,6 +139,7 @@ def _fit(excess: NDArray[np.float64], what: str) -> tuple[tuple[float, float, fl
 def _upper_end(tail: _Tail, estimate: float, confidence: float, what: str) -> float:
     """Where the signed root of the profile's deviance reaches the normal quantile of ``confidence``."""
     from scipy.optimize import brentq
+    from scipy.stats import norm
 
     cut = tail.profile(estimate) - norm.ppf(confidence) ** 2 / 2
 

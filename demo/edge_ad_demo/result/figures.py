@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from scipy.stats import binom, mannwhitneyu
 
 from edge_ad.errors import GateError
 from edge_ad.verdict import State, Verdict
@@ -85,6 +84,8 @@ def summarise(frames: Sequence[FrameVerdict], asked: Asked) -> Figures:
     Raises:
         GateError: a frame has no valid verdict, so that counting would hide it.
     """
+    from scipy.stats import binom
+
     for frame in frames:
         if frame.state is State.INVALID:
             raise GateError(f"expected a verdict on every frame, found {frame.source} INVALID: {frame.detail}")
@@ -121,5 +122,7 @@ def _threshold(frames: Sequence[FrameVerdict]) -> float:
 
 def _roc_auc(good: Sequence[FrameVerdict], bad: Sequence[FrameVerdict]) -> float:
     """The share of (bad, good) pairs that the scores put in the right order; ties count half."""
+    from scipy.stats import mannwhitneyu
+
     test = mannwhitneyu([frame.score for frame in bad], [frame.score for frame in good], method="asymptotic")
     return float(test.statistic) / (len(bad) * len(good))

@@ -11,14 +11,15 @@ from edge_ad.cli.option_groups import COMMON, OptionGroup, argument, command, op
 from edge_ad.cli.options import FILE, PATH, as_json, echo_json
 
 if TYPE_CHECKING:
-    from edge_ad_export.compare import Compared, CompareRequest
+    from edge_ad_export.compare import Compared
+    from edge_ad_export.request import CompareRequest
 
 __all__ = ["compare"]
 
 
 MODELS = OptionGroup(
     COMMON,
-    "edge_ad_export.compare:CompareRequest",
+    "edge_ad_export.request:CompareRequest",
     (
         argument("first"),
         argument("second"),

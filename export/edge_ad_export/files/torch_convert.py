@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from edge_ad_export.files.state_dict import find_weights
+
 __all__ = ["torch_exported", "torch_factory", "torch_pickle", "torchscript"]
 
 
@@ -44,9 +46,14 @@ def torch_factory(source: str, target: str, shape: Sequence[int], state_dict: st
     """``package.module:factory`` and its weights, which are data only."""
     module, _, name = source.partition(":")
     model = getattr(importlib.import_module(module), name)()
-    weights = torch.load(state_dict, map_location="cpu", weights_only=True)
-    # Training scripts wrap the weights, as Lightning's do.
-    model.load_state_dict(weights.get("state_dict", weights))
+    try:
+        saved = torch.load(state_dict, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError(
+            f"{state_dict} holds more than weights, or is no file of PyTorch: save the weights alone with "
+            "torch.save(model.state_dict(), FILE)"
+        ) from None
+    model.load_state_dict(find_weights(saved, list(model.state_dict())))
     _write_onnx(model.eval(), shape, target)
 
 

@@ -173,9 +173,9 @@ def _examples(
     shipped = [default, *(one for one in reversed(results) if not one.rejected and one is not default)][:_SHOWN_MAX]
     if default.agreement is None:
         return ()
-    evidence = EvaluationData(setup.images, setup.defects())
+    data = EvaluationData(setup.images, setup.defects())
     with ExitStack() as stack:
         scorers = {_IMPORTED: stack.enter_context(closing(setup.reference()))}
         for one in shipped:
             scorers[one.recipe.id] = stack.enter_context(closing(setup.scorer(one.recipe, root)))
-        return example_galleries(choose_examples(evidence, default.agreement), scorers)
+        return example_galleries(choose_examples(data, default.agreement), scorers)

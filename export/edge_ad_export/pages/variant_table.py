@@ -35,14 +35,14 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 def _figures(fidelity: Fidelity | None) -> tuple[str, ...]:
     if fidelity is None:
         return ("-",) * (len(_HEADER) - 2)
-    heat = fidelity.map_correlation_min
+    correlation = fidelity.map_correlation_min
     judged = fidelity.labelled or fidelity
     return (
         f"{fidelity.latency_ms:.2f} ms",
         f"{fidelity.size_bytes / 1e6:.1f} MB",
         f"{fidelity.score_max_rel:.1e}",
         f"{fidelity.spearman:.4f}",
-        "no map" if heat is None else f"{heat:.4f}",
+        "no map" if correlation is None else f"{correlation:.4f}",
         figure_text(judged.roc_auc_lost),
         figure_text(judged.aupimo_lost),
     )

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import onnx_ir as ir
 
-from edge_ad.errors import ModelError
+from edge_ad.errors import ModelError, one_line
 from edge_ad_export.files.isolated import run_isolated
 from edge_ad_export.graph.backbone import find_backbone
 from edge_ad_export.graph.libraries import load_nncf, load_onnxruntime, load_openvino, quiet_logs
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from edge_ad_export.graph.backbone import Op
 
 __all__ = ["quantize_apart", "quantize_file", "quantize_with_nncf", "quantize_with_onnxruntime"]
+
+# The opsets from which DequantizeLinear has a scale for each channel, and scales that are no float32.
+_SCALES_BY_CHANNEL, _TYPED_SCALES = 13, 19
 
 
 def quantize_apart(model: Path, pixels: Path, target: Path, settings: Settings) -> None:
@@ -66,12 +69,34 @@ def quantize_file(model: str, pixels: str, target: str, settings: object) -> Non
 def _quantize_onnx_file(model: str, frames: Sequence[NDArray[np.uint8]], target: str, settings: Settings) -> None:
     import onnx
 
-    graph = ir.load(model)
+    graph = _with_typed_scales(ir.load(model))
     if settings.tool == "onnxruntime":
         quantize_with_onnxruntime(graph, frames, Path(target), settings)
         return
     feeds = [{"frame": frame} for frame in frames]
     onnx.save(quantize_with_nncf(ir.to_proto(graph), onnx_ops(graph.graph), feeds, settings), target)
+
+
+def _with_typed_scales(graph: ir.Model) -> ir.Model:
+    """A graph with numbers of 16 bits in an opset whose scales may have their type; any other as it is.
+
+    Raises:
+        ModelError: ONNX cannot convert it.
+    """
+    import onnx
+
+    values = [value for node in graph.graph.all_nodes() for value in (*node.inputs, *node.outputs) if value is not None]
+    is_half = any(value.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16) for value in values)
+    opset = graph.opset_imports.get("", 0)
+    if not is_half or opset >= _TYPED_SCALES:
+        return graph
+    try:
+        return ir.from_proto(onnx.version_converter.convert_version(ir.to_proto(graph), _TYPED_SCALES))
+    except RuntimeError as error:
+        raise ModelError(
+            f"int8 of a float16 model needs ONNX opset {_TYPED_SCALES}, and this one of {opset} cannot be converted: "
+            f"{one_line(error)}"
+        ) from error
 
 
 class _Reader:
@@ -110,7 +135,7 @@ def quantize_with_onnxruntime(
                 target,
                 _Reader(pixels),
                 quant_format=QuantFormat.QDQ,
-                per_channel=True,
+                per_channel=model.opset_imports.get("", 0) >= _SCALES_BY_CHANNEL,
                 reduce_range=settings.seven_bits,
                 activation_type=QuantType.QInt8 if settings.signed else QuantType.QUInt8,
                 weight_type=QuantType.QInt8,

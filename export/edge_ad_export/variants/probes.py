@@ -55,7 +55,7 @@ class Probes:
         self._pixels = tuple(pixels)
         self.expected = self.run(path, runner)
         self._score_spread = float(np.std(self.expected.scores)) or 1.0
-        stacked = np.concatenate([heat.ravel() for heat in self.expected.maps]) if self.expected.maps else np.ones(1)
+        stacked = np.concatenate([one.ravel() for one in self.expected.maps]) if self.expected.maps else np.ones(1)
         self._map_spread = float(np.std(stacked[np.isfinite(stacked)])) or 1.0
 
     def few(self, count: int) -> Probes:
@@ -88,8 +88,8 @@ class Probes:
         """
         score = float(np.sqrt(np.mean((found.scores - self.expected.scores) ** 2))) / self._score_spread
         errors = [float(np.mean((a - b) ** 2)) for a, b in zip(found.maps, self.expected.maps, strict=True)]
-        heat = float(np.sqrt(np.mean(errors))) / self._map_spread if errors else 0.0
-        return score + heat if np.isfinite(score + heat) else np.inf
+        maps = float(np.sqrt(np.mean(errors))) / self._map_spread if errors else 0.0
+        return score + maps if np.isfinite(score + maps) else np.inf
 
     def spearman(self, found: Probe) -> float:
         """The rank correlation of the scores; 0 for scores that are all the same."""

@@ -54,7 +54,7 @@ class VariantResult:
         return replace(self, rejected=reason)
 
     def trial(self) -> Trial:
-        """The bundle's record of the attempt."""
+        """The bundle's record of it, shipped or not."""
         return Trial(id=self.recipe.id, fidelity=self.fidelity, rejected=self.rejected, made=self.made)
 
     def variant(self, map_size: MapSize | None, *, two_stage: bool = False) -> Variant:

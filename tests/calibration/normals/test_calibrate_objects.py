@@ -21,9 +21,9 @@ from edge_ad.drift.watched_values import DriftSettings, watched_values
 from edge_ad.scoring.objects import crop
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.object_table import read_objects
-from edge_ad_calibration.deciding import _one_each
 from edge_ad_calibration.normals.measured import read_frame
 from edge_ad_calibration.normals.parts import group_parts, parse_part_by
+from edge_ad_calibration.stations import _one_each
 
 FRAMES, EACH = 20, 3
 BOXES = (Box(0, 0, 40, 30), Box(50, 20, 32, 32), Box(30, 60, 60, 24))
@@ -241,10 +241,14 @@ def test_an_object_is_read_again_by_its_name(normals: Path, pictures: list[NDArr
 
 def test_objects_of_a_frame_are_looked_at_in_turn() -> None:
     names = [str(FrameName(f"{frame}.png", box=box)) for frame in "abc" for box in BOXES]
-    seen = group_parts(normals_of(np.arange(9.0), names=names), parse_part_by("frame"), "object")
-    assert (seen.kind, seen.pictures, seen.names) == ("frame", "object", ("a.png", "b.png", "c.png"))
-    assert seen.scores.tolist() == [2, 5, 8]
-    assert _one_each(seen) == [0, 4, 8]
+    observations = group_parts(normals_of(np.arange(9.0), names=names), parse_part_by("frame"), "object")
+    assert (observations.kind, observations.pictures, observations.names) == (
+        "frame",
+        "object",
+        ("a.png", "b.png", "c.png"),
+    )
+    assert observations.scores.tolist() == [2, 5, 8]
+    assert _one_each(observations) == [0, 4, 8]
 
 
 def test_rows_keep_their_order(normals: Path, objects: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from support.calibrating import normals_of
 
 from edge_ad.errors import InputError
-from edge_ad_calibration.normals.exclusions import Exclude, highest, take_out, take_out_leaks
+from edge_ad_calibration.normals.exclusions import Exclude, exclude_leaks, exclude_named, highest
 from edge_ad_calibration.normals.leaks import Leak
 from edge_ad_calibration.normals.measured import Duplicate
 
@@ -27,7 +27,7 @@ NORMALS = normals_of([0.1, 0.4, 0.2, 0.3], [1.0, 4.0, 2.0, 3.0], NAMES)
     ],
 )
 def test_a_named_image_is_taken_out_with_all_that_is_known_of_it(image: str, gone: str) -> None:
-    kept = take_out(NORMALS, [Exclude(image, " scratched ")])
+    kept = exclude_named(NORMALS, [Exclude(image, " scratched ")])
     place = NAMES.index(gone)
     rest = [index for index in range(4) if index != place]
     assert kept.normals.names == tuple(NAMES[index] for index in rest)
@@ -43,22 +43,22 @@ def test_a_named_image_is_taken_out_with_all_that_is_known_of_it(image: str, gon
 
 def test_naming_a_copy_takes_out_what_it_is_a_copy_of() -> None:
     normals = replace(NORMALS, duplicates=(Duplicate("again.png", "parts/b.png"),))
-    assert take_out(normals, [Exclude("again.png", "scratched")]).exclusions[0].image == "parts/b.png"
+    assert exclude_named(normals, [Exclude("again.png", "scratched")]).exclusions[0].image == "parts/b.png"
 
 
 def test_without_exclusions_all_stay() -> None:
-    kept = take_out(NORMALS, [])
+    kept = exclude_named(NORMALS, [])
     assert (kept.normals.names, kept.exclusions) == (tuple(NAMES), ())
 
 
 def test_the_last_normal_cannot_be_taken_out() -> None:
     with pytest.raises(InputError, match="all 4 normals are taken out"):
-        take_out(NORMALS, [Exclude(name, "scratched") for name in NAMES])
+        exclude_named(NORMALS, [Exclude(name, "scratched") for name in NAMES])
 
 
 def test_leaks_are_taken_out_with_the_pair_as_the_reason() -> None:
     leak = Leak(image="parts/a.png", training_image="train/x.png", correlation=0.98, hash_distance=5)
-    (exclusion,) = take_out_leaks(NORMALS, [leak]).exclusions
+    (exclusion,) = exclude_leaks(NORMALS, [leak]).exclusions
     assert exclusion.by == "leak-check"
     assert exclusion.reason == "looks like the training image train/x.png (correlation 0.98)"
 

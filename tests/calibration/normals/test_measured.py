@@ -22,7 +22,7 @@ from edge_ad.scoring.opening import open_scorer
 from edge_ad.scoring.scorer import Scorer
 from edge_ad_calibration.normals.measured import Duplicate, Normals, collect_normals
 from edge_ad_calibration.normals.selection import list_normals
-from edge_ad_calibration.scoring.in_process import score_with
+from edge_ad_calibration.scoring.measure import score_with
 
 
 @pytest.fixture

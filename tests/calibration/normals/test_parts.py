@@ -15,19 +15,23 @@ from edge_ad_calibration.normals.parts import file_of, group_parts, parse_part_b
 
 
 def test_without_parts_every_image_is_one() -> None:
-    seen = group_parts(normals_of([0.3, 0.1], [3.0, 1.0]), None)
-    assert (seen.kind, seen.scores.tolist(), seen.names) == ("frame", [0.3, 0.1], ("0000.png", "0001.png"))
-    assert seen.part.tolist() == [0, 1]
+    observations = group_parts(normals_of([0.3, 0.1], [3.0, 1.0]), None)
+    assert (observations.kind, observations.scores.tolist(), observations.names) == (
+        "frame",
+        [0.3, 0.1],
+        ("0000.png", "0001.png"),
+    )
+    assert observations.part.tolist() == [0, 1]
 
 
 def test_a_part_scores_its_largest_frame() -> None:
     names = ["day1/p7_top.png", "day1/p8_top.png", "day1/p7_side.png", "day1/p8_side.png"]
-    seen = group_parts(normals_of([0.3, 0.1, 0.2, 0.9], [3.0, 8.0, 5.0, 1.0], names), parse_part_by(r"p(\d+)_"))
-    assert (seen.kind, seen.names) == ("part", ("7", "8"))
-    assert seen.scores.tolist() == [0.3, 0.9]
-    assert seen.peaks is not None
-    assert seen.peaks.tolist() == [5.0, 8.0]
-    assert seen.part.tolist() == [0, 1, 0, 1]
+    observations = group_parts(normals_of([0.3, 0.1, 0.2, 0.9], [3.0, 8.0, 5.0, 1.0], names), parse_part_by(r"p(\d+)_"))
+    assert (observations.kind, observations.names) == ("part", ("7", "8"))
+    assert observations.scores.tolist() == [0.3, 0.9]
+    assert observations.peaks is not None
+    assert observations.peaks.tolist() == [5.0, 8.0]
+    assert observations.part.tolist() == [0, 1, 0, 1]
 
 
 def test_folders_are_parts() -> None:
@@ -47,18 +51,20 @@ def test_a_table_says_what_is_one_part(tmp_path: Path) -> None:
     table = tmp_path / "parts.csv"
     table.write_text("path,serial\nin/a.png,17\nin/b.png,17\nin/c.png,18\n")
     names = [str(tmp_path / "in" / name) for name in ("c.png", "a.png", "b.png")]
-    seen = group_parts(normals_of([3.0, 1.0, 2.0], names=names), parse_part_by(f"{table}:serial"))
-    assert seen.names == ("18", "17")
-    assert seen.scores.tolist() == [3.0, 2.0]
+    observations = group_parts(normals_of([3.0, 1.0, 2.0], names=names), parse_part_by(f"{table}:serial"))
+    assert observations.names == ("18", "17")
+    assert observations.scores.tolist() == [3.0, 2.0]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.floats(-1e6, 1e6)), min_size=1, max_size=60))
 def test_parts_are_rejected_as_their_frames_are(frames: list[tuple[int, float]]) -> None:
     names = [f"p{part}_{index}.png" for index, (part, _) in enumerate(frames)]
-    seen = group_parts(normals_of([score for _, score in frames], names=names), parse_part_by(r"^p(\d)_"))
+    observations = group_parts(normals_of([score for _, score in frames], names=names), parse_part_by(r"^p(\d)_"))
     for limit in {score for _, score in frames}:
         by_frame = {part for part, score in frames if score > limit}
-        by_part = {int(name) for name, score in zip(seen.names, seen.scores, strict=True) if score > limit}
+        by_part = {
+            int(name) for name, score in zip(observations.names, observations.scores, strict=True) if score > limit
+        }
         assert by_frame == by_part
 
 

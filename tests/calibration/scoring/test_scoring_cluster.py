@@ -182,7 +182,7 @@ def silent_port() -> Iterator[int]:
 def test_a_cluster_that_does_not_answer_is_named(
     images: list[Path], job: ScoreJob, address: str, silent_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_ad_calibration.scoring.fleet._CONNECT_S", 0.5)
+    monkeypatch.setattr("edge_ad_calibration.scoring.cluster._CONNECT_S", 0.5)
     address = address.format(port=silent_port)
     with pytest.raises(InputError, match=f"{address}: no Dask scheduler answers"):
         next(score_images(images, job, ScorePlan(cluster=address)))

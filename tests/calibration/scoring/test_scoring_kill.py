@@ -119,7 +119,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         seen.append(image.path)
         return measure(image, *others)
 
-    monkeypatch.setattr("edge_ad_calibration.scoring.in_process.measure", noted)
+    monkeypatch.setattr("edge_ad_calibration.scoring.measure.measure", noted)
     return seen
 
 

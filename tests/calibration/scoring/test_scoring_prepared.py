@@ -17,8 +17,7 @@ from edge_ad.geometry import PreparedFrame, Preprocessor
 from edge_ad.geometry.mapping import area_peak
 from edge_ad.scoring.scorer import Scorer
 from edge_ad_calibration.scoring import ScoredImage
-from edge_ad_calibration.scoring.in_process import score_with
-from edge_ad_calibration.scoring.measure import Want
+from edge_ad_calibration.scoring.measure import Want, score_with
 
 HEIGHT, WIDTH = 45, 67
 MIN_AREA_PX = 150

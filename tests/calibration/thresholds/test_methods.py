@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 import msgspec
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from edge_ad_calibration.thresholds.methods import (
     ByRank,
     ByTail,
     Method,
+    calibration_by,
     fixed_threshold,
     kept_scores,
     mad_threshold,
@@ -218,3 +221,10 @@ def test_few_scores_are_all_kept() -> None:
     assert kept_scores(np.array([3.0, 1.0, 2.0])) == (1.0, 2.0, 3.0)
     assert len(kept_scores(np.arange(250_001.0))) == 83_333
     assert kept_scores(np.arange(250_001.0))[-1] == 250_000.0
+
+
+def test_the_time_that_is_recorded_comes_from_the_clock() -> None:
+    observations = frames_of(EXPONENTIAL)
+    moment = datetime(2026, 3, 1, 12, 0, 0, tzinfo=timezone.utc)
+    made = calibration_by(ByRank(), observations, 0.1, 0.9, images_sha256="0" * 64, now=lambda: moment)
+    assert made.created == "2026-03-01T12:00:00+00:00"

@@ -24,13 +24,12 @@ from edge_ad_calibration.evaluation.output import EvaluationFiles
 from edge_ad_calibration.normals.exclusions import Selection
 from edge_ad_calibration.request import CalibrationOutputs, CalibrationRequest
 from edge_ad_calibration.thresholds.methods import ByRank
-from edge_ad_export.compare import CompareRequest
 from edge_ad_export.fidelity.gate import Gate
 from edge_ad_export.model.clip_spec import ClipOptions
 from edge_ad_export.model.head_options import HeadOptions
 from edge_ad_export.model.imported import ImportOptions
 from edge_ad_export.model.shrink import Shrink
-from edge_ad_export.request import ExportRequest
+from edge_ad_export.request import CompareRequest, ExportRequest
 from edge_ad_export.samples.geometry import GeometryOptions
 
 COMMANDS = sorted(main.list_commands(click.Context(main)))

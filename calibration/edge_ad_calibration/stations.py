@@ -1,4 +1,4 @@
-"""From what was measured to the thresholds of each station."""
+"""The calibration of each station, made from the measured normals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edge_ad_calibration.thresholds.cautions import (
     excluded_sentence,
 )
 from edge_ad_calibration.thresholds.groups import compare_groups
-from edge_ad_calibration.thresholds.methods import calibration_by, check_number
+from edge_ad_calibration.thresholds.methods import calibration_by, check_number, utc_now
 from edge_ad_calibration.thresholds.wording import about_objects, image_guarantee, pixel_guarantee
 from edge_ad_metrics.datasets.image_table import read_table
 
@@ -35,26 +35,31 @@ if TYPE_CHECKING:
     from edge_ad_calibration.normals.parts import Level, Observations
     from edge_ad_calibration.request import CalibrationRequest
     from edge_ad_calibration.thresholds.groups import Difference
+    from edge_ad_calibration.thresholds.methods import Clock
 
-__all__ = ["Decision", "MeasuredNormals", "check_numbers", "decide", "stations_of"]
+__all__ = ["MeasuredNormals", "StationCalibration", "calibrate_each", "check_numbers", "stations_of"]
 
 STATION = "station"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """The thresholds of one station, and what they were taken from. ``difference``: between pooled groups."""
+class StationCalibration:
+    """The calibration of one station, and the normals that it was made from.
 
-    station: str
+    ``name``: of the station. ``difference``: between the groups of a pooled calibration; ``None`` without groups.
+    """
+
+    name: str
     normals: Normals
-    seen: Observations
+    observations: Observations
     calibration: AnyCalibration
     difference: Difference | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredNormals:
-    """What thresholds are decided on. ``confirmed``: the scores of borderline frames that a person has confirmed."""
+    """What the thresholds are made from. ``confirmed``: the scores of the frames near the threshold that a person has
+    confirmed as good."""
 
     selected: SelectedNormals
     engine: EngineRecord
@@ -94,8 +99,12 @@ def check_numbers(names: Sequence[str], request: CalibrationRequest, level: Leve
             check_number(request.method, n, request.alpha, request.confidence, kind=kind_of(part_by, level))
 
 
-def decide(measured: MeasuredNormals, request: CalibrationRequest) -> list[Decision]:
-    """The calibrations of all stations, or none.
+def calibrate_each(
+    measured: MeasuredNormals, request: CalibrationRequest, now: Clock = utc_now
+) -> list[StationCalibration]:
+    """Makes the calibrations of all stations. When one of them fails there is none.
+
+    ``now``: tells the time that the calibrations record.
 
     Raises:
         InputError: the scores of a station cannot be used.
@@ -106,22 +115,26 @@ def decide(measured: MeasuredNormals, request: CalibrationRequest) -> list[Decis
         raise InputError(
             f"a region of {request.min_area_px:,} px is larger than all that is inspected: ask for a smaller --min-area"
         )
-    decisions = []
-    for station, places in stations_of(normals.names, request).items():
-        with _named(station, request):
-            decisions.append(_decide(station, normals.subset(places), measured, request))
-    return decisions
+    stations = []
+    for name, places in stations_of(normals.names, request).items():
+        with _named(name, request):
+            stations.append(_calibrate(name, normals.subset(places), measured, request, now))
+    return stations
 
 
-def _decide(station: str, normals: Normals, measured: MeasuredNormals, request: CalibrationRequest) -> Decision:
+def _calibrate(
+    name: str, normals: Normals, measured: MeasuredNormals, request: CalibrationRequest, now: Clock
+) -> StationCalibration:
     selected, selection = measured.selected, request.selection
-    seen = group_parts(normals, selection.part_by, measured.level)
-    made = calibration_by(request.method, seen, request.alpha, request.confidence, images_sha256=normals.images_sha256)
-    difference = _difference(normals, seen, made, selection)
+    observations = group_parts(normals, selection.part_by, measured.level)
+    made = calibration_by(
+        request.method, observations, request.alpha, request.confidence, images_sha256=normals.images_sha256, now=now
+    )
+    difference = _difference(normals, observations, made, selection)
     exclusions = selected.exclusions
     warnings = [
         *about_method(made),
-        *about_images(normals, seen),
+        *about_images(normals, observations),
         *about_leaks(selected.leaks, selected.near_duplicates, selected.held_out, excluded=selection.exclude_leaks),
         *about_groups(difference),
         *about_confirmed(measured.confirmed, made.image.threshold),
@@ -136,7 +149,7 @@ def _decide(station: str, normals: Normals, measured: MeasuredNormals, request: 
         engine=measured.engine,
         frame_reference=None
         if normals.statistics is None
-        else frame_reference([normals.statistics[place] for place in _one_each(seen)]),
+        else frame_reference([normals.statistics[place] for place in _one_each(observations)]),
     )
     pixel = pixel_guarantee(made)
     words = (
@@ -146,27 +159,31 @@ def _decide(station: str, normals: Normals, measured: MeasuredNormals, request: 
         *excluded_sentence(made, exclusions),
     )
     made = msgspec.structs.replace(made, statements=words)
-    return Decision(station=station, normals=normals, seen=seen, calibration=made, difference=difference)
+    return StationCalibration(
+        name=name, normals=normals, observations=observations, calibration=made, difference=difference
+    )
 
 
-def _one_each(seen: Observations) -> list[int]:
+def _one_each(observations: Observations) -> list[int]:
     """One of the normals for each observation: a part's first frame; a frame's objects in turn, as the first of each
     may always lie in the same corner."""
     members: dict[int, list[int]] = {}
-    for place, part in enumerate(seen.part.tolist()):
+    for place, part in enumerate(observations.part.tolist()):
         members.setdefault(part, []).append(place)
-    in_turn = seen.pictures == "object"
+    in_turn = observations.pictures == "object"
     return [places[part % len(places) if in_turn else 0] for part, places in members.items()]
 
 
-def _difference(normals: Normals, seen: Observations, made: AnyCalibration, selection: Selection) -> Difference | None:
+def _difference(
+    normals: Normals, observations: Observations, made: AnyCalibration, selection: Selection
+) -> Difference | None:
     """Between the groups that are pooled; a part belongs to the group of its first frame."""
     if selection.groups is None or not selection.pooled:
         return None
     group_of = read_table(selection.groups).look_up(STATION, [file_of(name) for name in normals.names])
-    first_frames = np.unique(seen.part, return_index=True)[1]
+    first_frames = np.unique(observations.part, return_index=True)[1]
     labels = np.array([group_of[place] for place in first_frames])
-    groups = {name: seen.scores[labels == name] for name in dict.fromkeys(labels.tolist())}
+    groups = {name: observations.scores[labels == name] for name in dict.fromkeys(labels.tolist())}
     if sum(scores.size > 1 for scores in groups.values()) < 2:
         raise InputError(
             f"{selection.groups} has {len(groups)} groups: to pool them, two or more must have two or more normals"
