@@ -15,7 +15,7 @@ from edge_ad_export.graph.trace_axes import trace_axes
 from edge_ad_export.heads.feature_layout import Feature, read_feature
 from edge_ad_export.heads.features import LayerOutput
 from edge_ad_export.model.head_options import HeadOptions
-from edge_ad_export.model.imported import Size
+from edge_ad_export.model.input_spec import Size
 
 PICTURE = Size(32, 64)
 
