@@ -76,6 +76,7 @@ class Detector:
         self.scorer = scorer
         self.calibration = calibration
         self.station: str | None = None
+        self._is_closed = False
         self._name = f"{bundle.manifest.name}@{bundle.manifest.version}"
 
     @classmethod
@@ -123,8 +124,10 @@ class Detector:
         self.close()
 
     def close(self) -> None:
-        """Closes the engine and frees its memory."""
-        self.scorer.close()
+        """Closes the engine and frees its memory; nothing can be scored afterwards. May be called twice."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.scorer.close()
 
     @property
     def engine(self) -> EngineInfo:
@@ -143,18 +146,23 @@ class Detector:
     ) -> Verdict:
         """The verdict on a frame, uint8 ``(H, W, 3)`` BGR or ``(H, W)`` gray, as the camera gave it.
 
-        Never raises on account of the frame: what cannot be scored is ``INVALID`` with its reason.
+        Never raises on account of the frame: what cannot be scored is ``INVALID`` with its reason. So is ``None``,
+        which ``cv2.imread`` gives for a file that it cannot read.
         ``objects``: where the bundle scores objects, the box of each in the frame: whole camera pixels, inside the
         frame. None given is ``INVALID(no_objects)``.
         ``features``: instead of a frame, where the bundle scores vectors: float32 ``(n,)``.
         ``captured_at``: seconds since the epoch; ``None``: now.
 
         Raises:
-            InputError: frame, features and objects are not what this bundle takes.
+            InputError: frame, features and objects are not what this bundle takes, or the detector is closed.
         """
-        given = frame if features is None else features
-        if given is None or (frame is not None and features is not None):
+        self._check_open()
+        if frame is not None and features is not None:
             raise InputError("expected a frame or features to score: give one of them")
+        given = frame if features is None else features
+        if given is None:
+            detail = "expected a frame, found None: the picture could not be read"
+            return self.invalid(Reason.UNREADABLE, detail, frame_id=frame_id, part_id=part_id, captured_at=captured_at)
         if self.scorer.takes_vectors != (features is not None):
             kind = "features=vector" if self.scorer.takes_vectors else "a frame"
             raise InputError(f"{self._name} takes {kind}, and was given the other kind")
@@ -175,8 +183,9 @@ class Detector:
         """As :meth:`score`, with the anomaly map behind the verdict. ``frame`` may also be a vector, float32 ``(n,)``.
 
         Raises:
-            InputError: objects were given to a bundle that scores whole frames.
+            InputError: objects were given to a bundle that scores whole frames, or the detector is closed.
         """
+        self._check_open()
         start = time.perf_counter()
         ids = _FrameIds(frame_id, part_id, time.time() if captured_at is None else captured_at)
         try:
@@ -216,6 +225,10 @@ class Detector:
         ``objects``: those of the verdict; where they overlap, the larger value stands.
         """
         return self.scorer.map_in_camera_pixels(anomaly_map, frame, [one.box for one in objects])
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise InputError(f"the detector of {self._name} is closed: open it again to score")
 
     def _measure(self, frame: NDArray[Any], objects: Sequence[Box] | None) -> Measurement:
         if objects is None and not self.scorer.takes_objects:

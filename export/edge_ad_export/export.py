@@ -17,7 +17,7 @@ import onnx_ir as ir
 from edge_ad.bundle import FORMAT, UNSEALED, Bundle, BundleWriter, Manifest
 from edge_ad.bundle.records import Golden, Identifier
 from edge_ad.errors import GateError, InputError
-from edge_ad_export.fidelity.gate import Gate
+from edge_ad_export.fidelity.gate import Gate, parity_for
 from edge_ad_export.golden import (
     expectation,
     expected_name,
@@ -89,7 +89,7 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
         notify(line)
     with BundleWriter(request.target, replace=request.replace) as writer:
         setup = prepare(request, imported, images, notify, extractor)
-        gate = replace(request.gate, parity=None) if request.shrink.is_asked else request.gate
+        gate = _gate(request, imported)
         trials = Trials(tuple(dict.fromkeys((baseline, *recipes))), gate, request.plan, labelled.images)
         results = run_trials(setup, trials, writer.root, notify)
         for line in (*_cost_of_shrinking(request, results, baseline), *_limits_of_judging(setup, results, baseline)):
@@ -179,6 +179,14 @@ def _cost_of_shrinking(request: ExportRequest, results: Sequence[VariantResult],
             f"{request.shrink} costs: scores off by up to {found.max_rel:.2%}, rank correlation with the model's "
             f"{found.spearman:.4f}{maps}"
         )
+
+
+def _gate(request: ExportRequest, imported: ImportedModel) -> Gate:
+    """The user's gate, its parity that of the type which the model calculates in; none for a smaller head."""
+    asked = request.gate.parity
+    if asked is None or request.shrink.is_asked:
+        return replace(request.gate, parity=None)
+    return replace(request.gate, parity=max(asked, parity_for(imported.model)))
 
 
 def _check_parity(results: Sequence[VariantResult], baseline: Recipe) -> None:

@@ -202,3 +202,18 @@ def test_p_values_follow_their_definition(normals: list[int], score: int) -> Non
     ordered = tuple(float(n) for n in sorted(normals))
     expected = (1 + sum(n >= score for n in normals)) / (len(normals) + 1)
     assert conformal_p_value(ordered, float(score)) == expected
+
+
+def test_a_picture_that_could_not_be_read_is_invalid(tiny_bundle: Path) -> None:
+    with Detector.open(tiny_bundle, self_test=False) as detector:
+        verdict = detector.score(None, frame_id=7)
+    assert (verdict.state, verdict.reason, verdict.frame_id) == (State.INVALID, Reason.UNREADABLE, 7)
+
+
+@pytest.mark.parametrize("variant", ["onnx-fp32", "openvino-fp32"])
+def test_a_closed_detector_says_so(tiny_bundle: Path, variant: str) -> None:
+    detector = Detector.open(tiny_bundle, variant, self_test=False)
+    detector.close()
+    detector.close()
+    with pytest.raises(InputError, match="is closed: open it again"):
+        detector.score(np.zeros((48, 64, 3), np.uint8))

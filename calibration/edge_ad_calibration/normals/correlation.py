@@ -1,4 +1,4 @@
-"""How many observations a stream of frames is worth."""
+"""How many independent frames the frames of a video are worth."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def correlation_length(scores: NDArray[np.float64]) -> float:
     chain Monte Carlo", Statistical Science 7 (1992) 473-483). Ranks, so that one frame far out does not count more.
 
     Args:
-        scores: float64 ``(n,)`` in the order of time.
+        scores: float64 ``(n,)``, raw, in the order of time.
     """
     rho = _autocorrelation(scores)
     total = 0.0
@@ -63,8 +63,8 @@ def correlated_streams(names: Sequence[str], scores: NDArray[np.float64]) -> lis
     """The videos and folders of numbered images whose neighbouring frames score alike.
 
     Args:
-        names: of the images; frames of one stream follow one another in the order of time.
-        scores: float64 ``(n,)``, one each.
+        names: the names of the images; the frames of one video follow one another in the order of time.
+        scores: float64 ``(n,)``, raw, one for each name.
     """
     found = []
     for where, group in groupby(range(len(names)), key=lambda k: _stream_of(names[k])):

@@ -1,4 +1,4 @@
-"""Which of the measured normals count: what a person excludes, and what repeats training images."""
+"""Excludes normals: those that a person named, and those that look like training images."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class SelectedNormals:
 
 
 def select_normals(normals: Normals, selection: Selection, training: Sequence[Path]) -> SelectedNormals:
-    """Takes out what is to be excluded and looks for images that repeat one of ``training``.
+    """Excludes what the selection says, and looks for images that look like one of ``training``.
 
     Raises:
         InputError: an image to exclude is not among the normals, none is left, or images cannot be compared.
@@ -132,7 +132,7 @@ SHOWN = 12
 
 
 def exclude_named(normals: Normals, excludes: Sequence[Exclude]) -> SelectedNormals:
-    """Takes out what a person has named; of exact copies all go when one is named.
+    """Excludes the images that a person named. When one of several exact copies is named, all of them go.
 
     Raises:
         InputError: a name is not among the normals, or none is left.
@@ -146,7 +146,7 @@ def exclude_named(normals: Normals, excludes: Sequence[Exclude]) -> SelectedNorm
 
 
 def exclude_leaks(normals: Normals, leaks: Sequence[Leak]) -> SelectedNormals:
-    """Takes out the images that repeat training images. Raises :class:`InputError` when none is left."""
+    """Excludes the images that look like training images. Raises :class:`InputError` when none is left."""
     places = {name: place for place, name in enumerate(normals.names)}
     reasons = {
         places[leak.image]: f"looks like the training image {leak.training_image} (correlation {leak.correlation:g})"

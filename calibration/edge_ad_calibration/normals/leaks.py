@@ -1,4 +1,4 @@
-"""Held-out images that repeat training images: a model scores them lower than any new part."""
+"""Finds normal images that look like training images. A model scores these lower than new parts."""
 
 from __future__ import annotations
 
@@ -81,7 +81,10 @@ def read_signatures(paths: Sequence[Path], *, workers: int | None = None) -> Sig
 
 
 def sign(names: tuple[str, ...], thumbnails: Sequence[NDArray[np.float32]]) -> Signatures:
-    """The signatures of images that :func:`thumbnail` has shrunk."""
+    """The signatures of images.
+
+    ``thumbnails``: of each image the result of :func:`thumbnail`, float32 ``(32, 32)``, gray levels 0 to 255.
+    """
     import cv2
 
     pixels = np.stack([one.ravel() for one in thumbnails])

@@ -1,4 +1,4 @@
-"""The held-out normals as they were measured: from the files that a user named to what they score."""
+"""Scores the normal images that the user named, and collects the results."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class Normals:
 
     @property
     def images_sha256(self) -> str:
-        """Over the pixels of all images, whatever their names and order."""
+        """The SHA-256 over the pixels of all images. It does not depend on their names and order."""
         return hashlib.sha256(b"".join(sorted(map(bytes.fromhex, self.pixel_sha256)))).hexdigest()
 
     def subset(self, which: Sequence[int]) -> Normals:
-        """Some of them, by their places; the duplicates stay as they were found."""
+        """The normals at these indices. The list of duplicates does not change."""
         index = np.asarray(which, dtype=np.intp)
         return Normals(
             names=tuple(self.names[k] for k in which),
@@ -83,7 +83,7 @@ class Normals:
 
 
 def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
-    """Takes the outcomes of scoring in.
+    """Collects the results of scoring.
 
     Exact copies are counted once. A copy adds no observation, and counting it would promise more than was
     seen: the guarantee grows with the number of *independent* normals. It is no reason to refuse either, since

@@ -1,4 +1,4 @@
-"""What is one observation: an image, an object, or a part that several of them show."""
+"""What is counted as one observation: an image, an object, or a part that several images show."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 Level = Literal["frame", "object"]
-"""What every one of the scores is of."""
+"""What each score belongs to."""
 
 Kind = Literal["frame", "part", "object"]
 """What an observation is."""

@@ -44,7 +44,7 @@ class ShownNormal:
 def show_normals(
     bundle: Bundle, variant: Variant, scorer: Scorer, calibration: Calibration, names: Sequence[str]
 ) -> list[ShownNormal]:
-    """Inspects the named normals as the device would with this calibration.
+    """Scores the named normals as the device does with this calibration, and draws their verdicts.
 
     Raises:
         FrameError: one of them cannot be read any more.

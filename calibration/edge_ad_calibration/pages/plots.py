@@ -1,4 +1,7 @@
-"""The charts of a calibration: where the normals score, and where the threshold lies."""
+"""The charts of a calibration: where the normal images score, and where the threshold lies.
+
+The picture beside the model and the charts of the page are drawn by the same functions, in the colours of all pages.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,6 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from scipy.stats import beta
 
 from edge_ad_calibration.thresholds.wording import describe_threshold, image_guarantee, percent
 from edge_ad_report import FAINT, INK, LIMIT, NORMAL, figure_svg, new_figure, strip
@@ -25,143 +25,87 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_calibration", "draw_distribution", "draw_scores"]
 
-
-_NORMAL, _LIMIT, _INK, _FAINT = "#3b6ea8", "#c0392b", "#222222", "#8a8a8a"
 _DPI = 130
 _MOST_BINS = 60
 _MOST_POINTS = 400
+_SMALL_PT = 8.5
+_LETTERS_PER_INCH = 9.3  # of the bold title
 
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """One column of the picture: ``values`` ``(n,)`` ascending, and the threshold taken from them.
+    """What one chart shows: ``values``, float64 ``(n,)``, raw and ascending, and the threshold made from them.
 
-    ``what``: what several of them are called.
+    ``label``: the axis of the values. ``what``: what several of them are called. ``things``: what is counted.
     """
 
     label: str
     what: str
+    things: str
     values: NDArray[np.float64]
-    statistic: Threshold
+    found: Threshold
 
     @property
-    def window(self) -> tuple[float, float]:
-        """What is shown: twice the way from the median to the threshold, to either side.
+    def limits(self) -> tuple[float, float]:
+        """The values that are shown: twice the distance from the median to the threshold, to either side.
 
-        One frame far out would otherwise press everything else into a single bar.
+        Otherwise one value far away would press all others into a single bar.
         """
         median = float(np.median(self.values))
-        reach = 2 * abs(self.statistic.threshold - median) or np.inf
-        highest = max(self.values[-1], self.statistic.threshold)
+        reach = 2 * abs(self.found.threshold - median) or np.inf
+        highest = max(self.values[-1], self.found.threshold)
         return max(self.values[0], median - reach), min(highest, median + reach)
 
 
 def draw_calibration(calibration: Calibration, observations: Observations, subject: str) -> bytes:
-    """Draws the normals' scores, and their maps' peaks where there is a pixel threshold, with the thresholds.
+    """Draws the scores with their threshold, and the largest values of the maps if there is a pixel threshold.
 
     Args:
         calibration: what is drawn.
-        observations: the observations that it was made from.
+        observations: what it was made from.
         subject: what was calibrated, one short line.
 
     Returns:
         A PNG file.
     """
-    panels = [_Panel("score", "scores", np.sort(observations.scores), calibration.image)]
+    things = f"{observations.kind}s"
+    panels = [_Panel("score", "scores", things, np.sort(observations.scores), calibration.image)]
     if calibration.pixel is not None and observations.peaks is not None:
         label = f"largest map value of a {observations.kind}"
-        panels.append(_Panel(label, "map maxima", np.sort(observations.peaks), calibration.pixel))
-    figure = Figure(figsize=(3 + 4.8 * len(panels), 5.6), dpi=_DPI, layout="constrained", facecolor="white")
-    sentence = "\n".join(wrap(image_guarantee(calibration), 48 + 52 * len(panels)))
-    figure.suptitle(sentence, fontsize=11, color=_INK, fontweight="bold")
-    figure.supxlabel(subject, fontsize=8.5, color=_FAINT)
+        panels.append(_Panel(label, "map maxima", things, np.sort(observations.peaks), calibration.pixel))
+    width_in = 3 + 4.8 * len(panels)
+    figure = new_figure(width_in, 5.6)
+    sentence = "\n".join(wrap(image_guarantee(calibration), int(_LETTERS_PER_INCH * width_in)))
+    figure.suptitle(sentence, fontsize=11, color=INK, fontweight="bold")
+    figure.supxlabel(subject, fontsize=_SMALL_PT, color=FAINT)
     grid = figure.subplots(2, len(panels), sharex="col", squeeze=False, height_ratios=[3, 2])
     for column, panel in enumerate(panels):
         _draw_histogram(grid[0, column], panel)
-        _draw_tail(grid[1, column], panel, calibration.alpha)
-    return _as_png(figure)
-
-
-def _draw_histogram(axes: Axes, panel: _Panel) -> None:
-    limit, (low, high) = panel.statistic.threshold, panel.window
-    # Twice the Rice rule: the "auto" width makes millions of bins when one score lies far out.
-    bins = int(np.clip(np.ceil(4 * np.cbrt(panel.statistic.n)), 10, _MOST_BINS))
-    axes.hist(panel.values, bins=bins, range=(low, high), color=_NORMAL, edgecolor="white", linewidth=0.5)
-    below, above = int(np.sum(panel.values < low)), int(np.sum(panel.values > high))
-    if below:
-        _note(axes, 0.01, f"← {below:,} lower, down to {panel.values[0]:.4g}")
-    if above:
-        _note(axes, 0.99, f"{above:,} higher, up to {panel.values[-1]:.4g} →")
-    _draw_limit(axes, panel)
-    origin = describe_threshold(panel.statistic, panel.what)
-    axes.set_title(f"threshold {limit:.6g} = {origin}", fontsize=10, color=_LIMIT, loc="left")
-    axes.set_ylabel("normals")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    _strip(axes)
-
-
-def _draw_tail(axes: Axes, panel: _Panel, alpha: float | None) -> None:
-    """The share of normals that score as high or higher, on a logarithmic axis: the tail is what matters."""
-    n = panel.statistic.n
-    share = np.arange(n, 0, -1) / n
-    axes.step(panel.values, share, where="pre", color=_NORMAL, linewidth=1.4)
-    axes.plot(panel.values, share, ".", color=_NORMAL, markersize=4)
-    _draw_limit(axes, panel)
-    axes.set_yscale("log")
-    axes.set_ylim(min(alpha or 1, 1 / n) / 2, 1.5)
-    axes.yaxis.set_major_formatter(lambda value, _: percent(value))
-    axes.set_ylabel("as high or higher")
-    axes.set_xlabel(panel.label)
-    if alpha is not None:
-        axes.axhline(alpha, color=_FAINT, linewidth=1, linestyle=":")
-        axes.annotate(
-            f"asked: {percent(alpha)}",
-            (0.01, alpha),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(0, 3),
-            textcoords="offset points",
-            fontsize=8.5,
-            color=_FAINT,
-        )
-    _strip(axes)
-
-
-def _draw_limit(axes: Axes, panel: _Panel) -> None:
-    """The threshold, and what is rejected, to the right of it."""
-    limit, (low, high) = panel.statistic.threshold, panel.window
-    margin = 0.04 * (high - low) or 1.0  # one normal has no width
-    high = max(high, limit + margin) + margin
-    axes.set_xlim(low - margin, high)
-    axes.axvline(limit, color=_LIMIT, linewidth=1.6, linestyle="--")
-    axes.axvspan(limit, high, color=_LIMIT, alpha=0.07, linewidth=0)
-
-
-def _note(axes: Axes, x: float, text: str) -> None:
-    side = "left" if x < 0.5 else "right"
-    axes.text(x, 0.95, text, transform=axes.transAxes, ha=side, va="top", fontsize=8.5, color=_INK)
-
-
-def _strip(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=_INK, labelsize=9)
-
-
-def _as_png(figure: Figure) -> bytes:
+        _draw_tail(grid[1, column], panel, calibration.alpha, calibration.confidence)
+        grid[1, column].set_xlabel(panel.label)
+        origin = describe_threshold(panel.found, panel.what)
+        title = f"threshold {panel.found.threshold:.6g} = {origin}"
+        grid[0, column].set_title(title, fontsize=10, color=LIMIT, loc="left")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white")
     return buffer.getvalue()
 
 
 def draw_scores(values: NDArray[np.float64], found: Threshold, label: str, kind: str) -> Chart:
-    """A histogram of the normals. ``values``: float64 ``(n,)``; ``kind``: what one of them is."""
+    """A histogram with the threshold.
+
+    Args:
+        values: float64 ``(n,)``, raw, in any order.
+        found: the threshold that was made from them.
+        label: what one of the values is.
+        kind: what is counted, such as ``frame``.
+    """
+    panel = _Panel(label, label, f"{kind}s", np.sort(values), found)
     figure = new_figure()
     axes = figure.subplots()
-    bins = int(np.clip(np.ceil(4 * np.cbrt(values.size)), 10, _MOST_BINS))
-    axes.hist(values, bins=bins, color=NORMAL)
-    _mark_threshold(axes, found.threshold)
+    _draw_histogram(axes, panel)
+    _name_threshold(axes, panel)
     axes.set_xlabel(label)
-    axes.set_ylabel(f"{kind}s")
-    strip(axes)
     above = int(np.sum(values > found.threshold))
     return figure_svg(
         figure,
@@ -173,34 +117,96 @@ def draw_scores(values: NDArray[np.float64], found: Threshold, label: str, kind:
 def draw_distribution(
     values: NDArray[np.float64], found: Threshold, alpha: float | None, confidence: float | None, label: str
 ) -> Chart:
-    """The share of normals as high or higher, with its exact band, on a logarithmic axis: the tail is what matters.
+    """The share of the values that are as high or higher, with its exact band and the threshold.
 
-    Of the i-th largest of n scores the true share above it has the law ``Beta(i, n + 1 - i)``; the band is its
-    central interval, point by point.
+    Args:
+        values: float64 ``(n,)``, raw, in any order.
+        found: the threshold that was made from them.
+        alpha: the rate of false rejects that was asked for, a fraction; ``None`` if none was.
+        confidence: the probability that the band holds the true share; ``None`` stands for 0.95.
+        label: what one of the values is.
     """
-    level = confidence or 0.95
-    n, ranks = values.size, _ranks(values.size)
-    places = np.sort(values)[n - ranks]
-    low, high = beta.interval(level, ranks, n + 1 - ranks)
+    panel = _Panel(label, label, "normals", np.sort(values), found)
     figure = new_figure()
     axes = figure.subplots()
-    axes.fill_between(places, low, high, step="pre", color=NORMAL, alpha=0.25, linewidth=0)
-    axes.step(places, ranks / n, where="pre", color=NORMAL)
-    _mark_threshold(axes, found.threshold)
-    if alpha is not None:
-        axes.axhline(alpha, color=FAINT, linestyle=":")
-        axes.annotate(f"{percent(alpha)}", (0.01, alpha), xycoords=axes.get_yaxis_transform(), color=INK, va="bottom")
-    axes.set_yscale("log")
-    axes.set_ylim(min(alpha or 1.0, 1 / n) / 3, 1.5)
-    axes.yaxis.set_major_formatter(lambda value, _: percent(value))
+    _draw_tail(axes, panel, alpha, confidence)
+    _name_threshold(axes, panel)
     axes.set_xlabel(label)
-    axes.set_ylabel("as high or higher")
-    strip(axes)
+    level = percent(confidence or 0.95)
     return figure_svg(
         figure,
-        alt=f"share of normals whose {label} is as high or higher, with its {percent(level)} band",
-        caption=f"The band holds the true share with {percent(level)} probability at each place by itself.",
+        alt=f"share of normals whose {label} is as high or higher, with its {level} band",
+        caption=f"The band holds the true share with {level} probability at each place by itself.",
     )
+
+
+def _draw_histogram(axes: Axes, panel: _Panel) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = panel.limits
+    # Twice the Rice rule: the "auto" width makes millions of bins when one value is far away.
+    bins = int(np.clip(np.ceil(4 * np.cbrt(panel.values.size)), 10, _MOST_BINS))
+    axes.hist(panel.values, bins=bins, range=(low, high), color=NORMAL, rwidth=0.94)
+    below, above = int(np.sum(panel.values < low)), int(np.sum(panel.values > high))
+    if below:
+        _note(axes, 0.01, f"← {below:,} lower, down to {panel.values[0]:.4g}")
+    if above:
+        _note(axes, 0.99, f"{above:,} higher, up to {panel.values[-1]:.4g} →")
+    _draw_threshold(axes, panel)
+    axes.set_ylabel(panel.things)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    strip(axes)
+
+
+def _draw_tail(axes: Axes, panel: _Panel, alpha: float | None, confidence: float | None) -> None:
+    """The share of the values that are as high or higher, with its exact band.
+
+    The axis is logarithmic, because the few highest values matter. The true share above the i-th largest of n scores
+    has the distribution ``Beta(i, n + 1 - i)``; the band is its central interval, at each place by itself.
+    """
+    from scipy.stats import beta
+
+    n, ranks = panel.values.size, _ranks(panel.values.size)
+    places = panel.values[n - ranks]
+    low, high = beta.interval(confidence or 0.95, ranks, n + 1 - ranks)
+    axes.fill_between(places, low, high, step="pre", color=NORMAL, alpha=0.25, linewidth=0)
+    axes.step(places, ranks / n, ".-", where="pre", color=NORMAL, linewidth=1.4, markersize=4)
+    _draw_threshold(axes, panel)
+    if alpha is not None:
+        axes.axhline(alpha, color=FAINT, linewidth=1, linestyle=":")
+        axes.annotate(
+            f"asked: {percent(alpha)}",
+            (0.01, alpha),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(0, 3),
+            textcoords="offset points",
+            fontsize=_SMALL_PT,
+            color=INK,
+        )
+    axes.set_yscale("log")
+    axes.set_ylim(min(alpha or 1, 1 / n) / 2, 1.5)
+    axes.yaxis.set_major_formatter(lambda value, _: percent(value))
+    axes.set_ylabel("as high or higher")
+    strip(axes)
+
+
+def _draw_threshold(axes: Axes, panel: _Panel) -> None:
+    """The threshold as a dashed line, and a light area over all that is rejected, on its right."""
+    limit, (low, high) = panel.found.threshold, panel.limits
+    margin = 0.04 * (high - low) or 1.0  # a single value has no width
+    high = max(high, limit + margin) + margin
+    axes.set_xlim(low - margin, high)
+    axes.axvline(limit, color=LIMIT, linewidth=1.6, linestyle="--")
+    axes.axvspan(limit, high, color=LIMIT, alpha=0.07, linewidth=0)
+
+
+def _name_threshold(axes: Axes, panel: _Panel) -> None:
+    axes.set_title(f"threshold {panel.found.threshold:.5g}", fontsize=10, color=LIMIT, loc="left")
+
+
+def _note(axes: Axes, x: float, text: str) -> None:
+    side = "left" if x < 0.5 else "right"
+    axes.text(x, 0.95, text, transform=axes.transAxes, ha=side, va="top", fontsize=_SMALL_PT, color=INK)
 
 
 def _ranks(n: int) -> NDArray[np.intp]:
@@ -208,16 +214,3 @@ def _ranks(n: int) -> NDArray[np.intp]:
     if n <= _MOST_POINTS:
         return np.arange(n, 0, -1)
     return np.unique(np.geomspace(1, n, _MOST_POINTS).round().astype(np.intp))[::-1]
-
-
-def _mark_threshold(axes: Axes, threshold: float) -> None:
-    axes.axvline(threshold, color=LIMIT, linestyle="--", linewidth=1.6)
-    side = "right" if threshold > sum(axes.get_xlim()) / 2 else "left"
-    axes.annotate(
-        f" threshold {threshold:.5g} ",
-        (threshold, 0.98),
-        xycoords=axes.get_xaxis_transform(),
-        color=LIMIT,
-        ha=side,
-        va="top",
-    )

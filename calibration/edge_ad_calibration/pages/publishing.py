@@ -1,4 +1,4 @@
-"""The files of a calibration that are for people: pictures, sheet and page."""
+"""Writes the files of a calibration that people look at: pictures, sheet and page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Files", "publish"]
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What was written for one station; ``None`` where it was not asked for. One page serves all stations."""
+    """The files of one station; ``None`` if a file was not asked for. All stations share one page."""
 
     plot: Path
     report: Path | None
@@ -41,7 +41,9 @@ def publish(
     request: CalibrationRequest,
     plot: Path,
 ) -> dict[str, Files]:
-    """Writes the files, those of a station other than the default one under its name; by station.
+    """Writes the files and returns them by the name of the station.
+
+    The name of a station other than the default one is added to the names of its files.
 
     Raises:
         OutputError: a file cannot be written.

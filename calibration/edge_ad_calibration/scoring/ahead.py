@@ -1,4 +1,4 @@
-"""Results in the order of their items, with a bounded number of items under way."""
+"""Runs work ahead in threads, a limited number of items at a time, and yields the results in order."""
 
 from __future__ import annotations
 

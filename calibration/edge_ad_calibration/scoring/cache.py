@@ -1,4 +1,4 @@
-"""Scores that were measured before, in one SQLite file, so that an interrupted run goes on where it was."""
+"""Keeps scores in one SQLite file, so that an interrupted run goes on where it stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a batch of images, and what comes back for each of them. Imports nothing heavy."""
+"""The request to score many images, and the result for each of them. Imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Anomaly maps on the disk until an evaluation is done, so that memory stays bounded and a killed run goes on."""
+"""Keeps anomaly maps on the disk until an evaluation is done.
+
+So memory stays bounded, and a run that was killed goes on where it stopped.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ class MapJournal:
 
     ``folder``: where the file is, ``maps-1-<job>.bin``. Left without an error, the file goes; left with one, or killed,
     it stays, and the next run of the same job finds in it all that was added: a record whose length or checksum does
-    not fit is as good as absent. What nobody has gone on with for :data:`KEPT_DAYS` days is deleted by the next job.
+    not fit is as good as absent. The next job deletes files that were not used for :data:`KEPT_DAYS` days.
     ``None``, or where another process is at the same job: a nameless file, which goes in any case.
     ``data``: which images, so that two jobs that differ in nothing else do not end each other's. ``clock``: the time,
     in seconds since 1970, by which abandoned files are found.

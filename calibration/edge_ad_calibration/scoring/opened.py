@@ -1,4 +1,4 @@
-"""A job at work: its bundle, its engine, proof that they score as they should, and what its scores depend on."""
+"""Opens a job: its bundle and engine, checked with the golden frames; and says what its scores depend on."""
 
 from __future__ import annotations
 

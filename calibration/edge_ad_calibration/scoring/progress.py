@@ -1,4 +1,4 @@
-"""How far a batch is: count, rate and time left, on stderr, where somebody can watch."""
+"""A progress bar on stderr: count, rate and time left."""
 
 from __future__ import annotations
 

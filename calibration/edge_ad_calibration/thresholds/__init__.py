@@ -1,1 +1,1 @@
-"""From observations to a threshold, and what can be promised of it."""
+"""Makes a threshold from the scores of normal images, and says what can be promised of it."""

@@ -1,4 +1,4 @@
-"""What may speak against a calibration, one sentence each."""
+"""The warnings that are recorded with a calibration, one sentence each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["about_confirmed", "about_groups", "about_images", "about_leaks", "ab
 
 
 def about_method(calibration: AnyCalibration) -> list[str]:
-    """What is to be said of every calibration by a method without a guarantee."""
+    """The warning for a method without a guarantee; no warning for the order statistic."""
     match calibration:
         case RankCalibration():
             return []
@@ -41,7 +41,7 @@ def about_method(calibration: AnyCalibration) -> list[str]:
 
 
 def about_images(normals: Normals, observations: Observations) -> list[str]:
-    """Copies, and frames that come as streams and are counted one by one."""
+    """Warnings about exact copies, and about videos whose neighbouring frames score alike but are all counted."""
     cautions = []
     if normals.duplicates:
         cautions.append(_about_copies(normals.duplicates))
@@ -54,7 +54,7 @@ def about_images(normals: Normals, observations: Observations) -> list[str]:
 
 
 def about_leaks(leaks: Sequence[Leak], near_duplicates: int, held_out: int, *, excluded: bool) -> list[str]:
-    """Images that repeat training images, or one another."""
+    """Warnings about normal images that look like training images, or like one another."""
     cautions = []
     if leaks:
         pairs = named([f"{leak.image} = {leak.training_image} ({leak.correlation:.2f})" for leak in leaks])
@@ -69,12 +69,12 @@ def about_leaks(leaks: Sequence[Leak], near_duplicates: int, held_out: int, *, e
 
 
 def about_groups(difference: Difference | None) -> list[str]:
-    """A guarantee that is pooled over groups which differ."""
+    """The warning if one guarantee was made for groups whose scores differ."""
     return [describe_difference(difference)] if difference is not None and difference.differ else []
 
 
 def about_confirmed(scores: Sequence[float], threshold: float) -> list[str]:
-    """Frames that a person has confirmed as good; they do not count, but they say what would happen to them."""
+    """How many of the frames that a person confirmed as good would be rejected. They do not change the thresholds."""
     if not scores:
         return []
     above = sum(score > threshold for score in scores)
@@ -85,7 +85,7 @@ def about_confirmed(scores: Sequence[float], threshold: float) -> list[str]:
 
 
 def excluded_sentence(calibration: AnyCalibration, exclusions: Sequence[Exclusion]) -> list[str]:
-    """What is left of the guarantee if a person has taken out good parts."""
+    """The confidence that is left if the images that a person excluded were good parts after all."""
     by_person = sum(exclusion.by == "person" for exclusion in exclusions)
     if not by_person:
         return []

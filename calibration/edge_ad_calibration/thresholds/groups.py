@@ -1,4 +1,4 @@
-"""Do groups of normals differ? A guarantee pooled over them then fails for some of them."""
+"""Tests whether groups of normals score differently. If they do, a guarantee for all of them fails for some."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _SIGNIFICANT = 0.01
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """One of several. ``above``: how many of its ``n`` observations exceed the pooled threshold.
+    """One of the compared groups.
 
+    ``median``: of its raw scores. ``above``: how many of its ``n`` observations exceed the pooled threshold.
     ``rate_at_least``, ``rate_at_most``: the exact 95 % interval of its own false-reject rate (Clopper-Pearson).
     """
 
@@ -35,7 +36,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether groups score alike. ``p_value``: of the Anderson-Darling k-sample test, by permutation.
+    """Whether groups score alike. ``p_value``: that of the Anderson-Darling k-sample test, by permutation.
 
     ``effect``: epsilon squared of Kruskal and Wallis, the share of the ranks' variance between groups: 0 to 1.
     """
@@ -50,7 +51,9 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare_groups(scores: Mapping[str, NDArray[np.float64]], threshold: float) -> Difference:
-    """Compares two or more groups of scores, and each with a threshold that was taken from all of them.
+    """Compares two or more groups of scores with each other, and each with the threshold made from all of them.
+
+    ``scores``: by the name of the group, float64 ``(n,)``, raw. ``threshold``: raw.
 
     Anderson-Darling looks at the whole distribution, tails included (Scholz and Stephens, JASA 82 (1987) 918-924);
     the effect size is that of Kruskal-Wallis (Tomczak and Tomczak, Trends in Sport Sciences 21 (2014) 19-25).
@@ -76,7 +79,7 @@ def compare_groups(scores: Mapping[str, NDArray[np.float64]], threshold: float) 
 
 
 def describe_difference(found: Difference) -> str:
-    """One sentence for people."""
+    """Says in one sentence whether the groups differ."""
     figures = f"Anderson-Darling p = {found.p_value:.3g}, effect size epsilon squared = {found.effect:.2f}"
     if not found.differ:
         return f"the {len(found.groups)} groups score alike as far as can be told ({figures})"

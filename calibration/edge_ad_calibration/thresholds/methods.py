@@ -1,4 +1,4 @@
-"""The ways to a threshold, and from observations by one of them to a calibration."""
+"""The methods that make a threshold, and the calibration record that one of them gives."""
 
 from __future__ import annotations
 
@@ -56,7 +56,13 @@ _PEAK = "largest map value"
 
 @dataclass(frozen=True, slots=True)
 class ByRank:
-    """An order statistic, with a guarantee. ``rank``: ``None`` is the highest that keeps the promise."""
+    """The order statistic, with a guarantee.
+
+    ``rank``: which of the largest scores is the threshold; ``None`` takes the highest rank that keeps the promise.
+
+    Raises:
+        InputError: the rank is below 1.
+    """
 
     rank: int | None = None
 
@@ -67,12 +73,12 @@ class ByRank:
 
 @dataclass(frozen=True, slots=True)
 class ByTail:
-    """A generalized Pareto tail: for rates that the normals cannot promise. As good as its model."""
+    """A generalized Pareto tail, for rates that need more normals than there are. It gives no guarantee."""
 
 
 @dataclass(frozen=True, slots=True)
 class ByFixed:
-    """Thresholds that a person chose. ``pixel``: ``None`` for no regions."""
+    """Thresholds that a person chose, raw. ``pixel``: ``None`` marks no regions."""
 
     image: float
     pixel: float | None = None
@@ -80,7 +86,7 @@ class ByFixed:
 
 @dataclass(frozen=True, slots=True)
 class ByMad:
-    """``k`` robust standard deviations above the median: for a first look."""
+    """``k`` robust standard deviations above the median, for a first look. It gives no guarantee."""
 
     k: float
 
@@ -176,6 +182,8 @@ def calibration_by(
 def kept_scores(scores: NDArray[np.float64], most: int = MOST_SCORES) -> tuple[float, ...]:
     """The scores that a record keeps, ascending: all of them, or every m-th counted from the largest.
 
+    ``scores``: float64 ``(n,)``, raw, in any order. ``most``: how many are kept at most.
+
     With m the smallest step that leaves ``most`` or fewer, ``floor(n / m)`` are kept, each standing for itself and
     the m - 1 next lower ones. Of c scores that are as high as a frame's, ``ceil(c / m)`` are kept, and
     ``(1 + ceil(c / m)) / (1 + floor(n / m)) >= (1 + c) / (1 + n)``: a p-value from them is valid, only coarser.
@@ -191,6 +199,8 @@ def fixed_threshold(scores: ArrayLike, value: float, confidence: float, *, what:
 
     The bound is that of Clopper and Pearson (Biometrika 26 (1934) 404-413). It holds where the threshold was chosen
     without these normals.
+
+    ``scores``: ``(n,)``, raw, in any order. ``value``: the threshold, raw. ``confidence``: of the bound, a fraction.
 
     Raises:
         InputError: the scores cannot be used, or ``value`` is not finite.
@@ -208,6 +218,8 @@ def fixed_threshold(scores: ArrayLike, value: float, confidence: float, *, what:
 
 def mad_threshold(scores: ArrayLike, k: float, *, what: str = "score") -> MadThreshold:
     """``median + k * MAD``, the median absolute deviation being scaled to a normal law's standard deviation.
+
+    ``scores``: ``(n,)``, raw, in any order.
 
     Raises:
         InputError: the scores cannot be used, more than half of them are the same, or ``k`` is not above 0.

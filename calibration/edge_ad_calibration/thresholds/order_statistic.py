@@ -91,7 +91,11 @@ def smallest_alpha(n: int, confidence: float) -> float:
 
 
 def attained_confidence(statistic: OrderStatistic, alpha: float) -> float:
-    """``P(false-reject rate <= alpha)`` of this threshold: the confidence asked for, or more."""
+    """``P(false-reject rate <= alpha)`` of this threshold: the confidence that was asked for, or more.
+
+    Raises:
+        InputError: ``alpha`` does not lie between 0 and 1.
+    """
     from scipy.special import betainc
 
     check_probability("false-reject rate", alpha)
@@ -102,6 +106,9 @@ def confidence_with_excluded(statistic: OrderStatistic, alpha: float, excluded: 
     """``P(false-reject rate <= alpha)`` if the normals that were taken out had been good parts after all.
 
     Whatever they scored, the threshold is then at least the ``(rank + excluded)``-th largest of all of them.
+
+    Raises:
+        InputError: ``alpha`` does not lie between 0 and 1.
     """
     from scipy.special import betainc
 

@@ -1,4 +1,4 @@
-"""A target in the words of the line: ``2 false rejects per 8 h shift at 1 part/s``."""
+"""Reads a target that is written as a sentence: ``2 false rejects per 8 h shift at 1 part/s``."""
 
 from __future__ import annotations
 

@@ -8,12 +8,13 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
 from edge_ad_export.graph.embedded import infer_embedded
+from edge_ad_export.graph.engine_shapes import ask_engine, mend_sequences
 from edge_ad_export.graph.libraries import quiet_logs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["StaticShapePass", "describe", "infer_shapes", "static_shape"]
+__all__ = ["StaticShapePass", "describe", "infer_shapes", "static_shape", "update_shapes"]
 
 
 class StaticShapePass(ir.passes.InPlacePass):
@@ -32,13 +33,16 @@ class StaticShapePass(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         frame = model.graph.inputs[0]
         modified = static_shape(frame) != self.shape
+        stated = _stated_shapes(model, self.shape)
         frame.shape = ir.Shape(self.shape)
-        infer_shapes(model)
+        infer_shapes(model, stated)
         return ir.passes.PassResult(model, modified)
 
 
-def infer_shapes(model: ir.Model) -> None:
+def infer_shapes(model: ir.Model, stated: Mapping[ir.Value, ir.Shape] | None = None) -> None:
     """Works out the shapes of all computed values anew: those that a file carries hold for its own batch size.
+
+    ``stated``: shapes that count where ONNX infers none. What is still missing then, ONNX Runtime is asked for.
 
     Raises:
         ModelError: an embedded OpenVINO model cannot take an input of the shape that reaches it.
@@ -46,14 +50,46 @@ def infer_shapes(model: ir.Model) -> None:
     for node in model.graph.all_nodes():
         for value in node.outputs:
             value.shape = None
-    _infer(model)
+    update_shapes(model)
     if infer_embedded(model):
-        _infer(model)
+        update_shapes(model)
+    missing = {value: shape for value, shape in (stated or {}).items() if static_shape(value) is None}
+    for value, shape in missing.items():
+        value.shape = shape
+    if missing:
+        update_shapes(model)
+    if ask_engine(model):
+        update_shapes(model)
 
 
-def _infer(model: ir.Model) -> None:
+def update_shapes(model: ir.Model) -> None:
+    """Infers the shapes and types that are missing; what is known stays."""
     with quiet_logs("onnx_ir"):
         common_passes.ShapeInferencePass(strict_mode=False)(model)
+    mend_sequences(model)
+
+
+def _stated_shapes(model: ir.Model, shape: Sequence[int]) -> dict[ir.Value, ir.Shape]:
+    """The shapes that the file states of its values for an input of ``shape``; none where it states another size."""
+    frame = model.graph.inputs[0]
+    if frame.shape is None or len(frame.shape) != len(shape):
+        return {}
+    known: dict[str | None, int] = {}
+    for dim, size in zip(frame.shape, shape, strict=True):
+        if isinstance(dim, int):
+            if dim != size:
+                return {}
+        elif dim.value is not None and known.setdefault(dim.value, size) != size:
+            return {}
+    found = {}
+    for node in model.graph:
+        for value in node.outputs:
+            if value.shape is None or isinstance(value.type, ir.SequenceType | ir.OptionalType):
+                continue
+            sizes = [dim if isinstance(dim, int) else known.get(dim.value) for dim in value.shape]
+            if None not in sizes:
+                found[value] = ir.Shape([size for size in sizes if size is not None])
+    return found
 
 
 def static_shape(value: ir.Value) -> tuple[int, ...] | None:

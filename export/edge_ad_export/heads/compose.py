@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
-import onnx_ir.passes.common as common_passes
 
 from edge_ad.errors import ModelError
 from edge_ad_export.graph.builder import OLDEST_OPSET, GraphBuilder
-from edge_ad_export.graph.libraries import quiet_logs
+from edge_ad_export.graph.static_shape import update_shapes
 from edge_ad_export.model.head import HeadInputs
 
 if TYPE_CHECKING:
@@ -46,8 +45,7 @@ class HeadPass(ir.passes.InPlacePass):
         values = [_float(builder, value) for value in graph.outputs]
         built = self.head.build(builder, HeadInputs(values, _float(builder, graph.inputs[0])))
         graph.outputs[:] = [built.score] if built.map is None else [built.score, built.map]
-        with quiet_logs("onnx_ir"):
-            common_passes.ShapeInferencePass(strict_mode=False)(model)
+        update_shapes(model)
         return ir.passes.PassResult(model, True)
 
 

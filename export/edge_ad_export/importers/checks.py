@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from edge_ad.errors import ModelError
 from edge_ad_export.graph.embedded import DOMAIN, embedded_model, find_embedded
+from edge_ad_export.graph.engine_shapes import engine_has
 from edge_ad_export.graph.match import read_array
 from edge_ad_export.importers.random_nodes import refuse_random
 from edge_ad_export.passes import SelectOutputsPass
@@ -58,18 +59,32 @@ def _check_opset(model: ir.Model, path: Path) -> None:
 
 def _check_operators(model: ir.Model, path: Path) -> None:
     functions = {identifier[:2] for identifier in model.functions}
-    custom = sorted(
-        {
-            f"{node.domain}::{node.op_type}"
-            for node in model.graph.all_nodes()
-            if node.domain not in _DOMAINS and (node.domain, node.op_type) not in functions
-        }
-    )
+    nodes = [node for node in model.graph.all_nodes() if (node.domain, node.op_type) not in functions]
+    custom = sorted({f"{node.domain}::{node.op_type}" for node in nodes if node.domain not in _DOMAINS})
     if custom:
         raise ModelError(
             f"{path} has custom operators, which a device does not have: {', '.join(custom)}; export the model "
             "with standard ONNX operators only"
         )
+    opset = model.opset_imports.get("", 1)
+    missing = sorted({f"{node.domain or 'ai.onnx'}::{node.op_type}" for node in nodes if not _exists(node, opset)})
+    if missing:
+        raise ModelError(
+            f"{path} has operators that neither ONNX opset {opset} nor ONNX Runtime has: {', '.join(missing)}; export "
+            "the model with standard ONNX operators only, or in the opset that has them"
+        )
+
+
+def _exists(node: ir.Node, opset: int) -> bool:
+    import onnx
+
+    if node.domain == DOMAIN:
+        return True
+    if node.domain == "com.microsoft":
+        return engine_has(node.domain, node.op_type)
+    if node.domain in ("", "ai.onnx"):
+        return onnx.defs.has(node.op_type, opset, "")
+    return onnx.defs.has(node.op_type, node.domain)
 
 
 def _check_types(model: ir.Model, path: Path) -> None:

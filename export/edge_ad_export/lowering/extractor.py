@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import onnx_ir as ir
-import onnx_ir.passes.common as common_passes
 
 from edge_ad.bundle.records import ModelInput
 from edge_ad.errors import ModelError
 from edge_ad_export.graph.builder import OLDEST_OPSET, GraphBuilder, add_constant
-from edge_ad_export.graph.libraries import quiet_logs
+from edge_ad_export.graph.static_shape import update_shapes
 from edge_ad_export.lowering.contract import Lowered, apply_passes
 from edge_ad_export.passes import (
     OldestVersionsPass,
@@ -68,8 +67,7 @@ class FeaturesPass(ir.passes.InPlacePass):
         tape = ir.tape.Tape(graph)
         named = ir.val(FEATURES, ir.DataType.FLOAT, (1, self.layer.channels))
         graph.outputs[:] = [tape.op("Reshape", [vector, shape], output=named)]
-        with quiet_logs("onnx_ir"):
-            common_passes.ShapeInferencePass(strict_mode=False)(model)
+        update_shapes(model)
         return ir.passes.PassResult(model, True)
 
 

@@ -109,6 +109,5 @@ class HeadOptions:
 
     def given(self) -> tuple[str, ...]:
         """The names of what was said beside the family."""
-        return tuple(
-            f.name for f in fields(self) if f.name != "family" and getattr(self, f.name) not in (None, (), False)
-        )
+        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "family"}
+        return tuple(name for name, value in said.items() if value not in (None, ()) and value is not False)

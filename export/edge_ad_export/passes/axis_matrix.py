@@ -81,9 +81,10 @@ def _conv_rule(node: ir.Node) -> bool:
 def _resize_along(build: GraphBuilder, value: ir.Value, node: ir.Node, axis: Axis) -> ir.Value:
     scales = read_array(node.inputs[2]) if len(node.inputs) > 2 else None
     wanted = (1, 1, known_shape(node.outputs[0])[axis], map_size(value)[1])
-    inputs: list[ir.Value | None] = [value, None, None, None]
+    none = build.constant("unused", np.empty(0, np.float32))  # before opset 13 these inputs must be there
+    inputs: list[ir.Value | None] = [value, none, none, None]
     if scales is not None and scales.size:
-        inputs = [value, None, build.constant("scales", np.array([1, 1, scales[axis], 1], np.float32))]
+        inputs = [value, none, build.constant("scales", np.array([1, 1, scales[axis], 1], np.float32))]
     else:
         inputs[3] = build.constant("sizes", np.array(wanted, np.int64))
     return build.copy(node, inputs, wanted)

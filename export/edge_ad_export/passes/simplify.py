@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 from onnxscript import optimizer
 
+from edge_ad_export.graph.builder import add_constant
+from edge_ad_export.graph.engine_shapes import mend_sequences
 from edge_ad_export.graph.libraries import quiet_logs
 from edge_ad_export.graph.static_shape import static_shape
 
@@ -17,6 +20,8 @@ __all__ = ["SimplifyPass"]
 _STORED_ELEMENTS = 16_384
 _UNLIMITED = 2**62
 _ROUNDS = 6
+# The opsets in which Split got its sizes as an input, and their number as an attribute.
+_SPLIT_INPUT, _SPLIT_COUNTS = 13, 18
 
 
 class SimplifyPass(ir.passes.InPlacePass):
@@ -41,7 +46,29 @@ class SimplifyPass(ir.passes.InPlacePass):
             _register_initializers(model.graph)
             common_passes.ClearMetadataAndDocStringPass()(model)
             common_passes.TopologicalSortPass()(model)
+        mend_sequences(model)
+        _split_as_before_opset_18(model.graph)
         return ir.passes.PassResult(model, [node.op_type for node in model.graph] != before)
+
+
+def _split_as_before_opset_18(graph: ir.Graph) -> None:
+    """The optimizer gives ``Split`` an attribute that came with opset 18; before that, sizes say the same."""
+    opset = graph.opset_imports.get("", 1)
+    for node in graph:
+        if opset >= _SPLIT_COUNTS or node.op_type != "Split" or "num_outputs" not in node.attributes:
+            continue
+        count = node.attributes.pop("num_outputs").as_int()
+        shape = None if node.inputs[0] is None else static_shape(node.inputs[0])
+        if shape is None:
+            continue
+        size = shape[node.attributes.get_int("axis", 0)]
+        each = -(-size // count)
+        sizes = np.array([*[each] * (count - 1), size - each * (count - 1)], np.int64)
+        if opset >= _SPLIT_INPUT:
+            node.resize_inputs(2)
+            node.replace_input_with(1, add_constant(graph, "split_sizes", sizes))
+        else:
+            node.attributes["split"] = ir.AttrInt64s("split", sizes.tolist())
 
 
 def _register_initializers(graph: ir.Graph) -> None:

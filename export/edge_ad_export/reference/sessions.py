@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import onnx_ir as ir
-import onnx_ir.passes.common as common_passes
 
 from edge_ad.engines import EngineInfo
 from edge_ad.errors import ModelError
 from edge_ad_export.graph.embedded import find_embedded, to_openvino
-from edge_ad_export.graph.libraries import load_onnxruntime, load_openvino, quiet_logs
+from edge_ad_export.graph.libraries import load_onnxruntime, load_openvino
+from edge_ad_export.graph.static_shape import update_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,8 +38,7 @@ def open_session(model: ir.Model, names: Sequence[str], threads: int | None = No
         ModelError: the engine refuses the graph.
     """
     chosen = model.clone()
-    with quiet_logs("onnx_ir"):  # a file may lack the types of inner values, and an output needs one
-        common_passes.ShapeInferencePass(strict_mode=False)(chosen)
+    update_shapes(chosen)  # a file may lack the types of inner values, and an output needs one
     known = ir.convenience.create_value_mapping(chosen.graph)
     chosen.graph.outputs[:] = [known[name] for name in names]
     return _OpenVinoSession(chosen, threads) if find_embedded(chosen) else _OnnxSession(chosen, threads)

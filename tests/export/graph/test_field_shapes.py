@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import helper
-from support.field_cli import check_scores, export, exported, today
+from support.field_cli import check_scores, export, exported
 from support.field_models import SIDE, Net, as_input, c2_of, small_c2, small_features, weights, write_pictures
 
 HALF = SIDE // 2
@@ -108,38 +108,30 @@ def run_plainly(net: Net) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
 @pytest.mark.parametrize(
     "net",
     [
-        pytest.param(normed(18), marks=today("the shape of the map is not known"), id="group-norm-18"),
-        pytest.param(normed(21), marks=today("the shape of the map is not known"), id="group-norm-21"),
-        pytest.param(fused_conv(), marks=today("the shape of the map is not known"), id="fused-conv"),
-        pytest.param(sequence(stated=False), marks=today("a sequence is declared a tensor"), id="sequence-not-stated"),
-        pytest.param(sequence(stated=True), marks=today("a sequence is declared a tensor"), id="sequence-stated"),
-        pytest.param(
-            sequence(stated=False, at=1), marks=today("a sequence is declared a tensor"), id="sequence-second-half"
-        ),
-        pytest.param(joined(), marks=today("a sequence is declared a tensor"), id="sequence-constructed"),
-        pytest.param(after_features(fused_matmul), marks=today("the shape of the map is not known"), id="fused-matmul"),
+        pytest.param(normed(18), id="group-norm-18"),
+        pytest.param(normed(21), id="group-norm-21"),
+        pytest.param(fused_conv(), id="fused-conv"),
+        pytest.param(sequence(stated=False), id="sequence-not-stated"),
+        pytest.param(sequence(stated=True), id="sequence-stated"),
+        pytest.param(sequence(stated=False, at=1), id="sequence-second-half"),
+        pytest.param(joined(), id="sequence-constructed"),
+        pytest.param(after_features(fused_matmul), id="fused-matmul"),
         pytest.param(
             after_features(lambda net, x: net.op("Gelu", x, domain=MS)),
-            marks=today("the shape of the map is not known"),
             id="gelu",
         ),
         pytest.param(
             after_features(lambda net, x: net.op("QuickGelu", x, domain=MS)),
-            marks=today("the shape of the map is not known"),
             id="quick-gelu",
         ),
         pytest.param(
             after_features(lambda net, x: net.op("FastGelu", x, domain=MS)),
-            marks=today("the shape of the map is not known"),
             id="fast-gelu",
         ),
-        pytest.param(
-            after_features(skip_layer_norm), marks=today("the shape of the map is not known"), id="skip-layer-norm"
-        ),
+        pytest.param(after_features(skip_layer_norm), id="skip-layer-norm"),
         pytest.param(after_features(lambda net, x: net.op("Mish", x), 18), id="mish-a-function"),
         pytest.param(
             after_features(lambda net, x: group_norm(net, x, 8, 8), 18),
-            marks=today("the shape of the map is not known"),
             id="instance-like-group-norm",
         ),
     ],
@@ -153,9 +145,9 @@ def test_what_the_engine_runs_is_exported(tmp_path: Path, images: Path, net: Net
 @pytest.mark.parametrize(
     ("opset", "stated"),
     [
-        pytest.param(18, True, marks=today("no output is plainly a score"), id="18"),
-        pytest.param(21, True, marks=today("no output is plainly a score"), id="21"),
-        pytest.param(18, False, marks=today("no output is plainly a score"), id="18-of-any-batch"),
+        pytest.param(18, True, id="18"),
+        pytest.param(21, True, id="21"),
+        pytest.param(18, False, id="18-of-any-batch"),
     ],
 )
 def test_an_autoencoder_with_group_norm_is_a_reconstruction(
@@ -180,11 +172,9 @@ def test_an_autoencoder_with_group_norm_is_a_reconstruction(
 @pytest.mark.parametrize(
     ("domain", "kind"),
     [
-        pytest.param(
-            "com.microsoft", "NoSuchFusedThing", marks=today("the line speaks of the shape of the map"), id="microsoft"
-        ),
-        pytest.param("", "NoSuchOperator", marks=today("the line speaks of the shape of the map"), id="standard"),
-        pytest.param("ai.onnx.ml", "NoSuchLearner", marks=today("the line speaks of the shape of the map"), id="ml"),
+        pytest.param("com.microsoft", "NoSuchFusedThing", id="microsoft"),
+        pytest.param("", "NoSuchOperator", id="standard"),
+        pytest.param("ai.onnx.ml", "NoSuchLearner", id="ml"),
         pytest.param("mmdeploy", "TRTBatchedNMS", id="control-another-domain"),
     ],
 )
@@ -196,7 +186,6 @@ def test_an_operator_that_nobody_knows_is_named(tmp_path: Path, images: Path, do
     assert done.refused(kind)
 
 
-@today("a sequence is declared a tensor")
 def test_a_sequence_is_never_declared_a_tensor(tmp_path: Path, images: Path) -> None:
     net = sequence(stated=False)
     made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
@@ -207,7 +196,6 @@ def test_a_sequence_is_never_declared_a_tensor(tmp_path: Path, images: Path) -> 
     check_scores(made, lambda pixels: np.abs(c2_of(pixels)[:24]))
 
 
-@today("stated shapes are dropped")
 def test_shapes_that_the_file_states_are_kept(tmp_path: Path, images: Path) -> None:
     """An operator of a domain that ONNX infers nothing of, the shape of its result in ``value_info``."""
     net = Net()

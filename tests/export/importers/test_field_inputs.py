@@ -152,6 +152,28 @@ def test_a_second_input_is_named_with_the_option_that_fixes_it(
     assert done.refused(name, "--")
 
 
+def gained() -> Net:
+    net = Net()
+    c2 = small_c2(net, net.input("input", [1, 3, SIDE, SIDE]))
+    return to_map(net, net.op("Mul", c2, net.input("masks", [1, 1, HALF, HALF])))
+
+
+@pytest.mark.parametrize("as_file", [pytest.param(False, id="a-number"), pytest.param(True, id="a-file")])
+def test_an_input_beside_the_image_gets_a_fixed_value(tmp_path: Path, images: Path, as_file: bool) -> None:
+    np.save(tmp_path / "masks.npy", np.full((1, 1, HALF, HALF), 2, np.float32))
+    value = f"masks={tmp_path / 'masks.npy'}" if as_file else "masks=2"
+    model = gained().save(tmp_path / "m.onnx")
+    made = exported(model, images, tmp_path / "out" / "b", "--input-value", value)
+    check_scores(made, lambda pixels: 2 * raw(pixels))
+
+
+@pytest.mark.parametrize("value", ["other=1", "masks=much", "masks=missing.npy", "masks"])
+def test_a_fixed_value_that_does_not_fit_is_refused(tmp_path: Path, images: Path, value: str) -> None:
+    model = gained().save(tmp_path / "m.onnx")
+    done = export(model, images, tmp_path / "out" / "b", "--input-value", value)
+    assert done.refused(f"--input-value {value}")
+
+
 def reshaped(dims: Dims, *, to: tuple[int, ...], last: bool = False, channels: int = 3) -> Net:
     """The small model behind a reshape of its input."""
     net = Net()

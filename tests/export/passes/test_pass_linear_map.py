@@ -159,3 +159,26 @@ def test_a_map_that_is_used_between_the_nodes_is_kept() -> None:
 
     for found, wanted in zip(run(model, x=x), expected, strict=True):
         assert_allclose(found, wanted, rtol=2e-6)
+
+
+@pytest.mark.parametrize("by", ["sizes", "scales"])
+@pytest.mark.parametrize("opset", [11, 12, 13, 18])
+def test_opsets_whose_resize_needs_all_its_inputs(opset: int, by: str) -> None:
+    inputs = "x, none, none, sizes" if by == "sizes" else "x, none, scales"
+    model = graph(
+        f"float[1, 1, {CELLS}, {CELLS}] x",
+        f"float[1, 1, {SIDE}, {SIDE}] y",
+        f'big = Resize<mode="linear">({inputs}) padded = Pad<mode="reflect">(big, pads) y = Conv(padded, kernel)',
+        opset,
+        none=np.empty(0, np.float32),
+        sizes=np.array([1, 1, SIDE, SIDE]),
+        scales=np.array([1, 1, SIDE / CELLS, SIDE / CELLS], np.float32),
+        pads=np.array([0, 0, RADIUS, RADIUS, 0, 0, RADIUS, RADIUS]),
+        kernel=gaussian(),
+    )
+    x = noise(1, 1, CELLS, CELLS)
+    expected = run(model, x=x)
+    SeparableBlurPass()(model)
+    LinearMapPass()(model)
+    assert operators(model) == ["MatMul", "MatMul"]
+    assert_allclose(run(model, x=x)[0], expected[0], rtol=1e-5, atol=1e-6)

@@ -138,8 +138,8 @@ def half_small(seed: int) -> Net:
     [
         pytest.param(0, id="control-0"),
         pytest.param(7, id="control-7"),
-        pytest.param(20, marks=today("refused: relative score error above 0.001"), id="20"),
-        pytest.param(36, marks=today("refused: relative score error above 0.001"), id="36"),
+        pytest.param(20, id="20"),
+        pytest.param(36, id="36"),
     ],
 )
 def test_a_model_in_float16_is_measured_as_one(tmp_path: Path, seed: int) -> None:
@@ -324,16 +324,11 @@ def nearly_equal(signal: float) -> Net:
     [
         pytest.param(recurrent(0), id="lstm"),
         pytest.param(recurrent(3), id="lstm-other-weights"),
-        pytest.param(
-            nearly_equal(1e-6), marks=today("refused for a rank correlation"), id="scores-equal-to-a-millionth"
-        ),
-        pytest.param(nearly_equal(3e-7), marks=today("refused for a rank correlation"), id="scores-equal-to-rounding"),
-        pytest.param(
-            nearly_equal(1e-5), marks=today("refused for a rank correlation"), id="scores-that-differ-by-little"
-        ),
+        pytest.param(nearly_equal(1e-6), id="scores-equal-to-a-millionth"),
+        pytest.param(nearly_equal(3e-7), id="scores-equal-to-rounding"),
+        pytest.param(nearly_equal(1e-5), id="scores-that-differ-by-little"),
         pytest.param(
             nearly_equal(1e-2),
-            marks=today("refused: ROC-AUC lower by one pair"),
             id="scores-that-differ-by-a-hundredth",
         ),
     ],
