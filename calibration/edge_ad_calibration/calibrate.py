@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+# Used after the scoring only: loaded here, so that a missing library is found before hours of it.
+import matplotlib.figure  # noqa: F401
 import msgspec
+import scipy.stats  # noqa: F401
 
 from edge_ad.bundle import calibration_name, write_calibrations
 from edge_ad.bundle.records import Exclusion, RankCalibration, Threshold

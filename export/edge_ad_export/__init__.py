@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from edge_ad_export.export import ExportResult, export_bundle
     from edge_ad_export.fidelity.gate import Gate
     from edge_ad_export.importers import ModelFile, import_model
-    from edge_ad_export.model.imported import ImportedModel, ImportOptions, InputSpec, Size
+    from edge_ad_export.model.imported import ImportedModel, ImportOptions
+    from edge_ad_export.model.input_spec import InputSpec, Size
     from edge_ad_export.request import ExportRequest
     from edge_ad_export.samples.geometry import GeometryOptions
 
@@ -38,9 +39,9 @@ _HOMES = {
     "GeometryOptions": "samples.geometry",
     "ImportOptions": "model.imported",
     "ImportedModel": "model.imported",
-    "InputSpec": "model.imported",
+    "InputSpec": "model.input_spec",
     "ModelFile": "importers",
-    "Size": "model.imported",
+    "Size": "model.input_spec",
     "export_bundle": "export",
     "import_model": "importers",
 }

@@ -12,7 +12,7 @@ from edge_ad_export.heads import FAMILIES
 
 if TYPE_CHECKING:
     from edge_ad_export.model.head_options import MapScore
-    from edge_ad_export.model.imported import Size
+    from edge_ad_export.model.input_spec import Size
 
 __all__ = ["HEAD"]
 
@@ -36,7 +36,7 @@ def _parse_map_score(text: str) -> MapScore:
 
 
 def _parse_grid(text: str) -> Size:
-    from edge_ad_export.model.imported import Size
+    from edge_ad_export.model.input_spec import Size
 
     return Size(*parse_size(text))
 

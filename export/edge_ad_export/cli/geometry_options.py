@@ -9,7 +9,7 @@ import click
 from edge_ad.cli.option_groups import OptionGroup, Parsed, option
 from edge_ad.cli.options import PATH, parse_size
 from edge_ad_export.cli.model_options import SIZE
-from edge_ad_export.model.imported import Size
+from edge_ad_export.model.input_spec import Size
 
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Roi

@@ -6,7 +6,7 @@ import click
 
 from edge_ad.cli.option_groups import COMMON, OptionGroup, Parsed, argument, option
 from edge_ad.cli.options import FILE, PATH, parse_size
-from edge_ad_export.model.imported import Size
+from edge_ad_export.model.input_spec import Size
 
 __all__ = ["IMPORTING", "MEASURING", "REQUEST", "SIZE"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from edge_ad_export.files.formats import Format
-    from edge_ad_export.model.imported import Size
+    from edge_ad_export.model.input_spec import Size
 
 __all__ = ["TorchOptions", "read_torch"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge_ad_export.model.head_options import FeatureLayout, HeadOptions
-    from edge_ad_export.model.imported import Size
+    from edge_ad_export.model.input_spec import Size
 
 __all__ = ["LAYOUT_OPTIONS", "Feature", "read_feature"]
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from edge_ad_export.files.model_file import ModelFile
     from edge_ad_export.graph.axes import Axes
     from edge_ad_export.model.head import Unfitted
-    from edge_ad_export.model.imported import ImportOptions, InputSpec
+    from edge_ad_export.model.imported import ImportOptions
+    from edge_ad_export.model.input_spec import InputSpec
 
 __all__ = ["HeadRequest"]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from edge_ad.errors import ModelError
-from edge_ad_export.model.imported import Color, Kernel, Provenance, Size
+from edge_ad_export.model.imported import Provenance
+from edge_ad_export.model.input_spec import Color, Kernel, Size
 
 __all__ = ["Preprocessing", "from_metadata", "from_model_info", "is_true", "unused_entries"]
 

@@ -10,11 +10,12 @@ from edge_ad_export.importers.albumentations import Preprocessing, from_metadata
 from edge_ad_export.importers.centre_crop import Crop, crop_input, pad_map
 from edge_ad_export.importers.inputs import refuse_options, resolve_input
 from edge_ad_export.importers.outputs import anomalib_outputs, find_family, static_outputs
-from edge_ad_export.model.imported import ImportedModel, ImportOptions, Size
+from edge_ad_export.model.imported import ImportedModel, ImportOptions
+from edge_ad_export.model.input_spec import Size
 
 if TYPE_CHECKING:
     from edge_ad_export.files.model_file import ModelFile
-    from edge_ad_export.model.imported import InputSpec
+    from edge_ad_export.model.input_spec import InputSpec
 
 __all__ = ["Anomalib0Importer"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_ad_export.model.imported import Size
+    from edge_ad_export.model.input_spec import Size
 
 __all__ = ["Crop", "PaddedMap", "crop_input", "find_crop", "find_crop_openvino", "pad_cropped_map", "pad_map"]
 

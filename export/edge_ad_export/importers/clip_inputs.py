@@ -8,7 +8,8 @@ from edge_ad.errors import InputError, ModelError
 from edge_ad_export.graph.static_shape import describe
 from edge_ad_export.importers.inputs import ResolvedInput, fill_in
 from edge_ad_export.model.clip_spec import ORDERS, ClipOptions, ClipOrder, ClipSpec
-from edge_ad_export.model.imported import ImportOptions, InputSpec, Size
+from edge_ad_export.model.imported import ImportOptions
+from edge_ad_export.model.input_spec import InputSpec, Size
 
 if TYPE_CHECKING:
     import onnx_ir as ir

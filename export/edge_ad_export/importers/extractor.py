@@ -16,7 +16,8 @@ from edge_ad_export.importers.clip_inputs import resolve_clip
 from edge_ad_export.importers.inputs import ResolvedInput, resolve_input
 from edge_ad_export.importers.random_nodes import switch_off_dropout
 from edge_ad_export.model.clip_spec import ClipOptions
-from edge_ad_export.model.imported import ImportedModel, ImportOptions, Size
+from edge_ad_export.model.imported import ImportedModel, ImportOptions
+from edge_ad_export.model.input_spec import Size
 
 __all__ = ["ExtractorOptions", "ImportedExtractor", "check_fit", "import_extractor", "scorer_options"]
 

@@ -10,7 +10,8 @@ import onnx_ir as ir
 
 from edge_ad.errors import InputError, ModelError
 from edge_ad_export.graph.static_shape import describe
-from edge_ad_export.model.imported import Color, ImportOptions, InputSpec, Layout, Size
+from edge_ad_export.model.imported import ImportOptions
+from edge_ad_export.model.input_spec import Color, InputSpec, Layout, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

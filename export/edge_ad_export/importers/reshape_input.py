@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad_export.files.model_file import ModelFile
-    from edge_ad_export.model.imported import Size
+    from edge_ad_export.model.input_spec import Size
 
 __all__ = ["add_batch_axis", "check_size", "fix_inputs"]
 

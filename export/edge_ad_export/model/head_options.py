@@ -11,7 +11,7 @@ from edge_ad.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge_ad_export.model.imported import Size
+    from edge_ad_export.model.input_spec import Size
 
 __all__ = [
     "Combine",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad_export.model.clip_spec import ClipSpec
-    from edge_ad_export.model.imported import InputSpec
+    from edge_ad_export.model.input_spec import InputSpec
 
 __all__ = ["FRAME", "ClipInputPass", "ClipPreprocessingPass", "PreprocessingPass"]
 

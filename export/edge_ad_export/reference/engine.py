@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from edge_ad.engines import EngineOutput
 from edge_ad_export.graph.match import plane_of
 from edge_ad_export.model.head import HeadInputs
-from edge_ad_export.model.imported import ImportedModel, InputSpec
+from edge_ad_export.model.imported import ImportedModel
+from edge_ad_export.model.input_spec import InputSpec
 from edge_ad_export.reference.sessions import open_session
 
 __all__ = ["ReferenceEngine"]

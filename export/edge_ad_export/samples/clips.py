@@ -15,7 +15,7 @@ from edge_ad.bundle.records import Clip
 from edge_ad.errors import FrameError, InputError
 from edge_ad.sources import open_source
 from edge_ad.sources.frame_name import FrameName
-from edge_ad_export.model.imported import Size
+from edge_ad_export.model.input_spec import Size
 from edge_ad_export.samples.images import IMAGES_MIN, ImageSet
 from edge_ad_metrics.sampling import evenly_spaced, evenly_stepped
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from edge_ad.geometry import Preprocessor
     from edge_ad.scoring.scorer import Scorer
     from edge_ad_export.model.clip_spec import ClipOptions
-    from edge_ad_export.model.imported import ImportedModel, InputSpec
+    from edge_ad_export.model.imported import ImportedModel
+    from edge_ad_export.model.input_spec import InputSpec
 
 __all__ = ["ClipDefects", "ClipSet", "collect_clips", "collect_pictures", "select_clips"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from edge_ad.bundle.records import FrameSize, Geometry, ModelInput, Resize, Roi, Tiles
 from edge_ad.errors import InputError
 from edge_ad.sources import read_image
-from edge_ad_export.model.imported import Kernel, Size
+from edge_ad_export.model.input_spec import Kernel, Size
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_ad.errors import InputError
 from edge_ad.sources import list_images, read_image
-from edge_ad_export.model.imported import Size
+from edge_ad_export.model.input_spec import Size
 from edge_ad_metrics.sampling import evenly_spaced, evenly_stepped
 
 if TYPE_CHECKING:

@@ -172,7 +172,6 @@ def test_a_constant_score_is_named_and_leaves_no_bundle(tmp_path: Path) -> None:
     [
         pytest.param("1, 2, 8, 3, 8, 8", id="six-dimensions"),
         pytest.param("1, 512", id="vector"),
-        pytest.param("3, 8, 8", id="no-batch"),
     ],
 )
 def test_inputs_that_no_contract_covers_are_listed(tmp_path: Path, shape: str) -> None:

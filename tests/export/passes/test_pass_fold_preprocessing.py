@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from support.export_onnx import graph, operators, run
 
-from edge_ad_export.model.imported import Color, InputSpec, Size
+from edge_ad_export.model.input_spec import Color, InputSpec, Size
 from edge_ad_export.passes import FoldPreprocessingPass, PreprocessingPass, SimplifyPass
 
 SIDE = 12

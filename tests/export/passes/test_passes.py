@@ -12,7 +12,7 @@ from support.export_models import SIDE, Tiny
 
 from edge_ad.errors import ModelError
 from edge_ad_export.graph.static_shape import static_shape
-from edge_ad_export.model.imported import Color, InputSpec, Layout, Size
+from edge_ad_export.model.input_spec import Color, InputSpec, Layout, Size
 from edge_ad_export.passes import (
     ContractPass,
     PreprocessingPass,

@@ -1,0 +1,103 @@
+"""README and docs: programs run, commands and options exist, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from support import tiny
+from support.paths import DOCS, ROOT
+
+from edge_ad import Detector
+from edge_ad.cli import main
+
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "firmware_notes" / "README.md", *sorted(DOCS.glob("*.md"))]
+
+
+def programs(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def code(page: Path) -> list[str]:
+    """What stands between single back-ticks, and the lines of code blocks, continued lines as one."""
+    blocks = re.findall(r"```[a-z]*\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [*lines, *(" ".join(one.split()) for one in re.findall(r"`([^`]+)`", without_code(page)))]
+
+
+def options_of(name: str) -> set[str]:
+    """The options of a command; raises ``KeyError`` for a command that does not exist."""
+    command = main.get_command(click.Context(main), name)
+    if command is None:
+        raise KeyError(name)
+    return {one for parameter in command.params for one in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def without_code(page: Path) -> str:
+    return re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", without_code(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [
+        pytest.param(300, 400, id="halved-twice-then-shrunk"),
+        pytest.param(75, 101, id="odd-sides"),
+        pytest.param(32, 32, id="the-size-of-the-input"),
+    ],
+)
+def test_the_program_without_edge_ad_gives_the_score_of_the_runtime(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, height: int, width: int
+) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "part.png"), frame)
+    tiny_bundle.rename(tmp_path / "bundle")
+    (program,) = programs(DOCS / "bundle.md")
+    names: dict[str, Any] = {}
+    monkeypatch.chdir(tmp_path)
+    exec(program, names)  # noqa: S102
+    with Detector.open(tmp_path / "bundle", variant="onnx-fp32") as detector:
+        assert float(names["score"]) == detector.score(frame).score
+
+
+def test_the_tour_of_the_readme_runs(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.write_images(tmp_path / "held-out", tiny.frames(300))
+    tiny_bundle.rename(tmp_path / "part")
+    monkeypatch.chdir(tmp_path)
+    (calibrate,) = re.findall(r"^\$ edge-ad (calibrate .*)$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    done = CliRunner().invoke(main, [*calibrate.split(), "--no-cache"])
+    assert done.exit_code == 0, done.output
+    (program,) = programs(README)
+    exec(program, {"frame": np.full(tiny.FRAME, 255, np.uint8)})  # noqa: S102
+    assert "REJECT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
+def test_commands_and_their_options_exist(page: Path) -> None:
+    calls = re.findall(r"edge-ad ([a-z]+)(.*)", "\n".join(code(page)))
+    said = [(name, option) for name, rest in calls for option in re.findall(r"(?<!\S)--[a-z-]+", rest)]
+    known = {name: options_of(name) for name, _ in calls}
+    unknown = [(name, option) for name, option in said if option not in known[name]]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)\s#]*)(?:#([^)\s]+))?\)", without_code(page))
+    places = [((page.parent / name) if name else page, anchor) for name, anchor in links]
+    assert [place for place, _ in places if not place.exists()] == []
+    assert [(place, anchor) for place, anchor in places if anchor and anchor not in anchors(place)] == []
