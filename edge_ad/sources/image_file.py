@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["decode_image", "is_jpeg", "is_whole_jpeg", "read_file", "read_image"]
+__all__ = ["decode_image", "decode_stored", "is_jpeg", "is_whole_jpeg", "read_file", "read_image"]
 
 
 _OPAQUE = 255
@@ -40,7 +40,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 def decode_image(path: Path, data: bytes) -> NDArray[np.uint8]:
     """As :func:`read_image`, of bytes that are in memory already; ``path`` is what messages call them."""
-    pixels = _decode(path, data)
+    pixels = decode_stored(path, data)
     if pixels.dtype != np.uint8:
         raise FrameError(
             Reason.WRONG_TYPE,
@@ -66,7 +66,8 @@ def read_file(path: Path) -> bytes:
     return data
 
 
-def _decode(path: Path, data: bytes) -> NDArray[np.generic]:
+def decode_stored(path: Path, data: bytes) -> NDArray[np.generic]:
+    """The numbers of an image file as they are stored, of any type. Raises ``FrameError`` (``unreadable``)."""
     import cv2
 
     if is_jpeg(data) and not is_whole_jpeg(data):

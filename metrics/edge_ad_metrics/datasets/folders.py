@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["read_btad", "read_folder", "read_mvtec"]
 
+_SYSTEM_FOLDERS = frozenset(
+    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
+)
 _NORMAL_NAMES = ("good", "ok", "normal", "normals")
 _MASK_FOLDERS = ("ground_truth", "masks")
 _MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
@@ -22,7 +25,7 @@ _MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 
 def read_mvtec(root: Path) -> LabelledSet | None:
     """``test/good``, ``test/<type>``, ``ground_truth/<type>/<stem>_mask.png`` (Bergmann et al. 2019)."""
-    return _read(root, root / "test", "mvtec", ("good",))
+    return _read(root, root / "test", "mvtec", ("good", "normal", "normals"))
 
 
 def read_btad(root: Path) -> LabelledSet | None:
@@ -38,7 +41,7 @@ def read_folder(root: Path) -> LabelledSet | None:
 def _read(root: Path, tests: Path, layout: str, normal_names: tuple[str, ...]) -> LabelledSet | None:
     if not tests.is_dir():
         return None
-    folders = sorted(entry for entry in tests.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    folders = sorted(entry for entry in tests.iterdir() if entry.is_dir() and not _is_system(entry))
     folders = [folder for folder in folders if folder.name.lower() not in _MASK_FOLDERS]
     normal = next((folder for folder in folders if folder.name.lower() in normal_names), None)
     if normal is None or len(folders) < 2:
@@ -54,6 +57,11 @@ def _read(root: Path, tests: Path, layout: str, normal_names: tuple[str, ...]) -
     masks.refuse_missing()
     notes = [*masks.notes(normal.name), *_loose(tests)]
     return LabelledSet(layout=layout, images=tuple(images), notes=tuple(notes))
+
+
+def _is_system(folder: Path) -> bool:
+    """Whether a folder is hidden, or one that an operating system puts among the data."""
+    return folder.name.startswith(".") or folder.name.lower() in _SYSTEM_FOLDERS
 
 
 def _mask_folder(root: Path, tests: Path) -> Path:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge_ad.errors import FrameError, InputError
-from edge_ad.sources import read_image
+from edge_ad.sources.image_file import decode_stored, read_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,21 +41,32 @@ def read_defect(image: LabelledImage, height: int, width: int) -> NDArray[np.boo
 def read_mask(path: Path, height: int, width: int) -> NDArray[np.bool_]:
     """The pixels that are marked as defective, bool ``(height, width)``.
 
-    Every pixel that is not black is marked: some data sets number their defects 1, 2, ... In a JPEG, which smears,
-    only what is brighter than half.
+    Every pixel that is not zero is marked, whatever the type of its numbers: some data sets number their defects 1, 2,
+    ... In a JPEG, which smears, only what is brighter than half. Of a picture with an alpha channel that varies, what
+    is not transparent is marked.
 
     Raises:
         InputError: unreadable, or not of the image's size.
     """
-    try:
-        pixels = read_image(path)
-    except FrameError as error:
-        raise InputError(f"mask {error}") from error
+    pixels = _decode(path)
     if pixels.shape[:2] != (height, width):
         raise InputError(
             f"mask {path}: expected the image's size {width}x{height}, found {pixels.shape[1]}x{pixels.shape[0]}: "
             "it belongs to another image, or one of the two was resized"
         )
-    floor = _HALF if path.suffix.lower() in _LOSSY else 0
-    marked: NDArray[np.bool_] = pixels > floor
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        alpha = pixels[..., -1]
+        pixels = alpha if alpha.min() != alpha.max() else pixels[..., :-1]
+    marked = pixels > _HALF if path.suffix.lower() in _LOSSY else pixels != 0
     return marked if marked.ndim == 2 else np.asarray(marked.any(axis=2))
+
+
+def _decode(path: Path) -> NDArray[Any]:
+    """The numbers of a mask as they are stored, of any type: ``(H, W)`` or ``(H, W, channels)``."""
+    try:
+        pixels: NDArray[Any] = decode_stored(path, read_file(path))
+    except FrameError as error:
+        raise InputError(f"mask {error}") from error
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise InputError(f"mask {path}: expected 0 where there is no defect, found values that are no numbers")
+    return pixels
