@@ -70,7 +70,9 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path, normals: 
     assert result["default_variant"] in ids
     assert result["bundle"] == str(tmp_path / "b")
     scoring = "scoring 6 images and 6 copies with a synthetic defect with"
-    assert [line.partition(": about")[0] for line in done.stderr.splitlines()] == [
+    *steps, judged_by = done.stderr.splitlines()
+    assert judged_by.startswith("the maps are judged by their correlation alone: ")
+    assert [line.partition(": about")[0] for line in steps] == [
         "only 6 images: correlations over so few say little; give 30 or more",
         f"{scoring} the imported model",
         f"making {ids[0]}",
