@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -166,16 +166,22 @@ def prepare(
         return probes[0].agrees(candidate)
 
     lowered = lower(imported, agrees, request.shrink)
-    if not lowered.cheaper:
-        notify("the cheaper form of this graph does not score as the model does: the plain one is used")
-    if lowered.batch == "rebatched":
-        notify(f"the batch of {imported.input.batch} fixed in the model was rewritten to 1")
-    if lowered.batch == "repeated":
-        notify(
-            f"the batch of {imported.input.batch} fixed in the model could not be taken out: every image is fed "
-            f"{imported.input.batch} times, at {imported.input.batch} times the cost; export the model with batch 1"
-        )
+    for line in _remarks_on_lowering(lowered, imported.input.batch):
+        notify(line)
     return setup(lowered)
+
+
+def _remarks_on_lowering(lowered: Lowered, batch: int) -> Iterator[str]:
+    """What the user should know of the graph. ``batch``: how many images the imported model insists on."""
+    if not lowered.cheaper:
+        yield "the cheaper form of this graph does not score as the model does: the plain one is used"
+    if lowered.batch == "rebatched":
+        yield f"the batch of {batch} fixed in the model was rewritten to 1"
+    if lowered.batch == "repeated":
+        yield (
+            f"the batch of {batch} fixed in the model could not be taken out: every image is fed {batch} times, at "
+            f"{batch} times the cost; export the model with batch 1"
+        )
 
 
 @dataclass(frozen=True)
