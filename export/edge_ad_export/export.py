@@ -27,10 +27,9 @@ from edge_ad_export.golden import (
     write_golden_clips,
 )
 from edge_ad_export.graph.embedded import find_embedded
-from edge_ad_export.graph.libraries import openvino_capabilities
 from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.importers.extractor import ImportedExtractor, check_fit, import_extractor, scorer_options
-from edge_ad_export.lowering.recipes import Recipe, baseline_for, calculates_bf16, chosen_recipes, usable_recipes
+from edge_ad_export.lowering.recipes import Recipe, baseline_for, calculates_bf16_here, chosen_recipes, usable_recipes
 from edge_ad_export.model.imported import ImportedModel
 from edge_ad_export.preparation.learn_head import learn_head
 from edge_ad_export.preparation.prepare import Notify, Setup, prepare
@@ -44,7 +43,6 @@ from edge_ad_export.variants.trials import Trials, run_trials
 from edge_ad_metrics.aupimo import RESOLVABLE_PIXELS
 from edge_ad_metrics.datasets.dataset import LabelledSet
 from edge_ad_metrics.datasets.layouts import read_labelled_images
-from edge_ad_metrics.machine import describe_cpu
 
 __all__ = ["ExportResult", "export_bundle"]
 
@@ -106,9 +104,7 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
 
 def _calculates_bf16(request: ExportRequest) -> bool:
     """Whether a variant in bfloat16 can be measured here; for another CPU it is made only when it was asked for."""
-    return (bool(request.variants) or request.plan.target.measured) and calculates_bf16(
-        openvino_capabilities(), describe_cpu()
-    )
+    return (bool(request.variants) or request.plan.target.measured) and calculates_bf16_here()
 
 
 def _import_extractor(request: ExportRequest) -> ImportedExtractor | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import resource
 import signal
 import subprocess
@@ -34,12 +33,10 @@ from edge_ad_export import (
     import_model,
 )
 from edge_ad_export.golden import pick_golden
-from edge_ad_export.graph.libraries import openvino_capabilities
 from edge_ad_export.lowering.contract import lower
-from edge_ad_export.lowering.recipes import calculates_bf16, chosen_recipes
+from edge_ad_export.lowering.recipes import calculates_bf16_here, chosen_recipes
 from edge_ad_export.reference.engine import ReferenceEngine
 from edge_ad_export.samples.images import select_images
-from edge_ad_metrics.machine import describe_cpu
 
 LENIENT = Gate(0.5, 0.5, max_roc_auc_lost=1, max_more_false_rejects=1, max_aupimo_lost=1)
 FLOAT = ("onnx-fp32", "openvino-fp32")
@@ -67,11 +64,9 @@ def test_every_variant_is_made_measured_and_shipped(request_for: ExportRequest) 
 
     manifest = export_bundle(request).bundle.manifest
 
-    bf16 = calculates_bf16(openvino_capabilities(), describe_cpu())
+    bf16 = calculates_bf16_here()
     assert [trial.id for trial in manifest.trials] == [recipe.id for recipe in chosen_recipes((), bf16=bf16)]
-    # OpenVINO promises bfloat16 of this CPU even where oneDNN was told to calculate as an older one.
-    broken = {"openvino-bf16"} if "ONEDNN_MAX_CPU_ISA" in os.environ else set()
-    rejected = [trial.rejected for trial in manifest.trials if trial.rejected and trial.id not in broken]
+    rejected = [trial.rejected for trial in manifest.trials if trial.rejected]
     assert [reason for reason in rejected if not reason.endswith("which is more precise")] == []
     shipped = [trial.id for trial in manifest.trials if not trial.rejected]
     assert [variant.id for variant in manifest.variants] == shipped

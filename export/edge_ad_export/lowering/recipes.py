@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,8 @@ import onnx_ir as ir
 
 from edge_ad.errors import InputError, ModelError
 from edge_ad_export.graph.embedded import find_embedded, to_openvino
-from edge_ad_export.graph.libraries import load_openvino
+from edge_ad_export.graph.libraries import load_openvino, openvino_capabilities
+from edge_ad_metrics.machine import describe_cpu
 
 if TYPE_CHECKING:
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
@@ -26,6 +28,7 @@ __all__ = [
     "Recipe",
     "baseline_for",
     "calculates_bf16",
+    "calculates_bf16_here",
     "chosen_recipes",
     "usable_recipes",
 ]
@@ -139,6 +142,9 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 
 
 _BF16_INSTRUCTIONS = frozenset({"avx512_bf16", "amx_bf16"})
+# Values of ONEDNN_MAX_CPU_ISA that limit nothing, and parts of the names of those that allow bfloat16.
+_ISA_UNLIMITED = frozenset({"", "ALL", "DEFAULT"})
+_ISA_WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10")
 
 
 def baseline_for(model: ir.Model) -> Recipe:
@@ -159,14 +165,22 @@ def usable_recipes(recipes: Sequence[Recipe], model: ir.Model) -> tuple[Recipe, 
     return usable
 
 
-def calculates_bf16(capabilities: Sequence[str], cpu: Cpu) -> bool:
+def calculates_bf16(capabilities: Sequence[str], cpu: Cpu, max_isa: str = "") -> bool:
     """Whether a variant in bfloat16 can gain anything here.
 
     Args:
         capabilities: OpenVINO's ``OPTIMIZATION_CAPABILITIES`` of the device. They name ``BF16`` also where it is
             emulated with AVX-512, which is slow.
+        max_isa: the environment variable ``ONEDNN_MAX_CPU_ISA``, with which OpenVINO calculates as an older CPU does.
+            It still names ``BF16`` then, and a model in bfloat16 may even crash the process.
     """
-    return "BF16" in capabilities and not _BF16_INSTRUCTIONS.isdisjoint(cpu.instructions)
+    held_back = max_isa.upper() not in _ISA_UNLIMITED and not any(name in max_isa.upper() for name in _ISA_WITH_BF16)
+    return "BF16" in capabilities and not held_back and not _BF16_INSTRUCTIONS.isdisjoint(cpu.instructions)
+
+
+def calculates_bf16_here() -> bool:
+    """As :func:`calculates_bf16`, of this machine as it is set up."""
+    return calculates_bf16(openvino_capabilities(), describe_cpu(), os.environ.get("ONEDNN_MAX_CPU_ISA", ""))
 
 
 def chosen_recipes(ids: Sequence[str], *, bf16: bool) -> tuple[Recipe, ...]:

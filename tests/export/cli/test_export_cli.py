@@ -15,9 +15,7 @@ from support.export_models import Tiny
 
 from edge_ad.cli import main
 from edge_ad_export.cli.export import export
-from edge_ad_export.graph.libraries import openvino_capabilities
-from edge_ad_export.lowering.recipes import calculates_bf16, chosen_recipes
-from edge_ad_metrics.machine import describe_cpu
+from edge_ad_export.lowering.recipes import calculates_bf16_here, chosen_recipes
 
 
 @pytest.fixture
@@ -64,7 +62,7 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path, normals: 
     )
 
     result = json.loads(done.stdout)
-    bf16 = calculates_bf16(openvino_capabilities(), describe_cpu())
+    bf16 = calculates_bf16_here()
     ids = [recipe.id for recipe in chosen_recipes((), bf16=bf16)]
     assert [trial["id"] for trial in result["trials"]] == ids
     assert result["default_variant"] in ids

