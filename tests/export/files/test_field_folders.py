@@ -147,7 +147,7 @@ def test_weights_are_unwrapped(
     monkeypatch: pytest.MonkeyPatch,
     wrap: Callable[[dict[str, object]], object],
 ) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the extra [torch]")
     (tmp_path / "fieldnet.py").write_text(NETWORK)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     weights = {
