@@ -45,6 +45,17 @@ PUBLIC_NAMES = {
         "write_calibration",
         "write_calibrations",
     },
+    "edge_ad.cameras": {
+        "CameraEnded",
+        "CameraEvent",
+        "CameraProcess",
+        "CameraSettings",
+        "CameraState",
+        "CameraStatus",
+        "FrameInfo",
+        "FrameRing",
+        "NO_SLOT",
+    },
     "edge_ad.drift": {
         "CONFIRMED",
         "DriftMonitor",
