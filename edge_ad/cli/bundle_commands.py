@@ -58,7 +58,8 @@ def verify(bundle: Path, variant: str | None, engine: EngineOptions, as_json: bo
     for one in result.variants:
         calibrated = f"calibrated for {', '.join(one.stations)}" if one.stations else "not calibrated"
         outcome = (one.skipped and f"skipped: {one.skipped}") or f"{len(one.replays)} golden frames replayed, all equal"
-        click.echo(f"  {one.id}: {outcome}; {calibrated}")
+        needed = f"; needs onnxruntime {one.min_runtime} or newer" if one.min_runtime else ""
+        click.echo(f"  {one.id}: {outcome}; {calibrated}{needed}")
 
 
 @command()
@@ -151,6 +152,7 @@ def _variant(variant: Variant, default: str, stations: Mapping[str, Calibration]
         f"  {variant.id}{' (default)' if variant.id == default else ''}: {anomaly_map}, "
         f"{fidelity.size_bytes / 1e6:.1f} MB, {fidelity.latency_ms:.2f} ms on the computer of the export, "
         f"rank correlation {fidelity.spearman:.4f}"
+        f"{f', needs {variant.engine} {variant.min_runtime} or newer' if variant.min_runtime else ''}"
     )
     for name, made in stations.items():
         line += (
