@@ -163,5 +163,5 @@ def _variant(variant: Variant, default: str, stations: Mapping[str, Calibration]
 def _aim(made: Calibration) -> str:
     if made.alpha is None or made.confidence is None:
         return ""
-    promised = "at most" if isinstance(made, RankCalibration) else "meant for at most"
+    promised = "at most" if isinstance(made, RankCalibration) and made.doubt is None else "meant for at most"
     return f"{promised} {made.alpha:.3%} false rejects with {made.confidence:.1%} confidence, "
