@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ENGINE_NAMES", "Artefact", "Engine", "EngineInfo", "EngineOptions", "EngineOutput", "Extractor", "choose_device"]
+__all__ = [
+    "ENGINE_NAMES",
+    "Artefact",
+    "Engine",
+    "EngineInfo",
+    "EngineOptions",
+    "EngineOutput",
+    "Extractor",
+    "choose_device",
+]
 
 
 ENGINE_NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}

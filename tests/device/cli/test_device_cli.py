@@ -130,7 +130,12 @@ ERRORS = [
     pytest.param(["score", "/nowhere", "{images}"], 2, "no bundle at /nowhere", id="bundle-absent"),
     pytest.param(["score", "{empty}", "{images}"], 3, "is no bundle", id="no-bundle"),
     pytest.param(["score", "{bundle}", "{images}", "--variant", "x"], 2, "choose one of onnx-fp32", id="variant"),
-    pytest.param(["score", "{bundle}", "{images}", "--device", "XPU"], 2, "ONNX Runtime, which runs this variant, has no XPU here", id="device"),
+    pytest.param(
+        ["score", "{bundle}", "{images}", "--device", "XPU"],
+        2,
+        "ONNX Runtime, which runs this variant",
+        id="device",
+    ),
     pytest.param(["score", "{bundle}", "{images}", "--device", "tpu=1"], 2, "openvino=NAME", id="device-engine"),
     pytest.param(["verify", "{bundle}", "--device", "XPU"], 2, "--device openvino=XPU asks for it there", id="engines"),
     pytest.param(["score", "{bundle}", "{images}", "--station", "7"], 2, "not calibrated", id="station"),
