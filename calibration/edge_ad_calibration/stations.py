@@ -177,7 +177,7 @@ def _one_each(observations: Observations) -> list[int]:
 def _difference(
     normals: Normals, observations: Observations, made: AnyCalibration, selection: Selection
 ) -> Difference | None:
-    """Between the groups that are pooled. A part that several of them show counts in each, with what it scores there."""
+    """Between the groups that are pooled. A part that several of them show counts in each, by its score there."""
     if selection.groups is None or not selection.pooled:
         return None
     group_of = read_table(selection.groups).look_up(STATION, [file_of(name) for name in normals.names])
