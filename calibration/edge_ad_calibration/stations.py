@@ -12,7 +12,7 @@ import numpy as np
 from edge_ad.drift import frame_reference
 from edge_ad.errors import InputError, NotEnoughNormalsError
 from edge_ad_calibration.normals.correlation import correlated_streams
-from edge_ad_calibration.normals.parts import file_of, group_parts, kind_of
+from edge_ad_calibration.normals.parts import file_of, group_parts, kind_of, largest_of_parts
 from edge_ad_calibration.request import check_station
 from edge_ad_calibration.thresholds.cautions import (
     about_confirmed,
@@ -211,13 +211,15 @@ def _one_each(observations: Observations) -> list[int]:
 def _difference(
     normals: Normals, observations: Observations, made: AnyCalibration, selection: Selection
 ) -> Difference | None:
-    """Between the groups that are pooled; a part belongs to the group of its first frame."""
+    """Between the groups that are pooled. A part that several of them show counts in each, by its score there."""
     if selection.groups is None or not selection.pooled:
         return None
     group_of = read_table(selection.groups).look_up(STATION, [file_of(name) for name in normals.names])
-    first_frames = np.unique(observations.part, return_index=True)[1]
-    labels = np.array([group_of[place] for place in first_frames])
-    groups = {name: observations.scores[labels == name] for name in dict.fromkeys(labels.tolist())}
+    labels = np.array(group_of)
+    groups = {
+        name: largest_of_parts(normals.scores[labels == name], observations.part[labels == name])
+        for name in dict.fromkeys(group_of)
+    }
     if sum(scores.size > 1 for scores in groups.values()) < 2:
         raise InputError(
             f"{selection.groups} has {len(groups)} groups: to pool them, two or more must have two or more normals"

@@ -256,6 +256,14 @@ def test_pooled_groups_that_differ_are_told(tiny_bundle: Path, groups: Path) -> 
     assert "the pooled guarantee holds for all of them together, not for each; 'line2'" in made["warnings"][-1]
 
 
+def test_a_part_that_several_groups_show_counts_in_each_with_its_own_score(tiny_bundle: Path, groups: Path) -> None:
+    alone = answer(tiny_bundle, "--groups", groups, "--pool", "--fpr", 0.1)["difference"]["groups"]
+    made = answer(tiny_bundle, "--groups", groups, "--pool", "--fpr", 0.1, "--part-by", r"(\d+)\.png")
+    assert (made["observation"], made["image"]["n"]) == ("part", 60)
+    figures = [[(one["name"], one["n"], one["median"]) for one in of] for of in (alone, made["difference"]["groups"])]
+    assert figures[0] == figures[1]
+
+
 def test_one_group_cannot_be_pooled(tiny_bundle: Path, groups: Path) -> None:
     groups.write_text("\n".join(groups.read_text().splitlines()[:61]) + "\n")
     assert "stations.csv has 1 groups: to pool them" in refused(tiny_bundle, "--groups", groups, "--pool", "--fpr", 0.1)
