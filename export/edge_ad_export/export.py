@@ -83,7 +83,7 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
     graph = _least_portable(imported, extractor)
     baseline, recipes = baseline_for(graph), usable_recipes(recipes, graph)
     assumptions = (*(extractor.model.assumptions if extractor else ()), *imported.assumptions)
-    for line in (*assumptions, *_remarks(images), *labelled.notes, *_remarks_on_target(request)):
+    for line in (*assumptions, *_remarks(images), *labelled.remarks, *_remarks_on_target(request)):
         notify(line)
     with BundleWriter(request.target, replace=request.replace) as writer:
         setup = prepare(request, imported, images, notify, extractor)
