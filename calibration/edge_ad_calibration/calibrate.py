@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edge_ad.bundle import Bundle, Variant
+    from edge_ad.bundle import Bundle, Variant, WrittenCalibration
     from edge_ad.sources.object_table import ObjectTable
     from edge_ad_calibration.scoring import Progress
     from edge_ad_calibration.thresholds.methods import Clock
@@ -49,7 +49,8 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     asked; ``None`` for a method without a guarantee. ``frames``: how many ``pictures``, images or objects, were scored.
     ``statements``: what is promised, in words. ``difference``:
     between the groups of a pooled calibration. ``uncalibrated``: the other variants of the bundle that have no
-    thresholds for this station.
+    thresholds for this station. ``replaced``: the number under which the earlier calibration of this station is kept
+    (``edge_ad.bundle.restore_calibration``); ``None`` where there was none.
     """
 
     bundle: str
@@ -74,6 +75,7 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     difference: Difference | None
     uncalibrated: tuple[str, ...]
     calibration: str
+    replaced: int | None
     plot: str
     report: str | None
     sheet: str | None
@@ -139,8 +141,8 @@ def calibrate_stations(
         )
         # Pictures before the calibration: an error never leaves a new one behind.
         files = publish(bundle, variant, opened.scorer, stations, request, plot)
-    record = write_calibrations(bundle, variant, {station.name: station.calibration for station in stations})
-    return [_result(bundle, variant, one, selected, files[one.name], record) for one in stations]
+    written = write_calibrations(bundle, variant, {station.name: station.calibration for station in stations})
+    return [_result(bundle, variant, one, selected, files[one.name], written) for one in stations]
 
 
 def _open_table(bundle: Bundle, request: CalibrationRequest) -> ObjectTable | None:
@@ -195,9 +197,14 @@ def _confirmed(bundle: Bundle, variant: Variant, request: CalibrationRequest) ->
 
 
 def _result(
-    bundle: Bundle, variant: Variant, station: StationCalibration, selected: SelectedNormals, files: Files, record: Path
+    bundle: Bundle,
+    variant: Variant,
+    station: StationCalibration,
+    selected: SelectedNormals,
+    files: Files,
+    written: WrittenCalibration,
 ) -> CalibrationResult:
-    made = station.calibration
+    made, kept = station.calibration, written.replaced
     reached = attained_confidence(made.image, made.alpha) if isinstance(made, RankCalibration) else None
     return CalibrationResult(
         bundle=str(bundle.path),
@@ -221,7 +228,8 @@ def _result(
         exclusions=made.exclusions,
         difference=station.difference,
         uncalibrated=_uncalibrated(bundle, station.name),
-        calibration=str(record),
+        calibration=str(written.path),
+        replaced=kept.number if kept is not None and station.name in kept.stations else None,
         plot=str(files.plot),
         report=None if files.report is None else str(files.report),
         sheet=None if files.sheet is None else str(files.sheet),
