@@ -67,7 +67,8 @@ def _print_verification(result: Verification) -> None:
     for one in result.variants:
         calibrated = f"calibrated for {', '.join(one.stations)}" if one.stations else "not calibrated"
         outcome = (one.skipped and f"skipped: {one.skipped}") or f"{len(one.replays)} golden frames replayed, all equal"
-        click.echo(f"  {one.id}: {outcome}; {calibrated}")
+        needed = f"; needs onnxruntime {one.min_runtime} or newer" if one.min_runtime else ""
+        click.echo(f"  {one.id}: {outcome}; {calibrated}{needed}")
 
 
 @command()
@@ -160,6 +161,7 @@ def _variant(variant: Variant, default: str, stations: Mapping[str, Calibration]
         f"  {variant.id}{' (default)' if variant.id == default else ''}: {anomaly_map}, "
         f"{fidelity.size_bytes / 1e6:.1f} MB, {fidelity.latency_ms:.2f} ms on the computer of the export, "
         f"rank correlation {fidelity.spearman:.4f}"
+        f"{f', needs {variant.engine} {variant.min_runtime} or newer' if variant.min_runtime else ''}"
     )
     for name, made in stations.items():
         line += (
@@ -172,5 +174,5 @@ def _variant(variant: Variant, default: str, stations: Mapping[str, Calibration]
 def _aim(made: Calibration) -> str:
     if made.alpha is None or made.confidence is None:
         return ""
-    promised = "at most" if isinstance(made, RankCalibration) else "meant for at most"
+    promised = "at most" if isinstance(made, RankCalibration) and made.doubt is None else "meant for at most"
     return f"{promised} {made.alpha:.3%} false rejects with {made.confidence:.1%} confidence, "

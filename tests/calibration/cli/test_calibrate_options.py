@@ -214,7 +214,7 @@ def test_training_images_among_the_normals_are_told_and_taken_out(
     rest = answer(*asked, "--exclude-leaks")
     assert rest["image"]["n"] == 60
     assert {one["by"] for one in rest["exclusions"]} == {"leak-check"}
-    assert "they are excluded" in " ".join(rest["warnings"])
+    assert "they are left out" in " ".join(rest["warnings"])
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def test_confirmed_frames_are_told_and_do_not_count(tiny_bundle: Path, normals: 
     write_kept(kept / "confirmed", bright, verdict, source="cam#1", artefact_sha256=identity)
     second = answer(tiny_bundle, "--normal", normals, "--fpr", 0.1, "--update", kept)
     assert second["image"] == first["image"]
-    assert "1 confirmed borderline frames do not count" in second["warnings"][0]
+    assert "1 confirmed borderline frames are not counted" in second["warnings"][0]
     assert "1 of them would be rejected" in second["warnings"][0]
     write_kept(kept / "confirmed", bright, verdict, source="cam#2", artefact_sha256="0" * 64)
     said = refused(tiny_bundle, "--normal", normals, "--fpr", 0.1, "--update", kept)
