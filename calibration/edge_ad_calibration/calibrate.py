@@ -49,8 +49,9 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     a guarantee was asked for and nothing was found that refutes it; ``doubt`` says what was found. ``not_checked``:
     what could speak against it and was not checked. ``frames``: how many ``pictures``, images or objects, were scored.
     ``statements``: what is promised, in words. ``difference``: between the groups of a pooled calibration.
-    ``uncalibrated``: the other variants of the bundle that have no thresholds for this station. ``replaced``: the number
-    under which the earlier calibration of this station is kept (``edge_ad.bundle.restore_calibration``), or ``None``.
+    ``uncalibrated``: the other variants of the bundle that have no thresholds for this station. ``replaced``:
+    under which number the earlier calibration of this station is kept (``edge_ad.bundle.restore_calibration``), or
+    ``None``.
     """
 
     bundle: str
