@@ -11,7 +11,7 @@ import msgspec
 import scipy.stats  # noqa: F401
 
 from edge_ad.bundle import calibration_name, write_calibrations
-from edge_ad.bundle.records import Exclusion, RankCalibration, Threshold
+from edge_ad.bundle.records import Exclusion, FixedCalibration, RankCalibration, Threshold
 from edge_ad.errors import BundleError, InputError
 from edge_ad.sources.listing import is_stream
 from edge_ad.sources.object_table import read_objects
@@ -19,7 +19,7 @@ from edge_ad_calibration.normals.exclusions import SelectedNormals, list_confirm
 from edge_ad_calibration.normals.leaks import Leak
 from edge_ad_calibration.normals.measured import Duplicate, collect_normals, engine_record, measure_normals
 from edge_ad_calibration.normals.objects import object_names
-from edge_ad_calibration.normals.selection import list_normals
+from edge_ad_calibration.normals.selection import list_normals, list_table
 from edge_ad_calibration.pages.publishing import Files, publish
 from edge_ad_calibration.request import CalibrationRequest
 from edge_ad_calibration.scoring import ScoreJob, no_progress, open_job, score_images
@@ -28,7 +28,6 @@ from edge_ad_calibration.thresholds.groups import Difference
 from edge_ad_calibration.thresholds.methods import utc_now
 from edge_ad_calibration.thresholds.order_statistic import attained_confidence
 from edge_ad_calibration.thresholds.wording import image_guarantee, pixel_guarantee
-from edge_ad_metrics.datasets.image_table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,11 +44,12 @@ __all__ = ["CalibrationRequest", "CalibrationResult", "calibrate_bundle", "calib
 class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was calibrated and written for one station.
 
-    ``confidence_reached``: the chance that the asked rate holds, which the exact rank raises above what was
-    asked; ``None`` for a method without a guarantee. ``frames``: how many ``pictures``, images or objects, were scored.
-    ``statements``: what is promised, in words. ``difference``:
-    between the groups of a pooled calibration. ``uncalibrated``: the other variants of the bundle that have no
-    thresholds for this station.
+    ``confidence_reached``: the chance that the asked rate holds, which the exact rank raises above what was asked;
+    ``None`` for a method without a guarantee, and where the guarantee is not shown. ``guarantee_shown``: whether
+    a guarantee was asked for and nothing was found that refutes it; ``doubt`` says what was found. ``not_checked``:
+    what could speak against it and was not checked. ``frames``: how many ``pictures``, images or objects, were scored.
+    ``statements``: what is promised, in words. ``difference``: between the groups of a pooled calibration.
+    ``uncalibrated``: the other variants of the bundle that have no thresholds for this station.
     """
 
     bundle: str
@@ -66,8 +66,11 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     pixel: Threshold | None
     image_guarantee: str
     pixel_guarantee: str | None
+    guarantee_shown: bool
+    doubt: str | None
     statements: tuple[str, ...]
     warnings: tuple[str, ...]
+    not_checked: tuple[str, ...]
     duplicates: tuple[Duplicate, ...]
     leaks: tuple[Leak, ...]
     exclusions: tuple[Exclusion, ...]
@@ -169,7 +172,7 @@ def _list(sources: Sequence[str | Path], request: CalibrationRequest) -> list[Pa
     groups = request.selection.groups
     if sources or groups is None:
         return list_normals(sources, request.selection.thinning)
-    return list(read_table(groups).paths)
+    return list_table(groups, request.selection.thinning)
 
 
 def _check_before_scoring(
@@ -198,7 +201,8 @@ def _result(
     bundle: Bundle, variant: Variant, station: StationCalibration, selected: SelectedNormals, files: Files, record: Path
 ) -> CalibrationResult:
     made = station.calibration
-    reached = attained_confidence(made.image, made.alpha) if isinstance(made, RankCalibration) else None
+    shown = isinstance(made, RankCalibration | FixedCalibration) and made.doubt is None
+    reached = attained_confidence(made.image, made.alpha) if shown and isinstance(made, RankCalibration) else None
     return CalibrationResult(
         bundle=str(bundle.path),
         variant=variant.id,
@@ -214,8 +218,11 @@ def _result(
         pixel=made.pixel,
         image_guarantee=image_guarantee(made),
         pixel_guarantee=pixel_guarantee(made),
+        guarantee_shown=shown,
+        doubt=made.doubt,
         statements=made.statements,
         warnings=made.warnings,
+        not_checked=made.not_checked,
         duplicates=station.normals.duplicates,
         leaks=selected.leaks,
         exclusions=made.exclusions,

@@ -207,7 +207,7 @@ def _write(
     if setup.mask is not None:
         (root / MASK_NAME).parent.mkdir()
         (root / MASK_NAME).write_bytes(cv2.imencode(".png", setup.mask)[1].tobytes())
-    variants = tuple(one.variant(setup.lowered.map, two_stage=setup.first is not None) for one in shipped)
+    variants = tuple(one.variant(setup, root) for one in shipped)
     return Manifest(
         format=FORMAT,
         seal=UNSEALED,

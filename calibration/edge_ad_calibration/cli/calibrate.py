@@ -73,9 +73,15 @@ def _lines(result: CalibrationResult) -> list[str]:
             f"pixel threshold  {result.pixel.threshold:.6g}, {describe_threshold(result.pixel, 'maxima of the map')}"
         )
     promise, *rest = result.statements
-    lines += [f"guarantee        {promise}", *(f"                 {sentence}" for sentence in rest)]
+    lines += [
+        f"{'guarantee' if result.doubt is None else 'NO guarantee':<17}{promise}",
+        *(f"                 {sentence}" for sentence in rest),
+    ]
     if result.confidence_reached is not None:
         lines.append(f"                 Confidence reached: {percent(round(result.confidence_reached, 4))}.")
+    lines += [
+        f"{'not checked' if number == 0 else '':<17}{sentence}" for number, sentence in enumerate(result.not_checked)
+    ]
     files = [result.calibration, result.plot, *filter(None, (result.report, result.sheet))]
     lines += [f"written          {files[0]}", *(f"                 {file}" for file in files[1:])]
     if result.uncalibrated:
