@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -213,7 +214,7 @@ def _write(
         name=_identifier(request),
         version=request.version,
         producer=producer(),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=datetime.fromtimestamp(time.time(), timezone.utc).isoformat(timespec="seconds"),
         family=setup.imported.family,
         input=setup.input,
         geometry=setup.geometry,
