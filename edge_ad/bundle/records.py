@@ -187,6 +187,7 @@ class Variant(Record, frozen=True, kw_only=True):
 
     ``precision``: what it calculates in, but for ``fp16``, which is float32 with weights stored in 16 bits.
     ``extractor``: of a two-stage variant, the graph that makes a vector of each frame; ``model`` takes these.
+    ``min_runtime``: the version of the engine that the file was made for, ``None`` for the oldest supported one.
     """
 
     id: Identifier
@@ -197,6 +198,7 @@ class Variant(Record, frozen=True, kw_only=True):
     fidelity: Fidelity
     golden_tolerance: Annotated[float, msgspec.Meta(gt=0)]
     extractor: str | None = None
+    min_runtime: str | None = None
 
 
 class Trial(Record, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -206,14 +207,14 @@ def _write(
     if setup.mask is not None:
         (root / MASK_NAME).parent.mkdir()
         (root / MASK_NAME).write_bytes(cv2.imencode(".png", setup.mask)[1].tobytes())
-    variants = tuple(one.variant(setup.lowered.map, two_stage=setup.first is not None) for one in shipped)
+    variants = tuple(one.variant(setup, root) for one in shipped)
     return Manifest(
         format=FORMAT,
         seal=UNSEALED,
         name=_identifier(request),
         version=request.version,
         producer=producer(),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=datetime.fromtimestamp(time.time(), timezone.utc).isoformat(timespec="seconds"),
         family=setup.imported.family,
         input=setup.input,
         geometry=setup.geometry,

@@ -140,7 +140,7 @@ def _observation(data: LabelledSet) -> str:
 
 
 def _promise(calibration: Calibration | None) -> str | None:
-    if not isinstance(calibration, RankCalibration):
+    if not isinstance(calibration, RankCalibration) or calibration.doubt is not None:
         return None
     of = f"normal {calibration.observation}s"
     return f"at most {percent(calibration.alpha)} of {of} rejected, with {percent(calibration.confidence)} confidence"
@@ -155,7 +155,9 @@ def _notes(
             f"{scoring.variant.id} is not calibrated: there is no threshold to measure, "
             "and the best one on these labels is a hindsight (edge-ad calibrate)"
         )
-    elif (calibration.observation == "part" or calibration.part_by) and _observation(data) != "part":
+    elif calibration.doubt is not None:
+        notes.append(f"the calibration does not show the rate that was asked for: {calibration.doubt}")
+    if calibration and (calibration.observation == "part" or calibration.part_by) and _observation(data) != "part":
         counted = f"the calibration counts {calibration.observation}s, these data single images"
         notes.append(f"{counted}: say the part of each in a CSV file")
     if data.clips:

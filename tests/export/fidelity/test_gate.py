@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from onnx import TensorProto
+from support.field_models import Net
 
 from edge_ad.bundle.records import Fidelity, LabelledFidelity, Trial
 from edge_ad_export.fidelity.agreement import Agreement, LabelledFigures, relative_error
-from edge_ad_export.fidelity.gate import Gate, golden_tolerance
+from edge_ad_export.fidelity.gate import PARITY, Gate, golden_tolerance, parity_for
 from edge_ad_export.pages.variant_table import format_table
 
 REFERENCE = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
@@ -182,6 +185,33 @@ def test_gate_is_as_strict_as_asked() -> None:
 )
 def test_golden_tolerance(precision: str, expected: float) -> None:
     assert golden_tolerance(agreement([1, 2, 3, 4, 5]), precision) == pytest.approx(expected)
+
+
+def test_golden_tolerance_of_a_model_in_float16() -> None:
+    assert golden_tolerance(agreement([1, 2, 3, 4, 5]), "fp32", 4e-3) == pytest.approx(0.06)
+
+
+def cast_and_back(kind: int, *, between: str | None) -> ir.Model:
+    """Casts to another type and back, with or without an operator between them; no value in between is stated."""
+    net = Net()
+    value = net.op("Cast", net.input("x", [1, 4]), to=kind)
+    value = value if between is None else net.op(between, value)
+    net.op("Cast", value, out="y", to=TensorProto.FLOAT)
+    net.output("y", [1, 4])
+    return ir.from_proto(net.proto())
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        pytest.param(cast_and_back(TensorProto.FLOAT16, between="Relu"), 2.0**-8, id="float16"),
+        pytest.param(cast_and_back(TensorProto.BFLOAT16, between="Relu"), 2.0**-5, id="bfloat16"),
+        pytest.param(cast_and_back(TensorProto.DOUBLE, between="Relu"), PARITY, id="double"),
+        pytest.param(cast_and_back(TensorProto.FLOAT16, between=None), PARITY, id="stored-in-16-bits"),
+    ],
+)
+def test_parity_follows_from_the_type_that_a_graph_calculates_in(model: ir.Model, expected: float) -> None:
+    assert parity_for(model) == expected
 
 
 def fidelity(heat: float | None, labelled: LabelledFidelity | None = None) -> Fidelity:
