@@ -105,6 +105,7 @@ PUBLIC_NAMES = {
         "AcknowledgeRequest",
         "AlarmChanged",
         "Answer",
+        "AsyncClient",
         "Client",
         "ClientRequest",
         "Done",
