@@ -127,6 +127,14 @@ class Bundle:
             if where is None or not where.exists():
                 return None
             raise
+        return self.read_record(data, variant, name)
+
+    def read_record(self, data: bytes, variant: Variant, name: str) -> CalibrationRecord:
+        """A calibration of the variant from the bytes of the file ``name``.
+
+        Raises:
+            CalibrationError: it was made for another artefact or geometry, or it was changed.
+        """
         record = _parse(data, CalibrationRecord, CALIBRATION_FORMAT, f"{name} of {self.path}")
         for what, found, expected in (
             ("variant", record.variant, variant.id),

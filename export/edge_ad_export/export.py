@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -83,7 +84,7 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
     graph = _least_portable(imported, extractor)
     baseline, recipes = baseline_for(graph), usable_recipes(recipes, graph)
     assumptions = (*(extractor.model.assumptions if extractor else ()), *imported.assumptions)
-    for line in (*assumptions, *_remarks(images), *labelled.notes, *_remarks_on_target(request)):
+    for line in (*assumptions, *_remarks(images), *labelled.remarks, *_remarks_on_target(request)):
         notify(line)
     with BundleWriter(request.target, replace=request.replace) as writer:
         setup = prepare(request, imported, images, notify, extractor)
@@ -213,7 +214,7 @@ def _write(
         name=_identifier(request),
         version=request.version,
         producer=producer(),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=datetime.fromtimestamp(time.time(), timezone.utc).isoformat(timespec="seconds"),
         family=setup.imported.family,
         input=setup.input,
         geometry=setup.geometry,
