@@ -120,6 +120,7 @@ PUBLIC_NAMES = {
         "AcknowledgeRequest",
         "AlarmChanged",
         "Answer",
+        "AsyncClient",
         "Client",
         "ClientRequest",
         "Done",
