@@ -93,6 +93,11 @@ class ModelFile:
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the file itself and of the files that belong to it."""
+        return sum(path.stat().st_size for path in self._files())
+
     def _files(self) -> list[Path]:
         if self.format == "torch-factory":
             return [path for path in (self._torch.state_dict,) if path is not None]
