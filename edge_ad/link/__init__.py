@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_ad.link.address import default_path
+from edge_ad.link.async_client import AsyncClient
 from edge_ad.link.client import Client
 from edge_ad.link.fake_station import FakeStation, Judgement, RecordedRequest
 from edge_ad.link.handed import HandedFrame
@@ -38,6 +39,7 @@ __all__ = [
     "AcknowledgeRequest",
     "AlarmChanged",
     "Answer",
+    "AsyncClient",
     "Client",
     "ClientRequest",
     "Done",

@@ -9,16 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from edge_ad.errors import EdgeAdError, InputError, LinkError, LinkTimeoutError
-from edge_ad.link.client_side import ClientSide
-from edge_ad.link.handed import OwnedFd, sealed_memory
+from edge_ad.errors import EdgeAdError, LinkError
+from edge_ad.link.client_side import ClientSide, lost
+from edge_ad.link.handed import OwnedFd
 from edge_ad.link.messages import (
-    PART_ID_CHARACTERS,
     Accepted,
     AcknowledgeRequest,
     Answer,
     Event,
-    FrameRequest,
     Heartbeat,
     PartResult,
     RecipeRequest,
@@ -30,7 +28,7 @@ from edge_ad.link.messages import (
     StationState,
     SubscribeRequest,
     Topic,
-    TriggerRequest,
+    encode_line,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ class Client:
         self._path = Path(path)
         self._timeout_s = timeout_s
         self._clock = clock
-        self._side = ClientSide(heartbeat_s)
+        self._side = ClientSide(self._path, heartbeat_s)
         self._socket = _connected(self._path, timeout_s)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
@@ -182,7 +180,7 @@ class Client:
 
     def heartbeat(self) -> None:
         """A sign of life."""
-        self._send(self._side.line(Heartbeat()))
+        self._send(encode_line(Heartbeat()))
 
     def close(self) -> None:
         """May be called more than once."""
@@ -193,23 +191,12 @@ class Client:
     def _asked(
         self, part_id: str | None, pixels: NDArray[np.uint8] | None, camera: str | None, timeout_s: float
     ) -> int:
-        if part_id is not None and len(part_id) > PART_ID_CHARACTERS:
-            raise InputError(f"expected a part id of at most {PART_ID_CHARACTERS} characters, found {len(part_id)}")
-        name = self._side.next_id()
-        if pixels is None:
-            return self._answer(TriggerRequest(id=name, part_id=part_id), Accepted, timeout_s).trigger
+        request, memory = self._side.part(part_id, pixels, camera)
         try:
-            memory = sealed_memory(pixels)
-        except ValueError as error:
-            raise InputError(str(error)) from None
-        try:
-            height, width, channels = (*pixels.shape, 1)[:3]
-            request = FrameRequest(
-                id=name, part_id=part_id, camera=camera, height=height, width=width, channels=1 if channels == 1 else 3
-            )
             return self._answer(request, Accepted, timeout_s, memory).trigger
         finally:
-            memory.close()
+            if memory is not None:
+                memory.close()
 
     def _answer(
         self, request: Request, expected: type[T], timeout_s: float | None = None, memory: OwnedFd | None = None
@@ -222,7 +209,7 @@ class Client:
     def _request(self, request: Request, timeout_s: float | None = None, memory: OwnedFd | None = None) -> Answer:
         name: str = getattr(request, "id")  # noqa: B009  every request but hello and heartbeat has one
         try:
-            self._send(self._side.line(request), memory)
+            self._send(encode_line(request), memory)
             waits_s = self._timeout_s if timeout_s is None else timeout_s
             return cast("Answer", self._wait(lambda: self._side.answer(name), waits_s, "an answer"))
         except EdgeAdError:
@@ -234,7 +221,7 @@ class Client:
             sent = 0 if memory is None else socket.send_fds(self._socket, [line], [memory.fd])
             self._socket.sendall(line[sent:])
         except OSError as error:
-            raise self._lost(error) from error
+            raise lost(self._path, error) from error
 
     def _wait(self, found: Callable[[], T | None], timeout_s: float, what: str) -> T:
         """Reads until ``found`` gives something; what has arrived already is read first, whatever the time."""
@@ -248,10 +235,7 @@ class Client:
                 continue
             if (value := found()) is not None:
                 return value
-            if self._clock() >= end_ns:
-                raise LinkTimeoutError(f"{what} did not come within {timeout_s:g} s from the station at {self._path}")
-            if self._clock() >= self._side.silent_ns(started_ns):
-                raise LinkError(f"the station at {self._path} is silent: no heartbeat in time")
+            self._side.check_time(self._clock(), end_ns, started_ns, what)
 
     def _read(self, wait_ns: int) -> bool:
         """True when something was read within this time."""
@@ -260,15 +244,11 @@ class Client:
         try:
             data = self._socket.recv(65_536)
         except OSError as error:
-            raise self._lost(error) from error
+            raise lost(self._path, error) from error
         if not data:
-            raise self._lost(None)
+            raise lost(self._path, None)
         self._side.receive(data, self._clock())
         return True
-
-    def _lost(self, error: OSError | None) -> LinkError:
-        detail = "" if error is None else f": {error.strerror or error}"
-        return LinkError(f"the connection to the station at {self._path} is lost{detail}")
 
 
 def _connected(path: Path, timeout_s: float) -> socket.socket:

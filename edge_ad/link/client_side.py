@@ -6,10 +6,14 @@ Time is an argument, in nanoseconds of any clock that never goes back.
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge_ad.errors import LinkError, LinkRefusedError, StationFaultError, one_line
+from edge_ad.errors import InputError, LinkError, LinkRefusedError, LinkTimeoutError, StationFaultError, one_line
+from edge_ad.link.handed import OwnedFd, sealed_memory
 from edge_ad.link.messages import (
     LINE_BYTES,
+    PART_ID_CHARACTERS,
     PROTOCOL_VERSION,
     Accepted,
     Answer,
@@ -19,18 +23,23 @@ from edge_ad.link.messages import (
     Event,
     ExposureComplete,
     FaultRaised,
+    FrameRequest,
     Heartbeat,
     PartResult,
     Refused,
-    Request,
     Snapshot,
     StateChanged,
     StationHello,
+    TriggerRequest,
     decode_sent,
     encode_line,
 )
 
-__all__ = ["ClientSide"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["ClientSide", "lost"]
 
 _SILENT_BEATS = 3
 _EVENTS_KEPT = 4096
@@ -42,7 +51,8 @@ class ClientSide:
     ``events_lost``: events that nobody read in time. ``not_understood``: lines that a newer station may send.
     """
 
-    def __init__(self, heartbeat_s: float | None) -> None:
+    def __init__(self, path: Path, heartbeat_s: float | None) -> None:
+        self._path = path
         self.station: StationHello | None = None
         self.state: StateChanged | None = None
         self.events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
@@ -70,13 +80,32 @@ class ClientSide:
         self._waiting[name] = None
         return name
 
-    def line(self, request: Request) -> bytes:
-        """A request as bytes.
+    def part(
+        self, part_id: str | None, pixels: NDArray[np.uint8] | None, camera: str | None
+    ) -> tuple[TriggerRequest | FrameRequest, OwnedFd | None]:
+        """A request for one part; with ``pixels`` a frame, and the memory to send along and to close.
 
         Raises:
-            ValueError: it is longer than a line.
+            InputError: no station takes this part id or these pixels.
         """
-        return encode_line(request)
+        if part_id is not None and len(part_id) > PART_ID_CHARACTERS:
+            raise InputError(f"expected a part id of at most {PART_ID_CHARACTERS} characters, found {len(part_id)}")
+        if pixels is None:
+            return TriggerRequest(id=self.next_id(), part_id=part_id), None
+        try:
+            memory = sealed_memory(pixels)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        height, width, channels = (*pixels.shape, 1)[:3]
+        request = FrameRequest(
+            id=self.next_id(),
+            part_id=part_id,
+            camera=camera,
+            height=height,
+            width=width,
+            channels=1 if channels == 1 else 3,
+        )
+        return request, memory
 
     # --- what comes in
 
@@ -97,6 +126,19 @@ class ClientSide:
         """When the station has to be given up if nothing comes, for a client that listens since ``since_ns``."""
         beat_s = 1.0 if self.station is None else self.station.heartbeat_s
         return max(self.heard_ns, since_ns) + int(_SILENT_BEATS * beat_s * 1e9)
+
+    def check_time(self, now_ns: int, end_ns: int, since_ns: int, what: str) -> None:
+        """For a client that waits for ``what`` since ``since_ns``, and has read all that there was.
+
+        Raises:
+            LinkTimeoutError: it is ``end_ns``.
+            LinkError: the station is silent.
+        """
+        if now_ns >= end_ns:
+            waited_s = (end_ns - since_ns) / 1e9
+            raise LinkTimeoutError(f"{what} did not come within {waited_s:g} s from the station at {self._path}")
+        if now_ns >= self.silent_ns(since_ns):
+            raise LinkError(f"the station at {self._path} is silent: no heartbeat in time")
 
     def greeted(self) -> StationHello | None:
         """The station's hello, once it has come.
@@ -201,3 +243,9 @@ class ClientSide:
         if self._subscribed or isinstance(event, ExposureComplete):
             self.events_lost += len(self.events) == _EVENTS_KEPT
             self.events.append(event)
+
+
+def lost(path: Path, error: OSError | None) -> LinkError:
+    """What is raised when the connection ends; ``error``: what the system said, where it said something."""
+    detail = "" if error is None else f": {error.strerror or error}"
+    return LinkError(f"the connection to the station at {path} is lost{detail}")

@@ -134,6 +134,7 @@ class FakeStation:
         with self._changed:
             self._publish(StateChanged(state=StationState.FAULT, cause=cause))
             closed = self._ledger.fault()
+            self._asked.clear()
             to = {client: name for trigger in closed for client, name in trigger.to.items()}
             self._publish(FaultRaised(cause=cause, triggers=tuple(one.number for one in closed)), to)
 
