@@ -245,7 +245,8 @@ def _result(
 
 
 def _uncalibrated(bundle: Bundle, station: str) -> tuple[str, ...]:
-    return tuple(v.id for v in bundle.manifest.variants if not _has_station(bundle, v, station))
+    shipped = [v for v in bundle.manifest.variants if bundle.manifest.rejected(v.id) is None]
+    return tuple(v.id for v in shipped if not _has_station(bundle, v, station))
 
 
 def _has_station(bundle: Bundle, variant: Variant, station: str) -> bool:

@@ -248,6 +248,10 @@ class Manifest(Record, frozen=True, kw_only=True):
     files: dict[str, FileEntry]
     provenance: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
 
+    def rejected(self, variant_id: str) -> str | None:
+        """Why export rejected a variant that is here all the same; ``None`` of one that it shipped."""
+        return next((trial.rejected for trial in self.trials if trial.id == variant_id), None)
+
     @property
     def takes_vectors(self) -> bool:
         """Whether the caller gives feature vectors instead of pictures."""

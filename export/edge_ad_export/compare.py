@@ -86,7 +86,7 @@ def compare_models(request: CompareRequest, *, pictures: bool = False) -> Compar
         evaluate_candidates([candidate], data, reference)
         if candidate.failed:
             raise InputError(f"{second.name} {candidate.failed}")
-        own, candidate.latencies_ms = measure_latency(scorers)
+        own, candidate.latencies_ms = measure_latency([one.run_bare for one in scorers])
         agreement = agree(candidate, reference, labelled.images)
         if agreement is None:
             raise AssertionError("a candidate that has not failed agrees to some degree")

@@ -10,10 +10,10 @@ import click
 
 from edge_ad.cli.option_groups import command
 from edge_ad.cli.options import ENGINE, as_json, bundle_argument, echo_json
+from edge_ad.cli.progress import progress_bar
 from edge_ad_calibration.cli.calibrate_options import METHOD, OUTPUTS, REQUEST, SELECTION, SelectionOptions
 from edge_ad_calibration.cli.restore import RESTORE, RestoreOptions, restore
 from edge_ad_calibration.cli.scoring_options import PLAN
-from edge_ad_calibration.scoring.progress import progress_bar
 
 if TYPE_CHECKING:
     from edge_ad.engines.base import EngineOptions

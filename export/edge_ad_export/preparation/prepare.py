@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,10 +40,28 @@ if TYPE_CHECKING:
     from edge_ad_export.request import ExportRequest
     from edge_ad_export.samples.defects import DefectSet
 
-__all__ = ["GraphErrors", "Notify", "ReferenceProbes", "Setup", "prepare"]
+__all__ = ["GraphErrors", "Notify", "ReferenceProbes", "Setup", "ShowProgress", "Teller", "no_progress", "prepare"]
 
 Notify = Callable[[str], None]
 """Takes one line for the user."""
+
+
+ShowProgress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
+"""Takes a label and how many frames there are to score, and gives what takes the number of those that are done."""
+
+
+@contextmanager
+def no_progress(_label: str, _total: int) -> Iterator[Callable[[int], object]]:
+    yield lambda _count: None
+
+
+@dataclass(frozen=True)
+class Teller:
+    """Tells the user what is being done, in lines, and how far the scoring is."""
+
+    say: Notify = lambda _line: None
+    progress: ShowProgress = no_progress
+
 
 # A wrong guess of the rewrite to one image gives other scores on any image.
 _PROBES = 4
