@@ -13,6 +13,8 @@ __all__ = ["DamageWatch", "Dependence"]
 
 # What FFmpeg prints: the name of the part that complains and its address, then what it complains of.
 _LINE = re.compile(r"\[([^\]@]+) @ 0x[0-9a-f]+\]\s*(.*)")
+# What libjpeg prints, which decodes for cameras of V4L2. Extraneous bytes are harmless: many cameras send some.
+_JPEG_LINE = re.compile(r"Corrupt JPEG data(?!: \d+ extraneous)|Premature end of JPEG|Invalid JPEG")
 # Parts that are no decoder: containers, networks, the conversion of colours. Names of several containers have commas.
 _NO_DECODERS = frozenset(
     {"swscaler", "SWR", "NULL", "IMGUTILS", "AVIOContext", "AVFormatContext", "Parsed_null", "auto_scale_0"}
@@ -70,8 +72,9 @@ class DamageWatch:
 
 def decoder_complaints(text: str) -> list[str]:
     """The complaints in FFmpeg's lines that are of a decoder and concern pixels."""
-    found = [_LINE.match(line) for line in text.splitlines()]
-    return [
+    lines = text.splitlines()
+    found = [_LINE.match(line) for line in lines]
+    return [line for line in lines if _JPEG_LINE.match(line)] + [
         one.group(2)
         for one in found
         if one and one.group(1) not in _NO_DECODERS and "," not in one.group(1) and not _HARMLESS.search(one.group(2))

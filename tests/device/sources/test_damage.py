@@ -21,7 +21,10 @@ from edge_ad.sources.damage import Dependence, decoder_complaints
         pytest.param("[matroska,webm @ 0x5f] File ended prematurely", [], id="container"),
         pytest.param("[mov,mp4,m4a,3gp,3g2,mj2 @ 0x5f] stream 0: partial file", [], id="container-of-many-names"),
         pytest.param("[mjpeg @ 0x5f] unable to decode APP fields: Invalid data", [], id="metadata"),
-        pytest.param("Corrupt JPEG data: 2 extraneous bytes", [], id="not-of-ffmpeg"),
+        pytest.param("Corrupt JPEG data: 2 extraneous bytes before marker 0xd9", [], id="jpeg-with-padding"),
+        pytest.param("Corrupt JPEG data: bad Huffman code", ["Corrupt JPEG data: bad Huffman code"], id="jpeg"),
+        pytest.param("Premature end of JPEG file", ["Premature end of JPEG file"], id="jpeg-cut-off"),
+        pytest.param("something else", [], id="not-of-a-decoder"),
     ],
 )
 def test_only_decoders_count(line: str, expected: list[str]) -> None:
