@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from edge_ad.bundle.records import Exclusion
 from edge_ad.drift.kept import CONFIRMED, read_kept
 from edge_ad.errors import InputError
@@ -27,13 +25,11 @@ if TYPE_CHECKING:
     from edge_ad_calibration.normals.selection import Thinning
 
 __all__ = [
-    "SHOWN",
     "Exclude",
     "SelectedNormals",
     "Selection",
     "exclude_leaks",
     "exclude_named",
-    "highest",
     "list_confirmed",
     "select_normals",
 ]
@@ -127,10 +123,6 @@ def select_normals(normals: Normals, selection: Selection, training: Sequence[Pa
     )
 
 
-SHOWN = 12
-"""How many of the highest-scoring normals are shown."""
-
-
 def exclude_named(normals: Normals, excludes: Sequence[Exclude]) -> SelectedNormals:
     """Excludes the images that a person named. When one of several exact copies is named, all of them go.
 
@@ -153,11 +145,6 @@ def exclude_leaks(normals: Normals, leaks: Sequence[Leak]) -> SelectedNormals:
         for leak in leaks
     }
     return _without(normals, reasons, "leak-check")
-
-
-def highest(normals: Normals, most: int = SHOWN) -> list[str]:
-    """The names of the highest-scoring normals, the highest first."""
-    return [normals.names[place] for place in np.argsort(-normals.scores, kind="stable")[:most]]
 
 
 def list_confirmed(folder: Path, artefact_sha256: str) -> list[Path]:

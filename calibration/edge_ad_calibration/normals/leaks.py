@@ -25,6 +25,7 @@ __all__ = [
     "Signatures",
     "count_near_duplicates",
     "find_leaks",
+    "likeness",
     "read_signatures",
     "sign",
     "thumbnail",
@@ -152,6 +153,14 @@ def count_near_duplicates(held_out: Signatures, part: NDArray[np.intp], *, same_
         alike &= part[rows, None] != part[None]
         near_duplicates += int(alike.any(axis=1).sum())
     return near_duplicates
+
+
+def likeness(images: Signatures) -> NDArray[np.float32]:
+    """The correlation of each two images, as in :func:`find_leaks`: float32 ``(n, n)``, -1 to 1."""
+    mean = images.gray.mean(axis=0) if len(images.names) >= _FEWEST_FOR_MEAN else np.float32(0)
+    gray = _unit(images.gray - mean)
+    alike: NDArray[np.float32] = gray @ gray.T
+    return alike
 
 
 def _read(path: Path) -> NDArray[np.float32] | FrameError:

@@ -20,7 +20,7 @@ _ROW_IN: Final = 0.34
 
 
 def scatter_chart(name: str, reference: str, agreement: Agreement) -> Chart:
-    """Scores over the reference's, normals and synthetic defects apart."""
+    """The scores over those of the reference; normals and synthetic defects have their own marks."""
     figure = new_figure()
     axes = figure.subplots()
     both = np.concatenate([agreement.reference, agreement.defect_reference])
@@ -38,12 +38,12 @@ def scatter_chart(name: str, reference: str, agreement: Agreement) -> Chart:
         figure,
         alt=f"scores of {name} over those of {reference}, rank correlation {agreement.spearman:.4f}",
         caption=f"{name}: rank correlation {agreement.spearman:.4f}, among normals {agreement.spearman_normals:.4f}. "
-        "On the dotted line scores are equal.",
+        "On the dotted line both scores are equal.",
     )
 
 
 def bar_chart(names: Sequence[str], values: Sequence[float], unit: str, caption: str, best: str) -> Chart:
-    """One bar a variant, ``best`` set off."""
+    """One bar for each variant; that of ``best`` has a colour of its own."""
     figure = new_figure(height_in=0.8 + _ROW_IN * len(names))
     axes = figure.subplots()
     places = range(len(names))

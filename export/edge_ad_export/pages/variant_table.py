@@ -9,17 +9,18 @@ if TYPE_CHECKING:
 
     from edge_ad.bundle.records import Fidelity, Trial
 
-__all__ = ["figure_text", "format_table"]
+__all__ = ["change_text", "figure_text", "format_table"]
 
-_HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "AUC lost", "AUPIMO lost", "")
+_HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "AUC change", "AUPIMO change", "")
 
 
 def format_table(trials: Sequence[Trial], default: str) -> str:
-    """One line a variant: the default is marked, a rejected one says why.
+    """One line for each variant. The default one is marked, and a rejected one says why it is.
 
-    ``score error``: the largest relative error against the imported model; ``rank corr.``: Spearman's;
-    ``worst map``: Pearson's correlation of the worst image's map; ``AUC lost``: of the area under the ROC curve, on
-    labelled images where there are any, else on synthetic defects; ``AUPIMO lost``: likewise, of the maps.
+    ``score error``: the largest relative error against the imported model. ``rank corr.``: Spearman's rank correlation.
+    ``worst map``: Pearson's correlation of the map that differs most. ``AUC change``: by how much the area under the
+    ROC curve is higher (+) or lower (-) than the imported model's, on labelled images where there are any, else on
+    synthetic defects. ``AUPIMO change``: the same of the maps' AUPIMO.
     """
     rows = [_HEADER, *((trial.id, *_figures(trial.fidelity), _note(trial, default)) for trial in trials)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
@@ -43,8 +44,8 @@ def _figures(fidelity: Fidelity | None) -> tuple[str, ...]:
         f"{fidelity.score_max_rel:.1e}",
         f"{fidelity.spearman:.4f}",
         "no map" if correlation is None else f"{correlation:.4f}",
-        figure_text(judged.roc_auc_lost),
-        figure_text(judged.aupimo_lost),
+        change_text(judged.roc_auc_lost),
+        change_text(judged.aupimo_lost),
     )
 
 
@@ -52,6 +53,17 @@ def figure_text(figure: float | None) -> str:
     """Four digits, a dash for ``None``."""
     # Adding zero takes the sign from a zero.
     return "-" if figure is None else f"{round(figure, 4) + 0.0:.4f}"
+
+
+def change_text(lost: float | None) -> str:
+    """By how much a figure is higher (+) or lower (-) than the imported model's; a dash for ``None``.
+
+    ``lost``: the other way round, as the records have it.
+    """
+    if lost is None:
+        return "-"
+    change = round(-lost, 4)
+    return f"{change:+.4f}" if change else "0.0000"
 
 
 def _note(trial: Trial, default: str) -> str:

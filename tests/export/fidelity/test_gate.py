@@ -209,10 +209,10 @@ def test_table() -> None:
     )
 
     assert format_table(trials, "onnx-fp32").splitlines() == [
-        "variant        latency    size  score error  rank corr.  worst map  AUC lost  AUPIMO lost",
-        "onnx-fp32      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012       0.0000  default",
-        "onnx-int8      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012       0.0000  rejected: order",
-        "openvino-int8        -       -            -           -          -         -            -  rejected: NNCF",
+        "variant        latency    size  score error  rank corr.  worst map  AUC change  AUPIMO change",
+        "onnx-fp32      1.23 ms  2.5 MB      2.0e-02      0.9950     no map     -0.0012         0.0000  default",
+        "onnx-int8      1.23 ms  2.5 MB      2.0e-02      0.9950     no map     -0.0012         0.0000  rejected: order",  # noqa: E501
+        "openvino-int8        -       -            -           -          -           -              -  rejected: NNCF",
     ]
 
 
@@ -229,7 +229,7 @@ def test_the_table_prefers_real_labels() -> None:
 
     row = format_table((Trial(id="onnx-fp32", fidelity=fidelity(0.999, real)),), "onnx-fp32").splitlines()[1]
 
-    assert row.split()[-3:] == ["0.0500", "0.0700", "default"]
+    assert row.split()[-3:] == ["-0.0500", "-0.0700", "default"]
 
 
 @pytest.mark.parametrize(
