@@ -211,4 +211,4 @@ def _remark(verdict: Verdict) -> str:
     if verdict.objects:
         rejected = sum(one.state is State.REJECT for one in verdict.objects)
         regions += f"   {rejected} of {len(verdict.objects)} object{'s' if len(verdict.objects) != 1 else ''} rejected"
-    return regions if verdict.p_value is None else f"p {verdict.p_value:.3g}   {regions}"
+    return regions if verdict.p_value is None else f"p-value {verdict.p_value:.3g}   {regions}"

@@ -1,4 +1,4 @@
-"""Where a bundle comes from: enough to make it again, and to know what its figures were measured on."""
+"""Records where a bundle comes from, so that it can be made again and its figures can be judged."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _TOOLS = ("onnx-ir", "onnxscript", "onnxruntime", "openvino", "nncf")
 
 
 def producer() -> str:
-    """Name and version of what wrote the bundle."""
+    """The name and version of the program that wrote the bundle."""
     return f"edge-ad {_version('edge-ad')}"
 
 
 def collect_provenance(
     request: ExportRequest, file: ModelFile, setup: Setup
 ) -> dict[str, str | int | float | bool | None]:
-    """The manifest's provenance. No path of this machine is in it."""
+    """The manifest's provenance. It contains no path of this computer."""
     cpu = describe_cpu()
     first = None if setup.first is None else setup.first.imported
     spec = setup.imported.input if first is None else first.model.input

@@ -37,6 +37,7 @@ __all__ = [
 
 
 _LONG_WORD = 16
+_BEFORE_PERCENT = re.compile(r"(?<=\d) (?=%)")
 _SEPARATORS = re.compile(r"[/\\_=#:,-]+(?=.)|(?<=.)(?=\.)")
 
 
@@ -192,8 +193,9 @@ def _template() -> Template:
 
 
 def _breakable(text: str) -> Markup:
-    """The text as HTML in which long words, such as paths, may be broken after their separators and nowhere else."""
+    """The text as HTML. Long words, such as paths, may be broken after their separators; a number keeps its ``%``."""
     from markupsafe import Markup
 
+    text = _BEFORE_PERCENT.sub("\u00a0", text)
     words = (_SEPARATORS.sub(r"\g<0>\n", word) if len(word) > _LONG_WORD else word for word in text.split(" "))
     return Markup("<wbr>").join(" ".join(words).split("\n"))

@@ -177,11 +177,13 @@ def _notes(
     elif calibration.doubt is not None:
         notes.append(f"the calibration does not show the rate that was asked for: {calibration.doubt}")
     if calibration and (calibration.observation == "part" or calibration.part_by) and _observation(data) != "part":
-        counted = f"the calibration counts {calibration.observation}s, these data single images"
-        notes.append(f"{counted}: say the part of each in a CSV file")
+        notes.append(
+            f"the calibration counts {calibration.observation}s, but these data count single images: name the part of "
+            "each image in a CSV file with a column part"
+        )
     if data.clips:
         notes.append(
-            "frames of one clip resemble one another: the intervals take them for independent and are too narrow"
+            "neighbouring frames of a clip look alike, but the intervals take them for independent and are too narrow"
         )
     unmasked = sum(image.anomalous and image.mask is None for image in data.images)
     if scoring.job.maps and unmasked:

@@ -52,7 +52,7 @@ def evaluation_page(result: Evaluated, bundle: Bundle, request: EvaluationReques
     return Page(
         title="Evaluation",
         subtitle=_subtitle(summary),
-        lead=(_facts(summary), *_lead_text(summary), *(Note(note, "warning") for note in summary.notes)),
+        lead=(_facts(summary), *_lead_text(summary), *(Note(_sentence(note), "warning") for note in summary.notes)),
         sections=tuple(sections),
         footer=f"Measured at {summary.created} with edge-ad {edge_ad.__version__}. Brackets hold 95 % confidence "
         "intervals: exact binomial ones for rates, bootstrap ones for all other figures.",
@@ -71,6 +71,10 @@ def _lead_text(summary: Evaluation) -> tuple[Text, ...]:
     if not summary.promise:
         return ()
     return (Text(f"What the calibration promises: {summary.promise}."),)
+
+
+def _sentence(note: str) -> str:
+    return f"{note[0].upper()}{note[1:]}{'' if note.endswith('.') else '.'}"
 
 
 def _facts(summary: Evaluation) -> Facts:

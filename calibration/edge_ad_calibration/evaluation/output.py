@@ -89,8 +89,8 @@ def _rates(result: Evaluation) -> Iterator[str]:
     yield "anomalies caught if at most this share of these normals is rejected:"
     for one in result.rates:
         caught = share(one.anomalies_caught, result.anomalous)
-        few = "" if one.rate * result.normal >= 1 else "; too few normals to tell such a rate from 0"
-        yield _line(percent(one.rate), f"{caught}, with {one.normals_rejected:,} of {result.normal:,} normals{few}")
+        few = "" if one.rate * result.normal >= 1 else ", too few to tell this rate from 0"
+        yield _line(percent(one.rate), f"{caught}; {one.normals_rejected:,} of {result.normal:,} normals rejected{few}")
 
 
 def _video(video: VideoMetrics) -> Iterator[str]:

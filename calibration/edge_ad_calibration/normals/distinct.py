@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.sources.frame_name import FrameName
-from edge_ad_calibration.normals.leaks import SAME_PART, likeness, sign, thumbnail
+from edge_ad_calibration.normals.leaks import likeness, sign, thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Picked", "pick_distinct"]
 
+# From this correlation of locally normalized images on, two of them look alike. Measured on magnetic tiles, each
+# photographed under several exposures: nine in ten pairs of one tile reach it, and one in two thousand other pairs.
+_ALIKE = 0.7
+# Of the small gray copies that are compared, which have 32 pixels a side.
+_BLUR_PX = 4
 # How many candidates are compared for each image that is picked.
 _CANDIDATES = 4
 # Frames of one video that are closer than this are taken for the same scene.
@@ -37,8 +42,6 @@ def pick_distinct(
     parts: Sequence[Hashable],
     most: int,
     read: Callable[[str], NDArray[np.uint8]],
-    *,
-    same_part: float = SAME_PART,
 ) -> list[Picked]:
     """At most ``most`` of the images, in their order.
 
@@ -50,7 +53,6 @@ def pick_distinct(
         parts: the part that each of them shows.
         most: how many to pick.
         read: gives the picture of a name, uint8 ``(H, W)`` or ``(H, W, 3)``.
-        same_part: from which correlation on two images are taken to show the same part.
 
     Raises:
         FrameError: from ``read``.
@@ -66,7 +68,7 @@ def pick_distinct(
     like = _likeness([names[place] for place in candidates], read)
     picked: dict[int, Picked] = {}
     for row, place in enumerate(candidates):
-        known = next((other for other in picked if like[row, other] >= same_part), None)
+        known = next((other for other in picked if like[row, other] >= _ALIKE), None)
         if known is not None:
             picked[known].alike += 1
         elif len(picked) < most:
@@ -80,10 +82,24 @@ def _likeness(names: Sequence[str], read: Callable[[str], NDArray[np.uint8]]) ->
     parsed = [FrameName.parse(name) for name in names]
     stills = [row for row, name in enumerate(parsed) if name.index is None]
     if stills:
-        signatures = sign(tuple(names[row] for row in stills), [thumbnail(read(names[row])) for row in stills])
+        normalized = [_normalize(thumbnail(read(names[row]))) for row in stills]
+        signatures = sign(tuple(names[row] for row in stills), normalized)
         like[np.ix_(stills, stills)] = likeness(signatures)
     for row, one in enumerate(parsed):
         for column, other in enumerate(parsed):
             if one.index is not None and other.index is not None and (one.file, one.box) == (other.file, other.box):
                 like[row, column] = 1.0 if abs(one.index - other.index) < _SAME_SCENE_FRAMES else -1.0
     return like
+
+
+def _normalize(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each pixel less the mean around it, over the spread around it, so that exposure and shading do not count.
+
+    ``image``: float32 ``(H, W)``, gray levels 0 to 255. The result has no unit and about the range -3 to 3.
+    """
+    import cv2
+
+    detail = image - cv2.GaussianBlur(image, (0, 0), _BLUR_PX)
+    spread = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), _BLUR_PX))
+    normalized: NDArray[np.float32] = (detail / (spread + 1)).astype(np.float32)
+    return normalized

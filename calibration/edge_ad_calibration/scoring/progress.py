@@ -18,7 +18,7 @@ __all__ = ["progress_bar"]
 
 
 def progress_bar(label: str, *, clock: Callable[[], float] = time.monotonic) -> Progress:
-    """A progress bar where stderr is a terminal; nothing elsewhere, so that logs and pipes stay clean."""
+    """A progress bar if stderr is a terminal. Otherwise nothing, so that logs and pipes stay clean."""
 
     @contextmanager
     def track(total: int) -> Iterator[Callable[[int], object]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from edge_ad_report import ANOMALY, FAINT, NORMAL, figure_svg, new_figure, strip
+from edge_ad_report import ANOMALY, FAINT, INK, NORMAL, figure_svg, new_figure, strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,9 @@ def bar_chart(names: Sequence[str], values: Sequence[float], unit: str, caption:
     axes.set_xlabel(unit)
     for place, value in zip(places, values, strict=True):
         label = f"{value:.3g}"
-        axes.annotate(label, (value, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.annotate(
+            label, (value, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9, color=INK
+        )
     axes.margins(x=0.15)
     strip(axes)
     shown = ", ".join(f"{name} {value:.3g} {unit}" for name, value in zip(names, values, strict=True))

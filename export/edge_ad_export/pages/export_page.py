@@ -160,7 +160,7 @@ def _gate_text(gate: Gate) -> str:
         f"defect. It is shipped if the rank correlation of the scores is at least {gate.min_spearman:g}, if the "
         f"correlation of every map is at least {gate.min_map_correlation:g}, if the ROC-AUC is at most "
         f"{gate.max_roc_auc_lost:g} lower, if the AUPIMO is at most {gate.max_aupimo_lost:g} lower, and if at most "
-        f"{gate.max_more_false_rejects:.0%} more of the normals are rejected when both are calibrated anew."
+        f"{100 * gate.max_more_false_rejects:g} % more of the normals are rejected when both are calibrated anew."
     )
 
 
@@ -169,8 +169,8 @@ def _speed_text(manifest: Manifest) -> str:
         return "Latency decides nothing here, because it was not measured on the target."
     return (
         "A variant that is slower than a more precise one for the same engine is not shipped. An int8 variant must "
-        f"also be faster or at least a tenth smaller. Differences under {NOISE:.0%} count as noise. The default is the "
-        "fastest variant; if others are as fast within the noise, it is the smallest of them."
+        f"also be faster or at least a tenth smaller. Differences under {100 * NOISE:g} % count as noise. The "
+        "default is the fastest variant; if others are as fast within the noise, it is the smallest of them."
     )
 
 

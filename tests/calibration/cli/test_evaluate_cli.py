@@ -64,8 +64,8 @@ def test_it_says_the_figures_the_threshold_and_what_was_left_out(calibrated: Pat
         assert re.search(rf"^  {re.escape(name)} +[01]\.\d{{4}}", result.stdout, re.MULTILINE)
     assert "promised               at most 20 % of normal frames rejected, with 90 % confidence" in result.stdout
     assert "threshold with the best F1 on these labels: rejected above" in result.stdout
-    assert re.search(r"^  5 % +\d+ of 14 \(.* %\), with [01] of 20 normals$", result.stdout, re.MULTILINE)
-    assert "with 0 of 20 normals; too few normals to tell such a rate from 0" in result.stdout
+    assert re.search(r"^  5 % +\d+ of 14 \(.* %\); [01] of 20 normals rejected$", result.stdout, re.MULTILINE)
+    assert "0 of 20 normals rejected, too few to tell this rate from 0" in result.stdout
     assert "note: 4 anomalous images have no mask" in result.stdout
     assert "note: no AUPIMO: the normal images have too few pixels" in result.stdout
     assert result.stderr == ""
@@ -157,7 +157,7 @@ def test_clips(calibrated: Path, tmp_path: Path, frames: list[NDArray[np.uint8]]
         "longest_frames": 1,
         "median_s": None,
     }
-    assert report.read_text().count("data:image/jpeg") == 11
+    assert 1 < report.read_text().count("data:image/jpeg") < 12  # frames that look alike are shown once
 
 
 def shrink_mask(data: Path) -> None:

@@ -52,7 +52,7 @@ def test_without_exclusions_all_stay() -> None:
 
 
 def test_the_last_normal_cannot_be_taken_out() -> None:
-    with pytest.raises(InputError, match="all 4 normals are taken out"):
+    with pytest.raises(InputError, match="all 4 normals are left out"):
         exclude_named(NORMALS, [Exclude(name, "scratched") for name in NAMES])
 
 

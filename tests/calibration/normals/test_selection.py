@@ -59,7 +59,7 @@ def test_no_source_is_refused() -> None:
 
 
 def test_images_have_no_seconds(folder: Path) -> None:
-    with pytest.raises(InputError, match="images have no frame rate, so --gap cannot be kept: use --every"):
+    with pytest.raises(InputError, match="images have no frame rate, so --gap cannot be used: use --every"):
         list_normals([folder], Thinning(gap_s=2.0))
 
 
