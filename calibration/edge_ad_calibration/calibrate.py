@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edge_ad.bundle import Bundle, Variant
+    from edge_ad.bundle import Bundle, Variant, WrittenCalibration
     from edge_ad.sources.object_table import ObjectTable
     from edge_ad_calibration.scoring import Progress
     from edge_ad_calibration.thresholds.methods import Clock
@@ -49,7 +49,9 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     a guarantee was asked for and nothing was found that refutes it; ``doubt`` says what was found. ``not_checked``:
     what could speak against it and was not checked. ``frames``: how many ``pictures``, images or objects, were scored.
     ``statements``: what is promised, in words. ``difference``: between the groups of a pooled calibration.
-    ``uncalibrated``: the other variants of the bundle that have no thresholds for this station.
+    ``uncalibrated``: the other variants of the bundle that have no thresholds for this station. ``replaced``:
+    under which number the earlier calibration of this station is kept (``edge_ad.bundle.restore_calibration``), or
+    ``None``.
     """
 
     bundle: str
@@ -77,6 +79,7 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     difference: Difference | None
     uncalibrated: tuple[str, ...]
     calibration: str
+    replaced: int | None
     plot: str
     report: str | None
     sheet: str | None
@@ -142,8 +145,8 @@ def calibrate_stations(
         )
         # Pictures before the calibration: an error never leaves a new one behind.
         files = publish(bundle, variant, opened.scorer, stations, request, plot)
-    record = write_calibrations(bundle, variant, {station.name: station.calibration for station in stations})
-    return [_result(bundle, variant, one, selected, files[one.name], record) for one in stations]
+    written = write_calibrations(bundle, variant, {station.name: station.calibration for station in stations})
+    return [_result(bundle, variant, one, selected, files[one.name], written) for one in stations]
 
 
 def _open_table(bundle: Bundle, request: CalibrationRequest) -> ObjectTable | None:
@@ -198,9 +201,14 @@ def _confirmed(bundle: Bundle, variant: Variant, request: CalibrationRequest) ->
 
 
 def _result(
-    bundle: Bundle, variant: Variant, station: StationCalibration, selected: SelectedNormals, files: Files, record: Path
+    bundle: Bundle,
+    variant: Variant,
+    station: StationCalibration,
+    selected: SelectedNormals,
+    files: Files,
+    written: WrittenCalibration,
 ) -> CalibrationResult:
-    made = station.calibration
+    made, kept = station.calibration, written.replaced
     shown = isinstance(made, RankCalibration | FixedCalibration) and made.doubt is None
     reached = attained_confidence(made.image, made.alpha) if shown and isinstance(made, RankCalibration) else None
     return CalibrationResult(
@@ -228,7 +236,8 @@ def _result(
         exclusions=made.exclusions,
         difference=station.difference,
         uncalibrated=_uncalibrated(bundle, station.name),
-        calibration=str(record),
+        calibration=str(written.path),
+        replaced=kept.number if kept is not None and station.name in kept.stations else None,
         plot=str(files.plot),
         report=None if files.report is None else str(files.report),
         sheet=None if files.sheet is None else str(files.sheet),
@@ -236,7 +245,8 @@ def _result(
 
 
 def _uncalibrated(bundle: Bundle, station: str) -> tuple[str, ...]:
-    return tuple(v.id for v in bundle.manifest.variants if not _has_station(bundle, v, station))
+    shipped = [v for v in bundle.manifest.variants if bundle.manifest.rejected(v.id) is None]
+    return tuple(v.id for v in shipped if not _has_station(bundle, v, station))
 
 
 def _has_station(bundle: Bundle, variant: Variant, station: str) -> bool:

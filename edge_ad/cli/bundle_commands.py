@@ -67,7 +67,8 @@ def _print_verification(result: Verification) -> None:
     for one in result.variants:
         calibrated = f"calibrated for {', '.join(one.stations)}" if one.stations else "not calibrated"
         outcome = (one.skipped and f"skipped: {one.skipped}") or f"{len(one.replays)} golden frames replayed, all equal"
-        click.echo(f"  {one.id}: {outcome}; {calibrated}")
+        needed = f"; needs onnxruntime {one.min_runtime} or newer" if one.min_runtime else ""
+        click.echo(f"  {one.id}: {outcome}; {calibrated}{needed}")
 
 
 @command()
@@ -103,7 +104,7 @@ def _lines(manifest: Manifest, calibrations: Mapping[str, Mapping[str, Calibrati
         *_input(manifest),
         *([] if manifest.clip is None else [f"clips     {_clip(manifest.clip)}"]),
         "variants",
-        *(_variant(v, manifest.default_variant, calibrations.get(v.id, {})) for v in manifest.variants),
+        *(_variant(v, manifest, calibrations.get(v.id, {})) for v in manifest.variants),
         "provenance",
         *(f"  {key}: {value}" for key, value in sorted(manifest.provenance.items())),
     ]
@@ -153,14 +154,17 @@ def _clip(clip: Clip) -> str:
     return ", ".join(parts)
 
 
-def _variant(variant: Variant, default: str, stations: Mapping[str, Calibration]) -> str:
-    fidelity = variant.fidelity
+def _variant(variant: Variant, manifest: Manifest, stations: Mapping[str, Calibration]) -> str:
+    fidelity, reason = variant.fidelity, manifest.rejected(variant.id)
     anomaly_map = f"anomaly map {variant.map.width}x{variant.map.height}" if variant.map else "no anomaly map"
     line = (
-        f"  {variant.id}{' (default)' if variant.id == default else ''}: {anomaly_map}, "
+        f"  {variant.id}{' (default)' if variant.id == manifest.default_variant else ''}: {anomaly_map}, "
         f"{fidelity.size_bytes / 1e6:.1f} MB, {fidelity.latency_ms:.2f} ms on the computer of the export, "
         f"rank correlation {fidelity.spearman:.4f}"
+        f"{f', needs {variant.engine} {variant.min_runtime} or newer' if variant.min_runtime else ''}"
     )
+    if reason is not None:
+        line += f"\n    rejected at export: {reason}"
     for name, made in stations.items():
         line += (
             f"\n    calibrated for {name}: threshold {made.image.threshold:.6g} ({made.method}), "

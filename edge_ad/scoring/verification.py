@@ -20,12 +20,14 @@ __all__ = ["Verification", "VerifiedVariant", "verify_bundle"]
 
 @dataclass(frozen=True)
 class VerifiedVariant:
-    """``skipped`` says why the variant could not run here; ``stations`` are the calibrated ones."""
+    """``skipped`` says why the variant could not run here; ``stations`` are the calibrated ones. ``min_runtime``: the
+    version of its engine that its file was made for, ``None`` for the oldest supported one."""
 
     id: str
     stations: tuple[str, ...]
     replays: tuple[Replay, ...]
     skipped: str | None = None
+    min_runtime: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,9 @@ def _verify(bundle: Bundle, variant: Variant, options: EngineOptions | None, *, 
     except MissingExtraError as error:
         if must_run:
             raise
-        return VerifiedVariant(variant.id, stations, (), skipped=str(error))
+        return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
     try:
-        return VerifiedVariant(variant.id, stations, replay(bundle, variant, scorer))
+        replays = replay(bundle, variant, scorer)
+        return VerifiedVariant(variant.id, stations, replays, min_runtime=variant.min_runtime)
     finally:
         scorer.close()

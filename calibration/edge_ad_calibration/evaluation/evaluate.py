@@ -86,8 +86,9 @@ def evaluate_bundle(
     """
     variant = bundle.variant(request.variant)
     calibration = _calibration(bundle, variant, request.station)
-    data = read_dataset(request.data, request.layout)
-    wants_maps = request.pixels and variant.map is not None and any(image.mask for image in data.images)
+    wants_maps = request.pixels and variant.map is not None
+    data = read_dataset(request.data, request.layout, masks=wants_maps)
+    wants_maps = wants_maps and any(image.masks for image in data.images if image.anomalous)
     with MapJournal(request.plan.cache, str(request.data.absolute())) as journal:
         scoring = Scoring(
             bundle=bundle,
@@ -185,7 +186,7 @@ def _notes(
         notes.append(
             "neighbouring frames of a clip look alike, but the intervals take them for independent and are too narrow"
         )
-    unmasked = sum(image.anomalous and image.mask is None for image in data.images)
+    unmasked = sum(image.anomalous and not image.masks for image in data.images)
     if scoring.job.maps and unmasked:
         notes.append(f"{unmasked} anomalous images have no mask: they are left out of the pixel metrics")
     elif request.pixels and data.images and not scoring.job.maps:

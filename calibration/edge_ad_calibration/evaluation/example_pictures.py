@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_ad.errors import FrameError
 from edge_ad.outputs.annotate import annotate
 from edge_ad.outputs.anomaly_map import ColourScale
 from edge_ad.scoring.objects import sole_object
-from edge_ad.sources import open_source
 from edge_ad_calibration.normals.distinct import pick_distinct
 from edge_ad_calibration.normals.measured import read_frame
 from edge_ad_calibration.pages.verdict_picture import verdict_picture
-from edge_ad_metrics.datasets.masks import read_mask
+from edge_ad_metrics.datasets.masks import read_masks
 from edge_ad_report import outline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -36,7 +33,7 @@ class ExamplePictures:
     ``masks``: by the path of their image.
     """
 
-    def __init__(self, detector: Detector, masks: dict[str, Path]) -> None:
+    def __init__(self, detector: Detector, masks: dict[str, tuple[Path, ...]]) -> None:
         self._detector = detector
         self._masks = masks
         self._scale = ColourScale()
@@ -47,11 +44,11 @@ class ExamplePictures:
         Raises:
             FrameError: an image cannot be read any more.
         """
-        picked = pick_distinct([row.path for row in rows], [row.part or row.path for row in rows], most, _read)
+        picked = pick_distinct([row.path for row in rows], [row.part or row.path for row in rows], most, read_frame)
         return tuple(self._picture(rows[one.place], one.alike) for one in picked)
 
     def _picture(self, row: ScoredRow, alike: int) -> Picture:
-        image = _read(row.path)
+        image = read_frame(row.path)
         inspected = self._detector.score_with_map(image, objects=sole_object(self._detector.bundle, image))
         objects = inspected.verdict.objects
         heat = None if inspected.map is None else self._detector.map_in_camera_pixels(inspected.map, image, objects)
@@ -61,17 +58,5 @@ class ExamplePictures:
         return verdict_picture(shown, inspected.verdict, row.type, remark=remark, detail=f"{row.type}: {row.path}")
 
     def _outlined(self, row: ScoredRow, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        mask = self._masks.get(row.path)
-        return image if mask is None else outline(image, read_mask(mask, *image.shape[:2]))
-
-
-def _read(name: str) -> NDArray[np.uint8]:
-    """An image, or a frame of a clip; a clip may also be a folder, which a name alone does not show."""
-    folder, _, index = name.rpartition("#")
-    if not index.isdigit() or not Path(folder).is_dir() or Path(name).exists():
-        return read_frame(name)
-    with closing(open_source(Path(folder))) as frames:
-        image = next(frame.image for frame in frames if frame.index == int(index))
-    if image is None:
-        raise FrameError("unreadable", f"{name} cannot be read any more")
-    return image
+        masks = self._masks.get(row.path)
+        return image if masks is None else outline(image, read_masks(masks, *image.shape[:2]))

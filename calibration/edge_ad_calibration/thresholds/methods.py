@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -107,7 +108,7 @@ Clock = Callable[[], datetime]
 
 def utc_now() -> datetime:
     """The time in UTC."""
-    return datetime.now(timezone.utc)
+    return datetime.fromtimestamp(time.time(), timezone.utc)
 
 
 class _CommonFields(TypedDict):

@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 from edge_ad.cli import option_groups
+from edge_ad.cli.progress import progress_bar
 from edge_ad.errors import OutputError
 from edge_ad_calibration.cli.scoring_options import PLAN
-from edge_ad_calibration.scoring import ScorePlan, no_progress
-from edge_ad_calibration.scoring.progress import progress_bar
+from edge_ad_calibration.scoring import ScorePlan
 
 
 @option_groups.command(plan=PLAN)
@@ -92,5 +92,8 @@ def test_progress_shows_count_rate_and_time_left(monkeypatch: pytest.MonkeyPatch
 
 
 def test_progress_keeps_quiet_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert progress_bar("scoring") is no_progress
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", file)
+    with progress_bar("scoring")(3) as advance:
+        advance(3)
+    assert file.getvalue() == ""
