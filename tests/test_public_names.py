@@ -59,9 +59,12 @@ PUBLIC_NAMES = {
         "FakeCall",
         "FakeCamera",
         "FakeScript",
+        "FrameChecks",
+        "FrameFault",
         "FrameInfo",
         "FrameRing",
         "NO_SLOT",
+        "sample_digest",
     },
     "edge_ad.drift": {
         "CONFIRMED",
