@@ -10,7 +10,7 @@ import matplotlib.figure  # noqa: F401
 import msgspec
 import scipy.stats  # noqa: F401
 
-from edge_ad.bundle import calibration_name, write_calibrations
+from edge_ad.bundle import FrameLimits, calibration_name, write_calibrations
 from edge_ad.bundle.records import Exclusion, RankCalibration, Threshold
 from edge_ad.errors import BundleError, InputError
 from edge_ad.sources.listing import is_stream
@@ -26,7 +26,7 @@ from edge_ad_calibration.scoring import ScoreJob, no_progress, open_job, score_i
 from edge_ad_calibration.stations import MeasuredNormals, StationCalibration, calibrate_each, check_numbers
 from edge_ad_calibration.thresholds.groups import Difference
 from edge_ad_calibration.thresholds.methods import utc_now
-from edge_ad_calibration.thresholds.order_statistic import attained_confidence
+from edge_ad_calibration.thresholds.order_statistic import reached_confidence
 from edge_ad_calibration.thresholds.wording import image_guarantee, pixel_guarantee
 from edge_ad_metrics.datasets.image_table import read_table
 
@@ -47,9 +47,9 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
 
     ``confidence_reached``: the chance that the asked rate holds, which the exact rank raises above what was
     asked; ``None`` for a method without a guarantee. ``frames``: how many ``pictures``, images or objects, were scored.
-    ``statements``: what is promised, in words. ``difference``:
-    between the groups of a pooled calibration. ``uncalibrated``: the other variants of the bundle that have no
-    thresholds for this station.
+    ``statements``: what is promised, in words. ``frame_limits``: outside of them a frame is refused; ``None`` of
+    vectors. ``difference``: between the groups of a pooled calibration. ``uncalibrated``: the other variants of the
+    bundle that have no thresholds for this station.
     """
 
     bundle: str
@@ -68,6 +68,7 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     pixel_guarantee: str | None
     statements: tuple[str, ...]
     warnings: tuple[str, ...]
+    frame_limits: FrameLimits | None
     duplicates: tuple[Duplicate, ...]
     leaks: tuple[Leak, ...]
     exclusions: tuple[Exclusion, ...]
@@ -132,7 +133,12 @@ def calibrate_stations(
         engine = engine_record(opened.scorer.engine.info)
         stations = calibrate_each(
             MeasuredNormals(
-                selected=selected, engine=engine, confirmed=tuple(borderline), level=bundle.manifest.geometry.level
+                selected=selected,
+                engine=engine,
+                confirmed=tuple(borderline),
+                level=bundle.manifest.geometry.level,
+                any_size=bundle.manifest.geometry.frame is None,
+                reach=opened.scorer.frames_until_score - 1,
             ),
             request,
             now,
@@ -198,7 +204,7 @@ def _result(
     bundle: Bundle, variant: Variant, station: StationCalibration, selected: SelectedNormals, files: Files, record: Path
 ) -> CalibrationResult:
     made = station.calibration
-    reached = attained_confidence(made.image, made.alpha) if isinstance(made, RankCalibration) else None
+    reached = reached_confidence(made) if isinstance(made, RankCalibration) else None
     return CalibrationResult(
         bundle=str(bundle.path),
         variant=variant.id,
@@ -216,6 +222,7 @@ def _result(
         pixel_guarantee=pixel_guarantee(made),
         statements=made.statements,
         warnings=made.warnings,
+        frame_limits=made.frame_limits,
         duplicates=station.normals.duplicates,
         leaks=selected.leaks,
         exclusions=made.exclusions,

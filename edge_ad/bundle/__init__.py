@@ -1,5 +1,6 @@
 """The bundle: what travels from the workstation to the device."""
 
+from edge_ad.bundle.frame_limits import FrameLimit, FrameLimits
 from edge_ad.bundle.reader import MANIFEST, Bundle, calibration_name
 from edge_ad.bundle.records import DEFAULT_STATION, FORMAT, Calibration, CalibrationRecord, Manifest, Variant
 from edge_ad.bundle.seal import UNSEALED
@@ -14,6 +15,8 @@ __all__ = [
     "BundleWriter",
     "Calibration",
     "CalibrationRecord",
+    "FrameLimit",
+    "FrameLimits",
     "Manifest",
     "Variant",
     "calibration_name",
