@@ -35,6 +35,8 @@ PUBLIC_NAMES = {
         "CalibrationRecord",
         "DEFAULT_STATION",
         "FORMAT",
+        "FrameLimit",
+        "FrameLimits",
         "MANIFEST",
         "Manifest",
         "UNSEALED",

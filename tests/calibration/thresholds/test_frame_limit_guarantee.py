@@ -34,6 +34,14 @@ def steady(random: np.random.Generator, n: int) -> Drawn:
     return np.column_stack([noise[:, 0], *looks])
 
 
+def varied(random: np.random.Generator, n: int) -> Drawn:
+    """Parts of several kinds, from dark to bright and from plain to patterned."""
+    noise = random.normal(size=(n, 4))
+    odds = np.exp(0.6 * noise[:, 1] - 0.3)
+    looks = (255 * odds / (1 + odds), np.exp(0.35 * noise[:, 2] - 1), np.exp(0.35 * noise[:, 3] - 1))
+    return np.column_stack([noise[:, 0], *looks])
+
+
 def darker_scores_higher(random: np.random.Generator, n: int) -> Drawn:
     """The score and the look are two sides of one thing, and the lamp flickers far down."""
     light = np.exp(-0.8 * random.exponential(size=n))
@@ -61,7 +69,7 @@ def just_too_many(random: np.random.Generator, n: int) -> Drawn:
 
 
 Draw = Callable[[np.random.Generator, int], Drawn]
-LAWS = [steady, darker_scores_higher, heavy_tails, few_values, just_too_many]
+LAWS = [steady, varied, darker_scores_higher, heavy_tails, few_values, just_too_many]
 
 
 def normals(drawn: Drawn) -> Normals:
@@ -129,7 +137,7 @@ def test_limits_at_the_extremes_would_break_it() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("draw", [steady, darker_scores_higher], ids=lambda law: law.__name__)
+@pytest.mark.parametrize("draw", [steady, varied], ids=lambda law: law.__name__)
 def test_ordinary_normals_are_hardly_ever_refused(draw: Draw) -> None:
     random = np.random.default_rng(4)
     outside = sum(learn(draw(random, 299), 0.01, 0.95).outside.any() for _ in range(300))
