@@ -129,6 +129,8 @@ class Calibration(Record, frozen=True, kw_only=True):
     version.
     ``min_area_px``: a region of the map counts from this area on, in camera pixels.
     ``statements``: what is promised, in words. ``warnings``: what may speak against it.
+    ``doubt``: why the guarantee is not shown although it was asked for; ``None`` if nothing was found against it.
+    ``not_checked``: what could speak against it and was not checked, and how to have it checked.
     ``frame_limits``: outside of them a frame is refused; ``None`` of vectors, and in a record of an earlier version.
     """
 
@@ -146,6 +148,8 @@ class Calibration(Record, frozen=True, kw_only=True):
     min_area_px: Annotated[int, msgspec.Meta(ge=0)] = 0
     statements: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    doubt: str | None = None
+    not_checked: tuple[str, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     engine: EngineRecord | None = None
     frame_reference: FrameReference | None = None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edge_ad.sources.object_table import ObjectTable
     from edge_ad.stream import Tally
 
+_LOOK_ONLY = "it is here to look at, and its verdicts are not those of the model"
 VIDEO_SUFFIXES = {".mp4", ".avi"}
 
 
@@ -141,6 +142,8 @@ def score(
         )
         if detector.scorer.takes_vectors and (output.annotate or keeping.folder):
             raise InputError("--annotate and --keep take pictures, and this bundle takes vectors: leave them out")
+        if (reason := detector.bundle.manifest.rejected(detector.variant.id)) is not None:
+            click.echo(f"edge-ad: warning: export rejected {detector.variant.id} ({reason}): {_LOOK_ONLY}", err=True)
         calibrated = detector.calibration is not None
         _warn_of_limits(detector)
         objects = options.read_objects(detector)

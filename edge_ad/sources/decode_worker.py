@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import cv2
 import numpy as np
 
-from edge_ad.sources.damage import DamageWatch, Dependence
+from edge_ad.sources.damage import DamageWatch
+from edge_ad.sources.ffmpeg import WatchedStream, frame_count, open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 __all__ = ["FRAME", "GREETING", "SPEC", "Ended"]
@@ -46,29 +45,20 @@ class Ended(IntEnum):
     WRONG_PIXELS = 4
 
 
-_OPEN_TIMEOUT_MS = 10_000
-_READ_TIMEOUT_MS = 10_000
-_MOST_LOST_IN_A_ROW = 1000
-# They would change what FFmpeg prints, and what it prints is what tells damaged frames.
-_LOUDNESS = ("OPENCV_FFMPEG_LOGLEVEL", "OPENCV_FFMPEG_DEBUG")
-
-
 def main() -> int:
     """Decode until the stream, the reader or the parent ends; returns the exit status."""
     output = _claim_output()
     kind, size = SPEC.unpack(sys.stdin.buffer.read(SPEC.size))
     name = os.fsdecode(sys.stdin.buffer.read(size))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for variable in _LOUDNESS:
-        os.environ.pop(variable, None)
     capture = _open(name, is_camera=kind == b"i")
     if not capture.isOpened():
         return Ended.CANNOT_OPEN
     watch = DamageWatch()  # from here on a decoder may complain about every frame, for days
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # pixels as stored, as of image files
-    output.write(GREETING.pack(_frame_count(capture), max(capture.get(cv2.CAP_PROP_FPS), 0.0)))
+    output.write(GREETING.pack(frame_count(capture), max(capture.get(cv2.CAP_PROP_FPS), 0.0)))
     output.flush()
-    status = _send_frames(capture, watch, output)
+    status = _send_frames(WatchedStream(capture, watch), output)
     # A crash on the way out counts as well: it means that memory was damaged while frames were decoded.
     capture.release()
     return status
@@ -93,27 +83,15 @@ def _end_with_parent() -> None:
 
 
 def _open(name: str, *, is_camera: bool) -> cv2.VideoCapture:
-    if is_camera:
-        return cv2.VideoCapture(int(name), cv2.CAP_V4L2)
-    timeouts = [
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-        _OPEN_TIMEOUT_MS,
-        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-        _READ_TIMEOUT_MS,
-        cv2.CAP_PROP_N_THREADS,
-        1,  # several would complain of frames that are not due yet, and hold frames of cameras back
-    ]
-    # FFmpeg by name: left to choose, OpenCV takes a name with digits for a numbered series of image files.
-    return cv2.VideoCapture(name, cv2.CAP_FFMPEG, timeouts)
+    return cv2.VideoCapture(int(name), cv2.CAP_V4L2) if is_camera else open_stream(name)
 
 
-def _frame_count(capture: cv2.VideoCapture) -> int:
-    return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
-
-
-def _send_frames(capture: cv2.VideoCapture, watch: DamageWatch, output: BinaryIO) -> Ended:
-    for captured_at, image in _frames(capture, watch):
-        if image is None:
+def _send_frames(stream: WatchedStream, output: BinaryIO) -> Ended:
+    image: NDArray[np.generic] | None = None
+    while stream.grab():
+        captured_at = time.time()
+        image = stream.fetch(image) if stream.has_pixels else None
+        if image is None or stream.complaint is not None:
             output.write(FRAME.pack(0, 0, 0, captured_at))
             output.flush()
             continue
@@ -125,42 +103,6 @@ def _send_frames(capture: cv2.VideoCapture, watch: DamageWatch, output: BinaryIO
         output.write(image.data)
         output.flush()
     return Ended.CLEANLY
-
-
-def _frames(capture: cv2.VideoCapture, watch: DamageWatch) -> Iterator[tuple[float, NDArray[np.generic] | None]]:
-    """Each frame with its time, in one buffer that the next frame overwrites; ``None``: the frame is damaged."""
-    image = None
-    dependence = Dependence(_codec(capture))
-    is_joined_midway = _frame_count(capture) == 0
-    lost = 0
-    while lost < _MOST_LOST_IN_A_ROW:
-        decoded = capture.grab()
-        captured_at = time.time()
-        if decoded:
-            decoded, image = capture.retrieve(image)
-        complaints = watch.complaints()
-        if decoded:
-            lost = 0
-            is_joined_midway = False
-            is_damaged = dependence.is_damaged(complaints, _frame_kind(capture))
-            yield captured_at, None if is_damaged else image
-        elif complaints:  # a frame without any picture; at the end there would be no complaint
-            lost += 1
-            if not is_joined_midway:
-                dependence.lose()
-                yield captured_at, None
-        else:
-            return
-
-
-def _codec(capture: cv2.VideoCapture) -> str:
-    code = int(capture.get(cv2.CAP_PROP_FOURCC))
-    return (code & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1")
-
-
-def _frame_kind(capture: cv2.VideoCapture) -> str:
-    """``I``, ``P``, ``B``, or ``?`` where the codec does not say."""
-    return chr(max(int(capture.get(cv2.CAP_PROP_FRAME_TYPE)), 0)) or "?"
 
 
 if __name__ == "__main__":

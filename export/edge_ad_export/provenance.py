@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from edge_ad_export.preparation.prepare import Setup
     from edge_ad_export.request import ExportRequest
 
-__all__ = ["collect_provenance", "producer"]
+__all__ = ["Provenance", "collect_provenance", "producer", "reference_figures"]
+
+Provenance = dict[str, str | int | float | bool | None]
 
 _TOOLS = ("onnx-ir", "onnxscript", "onnxruntime", "openvino", "nncf")
 
@@ -22,9 +24,12 @@ def producer() -> str:
     return f"edge-ad {_version('edge-ad')}"
 
 
-def collect_provenance(
-    request: ExportRequest, file: ModelFile, setup: Setup
-) -> dict[str, str | int | float | bool | None]:
+def reference_figures(file: ModelFile, latency_ms: float | None) -> Provenance:
+    """What the imported file costs, to compare the variants with: its size and the latency of its own graph."""
+    return {"source_bytes": file.size_bytes, "source_latency_ms": latency_ms}
+
+
+def collect_provenance(request: ExportRequest, file: ModelFile, setup: Setup) -> Provenance:
     """The manifest's provenance. No path of this machine is in it."""
     cpu = describe_cpu()
     first = None if setup.first is None else setup.first.imported

@@ -32,6 +32,7 @@ class ExportRequest:
     existing bundle at ``target`` gives way. ``effort``: how hard to look for a good int8 variant. ``target_cpu``: the
     kind of CPU the bundle is made for. ``labelled``: a data set, see
     :func:`~edge_ad_metrics.datasets.layouts.read_labelled_images`. ``report``: a page to write.
+    ``keep_rejected``: variants that were measured and rejected are written too, but never as the default.
     ``extractor``: of a two-stage bundle, whose scorer ``model`` is.
     ``state_dict`` and ``trust_pickle``: for PyTorch models, see
     :class:`~edge_ad_export.files.torch_file.TorchOptions`.
@@ -54,6 +55,7 @@ class ExportRequest:
     target_cpu: TargetName = "this"
     labelled: Path | None = None
     report: Path | None = None
+    keep_rejected: bool = False
     state_dict: Path | None = None
     trust_pickle: bool = False
     extractor: ExtractorOptions | None = None

@@ -26,6 +26,7 @@ __all__ = [
     "Part",
     "Picture",
     "Section",
+    "Signatures",
     "Table",
     "Text",
     "render_page",
@@ -52,11 +53,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One figure, its name above and what qualifies it below."""
+    """One figure, its name above and what qualifies it below. ``level``: a warning stands out in colour."""
 
     label: str
     value: str
     detail: str = ""
+    level: Literal["", "warning"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,15 @@ class Gallery:
     pictures: tuple[Picture, ...]
 
 
-Part: TypeAlias = Text | Note | Facts | Table | Chart | Gallery
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """Lines to sign on paper: a row for each role, with room for name, date and signature."""
+
+    kind: ClassVar[str] = "signatures"
+    roles: tuple[str, ...]
+
+
+Part: TypeAlias = Text | Note | Facts | Table | Chart | Gallery | Signatures
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from support import tiny, tiny_clips
 
 from edge_ad import Bundle, Detector, Reason, State, Verdict
-from edge_ad.bundle import FrameLimit, FrameLimits
+from edge_ad.bundle import FrameLimit, FrameLimits, write_calibrations
 from edge_ad.bundle.records import Clip, FrameSize, Geometry, Resize
-from edge_ad.bundle.writer import write_calibrations
 from edge_ad.cli import main
 from edge_ad.errors import InputError
 from edge_ad_calibration import CalibrationRequest

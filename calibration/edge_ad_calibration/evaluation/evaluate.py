@@ -75,8 +75,9 @@ def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, progress: Progre
     """
     variant = bundle.variant(request.variant)
     calibration = _calibration(bundle, variant, request.station)
-    data = read_dataset(request.data, request.layout)
-    wants_maps = request.pixels and variant.map is not None and any(image.mask for image in data.images)
+    wants_maps = request.pixels and variant.map is not None
+    data = read_dataset(request.data, request.layout, masks=wants_maps)
+    wants_maps = wants_maps and any(image.masks for image in data.images if image.anomalous)
     with MapJournal(request.plan.cache, str(request.data.absolute())) as journal:
         scoring = Scoring(
             bundle=bundle,
@@ -139,7 +140,7 @@ def _observation(data: LabelledSet) -> str:
 
 
 def _promise(calibration: Calibration | None) -> str | None:
-    if not isinstance(calibration, RankCalibration):
+    if not isinstance(calibration, RankCalibration) or calibration.doubt is not None:
         return None
     of = f"normal {calibration.observation}s"
     return f"at most {percent(calibration.alpha)} of {of} rejected, with {percent(calibration.confidence)} confidence"
@@ -154,14 +155,16 @@ def _notes(
             f"{scoring.variant.id} is not calibrated: there is no threshold to measure, "
             "and the best one on these labels is a hindsight (edge-ad calibrate)"
         )
-    elif (calibration.observation == "part" or calibration.part_by) and _observation(data) != "part":
+    elif calibration.doubt is not None:
+        notes.append(f"the calibration does not show the rate that was asked for: {calibration.doubt}")
+    if calibration and (calibration.observation == "part" or calibration.part_by) and _observation(data) != "part":
         counted = f"the calibration counts {calibration.observation}s, these data single images"
         notes.append(f"{counted}: say the part of each in a CSV file")
     if data.clips:
         notes.append(
             "frames of one clip resemble one another: the intervals take them for independent and are too narrow"
         )
-    unmasked = sum(image.anomalous and image.mask is None for image in data.images)
+    unmasked = sum(image.anomalous and not image.masks for image in data.images)
     if scoring.job.maps and unmasked:
         notes.append(f"{unmasked} anomalous images have no mask: they are left out of the pixel metrics")
     elif request.pixels and data.images and not scoring.job.maps:

@@ -158,7 +158,7 @@ def _picture_sections(result: Evaluated, bundle: Bundle, request: EvaluationRequ
     ascending = sorted(result.counted, key=lambda row: row.score)
     anomalies = [row for row in ascending if row.label == 1][:_PICTURES]
     normals = [row for row in reversed(ascending) if row.label == 0][:_PICTURES]
-    masks = {str(image.path): image.mask for image in result.data.images if image.mask}
+    masks = {str(image.path): image.masks for image in result.data.images if image.masks}
     with Detector.open(bundle, request.variant, request.station, engine=request.engine) as detector:
         pictures = ExamplePictures(detector, masks)
         alarms, misses = pictures.of(normals), pictures.of(anomalies)  # a normal first: it sets the colour scale

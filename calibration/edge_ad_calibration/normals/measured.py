@@ -186,7 +186,7 @@ def measure_normals(
 
 
 def read_frame(name: str) -> NDArray[np.uint8]:
-    """The picture of an image file, of a video's frame such as ``clip.avi#12``, or of an object in either.
+    """The picture of an image file, of a frame of a video or folder such as ``clip.avi#12``, or of an object in one.
 
     Raises:
         FrameError: it cannot be read any more.

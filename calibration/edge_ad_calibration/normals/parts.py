@@ -28,6 +28,7 @@ __all__ = [
     "file_of",
     "group_parts",
     "kind_of",
+    "largest_of_parts",
     "parse_part_by",
 ]
 
@@ -164,6 +165,12 @@ def group_parts(normals: Normals, by: PartBy | None, level: Level = "frame") -> 
 def file_of(name: str) -> Path:
     """The file that a frame or an object comes from: ``clip.avi`` for ``clip.avi#12``."""
     return Path(FrameName.parse(name).file)
+
+
+def largest_of_parts(scores: NDArray[np.float64], part: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The largest score of each part, float64 ``(parts,)``. ``part``: to which one each of the ``scores`` belongs."""
+    parts, which = np.unique(part, return_inverse=True)
+    return _largest(scores, which.astype(np.intp), len(parts))
 
 
 def _largest(values: NDArray[np.float64], part: NDArray[np.intp], parts: int) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-__all__ = ["ALL", "Thinning", "list_normals"]
+__all__ = ["ALL", "Thinning", "list_normals", "list_table"]
 
 _TABLE = re.compile(r"(?P<file>.+\.csv)(?::(?P<column>[^:=]+)=(?P<value>.*))?", re.IGNORECASE | re.DOTALL)
 
@@ -74,9 +74,24 @@ def _list(source: str | Path, thinning: Thinning) -> list[Path]:
         return vectors
     match = _TABLE.fullmatch(str(source))
     found = _rows(Path(match["file"]), match["column"], match["value"]) if match else list_images(source)
-    if thinning.gap_s is not None:
+    return _thin(found, thinning, source)
+
+
+def list_table(file: Path, thinning: Thinning = ALL) -> list[Path]:
+    """The files in the column ``path`` of a CSV file; images are thinned, videos come whole.
+
+    Raises:
+        InputError: the file cannot be used, or a gap in seconds is asked of images.
+    """
+    return _thin(read_table(file).paths, thinning, file)
+
+
+def _thin(found: Sequence[Path], thinning: Thinning, source: str | Path) -> list[Path]:
+    """Videos are thinned frame by frame when they are scored."""
+    images = [path for path in found if not is_stream(path)]
+    if images and thinning.gap_s is not None:
         raise InputError(f"{source}: images have no frame rate, so --gap cannot be kept: use --every")
-    return found[:: thinning.every]
+    return images[:: thinning.every] + [path for path in found if is_stream(path)]
 
 
 def _rows(file: Path, column: str | None, value: str) -> list[Path]:

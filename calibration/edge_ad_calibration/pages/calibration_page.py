@@ -10,7 +10,20 @@ from edge_ad.bundle.records import OrderStatistic, RankCalibration
 from edge_ad_calibration.pages.plots import draw_distribution, draw_scores
 from edge_ad_calibration.thresholds.order_statistic import largest_rank, reached_confidence, smallest_alpha, smallest_n
 from edge_ad_calibration.thresholds.wording import describe_threshold, percent
-from edge_ad_report import Fact, Facts, Gallery, Note, Page, Picture, Section, Table, Text, image_data_uri, write_page
+from edge_ad_report import (
+    Fact,
+    Facts,
+    Gallery,
+    Note,
+    Page,
+    Picture,
+    Section,
+    Signatures,
+    Table,
+    Text,
+    image_data_uri,
+    write_page,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +54,10 @@ def write_report(
     page = Page(
         title="Calibration",
         subtitle=f"{name} · {variant.id} · {created}",
-        sections=tuple(section for station in stations for section in _station(station, shown[station.name])),
+        sections=(
+            *(section for station in stations for section in _station(station, shown[station.name])),
+            Section("Signatures", (_SIGNED, Signatures(("Calibrated by", "Checked by", "Released by")))),
+        ),
         footer=f"edge-ad {edge_ad.__version__}. Artefact {bundle.artefact_sha256(variant)}, "
         f"geometry {bundle.geometry_sha256}.",
     )
@@ -52,7 +68,7 @@ def _station(station: StationCalibration, shown: Sequence[ShownNormal]) -> list[
     made = station.calibration
     sections = [
         Section(f"Station {station.name}: what is promised", (_facts(station), *map(Text, made.statements))),
-        Section("What may speak against it", tuple(_cautions(made))),
+        Section("What may speak against it", _cautions(station)),
         Section("The normals", _charts(station)),
     ]
     if made.frame_limits is not None:
@@ -69,6 +85,10 @@ def _station(station: StationCalibration, shown: Sequence[ShownNormal]) -> list[
     return sections
 
 
+_SIGNED = Text(
+    "Sign if you have read what may speak against the thresholds and what was not checked, and have looked at the "
+    "normal images with the highest scores."
+)
 _LOOK = Text(
     "Look for parts that are not normal. One that is not can be taken out with --exclude FILE --reason TEXT; what is "
     "taken out, and why, is recorded."
@@ -82,9 +102,8 @@ def _facts(station: StationCalibration) -> Facts:
         origin = describe_threshold(made.pixel, "map maxima")
         facts.append(Fact("pixel threshold", f"{made.pixel.threshold:.6g}", origin))
     if made.alpha is not None:
-        guaranteed = "guaranteed" if isinstance(made, RankCalibration) else "aimed at, not guaranteed"
-        facts.append(Fact("false rejects, at most", percent(made.alpha), guaranteed))
-    if isinstance(made, RankCalibration) and made.confidence is not None:
+        facts.append(_promised(made))
+    if isinstance(made, RankCalibration) and not made.doubt:
         reached = percent(round(reached_confidence(made), 4))
         facts.append(Fact("confidence", percent(made.confidence), f"{reached} reached"))
     pictures, scored = station.observations.pictures, len(station.normals)
@@ -94,9 +113,25 @@ def _facts(station: StationCalibration) -> Facts:
     return Facts(tuple(facts))
 
 
-def _cautions(made: AnyCalibration) -> list[Note | Text]:
-    notes: list[Note | Text] = [Note(f"{text[0].upper()}{text[1:]}.", "warning") for text in made.warnings]
-    return notes or [Text("Nothing was found.")]
+def _promised(made: AnyCalibration) -> Fact:
+    """The tile of the false-reject rate. It says "guaranteed" only where nothing was found against it."""
+    label, rate = "false rejects, at most", percent(made.alpha or 0)
+    if made.doubt:
+        return Fact(label, "not shown", f"{rate} was asked for: see below", "warning")
+    if not isinstance(made, RankCalibration):
+        return Fact(label, rate, "aimed at, not guaranteed", "warning")
+    return Fact(label, rate, "guaranteed, if what was not checked is in order" if made.not_checked else "guaranteed")
+
+
+def _cautions(station: StationCalibration) -> tuple[Note | Text | Table, ...]:
+    made, checks = station.calibration, station.checks
+    notes: list[Note | Text | Table] = [Note(f"{text[0].upper()}{text[1:]}.", "warning") for text in made.warnings]
+    found = "These checks were made" if made.warnings else "These checks were made, and nothing was found"
+    notes.append(Text(f"{found}: {', '.join(checks.made)}."))
+    if checks.missing:
+        rows = tuple((one.question, one.how) for one in checks.missing)
+        notes.append(Table(head=("Not checked", "How to have it checked"), rows=rows, text_columns=2))
+    return tuple(notes)
 
 
 def _charts(station: StationCalibration) -> tuple[Chart, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import ExitStack, contextmanager
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["FILE", "ScoreCache", "ScoreRecord", "default_folder"]
+__all__ = ["FILE", "ScoreCache", "ScoreRecord", "default_folder", "why_unusable"]
 
 FILE = "scores-1.sqlite"
 """The number is the format's: another one is another file."""
@@ -75,6 +76,19 @@ def default_folder() -> Path:
     return user_cache_path("edge-ad")
 
 
+def why_unusable(folder: Path) -> str | None:
+    """Why no scores can be kept in this folder, which need not exist yet; ``None`` where they can. Makes nothing."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        return f"{there} is a file, not a folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"{there} may not be written to"
+    file = folder / FILE
+    if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+        return f"{file} may not be written to"
+    return None
+
+
 class ScoreCache:
     """Scores by the identity of what measured them and the SHA-256 of the image file's bytes.
 
@@ -94,7 +108,7 @@ class ScoreCache:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise output_error(folder, error) from error
+            raise OutputError(f"{output_error(folder, error)}; --no-cache does without the score cache") from error
         self._lock = Lock()
         self._rows: list[tuple[bytes, bytes, bytes]] = []
         self._written = self._clock()

@@ -38,6 +38,7 @@ LOCAL = "local"
 """The address that stands for worker processes on this machine."""
 
 _CONNECT_S = 10
+_ATTEMPTS = 3
 _DISTRIBUTION = "edge-ad"
 
 # Images a task: enough to make a task's cost small beside theirs, few enough for a dead worker to lose little.
@@ -127,7 +128,7 @@ def _connected(job: ScoreJob, plan: ScorePlan) -> Iterator[Any]:
         InputError: no such cluster, one without workers, or with another version of edge-ad.
     """
     try:
-        from distributed import Client, LocalCluster
+        from distributed import LocalCluster
     except ImportError as error:
         raise MissingExtraError("Dask", "fleet") from error
     with ExitStack() as stack:
@@ -144,16 +145,30 @@ def _connected(job: ScoreJob, plan: ScorePlan) -> Iterator[Any]:
                     silence_logs=logging.CRITICAL,
                 )
             )
-        try:
-            client = Client(address, timeout=_CONNECT_S, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{plan.cluster}: no Dask scheduler answers: expected tcp://HOST:PORT of a running one, "
-                f"or local ({one_line(error) or type(error).__name__})"
-            ) from error
+        client = _connect(address, plan)
         stack.callback(_hang_up, client)
         _check_versions(client, plan)
         yield client
+
+
+def _connect(address: Any, plan: ScorePlan, attempts: int = _ATTEMPTS) -> Any:
+    """A client of the scheduler at ``address``, which may also be a cluster. Raises :class:`InputError`.
+
+    On a busy machine Dask's start may lose a race with its own reconnecting, and says so with an AssertionError; the
+    scheduler of a cluster that this process has started may be slow to answer. Both pass.
+    """
+    import distributed
+
+    passing = (AssertionError, OSError) if plan.cluster == LOCAL else (AssertionError,)
+    try:
+        return distributed.Client(address, timeout=_CONNECT_S, set_as_default=False)
+    except (AssertionError, OSError, ValueError) as error:
+        if isinstance(error, passing) and attempts > 1:
+            return _connect(address, plan, attempts - 1)
+        raise InputError(
+            f"{plan.cluster}: no Dask scheduler answers: expected tcp://HOST:PORT of a running one, "
+            f"or local ({one_line(error) or type(error).__name__})"
+        ) from error
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import os
 import stat
 import struct
 import tempfile
-import time
 import zlib
 from functools import partial
 from pathlib import Path
@@ -64,13 +63,14 @@ class MapJournal:
     it stays, and the next run of the same job finds in it all that was added: a record whose length or checksum does
     not fit is as good as absent. The next job deletes files that were not used for :data:`KEPT_DAYS` days.
     ``None``, or where another process is at the same job: a nameless file, which goes in any case.
-    ``data``: which images, so that two jobs that differ in nothing else do not end each other's. ``clock``: the time,
-    in seconds since 1970, by which abandoned files are found.
+    ``data``: which images, so that two jobs that differ in nothing else do not end each other's. ``clock``: the time of
+    a folder, in seconds since 1970, by which abandoned files are found; unless given, that of the folder's own disk,
+    whose clock may be another than this machine's.
     """
 
-    def __init__(self, folder: Path | None, data: str = "", *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, folder: Path | None, data: str = "", *, clock: Callable[[Path], float] | None = None) -> None:
         self._folder = folder
-        self._clock = clock
+        self._clock = clock or _time_of_disk
         self._data = data
         self._path: Path | None = None
         self._file = -1
@@ -96,7 +96,8 @@ class MapJournal:
         """
         job = hashlib.sha256(identity + self._data.encode("utf-8", "surrogateescape")).digest()
         if self._folder is not None:
-            _delete_abandoned(self._folder, before=self._clock() - KEPT_DAYS * _DAY_S)
+            _make_folder(self._folder)
+            _delete_abandoned(self._folder, before=self._clock(self._folder) - KEPT_DAYS * _DAY_S)
             path = self._folder / _NAME.format(job.hex()[:16])
             self._file = _lock(path)
             self._path = path if self._file >= 0 else None
@@ -232,16 +233,24 @@ def _nameless() -> int:
         raise output_error(tempfile.gettempdir(), error) from error
 
 
-def _delete_abandoned(folder: Path, *, before: float) -> None:
-    """Deletes the regular files of journals that were last written ``before`` this time; links are left alone.
-
-    Raises:
-        OutputError: the folder cannot be made.
-    """
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
+
+
+def _time_of_disk(folder: Path) -> float:
+    """Now, as the disk of this folder dates its files; raises :class:`OutputError`."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
+def _delete_abandoned(folder: Path, *, before: float) -> None:
+    """Deletes the regular files of journals that were last written ``before`` this time; links are left alone."""
     for path in folder.glob(_NAME.format("*")):
         with contextlib.suppress(OSError):  # another process was faster
             found = path.lstat()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,8 +21,14 @@ from edge_ad.bundle.records import (
     TailCalibration,
 )
 from edge_ad.errors import InputError
-from edge_ad_calibration.thresholds.order_statistic import check_enough, check_probability, check_scores, threshold
-from edge_ad_calibration.thresholds.pareto_tail import tail_threshold
+from edge_ad_calibration.thresholds.order_statistic import (
+    check_enough,
+    check_probability,
+    check_scores,
+    smallest_n,
+    threshold,
+)
+from edge_ad_calibration.thresholds.pareto_tail import FEWEST_FOR_TAIL, tail_threshold
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -41,6 +48,7 @@ __all__ = [
     "Method",
     "calibration_by",
     "check_number",
+    "fewest_needed",
     "fixed_threshold",
     "kept_scores",
     "mad_threshold",
@@ -100,7 +108,7 @@ Clock = Callable[[], datetime]
 
 def utc_now() -> datetime:
     """The time in UTC."""
-    return datetime.now(timezone.utc)
+    return datetime.fromtimestamp(time.time(), timezone.utc)
 
 
 class _CommonFields(TypedDict):
@@ -118,6 +126,13 @@ def check_number(
     if isinstance(method, ByRank):
         things = "normal" if kind == "frame" else f"normal {kind}"
         check_enough(n, alpha, confidence, method.rank or 1, things=things)
+
+
+def fewest_needed(method: Method, alpha: float, confidence: float) -> int:
+    """The smallest number of observations that this method accepts."""
+    if isinstance(method, ByRank):
+        return smallest_n(alpha, confidence, method.rank or 1)
+    return FEWEST_FOR_TAIL if isinstance(method, ByTail) else 1
 
 
 def calibration_by(

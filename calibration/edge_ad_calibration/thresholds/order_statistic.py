@@ -38,6 +38,7 @@ __all__ = [
     "confidence_with_excluded",
     "largest_rank",
     "reached_confidence",
+    "round_up",
     "smallest_alpha",
     "smallest_n",
     "threshold",
@@ -176,7 +177,7 @@ def check_enough(n: int, alpha: float, confidence: float, rank: int = 1, *, thin
     )
     if rank > 1 and n >= smallest_n(alpha, confidence):
         raise NotEnoughNormalsError(needed, f"{message}, or ask for --rank {largest_rank(n, alpha, confidence)}")
-    reachable = _round_up(smallest_alpha(n, confidence))
+    reachable = round_up(smallest_alpha(n, confidence))
     if reachable < 1:
         message += f", or ask for --fpr {reachable:g}"
     raise NotEnoughNormalsError(needed, message)
@@ -220,7 +221,7 @@ def check_scores(scores: ArrayLike, what: str = "score") -> NDArray[np.float64]:
     return values
 
 
-def _round_up(rate: float) -> float:
-    """To two significant digits, never downwards, so that what is recommended is also granted."""
+def round_up(rate: float) -> float:
+    """Rounds a rate up to two significant digits, so that a rate that is recommended is also accepted."""
     unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
     return math.ceil(rate / unit) * unit

@@ -24,7 +24,9 @@ _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
 
 def image_guarantee(calibration: Calibration) -> str:
-    """What the image threshold promises, or that it promises nothing."""
+    """What the image threshold promises, or that nothing is promised or shown, and why."""
+    if calibration.doubt:
+        return f"Not shown: {_claim(calibration, calibration.image, 'are rejected')}. {calibration.doubt}"
     return _statement(calibration, calibration.image, "are rejected")
 
 
@@ -33,7 +35,10 @@ def pixel_guarantee(calibration: Calibration) -> str | None:
     if calibration.pixel is None:
         return None
     area = f" of {calibration.min_area_px:,} px or more" if calibration.min_area_px else ""
-    return _statement(calibration, calibration.pixel, f"show a region{area}")
+    what = f"show a region{area}"
+    if calibration.doubt:
+        return f"Not shown, for the same reason: {_claim(calibration, calibration.pixel, what)}."
+    return _statement(calibration, calibration.pixel, what)
 
 
 def about_objects(calibration: Calibration) -> list[str]:
@@ -79,24 +84,28 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.10g} %"
 
 
+def _claim(calibration: Calibration, found: Threshold, what: str) -> str:
+    """What would be promised, without its conditions."""
+    rate = f"{100 * found.bound:.3g} %" if isinstance(found, FixedThreshold) else percent(calibration.alpha or 0)
+    confidence = percent(calibration.confidence or 0)
+    return f"at most {rate} of normal {calibration.observation}s {what}, with {confidence} confidence"
+
+
 def _statement(calibration: Calibration, found: Threshold, what: str) -> str:
     things = f"{calibration.observation}s"
-    confidence = percent(calibration.confidence or 0)
+    claim = _claim(calibration, found, what)
     exchangeable = f"as long as {things} to come are exchangeable with these {found.n:,}"
     match found:
         case OrderStatistic():
-            rate = percent(calibration.alpha or 0)
-            return f"At most {rate} of normal {things} {what}, with {confidence} confidence, {exchangeable}."
+            return f"{claim[0].upper()}{claim[1:]}, {exchangeable}."
         case TailThreshold():
-            rate = percent(calibration.alpha or 0)
             return (
-                f"Extrapolated by a model, not guaranteed: at most {rate} of normal {things} {what}, with {confidence} "
-                f"confidence if the scores' tail is a generalized Pareto law, {exchangeable}."
+                f"Extrapolated by a model, not guaranteed: {claim} if the scores' tail is a generalized Pareto law, "
+                f"{exchangeable}."
             )
         case FixedThreshold():
-            rate = f"{100 * found.bound:.3g} %"
             return (
-                f"At most {rate} of normal {things} {what}, with {confidence} confidence, if the threshold was chosen "
-                f"without these {found.n:,} {things} and {exchangeable.replace(f' {found.n:,}', '')}."
+                f"{claim[0].upper()}{claim[1:]}, if the threshold was chosen without these {found.n:,} {things} and "
+                f"{exchangeable.replace(f' {found.n:,}', '')}."
             )
     return f"For a first look: nothing is promised about how many normal {things} {what}."

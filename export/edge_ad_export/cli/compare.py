@@ -78,6 +78,8 @@ def compare(request: CompareRequest, report: Path | None, as_json: bool) -> None
         from edge_ad_report import write_page
 
         write_page(report, compare_page(found))
+    for note in found.notes:
+        click.echo(note, err=True)
     if as_json:
         echo_json(
             {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge_ad_export.fidelity.evaluation import EvaluationData
 from edge_ad_export.fidelity.examples import choose_examples, example_galleries
 from edge_ad_export.pages.agreement_charts import bar_chart, scatter_chart
-from edge_ad_export.pages.variant_table import figure_text
+from edge_ad_export.pages.variant_table import figure_text, source_figures
 from edge_ad_export.variants.result import NOISE
 from edge_ad_metrics.machine import describe_cpu
 from edge_ad_report import Fact, Facts, Note, Page, Section, Table, Text
@@ -95,6 +95,9 @@ def _table(results: Sequence[VariantResult], manifest: Manifest) -> Table:
         "AUPIMO lost", "Rejects",
     )  # fmt: skip
     rows = tuple(_row(one, manifest.default_variant) for one in results)
+    if (source := source_figures(manifest.provenance)) is not None:
+        figures = (source.latency.removesuffix(" ms"), source.size.removesuffix(" MB"))
+        rows += ((source.name, "imported", *figures, *("-",) * (len(head) - 4)),)
     return Table(head=head, rows=rows, text_columns=2)
 
 

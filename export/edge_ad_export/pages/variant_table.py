@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge_ad.bundle.records import Fidelity, Trial
+    from edge_ad_export.provenance import Provenance
 
-__all__ = ["figure_text", "format_table"]
+__all__ = ["SourceFigures", "figure_text", "format_table", "source_figures"]
 
 _HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "AUC lost", "AUPIMO lost", "")
 
 
-def format_table(trials: Sequence[Trial], default: str) -> str:
-    """One line a variant: the default is marked, a rejected one says why.
+def format_table(trials: Sequence[Trial], default: str, provenance: Provenance, written: Sequence[str] = ()) -> str:
+    """One line a variant: the default is marked, a rejected one says why. The last line is the imported file itself.
+
+    ``provenance``: of the bundle. ``written``: the ids of the variants that are in it.
 
     ``score error``: the largest relative error against the imported model; ``rank corr.``: Spearman's;
     ``worst map``: Pearson's correlation of the worst image's map; ``AUC lost``: of the area under the ROC curve, on
     labelled images where there are any, else on synthetic defects; ``AUPIMO lost``: likewise, of the maps.
     """
-    rows = [_HEADER, *((trial.id, *_figures(trial.fidelity), _note(trial, default)) for trial in trials)]
+    rows = [_HEADER, *((trial.id, *_figures(trial.fidelity), _note(trial, default, written)) for trial in trials)]
+    if (source := source_figures(provenance)) is not None:
+        rows.append(
+            (source.name, source.latency, source.size, *("-",) * (len(_HEADER) - 4), "the imported model itself")
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
     return "\n".join(_line(row, widths) for row in rows)
 
@@ -54,7 +62,25 @@ def figure_text(figure: float | None) -> str:
     return "-" if figure is None else f"{round(figure, 4) + 0.0:.4f}"
 
 
-def _note(trial: Trial, default: str) -> str:
+@dataclass(frozen=True)
+class SourceFigures:
+    """The imported file as a row of the table."""
+
+    name: str
+    latency: str
+    size: str
+
+
+def source_figures(provenance: Provenance) -> SourceFigures | None:
+    """The imported file; ``None`` in a bundle of an earlier version, which does not say what it costs."""
+    name, size, latency = (provenance.get(key) for key in ("source", "source_bytes", "source_latency_ms"))
+    if not isinstance(size, int):
+        return None
+    shown = f"{latency:.2f} ms" if isinstance(latency, float) else "-"
+    return SourceFigures(str(name), shown, f"{size / 1e6:.1f} MB")
+
+
+def _note(trial: Trial, default: str, written: Sequence[str]) -> str:
     if trial.rejected:
-        return f"rejected: {trial.rejected}"
+        return f"rejected{', but written' if trial.id in written else ''}: {trial.rejected}"
     return "default" if trial.id == default else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from edge_ad.geometry import Preprocessor
 
-__all__ = ["IMAGES_MIN", "ImageSet", "Images", "collect_pixels", "select_images"]
+__all__ = ["IMAGES_MIN", "ImageSet", "Images", "collect_pixels", "find_repeated", "select_images"]
 
 IMAGES_MIN = 3
 """Three frames become golden ones, and two scores have no order worth comparing."""
@@ -65,6 +66,18 @@ def select_images(images: str | Path, limit: int) -> ImageSet:
     if len(paths) < IMAGES_MIN:
         raise InputError(f"{images} holds {len(paths)} images: expected at least {IMAGES_MIN} normal ones, better 30")
     return ImageSet(tuple(paths[i] for i in evenly_spaced(len(paths), limit)), len(paths))
+
+
+def find_repeated(images: ImageSet, others: ImageSet) -> tuple[Path, ...]:
+    """The ``images`` that are among the ``others`` too, whatever their names: the bytes of the files are compared."""
+    lengths = {path.stat().st_size for path in others.paths}
+    candidates = [path for path in images.paths if path.stat().st_size in lengths]
+    known = {_sha256(path) for path in others.paths} if candidates else set()
+    return tuple(path for path in candidates if _sha256(path) in known)
+
+
+def _sha256(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def collect_pixels(preprocessor: Preprocessor, images: Images, limit: int) -> tuple[NDArray[np.uint8], ...]:

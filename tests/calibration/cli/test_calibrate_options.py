@@ -214,7 +214,7 @@ def test_training_images_among_the_normals_are_told_and_taken_out(
     rest = answer(*asked, "--exclude-leaks")
     assert rest["image"]["n"] == 60
     assert {one["by"] for one in rest["exclusions"]} == {"leak-check"}
-    assert "they are excluded" in " ".join(rest["warnings"])
+    assert "they are left out" in " ".join(rest["warnings"])
 
 
 @pytest.fixture
@@ -256,6 +256,14 @@ def test_pooled_groups_that_differ_are_told(tiny_bundle: Path, groups: Path) -> 
     assert "the pooled guarantee holds for all of them together, not for each; 'line2'" in made["warnings"][-1]
 
 
+def test_a_part_that_several_groups_show_counts_in_each_with_its_own_score(tiny_bundle: Path, groups: Path) -> None:
+    alone = answer(tiny_bundle, "--groups", groups, "--pool", "--fpr", 0.1)["difference"]["groups"]
+    made = answer(tiny_bundle, "--groups", groups, "--pool", "--fpr", 0.1, "--part-by", r"(\d+)\.png")
+    assert (made["observation"], made["image"]["n"]) == ("part", 60)
+    figures = [[(one["name"], one["n"], one["median"]) for one in of] for of in (alone, made["difference"]["groups"])]
+    assert figures[0] == figures[1]
+
+
 def test_one_group_cannot_be_pooled(tiny_bundle: Path, groups: Path) -> None:
     groups.write_text("\n".join(groups.read_text().splitlines()[:61]) + "\n")
     assert "stations.csv has 1 groups: to pool them" in refused(tiny_bundle, "--groups", groups, "--pool", "--fpr", 0.1)
@@ -290,7 +298,7 @@ def test_confirmed_frames_are_told_and_do_not_count(tiny_bundle: Path, normals: 
     write_kept(kept / "confirmed", bright, verdict, source="cam#1", artefact_sha256=identity)
     second = answer(tiny_bundle, "--normal", normals, "--fpr", 0.1, "--update", kept)
     assert second["image"] == first["image"]
-    assert "1 confirmed borderline frames do not count" in second["warnings"][0]
+    assert "1 confirmed borderline frames are not counted" in second["warnings"][0]
     assert "1 of them would be rejected" in second["warnings"][0]
     write_kept(kept / "confirmed", bright, verdict, source="cam#2", artefact_sha256="0" * 64)
     said = refused(tiny_bundle, "--normal", normals, "--fpr", 0.1, "--update", kept)

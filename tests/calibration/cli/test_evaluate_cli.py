@@ -207,7 +207,9 @@ def test_a_folder_for_maps_that_cannot_be_made_is_exit_code_4(tiny_bundle: Path,
     (tmp_path / "place").write_text("a file is in the way")
     result = run(tiny_bundle, "--data", data, "--cache", tmp_path / "place/cache")
     assert result.exit_code == 4
-    assert re.fullmatch(r"edge-ad: .*cache: cannot be written: .*\n", result.stderr)
+    assert re.fullmatch(
+        r"edge-ad: --cache: .*place is a file, not a folder; --no-cache does without .*\n", result.stderr
+    )
 
 
 def test_a_disk_that_is_too_full_for_maps_is_exit_code_4(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from support.field_cli import edge_ad, today
+from support.field_cli import edge_ad
 from support.field_datasets import (
     Counts,
     Trained,
@@ -36,21 +35,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 @dataclass(frozen=True)
 class Layout:
-    """``evaluate`` and ``export``: what goes wrong today with either command, empty for nothing."""
-
     id: str
     make: Callable[[Path], Path]
     expected: Counts
-    evaluate: str = ""
-    export: str = ""
-
-
-def params(command: str) -> list[Any]:
-    reasons = [str(getattr(layout, command)) for layout in LAYOUTS]
-    return [
-        pytest.param(one.make, one.expected, marks=[today(reason)] if reason else [], id=one.id)
-        for one, reason in zip(LAYOUTS, reasons, strict=True)
-    ]
 
 
 NO_MASKS = Counts(masks=0, regions=0)
@@ -117,42 +104,32 @@ LAYOUTS = [
         lambda root: mvtec(root, folders=("test/normal", "test/anomaly", "ground_truth/anomaly")),
         Counts(),
     ),
-    Layout("loco", loco, Counts(), evaluate="no mask found", export="masks are not seen, without a word"),
+    Layout("loco", loco, Counts()),
     Layout(
         "loco-structural",
         lambda root: loco(root, (200, 255), kind="structural_anomalies"),
         Counts(),
-        evaluate="no mask found",
-        export="masks are not seen, without a word",
     ),
     Layout(
         "loco-small-values",
         lambda root: loco(root, (1, 2)),
         Counts(),
-        evaluate="no mask found",
-        export="masks are not seen, without a word",
     ),
     Layout(
         "loco-one-mask-an-image",
         loco_of_one_mask,
         Counts(),
-        evaluate="no mask found",
-        export="masks are not seen, without a word",
     ),
-    Layout("mvtec-2", mvtec2, Counts(), evaluate="no layout found", export="no image in test_public"),
+    Layout("mvtec-2", mvtec2, Counts()),
     Layout(
         "mvtec-2-two-lights",
         lambda root: mvtec2(root, lights=("regular", "overexposed")),
         Counts(6, 4, 4, 8),
-        evaluate="no layout found",
-        export="no image in test_public",
     ),
     Layout(
         "mvtec-2-private",
         lambda root: mvtec2(root, more=("test_private", "test_private_mixed")),
         Counts(),
-        evaluate="no layout found",
-        export="no image in test_public",
     ),
     Layout(
         "masks-in-rgba",
@@ -186,13 +163,11 @@ LAYOUTS = [
         Counts(),
     ),
     Layout("masks-of-one-bit", lambda root: mvtec(root, pixels=mask() > 0), Counts()),
-    Layout("kolektor-sdd2", kolektor, Counts(), evaluate="no layout found", export="no image in good/"),
+    Layout("kolektor-sdd2", kolektor, Counts()),
     Layout(
         "kolektor-sdd2-with-train",
         lambda root: kolektor(kolektor(root), below="train"),
         Counts(),
-        evaluate="no layout found",
-        export="no image in good/",
     ),
     Layout(
         "macosx",
@@ -219,13 +194,16 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.parametrize(("make", "expected"), params("evaluate"))
+PARAMS = [pytest.param(one.make, one.expected, id=one.id) for one in LAYOUTS]
+
+
+@pytest.mark.parametrize(("make", "expected"), PARAMS)
 def test_evaluate_reads_it(tmp_path: Path, trained: Trained, make: Callable[[Path], Path], expected: Counts) -> None:
     data = make(tmp_path / "data")
     check_counts("evaluate", trained.read("evaluate", data, tmp_path / "out" / "b"), expected)
 
 
-@pytest.mark.parametrize(("make", "expected"), params("export"))
+@pytest.mark.parametrize(("make", "expected"), PARAMS)
 def test_export_reads_it(tmp_path: Path, trained: Trained, make: Callable[[Path], Path], expected: Counts) -> None:
     data = make(tmp_path / "data")
     check_counts("export", trained.read("export", data, tmp_path / "out" / "b"), expected)
@@ -236,17 +214,15 @@ def test_export_reads_it(tmp_path: Path, trained: Trained, make: Callable[[Path]
     [
         pytest.param(lambda root: ucsd(root, truth=False), ".", id="control"),
         pytest.param(lambda root: ucsd(root, truth=False, litter=True), ".", id="control-litter"),
-        pytest.param(ucsd, ".", marks=today("no frame labels for Test001_gt"), id="with-ground-truth"),
+        pytest.param(ucsd, ".", id="with-ground-truth"),
         pytest.param(
             lambda root: ucsd(root, litter=True),
             ".",
-            marks=today("no frame labels for Test001_gt"),
             id="with-ground-truth-and-litter",
         ),
         pytest.param(
             lambda root: ucsd(root, suffix=".png", litter=True),
             ".",
-            marks=today("no frame labels for Test001_gt"),
             id="png-frames",
         ),
     ],
@@ -257,10 +233,6 @@ def test_clips_of_ucsd_are_read(tmp_path: Path, trained: Trained, make: Callable
     assert done.json["roc_auc"]["value"] == 1
 
 
-@today("no layout found")
-def test_ground_truth_without_label_files_is_read_or_named(tmp_path: Path, trained: Trained) -> None:
+def test_ground_truth_without_label_files_is_read(tmp_path: Path, trained: Trained) -> None:
     done = edge_ad("evaluate", trained.bundle, "--data", ucsd(tmp_path / "Test", texts=False), "--json")
-    if done.code:
-        assert done.refused("_gt")
-    else:
-        assert (done.json["normal"], done.json["anomalous"]) == (10, 2)
+    assert (done.json["normal"], done.json["anomalous"]) == (10, 2)

@@ -82,7 +82,7 @@ def test_a_layout_is_read(tmp_path: Path, make, layout, types, masks, named) -> 
     found = read_dataset(make(tmp_path), layout if named else None)
     assert found.layout == layout
     assert Counter(one.type for one in found.images) == types
-    assert [one.mask.name for one in found.images if one.mask] == masks
+    assert [mask.name for one in found.images for mask in one.masks] == masks
     assert all(one.anomalous == (one.type != "good") for one in found.images)
 
 
@@ -98,7 +98,7 @@ def test_one_object_of_visa_by_its_folder(tmp_path: Path) -> None:
 
 def test_nothing_that_is_known(tmp_path: Path) -> None:
     image(tmp_path / "a.png")
-    with pytest.raises(InputError, match="in one of the layouts csv, visa, mvtec, btad, video, folder, found none"):
+    with pytest.raises(InputError, match=f"in one of the layouts {', '.join(LAYOUTS)}, found none.*path,label"):
         read_dataset(tmp_path)
 
 
@@ -245,7 +245,7 @@ def test_masks_lie_beside_the_images_or_above_them(tmp_path: Path, images: str, 
 
     found = read_labelled_images(tmp_path / asked)
 
-    assert [one.mask and one.mask.name for one in found.images] == [None, "1_mask.png"]
+    assert [[mask.name for mask in one.masks] for one in found.images] == [[], ["1_mask.png"]]
     assert found.notes == ()
 
 
@@ -281,8 +281,8 @@ def test_clips_are_no_labelled_images(tmp_path: Path) -> None:
 def test_which_pixels_of_an_image_are_defective(tmp_path: Path) -> None:
     normal = LabelledImage(path=tmp_path / "a.png", type="good")
     unknown = LabelledImage(path=tmp_path / "b.png", type="dent")
-    black = LabelledImage(path=tmp_path / "b.png", type="dent", mask=image(tmp_path / "black.png", 0))
-    numbered = LabelledImage(path=tmp_path / "c.png", type="dent", mask=image(tmp_path / "ones.png", 1))
+    black = LabelledImage(path=tmp_path / "b.png", type="dent", masks=(image(tmp_path / "black.png", 0),))
+    numbered = LabelledImage(path=tmp_path / "c.png", type="dent", masks=(image(tmp_path / "ones.png", 1),))
 
     found = [read_defect(one, 6, 8) for one in (normal, unknown, black, numbered)]
 
@@ -291,6 +291,6 @@ def test_which_pixels_of_an_image_are_defective(tmp_path: Path) -> None:
 
 
 def test_a_normal_image_with_a_defect_is_refused(tmp_path: Path) -> None:
-    wrong = LabelledImage(path=tmp_path / "a.png", type="good", mask=image(tmp_path / "m.png"))
+    wrong = LabelledImage(path=tmp_path / "a.png", type="good", masks=(image(tmp_path / "m.png"),))
     with pytest.raises(InputError, match="labelled normal: correct one of the two"):
         read_defect(wrong, 6, 8)

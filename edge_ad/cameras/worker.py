@@ -1,0 +1,237 @@
+"""``python -m edge_ad.cameras.worker SOCKET RING PARENT``: the capture process of one camera.
+
+``SOCKET`` and ``RING`` are file descriptors, ``PARENT`` the process that started this one. A driver or decoder that
+crashes or hangs takes only this process with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edge_ad.cameras.backends.opening import open_backend
+from edge_ad.cameras.backends.protocol import CameraGoneError, CameraRefusedError, SourceEndedError
+from edge_ad.cameras.checks import LostFrames
+from edge_ad.cameras.messages import (
+    NO_SLOT,
+    Alive,
+    CameraEnded,
+    Command,
+    Failed,
+    FrameInfo,
+    Opened,
+    Release,
+    Report,
+    Start,
+    Trigger,
+    decode_command,
+    encode,
+)
+from edge_ad.cameras.ring import RingWriter
+from edge_ad.errors import EdgeAdError, one_line
+
+if TYPE_CHECKING:
+    from edge_ad.cameras.backends.protocol import CameraBackend, Grab
+
+__all__ = ["MESSAGE_BYTES", "Capture", "main"]
+
+MESSAGE_BYTES = 1 << 16
+"""No message between a station and its capture processes is longer."""
+
+_ROUND_S = 0.5
+_ALIVE_EVERY_S = 0.5
+_TRIGGERED_FRAME_S = 5.0
+_MOST_STDERR_BYTES = 1 << 16
+_PR_SET_PDEATHSIG = 1
+
+
+class _StationGoneError(Exception):
+    """The other end of the socket is closed."""
+
+
+@dataclass
+class _Mailbox:
+    """Commands in, reports out."""
+
+    socket: socket.socket
+
+    def tell(self, report: Report) -> None:
+        try:
+            self.socket.send(encode(report))
+        except OSError:
+            raise _StationGoneError from None
+
+    def commands(self, wait_s: float) -> list[Command]:
+        """What has arrived; waits for the first of it, but not longer than ``wait_s``."""
+        found: list[Command] = []
+        while select.select([self.socket], [], [], 0 if found else wait_s)[0]:
+            data = self.socket.recv(MESSAGE_BYTES)
+            if not data:
+                raise _StationGoneError
+            found.append(decode_command(data))
+        return found
+
+
+@dataclass
+class Capture:
+    """The loop of one camera: takes frames, writes them to free slots, and tells of them."""
+
+    mailbox: _Mailbox
+    ring: RingWriter
+    start: Start
+    backend: CameraBackend
+    _triggers: deque[int] = field(default_factory=deque)
+    _sequence: int = 0
+    _dropped: int = 0
+    _dropped_news: int = 0
+    _told_s: float = 0.0
+
+    def run(self) -> None:
+        """Until the source ends, or an exception tells why not."""
+        self._sequence = self.start.first
+        settings = self.backend.open()
+        self.mailbox.tell(Opened(settings=settings))
+        self._lost = LostFrames(self.backend.counter_range)
+        step = self._triggered if self.start.settings.trigger == "software" else self._free
+        while True:
+            step()
+            _bound_stderr()
+
+    def _free(self) -> None:
+        self._obey(0)
+        waits_for_slot = not self.backend.is_live and self.start.settings.pace == "fast"
+        slot = self.ring.take()
+        if slot is None and waits_for_slot:
+            self._alive()
+            self._obey(_ROUND_S)
+            return
+        grab = self.backend.grab(_ROUND_S)
+        self._deliver(grab, slot, None)
+
+    def _triggered(self) -> None:
+        self._obey(0 if self._triggers else _ROUND_S)
+        if not self._triggers:
+            self._alive()
+            return
+        number = self._triggers.popleft()
+        self.backend.trigger()
+        deadline = time.monotonic() + _TRIGGERED_FRAME_S
+        while (grab := self.backend.grab(_ROUND_S)) is None:
+            self._alive()
+            if time.monotonic() > deadline:
+                raise CameraGoneError(f"no frame within {_TRIGGERED_FRAME_S:g} s of a trigger")
+        slot = self.ring.take()
+        while slot is None:  # a frame that was asked for is not dropped
+            self._alive()
+            self._obey(_ROUND_S)
+            slot = self.ring.take()
+        self._deliver(grab, slot, number)
+
+    def _deliver(self, grab: Grab | None, slot: int | None, trigger: int | None) -> None:
+        if grab is None:
+            if slot is not None:
+                self.ring.release(slot)
+            self._alive()
+            return
+        lost = self._lost.before(grab.counter)
+        sequence, self._sequence = self._sequence, self._sequence + 1
+        if slot is None:
+            self._dropped += 1 + lost
+            self._dropped_news += 1
+            self._alive()
+            return
+        picture = self.backend.fetch(self.ring.slot(slot))
+        if picture.height == 0:
+            self.ring.release(slot)
+            slot = NO_SLOT
+        dropped, self._dropped = self._dropped, 0
+        self._told_s = time.monotonic()
+        self.mailbox.tell(
+            FrameInfo(
+                slot=slot,
+                height=picture.height,
+                width=picture.width,
+                channels=picture.channels,
+                sequence=sequence,
+                captured_at=grab.captured_at,
+                captured_ns=grab.captured_ns,
+                trigger=trigger,
+                camera_counter=grab.counter,
+                camera_time_ns=grab.camera_time_ns,
+                exposure_us=grab.exposure_us,
+                gain=grab.gain,
+                lost_before=lost + dropped,
+                damaged=picture.damaged,
+                name=grab.name,
+            )
+        )
+
+    def _obey(self, wait_s: float) -> None:
+        for command in self.mailbox.commands(wait_s):
+            if isinstance(command, Release):
+                self.ring.release(command.slot)
+            elif isinstance(command, Trigger):
+                self._triggers.append(command.number)
+
+    def _alive(self) -> None:
+        now = time.monotonic()
+        if now - self._told_s >= _ALIVE_EVERY_S:
+            self._told_s = now
+            news, self._dropped_news = self._dropped_news, 0
+            self.mailbox.tell(Alive(news))
+
+
+def main(arguments: list[str]) -> int:
+    """Capture until the source, the camera or the station ends; returns the exit status."""
+    descriptor, ring, parent = (int(one) for one in arguments)
+    if not _die_with(parent):
+        return 0
+    mailbox = _Mailbox(socket.socket(fileno=descriptor))
+    with contextlib.suppress(_StationGoneError):
+        _capture(mailbox, ring)
+    return 0
+
+
+def _capture(mailbox: _Mailbox, ring: int) -> None:
+    start = decode_command(mailbox.socket.recv(MESSAGE_BYTES))
+    if not isinstance(start, Start):
+        raise _StationGoneError
+    backend: CameraBackend | None = None
+    try:
+        backend = open_backend(start.settings, start.first)
+        Capture(mailbox, RingWriter(ring, start.slots, start.slot_bytes), start, backend).run()
+    except SourceEndedError as end:
+        mailbox.tell(CameraEnded(detail=one_line(end)))
+    except CameraGoneError as error:
+        mailbox.tell(Failed(detail=one_line(error), is_refusal=False))
+    except (CameraRefusedError, EdgeAdError) as error:
+        mailbox.tell(Failed(detail=one_line(error), is_refusal=True))
+    finally:
+        # After the last word: a driver may hang here, and then this process is ended from outside.
+        if backend is not None:
+            backend.close()
+
+
+def _die_with(parent: int) -> bool:
+    """Have the kernel end this process when its parent ends; ``False``: the parent is gone already."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return os.getppid() == parent
+
+
+def _bound_stderr() -> None:
+    """What libraries print is kept in memory for the case of a crash, but not without bound."""
+    if os.fstat(2).st_size > _MOST_STDERR_BYTES:
+        os.ftruncate(2, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
