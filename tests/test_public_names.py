@@ -235,6 +235,7 @@ PUBLIC_NAMES = {
         "Page",
         "Picture",
         "Section",
+        "Signatures",
         "Table",
         "Text",
         "figure_png",

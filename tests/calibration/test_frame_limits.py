@@ -38,7 +38,7 @@ def gradient(level: float) -> Picture:
     return np.clip(level * shading + texture, 0, 255).astype(np.uint8)
 
 
-NORMALS = [gradient(level) for level in np.linspace(95, 125, 60)]
+NORMALS = [gradient(level) for level in np.random.default_rng(0).permutation(np.linspace(95, 125, 60))]
 BLACK, WHITE, GRAY = (np.full((48, 64, 3), value, np.uint8) for value in (0, 255, 110))
 DARK_NOISE = np.random.default_rng(0).integers(0, 5, (48, 64, 3), np.uint8)
 # With the brightness and the shading of a part, but not one edge.
