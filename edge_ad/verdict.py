@@ -46,6 +46,8 @@ class Reason(str, Enum):
     NO_OBJECTS = "no_objects"
     BAD_OBJECT = "bad_object"
     OUT_OF_RANGE = "out_of_range"
+    STALE = "stale"
+    FROZEN = "frozen"
 
 
 class Point(msgspec.Struct, frozen=True):
