@@ -36,6 +36,8 @@ PUBLIC_NAMES = {
         "EarlierCalibration",
         "DEFAULT_STATION",
         "FORMAT",
+        "FrameLimit",
+        "FrameLimits",
         "MANIFEST",
         "Manifest",
         "UNSEALED",

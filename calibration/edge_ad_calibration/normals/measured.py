@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_ad.bundle.records import FrameSize
     from edge_ad.engines import EngineInfo
     from edge_ad.sources import Frame
     from edge_ad.sources.object_table import ObjectTable
@@ -51,8 +52,8 @@ class Normals:
 
     ``scores``: float64 ``(n,)``, raw.
     ``peaks``: float64 ``(n,)``, for each map the value below which every pixel threshold marks a region; ``None``
-    if there are no maps. ``statistics``: brightness, contrast and sharpness of each; ``None`` for vectors.
-    ``duplicates``: the copies that were left out.
+    if there are no maps. ``statistics``: brightness, contrast and sharpness of each; ``None`` for vectors. ``sizes``:
+    in camera pixels. ``duplicates``: the copies that were left out.
     """
 
     names: tuple[str, ...]
@@ -60,6 +61,7 @@ class Normals:
     scores: NDArray[np.float64]
     peaks: NDArray[np.float64] | None
     statistics: tuple[FrameStatistics, ...] | None
+    sizes: tuple[FrameSize, ...] | None = None
     duplicates: tuple[Duplicate, ...] = ()
 
     def __len__(self) -> int:
@@ -79,6 +81,7 @@ class Normals:
             scores=self.scores[index],
             peaks=None if self.peaks is None else self.peaks[index],
             statistics=None if self.statistics is None else tuple(self.statistics[k] for k in which),
+            sizes=None if self.sizes is None else tuple(self.sizes[k] for k in which),
             duplicates=self.duplicates,
         )
 
@@ -99,6 +102,7 @@ def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
     scores: list[float] = []
     peaks: list[float] = []
     statistics: list[FrameStatistics] = []
+    sizes: list[FrameSize] = []
     duplicates: list[Duplicate] = []
     problems: list[str] = []
     total = 0
@@ -112,6 +116,7 @@ def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
             continue
         name_of[outcome.pixel_sha256] = name
         scores.append(outcome.score)
+        sizes.append(outcome.size)
         statistics += [] if outcome.statistics is None else [outcome.statistics]
         if outcome.peak is not None:
             peaks.append(outcome.peak)
@@ -125,6 +130,7 @@ def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
         scores=np.array(scores, dtype=np.float64),
         peaks=np.array(peaks, dtype=np.float64) if peaks else None,
         statistics=tuple(statistics) or None,
+        sizes=tuple(sizes),
         duplicates=tuple(duplicates),
     )
 

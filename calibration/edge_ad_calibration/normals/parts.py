@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -51,6 +51,8 @@ class Observations:
     ``kind``: what one observation is. ``pictures``: what one of the normals is. ``names``: of the observations.
     ``scores``: float64 ``(n,)``, for each observation the largest score of its frames or objects. ``peaks``: the same
     for the maps; ``None`` if there are none. ``part``: intp ``(frames,)``, the observation that each normal belongs to.
+    ``outside``: bool ``(n,)``, which observations are outside the limits of frames and count as rejected; ``None`` if
+    none is.
     """
 
     kind: Kind
@@ -59,6 +61,13 @@ class Observations:
     scores: NDArray[np.float64]
     peaks: NDArray[np.float64] | None
     part: NDArray[np.intp]
+    outside: NDArray[np.bool_] | None = None
+
+    def mark_outside(self, normals: NDArray[np.bool_]) -> Observations:
+        """The same, with an observation outside where any of its normals is; ``normals``: bool ``(frames,)``."""
+        outside = np.zeros(self.scores.size, np.bool_)
+        outside[self.part[normals]] = True
+        return replace(self, outside=outside)
 
 
 @dataclass(frozen=True, slots=True)
