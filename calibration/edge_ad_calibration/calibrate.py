@@ -10,7 +10,7 @@ import matplotlib.figure  # noqa: F401
 import msgspec
 import scipy.stats  # noqa: F401
 
-from edge_ad.bundle import calibration_name, write_calibrations
+from edge_ad.bundle import FrameLimits, calibration_name, write_calibrations
 from edge_ad.bundle.records import Exclusion, FixedCalibration, RankCalibration, Threshold
 from edge_ad.errors import BundleError, InputError
 from edge_ad.files import check_output
@@ -27,7 +27,7 @@ from edge_ad_calibration.scoring import ScoreJob, no_progress, open_job, score_i
 from edge_ad_calibration.stations import MeasuredNormals, StationCalibration, calibrate_each, check_numbers
 from edge_ad_calibration.thresholds.groups import Difference
 from edge_ad_calibration.thresholds.methods import utc_now
-from edge_ad_calibration.thresholds.order_statistic import attained_confidence
+from edge_ad_calibration.thresholds.order_statistic import reached_confidence
 from edge_ad_calibration.thresholds.wording import image_guarantee, pixel_guarantee
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     ``None`` for a method without a guarantee, and where the guarantee is not shown. ``guarantee_shown``: whether
     a guarantee was asked for and nothing was found that refutes it; ``doubt`` says what was found. ``not_checked``:
     what could speak against it and was not checked. ``frames``: how many ``pictures``, images or objects, were scored.
-    ``statements``: what is promised, in words. ``difference``: between the groups of a pooled calibration.
-    ``uncalibrated``: the other variants of the bundle that have no thresholds for this station. ``replaced``:
-    under which number the earlier calibration of this station is kept (``edge_ad.bundle.restore_calibration``), or
-    ``None``.
+    ``statements``: what is promised, in words. ``frame_limits``: outside of them a frame is refused; ``None`` of
+    vectors. ``difference``: between the groups of a pooled calibration. ``uncalibrated``: the other variants of the
+    bundle that have no thresholds for this station. ``replaced``: under which number the earlier calibration of this
+    station is kept (``edge_ad.bundle.restore_calibration``), or ``None``.
     """
 
     bundle: str
@@ -73,6 +73,7 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     doubt: str | None
     statements: tuple[str, ...]
     warnings: tuple[str, ...]
+    frame_limits: FrameLimits | None
     not_checked: tuple[str, ...]
     duplicates: tuple[Duplicate, ...]
     leaks: tuple[Leak, ...]
@@ -140,7 +141,12 @@ def calibrate_stations(
         engine = engine_record(opened.scorer.engine.info)
         stations = calibrate_each(
             MeasuredNormals(
-                selected=selected, engine=engine, confirmed=tuple(borderline), level=bundle.manifest.geometry.level
+                selected=selected,
+                engine=engine,
+                confirmed=tuple(borderline),
+                level=bundle.manifest.geometry.level,
+                any_size=bundle.manifest.geometry.frame is None,
+                reach=opened.scorer.frames_until_score - 1,
             ),
             request,
             now,
@@ -223,7 +229,7 @@ def _result(
 ) -> CalibrationResult:
     made, kept = station.calibration, written.replaced
     shown = isinstance(made, RankCalibration | FixedCalibration) and made.doubt is None
-    reached = attained_confidence(made.image, made.alpha) if shown and isinstance(made, RankCalibration) else None
+    reached = reached_confidence(made) if shown and isinstance(made, RankCalibration) else None
     return CalibrationResult(
         bundle=str(bundle.path),
         variant=variant.id,
@@ -243,6 +249,7 @@ def _result(
         doubt=made.doubt,
         statements=made.statements,
         warnings=made.warnings,
+        frame_limits=made.frame_limits,
         not_checked=made.not_checked,
         duplicates=station.normals.duplicates,
         leaks=selected.leaks,

@@ -164,6 +164,7 @@ def score(
         if (reason := detector.bundle.manifest.rejected(detector.variant.id)) is not None:
             click.echo(f"edge-ad: warning: export rejected {detector.variant.id} ({reason}): {_LOOK_ONLY}", err=True)
         calibrated = detector.calibration is not None
+        _warn_of_limits(detector)
         objects = options.read_objects(detector)
         watch = watching.open_watch(detector)
         if watch is not None:
@@ -187,6 +188,15 @@ def _check_order(bundle: Path, sources: tuple[str, ...]) -> None:
         raise InputError(
             f"{bundle} is not a bundle, but {swapped} is: the bundle comes first, edge-ad score {swapped} {bundle}"
         )
+
+
+def _warn_of_limits(detector: Detector) -> None:
+    """Says once that frames which are out of the ordinary may be accepted."""
+    from edge_ad.bundle.frame_limits import missing_limits
+
+    missing = None if detector.scorer.takes_vectors else missing_limits(detector.frame_limits)
+    if detector.calibration is not None and missing is not None:
+        click.echo(f"edge-ad: warning: {missing}", err=True)
 
 
 def _summary(tally: Tally, *, verdicts: bool) -> str:
