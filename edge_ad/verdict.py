@@ -45,6 +45,8 @@ class Reason(str, Enum):
     BETWEEN_SCORES = "between_scores"
     NO_OBJECTS = "no_objects"
     BAD_OBJECT = "bad_object"
+    STALE = "stale"
+    FROZEN = "frozen"
 
 
 class Point(msgspec.Struct, frozen=True):

@@ -164,6 +164,18 @@ PUBLIC_NAMES = {
         "VideoSink",
         "annotate",
     },
+    "edge_ad.station": {
+        "InspectedPart",
+        "JsonLinesOutput",
+        "PartFrame",
+        "PartOutput",
+        "RecordedParts",
+        "StationFile",
+        "check_station",
+        "read_station_file",
+        "run_station",
+        "station_schema",
+    },
     "edge_ad.sources": {"Frame", "FrameSource", "list_images", "open_source", "read_image"},
     "edge_ad.verdict": {
         "Box",
@@ -245,6 +257,7 @@ PUBLIC_NAMES = {
         "render_page",
         "strip",
         "write_page",
+        "Signatures",
     },
 }
 """What users import. A name that is dropped, renamed or added shows here, and belongs into the changelog."""
