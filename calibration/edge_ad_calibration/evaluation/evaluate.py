@@ -12,6 +12,7 @@ from edge_ad_calibration.evaluation.observe import Observed, Scoring, observatio
 from edge_ad_calibration.evaluation.records import Evaluation, PixelMetrics, ScoredRow, TypeMetrics
 from edge_ad_calibration.evaluation.video import observe_clips
 from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, no_progress
+from edge_ad_calibration.scoring.journal import check_room
 from edge_ad_calibration.thresholds.wording import percent
 from edge_ad_metrics.datasets.dataset import check_both_classes
 from edge_ad_metrics.datasets.layouts import read_dataset
@@ -78,6 +79,8 @@ def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, progress: Progre
     wants_maps = request.pixels and variant.map is not None
     data = read_dataset(request.data, request.layout, masks=wants_maps)
     wants_maps = wants_maps and any(image.masks for image in data.images if image.anomalous)
+    if wants_maps and variant.map is not None:
+        check_room(request.plan.cache, len(data.images), variant.map.width * variant.map.height)
     with MapJournal(request.plan.cache, str(request.data.absolute())) as journal:
         scoring = Scoring(
             bundle=bundle,

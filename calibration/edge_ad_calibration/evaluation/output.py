@@ -8,8 +8,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_ad.errors import InputError
-from edge_ad.files import atomic_write
+from edge_ad.files import atomic_write, check_output
 from edge_ad_calibration.evaluation.records import figure, with_interval
 
 if TYPE_CHECKING:
@@ -119,10 +118,15 @@ class EvaluationFiles:
     report: Path | None = None
 
     def check(self) -> None:
-        """Raises ``InputError`` or ``ImportError`` for what would otherwise come out after hours of scoring."""
-        for path in (self.table, self.report):
-            if path is not None and not path.parent.is_dir():
-                raise InputError(f"{path}: its folder does not exist: create it first")
+        """Raises what would otherwise come out after hours of scoring.
+
+        Raises:
+            InputError, OutputError: a file cannot be written where it is asked for.
+            ModuleNotFoundError: a library is missing that draws the page.
+        """
+        for option, path in (("--csv", self.table), ("--report", self.report)):
+            if path is not None:
+                check_output(path, option)
         if self.report is not None:
             for needed in ("jinja2", "matplotlib"):
                 importlib.import_module(needed)

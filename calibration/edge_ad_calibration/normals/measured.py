@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_ad.bundle.records import FrameSize
     from edge_ad.engines import EngineInfo
     from edge_ad.sources import Frame
     from edge_ad.sources.object_table import ObjectTable
@@ -51,7 +52,7 @@ class Normals:
 
     ``scores``: float64 ``(n,)``, raw.
     ``peaks``: float64 ``(n,)``, the value of each map below which every pixel threshold shows a region; ``None``
-    without a map. ``statistics``: how each looks to the model; ``None`` of vectors.
+    without a map. ``statistics``: how each looks to the model; ``None`` of vectors. ``sizes``: in camera pixels.
     """
 
     names: tuple[str, ...]
@@ -59,6 +60,7 @@ class Normals:
     scores: NDArray[np.float64]
     peaks: NDArray[np.float64] | None
     statistics: tuple[FrameStatistics, ...] | None
+    sizes: tuple[FrameSize, ...] | None = None
     duplicates: tuple[Duplicate, ...] = ()
 
     def __len__(self) -> int:
@@ -78,6 +80,7 @@ class Normals:
             scores=self.scores[index],
             peaks=None if self.peaks is None else self.peaks[index],
             statistics=None if self.statistics is None else tuple(self.statistics[k] for k in which),
+            sizes=None if self.sizes is None else tuple(self.sizes[k] for k in which),
             duplicates=self.duplicates,
         )
 
@@ -100,6 +103,7 @@ def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
     scores: list[float] = []
     peaks: list[float] = []
     statistics: list[FrameStatistics] = []
+    sizes: list[FrameSize] = []
     duplicates: list[Duplicate] = []
     problems: list[str] = []
     total = 0
@@ -113,6 +117,7 @@ def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
             continue
         name_of[outcome.pixel_sha256] = name
         scores.append(outcome.score)
+        sizes.append(outcome.size)
         statistics += [] if outcome.statistics is None else [outcome.statistics]
         if outcome.peak is not None:
             peaks.append(outcome.peak)
@@ -126,6 +131,7 @@ def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
         scores=np.array(scores, dtype=np.float64),
         peaks=np.array(peaks, dtype=np.float64) if peaks else None,
         statistics=tuple(statistics) or None,
+        sizes=tuple(sizes),
         duplicates=tuple(duplicates),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -49,7 +49,8 @@ class Observations:
     """What is counted. ``part``: intp ``(frames,)``, to which observation each of the normals belongs.
 
     ``pictures``: what one of the normals is. ``scores``: float64 ``(n,)``, the largest of each observation's frames or
-    objects. ``peaks``: likewise; ``None`` without a map.
+    objects. ``peaks``: likewise; ``None`` without a map. ``outside``: bool ``(n,)``, which are outside the limits
+    of frames and count as rejected; ``None``: none is.
     """
 
     kind: Kind
@@ -58,6 +59,13 @@ class Observations:
     scores: NDArray[np.float64]
     peaks: NDArray[np.float64] | None
     part: NDArray[np.intp]
+    outside: NDArray[np.bool_] | None = None
+
+    def mark_outside(self, normals: NDArray[np.bool_]) -> Observations:
+        """The same, with an observation outside where any of its normals is; ``normals``: bool ``(frames,)``."""
+        outside = np.zeros(self.scores.size, np.bool_)
+        outside[self.part[normals]] = True
+        return replace(self, outside=outside)
 
 
 @dataclass(frozen=True, slots=True)

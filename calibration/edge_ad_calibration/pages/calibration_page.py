@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import edge_ad
 from edge_ad.bundle.records import OrderStatistic, RankCalibration
 from edge_ad_calibration.pages.plots import draw_distribution, draw_scores
-from edge_ad_calibration.thresholds.order_statistic import attained_confidence, largest_rank, smallest_alpha, smallest_n
+from edge_ad_calibration.thresholds.order_statistic import largest_rank, reached_confidence, smallest_alpha, smallest_n
 from edge_ad_calibration.thresholds.wording import describe_threshold, percent
 from edge_ad_report import (
     Fact,
@@ -28,7 +28,7 @@ from edge_ad_report import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edge_ad.bundle import Bundle, Variant
+    from edge_ad.bundle import Bundle, FrameLimits, Variant
     from edge_ad.bundle.records import AnyCalibration
     from edge_ad_calibration.pages.highest_normals import ShownNormal
     from edge_ad_calibration.stations import StationCalibration
@@ -71,6 +71,8 @@ def _station(station: StationCalibration, shown: Sequence[ShownNormal]) -> list[
         Section("What may speak against it", _cautions(station)),
         Section("The normals", _charts(station)),
     ]
+    if made.frame_limits is not None:
+        sections.append(Section("Limits of frames", (_limits(made.frame_limits),)))
     if station.difference:
         sections.append(Section("The groups", (_groups(station.difference),)))
     if isinstance(made, RankCalibration):
@@ -102,7 +104,7 @@ def _facts(station: StationCalibration) -> Facts:
     if made.alpha is not None:
         facts.append(_promised(made))
     if isinstance(made, RankCalibration) and not made.doubt:
-        reached = percent(round(attained_confidence(made.image, made.alpha), 4))
+        reached = percent(round(reached_confidence(made), 4))
         facts.append(Fact("confidence", percent(made.confidence), f"{reached} reached"))
     pictures, scored = station.observations.pictures, len(station.normals)
     alone = made.observation != "part" and made.image.n == scored
@@ -143,6 +145,25 @@ def _charts(station: StationCalibration) -> tuple[Chart, ...]:
         charts.append(draw_scores(observations.peaks, made.pixel, label, observations.kind))
         charts.append(draw_distribution(observations.peaks, made.pixel, made.alpha, made.confidence, label))
     return tuple(charts)
+
+
+def _limits(limits: FrameLimits) -> Table:
+    rows = [
+        (name, limit.text, _number(limit.seen_lowest), _number(limit.seen_highest))
+        for name, limit in limits.values.items()
+    ]
+    rows += [(name, f"none: {reason}", "", "") for name, reason in limits.off.items()]
+    return Table(
+        head=("value", "limits", "lowest seen", "highest seen"),
+        rows=tuple(rows),
+        text_columns=2,
+        caption="A frame outside is INVALID and not scored. That counts as a reject in what is promised; normals that "
+        f"were counted so: {limits.outside:,}.",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 def _groups(found: Difference) -> Table:

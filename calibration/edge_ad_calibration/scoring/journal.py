@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_ad.errors import OutputError
-from edge_ad.files import output_error
+from edge_ad.files import check_space, output_error
 from edge_ad_calibration.scoring.cache import ScoreRecord
 from edge_ad_calibration.scoring.job import ScoredImage
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from edge_ad_calibration.scoring.measure import Find
     from edge_ad_calibration.scoring.opened import Identity
 
-__all__ = ["KEPT_DAYS", "MapJournal", "find_earlier"]
+__all__ = ["KEPT_DAYS", "MapJournal", "check_room", "find_earlier"]
 
 KEPT_DAYS = 7
 """For how long the maps of an evaluation that nobody has resumed stay."""
@@ -45,6 +45,7 @@ _NAME = "maps-1-{}.bin"
 _MAGIC = b"edge-ad maps 1\n\0"
 _HEAD = struct.Struct("<32sII")  # SHA-256 of the image file, length and CRC-32 of what follows
 _DAY_S = 86_400
+_CELL_BYTES = 4
 
 
 class _Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -238,6 +239,17 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
+
+
+def check_room(folder: Path | None, images: int, cells: int) -> None:
+    """Raises :class:`OutputError` unless the disk has room for so many maps of so many cells. Maps that are there count
+    as room: they are used again, or deleted.
+
+    ``folder``: as :class:`MapJournal` takes it.
+    """
+    place = folder or Path(tempfile.gettempdir())
+    there = sum(path.stat().st_size for path in place.glob(_NAME.format("*")))
+    check_space(place, images * cells * _CELL_BYTES - there, f"{place}: the anomaly maps")
 
 
 def _time_of_disk(folder: Path) -> float:

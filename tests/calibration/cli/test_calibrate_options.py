@@ -257,8 +257,9 @@ def test_pooled_groups_that_differ_are_told(tiny_bundle: Path, groups: Path) -> 
 
 
 def test_a_part_that_several_groups_show_counts_in_each_with_its_own_score(tiny_bundle: Path, groups: Path) -> None:
-    alone = answer(tiny_bundle, "--groups", groups, "--pool", "--fpr", 0.1)["difference"]["groups"]
-    made = answer(tiny_bundle, "--groups", groups, "--pool", "--fpr", 0.1, "--part-by", r"(\d+)\.png")
+    asked = ("--groups", groups, "--pool", "--fpr", 0.1, "--no-frame-limits", "contrast")
+    alone = answer(tiny_bundle, *asked)["difference"]["groups"]
+    made = answer(tiny_bundle, *asked, "--part-by", r"(\d+)\.png")
     assert (made["observation"], made["image"]["n"]) == ("part", 60)
     figures = [[(one["name"], one["n"], one["median"]) for one in of] for of in (alone, made["difference"]["groups"])]
     assert figures[0] == figures[1]
