@@ -263,7 +263,6 @@ PUBLIC_NAMES = {
         "render_page",
         "strip",
         "write_page",
-        "Signatures",
     },
 }
 """What users import. A name that is dropped, renamed or added shows here, and belongs into the changelog."""
