@@ -169,6 +169,18 @@ PUBLIC_NAMES = {
         "VideoSink",
         "annotate",
     },
+    "edge_ad.station": {
+        "InspectedPart",
+        "JsonLinesOutput",
+        "PartFrame",
+        "PartOutput",
+        "RecordedParts",
+        "StationFile",
+        "check_station",
+        "read_station_file",
+        "run_station",
+        "station_schema",
+    },
     "edge_ad.sources": {"Frame", "FrameSource", "list_images", "open_source", "read_image"},
     "edge_ad.verdict": {
         "Box",
