@@ -260,6 +260,7 @@ PUBLIC_NAMES = {
         "figure_svg",
         "image_data_uri",
         "new_figure",
+        "outline",
         "render_page",
         "strip",
         "write_page",
