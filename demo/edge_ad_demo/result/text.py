@@ -22,7 +22,7 @@ def describe(result: DemoResult) -> str:
         *_chance_lines(figures),
         *_defect_lines(figures),
         f"ROC-AUC      {figures.roc_auc:.3f} over all defects",
-        f"Latency      {figures.latency_ms:.1f} ms a frame, of which the engine {figures.engine_ms:.1f} ms "
+        f"Latency      {figures.latency_ms:.1f} ms per frame, of which the engine {figures.engine_ms:.1f} ms "
         f"(p50, {figures.variant})",
         f"Pictures     {result.sheet}",
         f"             {result.histogram}",
