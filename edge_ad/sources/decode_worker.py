@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from edge_ad.sources.damage import DamageWatch, Dependence
+from edge_ad.sources.declared_size import MOST_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,11 +45,17 @@ class Ended(IntEnum):
     CLEANLY = 0
     CANNOT_OPEN = 3
     WRONG_PIXELS = 4
+    STUCK = 5
+    NO_DECODER = 6
+    TOO_LARGE = 7
 
 
 _OPEN_TIMEOUT_MS = 10_000
 _READ_TIMEOUT_MS = 10_000
 _MOST_LOST_IN_A_ROW = 1000
+# No decoder works on one frame for that long; longer than it takes to find out that a camera or a network is silent.
+_STUCK_S = 60.0
+_NO_DECODER = "Failed to get pixel format"  # FFmpeg has a decoder of hardware only, and there is no such hardware
 # They would change what FFmpeg prints, and what it prints is what tells damaged frames.
 _LOUDNESS = ("OPENCV_FFMPEG_LOGLEVEL", "OPENCV_FFMPEG_DEBUG")
 
@@ -59,19 +66,53 @@ def main() -> int:
     kind, size = SPEC.unpack(sys.stdin.buffer.read(SPEC.size))
     name = os.fsdecode(sys.stdin.buffer.read(size))
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    progress = _Progress()
     for variable in _LOUDNESS:
         os.environ.pop(variable, None)
+    watch = DamageWatch()  # a decoder may complain about every frame, for days
     capture = _open(name, is_camera=kind == b"i")
     if not capture.isOpened():
+        watch.release()
         return Ended.CANNOT_OPEN
-    watch = DamageWatch()  # from here on a decoder may complain about every frame, for days
+    if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > MOST_PIXELS:
+        return Ended.TOO_LARGE
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # pixels as stored, as of image files
     output.write(GREETING.pack(_frame_count(capture), max(capture.get(cv2.CAP_PROP_FPS), 0.0)))
     output.flush()
-    status = _send_frames(capture, watch, output)
+    try:
+        status = _send_frames(capture, watch, output, progress)
+    except _NoDecoderError:
+        status = Ended.NO_DECODER
     # A crash on the way out counts as well: it means that memory was damaged while frames were decoded.
     capture.release()
     return status
+
+
+class _NoDecoderError(Exception):
+    """FFmpeg knows the codec, but cannot decode it here."""
+
+
+class _Progress:
+    """Ends this process when it works on one frame for too long: damaged bytes can keep a decoder busy for ever."""
+
+    def __init__(self) -> None:
+        self._began: float | None = time.monotonic()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def begin(self) -> None:
+        """The decoder begins with a frame."""
+        self._began = time.monotonic()
+
+    def wait(self) -> None:
+        """The reader may take as long as it likes."""
+        self._began = None
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(1)
+            began = self._began
+            if began is not None and time.monotonic() - began > _STUCK_S:
+                os._exit(Ended.STUCK)
 
 
 def _claim_output() -> BinaryIO:
@@ -111,8 +152,9 @@ def _frame_count(capture: cv2.VideoCapture) -> int:
     return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
 
 
-def _send_frames(capture: cv2.VideoCapture, watch: DamageWatch, output: BinaryIO) -> Ended:
-    for captured_at, image in _frames(capture, watch):
+def _send_frames(capture: cv2.VideoCapture, watch: DamageWatch, output: BinaryIO, progress: _Progress) -> Ended:
+    for captured_at, image in _frames(capture, watch, progress):
+        progress.wait()
         if image is None:
             output.write(FRAME.pack(0, 0, 0, captured_at))
             output.flush()
@@ -127,24 +169,30 @@ def _send_frames(capture: cv2.VideoCapture, watch: DamageWatch, output: BinaryIO
     return Ended.CLEANLY
 
 
-def _frames(capture: cv2.VideoCapture, watch: DamageWatch) -> Iterator[tuple[float, NDArray[np.generic] | None]]:
+def _frames(
+    capture: cv2.VideoCapture, watch: DamageWatch, progress: _Progress
+) -> Iterator[tuple[float, NDArray[np.generic] | None]]:
     """Each frame with its time, in one buffer that the next frame overwrites; ``None``: the frame is damaged."""
     image = None
-    dependence = Dependence(_codec(capture))
     is_joined_midway = _frame_count(capture) == 0
+    dependence = Dependence(_codec(capture), is_live=is_joined_midway)
     lost = 0
     while lost < _MOST_LOST_IN_A_ROW:
-        decoded = capture.grab()
+        progress.begin()
+        grabbed = capture.grab()
         captured_at = time.time()
-        if decoded:
+        decoded = False
+        if grabbed:
             decoded, image = capture.retrieve(image)
         complaints = watch.complaints()
-        if decoded:
+        if decoded and image is not None and image.size:
             lost = 0
             is_joined_midway = False
             is_damaged = dependence.is_damaged(complaints, _frame_kind(capture))
             yield captured_at, None if is_damaged else image
-        elif complaints:  # a frame without any picture; at the end there would be no complaint
+        elif any(one.startswith(_NO_DECODER) for one in complaints):
+            raise _NoDecoderError
+        elif complaints or grabbed:  # a frame without any picture; at the end there would be none to grab
             lost += 1
             if not is_joined_midway:
                 dependence.lose()
