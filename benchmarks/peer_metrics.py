@@ -19,7 +19,7 @@ import numpy as np
 from edge_ad import Detector
 from edge_ad.sources import read_image
 from edge_ad_metrics.datasets.layouts import read_dataset
-from edge_ad_metrics.datasets.masks import read_mask
+from edge_ad_metrics.datasets.masks import read_masks
 from edge_ad_metrics.pixels import PixelSample, measure_pixels
 from edge_ad_metrics.sampling import evenly_spaced
 
@@ -76,14 +76,13 @@ def _ask(peer_python: Path, samples: list[PixelSample], thresholds: int) -> dict
 def _measured(bundle: Path, data: Path, most: int) -> list[PixelSample]:
     """The model's own maps, and the masks at their size: the peer takes maps of one size alone."""
     samples = []
-    images = [image for image in read_dataset(data).images if image.mask or not image.anomalous]
+    images = [image for image in read_dataset(data).images if image.masks or not image.anomalous]
     with Detector.open(bundle) as detector:
         for index in evenly_spaced(len(images), most):
             pixels = read_image(images[index].path)
             anomaly_map = detector.score_with_map(pixels).map
             assert anomaly_map is not None, "the model has no map"
-            path = images[index].mask
-            mask = read_mask(path, *pixels.shape[:2]) if path else np.zeros(pixels.shape[:2], np.bool_)
+            mask = read_masks(images[index].masks, *pixels.shape[:2])
             small = cv2.resize(mask.view(np.uint8), anomaly_map.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
             samples.append(PixelSample(anomaly_map.copy(), small > 0, images[index].type))
     return samples

@@ -16,6 +16,10 @@
     ├── DeviceError (RuntimeError)            exit 4   something outside edge-ad failed
     │   ├── EngineError                                the inference engine refused the model or died
     │   ├── SourceError                                a camera, video or stream failed
+    │   ├── LinkError                                  the link between a station and its clients failed
+    │   │   ├── LinkRefusedError                       the station refused a request
+    │   │   ├── LinkTimeoutError (TimeoutError)        an answer did not come in time
+    │   │   └── StationFaultError                      the station is in FAULT; the part has no result
     │   └── OutputError (OSError)                      a result could not be written
     └── GateError (RuntimeError)              exit 5   a quality gate was not met
 
@@ -38,11 +42,15 @@ __all__ = [
     "GateError",
     "GoldenError",
     "InputError",
+    "LinkError",
+    "LinkRefusedError",
+    "LinkTimeoutError",
     "MissingExtraError",
     "ModelError",
     "NotEnoughNormalsError",
     "OutputError",
     "SourceError",
+    "StationFaultError",
     "one_line",
 ]
 
@@ -126,6 +134,30 @@ class EngineError(DeviceError):
 
 class SourceError(DeviceError):
     """A camera, video or stream failed."""
+
+
+class LinkError(DeviceError):
+    """The link between a station and its clients failed. For a part that waits for its result this means reject."""
+
+
+class LinkRefusedError(LinkError):
+    """The station refused a request. ``reason`` is the short code of its answer."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class LinkTimeoutError(LinkError, TimeoutError):
+    """An answer did not come in time."""
+
+
+class StationFaultError(LinkError):
+    """The station went into FAULT, and the part has no result. ``cause`` is the station's word for it."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class OutputError(DeviceError, OSError):

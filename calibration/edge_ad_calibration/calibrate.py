@@ -10,31 +10,31 @@ import matplotlib.figure  # noqa: F401
 import msgspec
 import scipy.stats  # noqa: F401
 
-from edge_ad.bundle import calibration_name, write_calibrations
-from edge_ad.bundle.records import Exclusion, RankCalibration, Threshold
+from edge_ad.bundle import FrameLimits, calibration_name, write_calibrations
+from edge_ad.bundle.records import Exclusion, FixedCalibration, RankCalibration, Threshold
 from edge_ad.errors import BundleError, InputError
+from edge_ad.files import check_output
 from edge_ad.sources.listing import is_stream
 from edge_ad.sources.object_table import read_objects
 from edge_ad_calibration.normals.exclusions import SelectedNormals, list_confirmed, select_normals
 from edge_ad_calibration.normals.leaks import Leak
 from edge_ad_calibration.normals.measured import Duplicate, collect_normals, engine_record, measure_normals
 from edge_ad_calibration.normals.objects import object_names
-from edge_ad_calibration.normals.selection import list_normals
+from edge_ad_calibration.normals.selection import list_normals, list_table
 from edge_ad_calibration.pages.publishing import Files, publish
 from edge_ad_calibration.request import CalibrationRequest
 from edge_ad_calibration.scoring import ScoreJob, no_progress, open_job, score_images
 from edge_ad_calibration.stations import MeasuredNormals, StationCalibration, calibrate_each, check_numbers
 from edge_ad_calibration.thresholds.groups import Difference
 from edge_ad_calibration.thresholds.methods import utc_now
-from edge_ad_calibration.thresholds.order_statistic import attained_confidence
+from edge_ad_calibration.thresholds.order_statistic import reached_confidence
 from edge_ad_calibration.thresholds.wording import image_guarantee, pixel_guarantee
-from edge_ad_metrics.datasets.image_table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edge_ad.bundle import Bundle, Variant
+    from edge_ad.bundle import Bundle, Variant, WrittenCalibration
     from edge_ad.sources.object_table import ObjectTable
     from edge_ad_calibration.scoring import Progress
     from edge_ad_calibration.thresholds.methods import Clock
@@ -45,11 +45,14 @@ __all__ = ["CalibrationRequest", "CalibrationResult", "calibrate_bundle", "calib
 class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was calibrated and written for one station.
 
-    ``confidence_reached``: the chance that the asked rate holds, which the exact rank raises above what was
-    asked; ``None`` for a method without a guarantee. ``frames``: how many ``pictures``, images or objects, were scored.
-    ``statements``: what is promised, in words. ``difference``:
-    between the groups of a pooled calibration. ``uncalibrated``: the other variants of the bundle that have no
-    thresholds for this station.
+    ``confidence_reached``: the chance that the asked rate holds, which the exact rank raises above what was asked;
+    ``None`` for a method without a guarantee, and where the guarantee is not shown. ``guarantee_shown``: whether
+    a guarantee was asked for and nothing was found that refutes it; ``doubt`` says what was found. ``not_checked``:
+    what could speak against it and was not checked. ``frames``: how many ``pictures``, images or objects, were scored.
+    ``statements``: what is promised, in words. ``frame_limits``: outside of them a frame is refused; ``None`` of
+    vectors. ``difference``: between the groups of a pooled calibration. ``uncalibrated``: the other variants of the
+    bundle that have no thresholds for this station. ``replaced``: under which number the earlier calibration of this
+    station is kept (``edge_ad.bundle.restore_calibration``), or ``None``.
     """
 
     bundle: str
@@ -66,14 +69,19 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     pixel: Threshold | None
     image_guarantee: str
     pixel_guarantee: str | None
+    guarantee_shown: bool
+    doubt: str | None
     statements: tuple[str, ...]
     warnings: tuple[str, ...]
+    frame_limits: FrameLimits | None
+    not_checked: tuple[str, ...]
     duplicates: tuple[Duplicate, ...]
     leaks: tuple[Leak, ...]
     exclusions: tuple[Exclusion, ...]
     difference: Difference | None
     uncalibrated: tuple[str, ...]
     calibration: str
+    replaced: int | None
     plot: str
     report: str | None
     sheet: str | None
@@ -116,10 +124,11 @@ def calibrate_stations(
         DeviceError: the engine failed, or a file cannot be written.
     """
     variant = bundle.variant(request.variant)
+    _check_places(bundle, variant, request)
     objects = _open_table(bundle, request)
     paths = list(dict.fromkeys(_list(sources, request))) if objects else _list(sources, request)
     plot = request.outputs.plot or (bundle.path / calibration_name(variant)).with_name("calibration.png")
-    _check_before_scoring(bundle, paths, plot, request, objects)
+    _check_before_scoring(bundle, paths, request, objects)
     training = list_normals(request.selection.training) if request.selection.training else []
     confirmed = _confirmed(bundle, variant, request)
     job = ScoreJob(bundle=bundle.path, variant=variant.id, engine=request.engine, min_area_px=request.min_area_px)
@@ -132,15 +141,20 @@ def calibrate_stations(
         engine = engine_record(opened.scorer.engine.info)
         stations = calibrate_each(
             MeasuredNormals(
-                selected=selected, engine=engine, confirmed=tuple(borderline), level=bundle.manifest.geometry.level
+                selected=selected,
+                engine=engine,
+                confirmed=tuple(borderline),
+                level=bundle.manifest.geometry.level,
+                any_size=bundle.manifest.geometry.frame is None,
+                reach=opened.scorer.frames_until_score - 1,
             ),
             request,
             now,
         )
         # Pictures before the calibration: an error never leaves a new one behind.
         files = publish(bundle, variant, opened.scorer, stations, request, plot)
-    record = write_calibrations(bundle, variant, {station.name: station.calibration for station in stations})
-    return [_result(bundle, variant, one, selected, files[one.name], record) for one in stations]
+    written = write_calibrations(bundle, variant, {station.name: station.calibration for station in stations})
+    return [_result(bundle, variant, one, selected, files[one.name], written) for one in stations]
 
 
 def _open_table(bundle: Bundle, request: CalibrationRequest) -> ObjectTable | None:
@@ -169,20 +183,31 @@ def _list(sources: Sequence[str | Path], request: CalibrationRequest) -> list[Pa
     groups = request.selection.groups
     if sources or groups is None:
         return list_normals(sources, request.selection.thinning)
-    return list(read_table(groups).paths)
+    return list_table(groups, request.selection.thinning)
+
+
+def _check_places(bundle: Bundle, variant: Variant, request: CalibrationRequest) -> None:
+    """Whether all that will be written can be: what would otherwise come out after hours of scoring.
+
+    Raises:
+        InputError: the bundle is packed, or a folder does not exist.
+        OutputError: the bundle or a folder cannot be written to.
+    """
+    if not bundle.path.is_dir():
+        raise InputError(f"{bundle.path} is packed: run  edge-ad unpack  first, calibrate the folder, pack again")
+    check_output(bundle.path / calibration_name(variant))
+    outputs = request.outputs
+    for option, path in (("--plot", outputs.plot), ("--report", outputs.report), ("--sheet", outputs.sheet)):
+        if path is not None:
+            check_output(path, option)
 
 
 def _check_before_scoring(
-    bundle: Bundle, paths: Sequence[Path], plot: Path, request: CalibrationRequest, objects: ObjectTable | None
+    bundle: Bundle, paths: Sequence[Path], request: CalibrationRequest, objects: ObjectTable | None
 ) -> None:
-    """What would otherwise come out after hours of scoring."""
-    if not bundle.path.is_dir():
-        raise InputError(f"{bundle.path} is packed: run  edge-ad unpack  first, calibrate the folder, pack again")
+    """What else would come out after hours of scoring."""
     if bundle.manifest.takes_vectors and request.outputs.sheet:
         raise InputError("--sheet shows pictures, and this bundle takes vectors: leave it out")
-    for path in (plot, *request.outputs.asked):
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: its folder does not exist: create it first")
     images = [path for path in paths if not is_stream(path)]
     names = object_names(images, objects) if objects else [str(path) for path in images]
     if len(images) == len(paths):
@@ -195,10 +220,16 @@ def _confirmed(bundle: Bundle, variant: Variant, request: CalibrationRequest) ->
 
 
 def _result(
-    bundle: Bundle, variant: Variant, station: StationCalibration, selected: SelectedNormals, files: Files, record: Path
+    bundle: Bundle,
+    variant: Variant,
+    station: StationCalibration,
+    selected: SelectedNormals,
+    files: Files,
+    written: WrittenCalibration,
 ) -> CalibrationResult:
-    made = station.calibration
-    reached = attained_confidence(made.image, made.alpha) if isinstance(made, RankCalibration) else None
+    made, kept = station.calibration, written.replaced
+    shown = isinstance(made, RankCalibration | FixedCalibration) and made.doubt is None
+    reached = reached_confidence(made) if shown and isinstance(made, RankCalibration) else None
     return CalibrationResult(
         bundle=str(bundle.path),
         variant=variant.id,
@@ -214,14 +245,19 @@ def _result(
         pixel=made.pixel,
         image_guarantee=image_guarantee(made),
         pixel_guarantee=pixel_guarantee(made),
+        guarantee_shown=shown,
+        doubt=made.doubt,
         statements=made.statements,
         warnings=made.warnings,
+        frame_limits=made.frame_limits,
+        not_checked=made.not_checked,
         duplicates=station.normals.duplicates,
         leaks=selected.leaks,
         exclusions=made.exclusions,
         difference=station.difference,
         uncalibrated=_uncalibrated(bundle, station.name),
-        calibration=str(record),
+        calibration=str(written.path),
+        replaced=kept.number if kept is not None and station.name in kept.stations else None,
         plot=str(files.plot),
         report=None if files.report is None else str(files.report),
         sheet=None if files.sheet is None else str(files.sheet),
@@ -229,7 +265,8 @@ def _result(
 
 
 def _uncalibrated(bundle: Bundle, station: str) -> tuple[str, ...]:
-    return tuple(v.id for v in bundle.manifest.variants if not _has_station(bundle, v, station))
+    shipped = [v for v in bundle.manifest.variants if bundle.manifest.rejected(v.id) is None]
+    return tuple(v.id for v in shipped if not _has_station(bundle, v, station))
 
 
 def _has_station(bundle: Bundle, variant: Variant, station: str) -> bool:

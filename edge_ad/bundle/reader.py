@@ -127,6 +127,14 @@ class Bundle:
             if where is None or not where.exists():
                 return None
             raise
+        return self.read_record(data, variant, name)
+
+    def read_record(self, data: bytes, variant: Variant, name: str) -> CalibrationRecord:
+        """A calibration of the variant from the bytes of the file ``name``.
+
+        Raises:
+            CalibrationError: it was made for another artefact or geometry, or it was changed.
+        """
         record = _parse(data, CalibrationRecord, CALIBRATION_FORMAT, f"{name} of {self.path}")
         for what, found, expected in (
             ("variant", record.variant, variant.id),
@@ -232,8 +240,15 @@ def _check_manifest(manifest: Manifest) -> None:
         raise BundleFormatError("the manifest has both clips and objects: a model of clips takes whole pictures")
     if manifest.clip is not None and manifest.clip.snippet > 1 and not manifest.variants[0].extractor:
         raise BundleFormatError("the manifest has snippets of frames and no extractor that takes them")
-    if manifest.default_variant not in ids:
-        raise BundleFormatError(f"the default variant {manifest.default_variant!r} is none of {', '.join(ids)}")
+    _check_default(manifest)
+
+
+def _check_default(manifest: Manifest) -> None:
+    default, ids = manifest.default_variant, [variant.id for variant in manifest.variants]
+    if default not in ids:
+        raise BundleFormatError(f"the default variant {default!r} is none of {', '.join(ids)}")
+    if (reason := manifest.rejected(default)) is not None:
+        raise BundleFormatError(f"the default variant {default} was rejected at export: {reason}")
 
 
 def _check_extractor(manifest: Manifest, variant: Variant) -> None:

@@ -187,6 +187,7 @@ class Variant(Record, frozen=True, kw_only=True):
 
     ``precision``: what it calculates in, but for ``fp16``, which is float32 with weights stored in 16 bits.
     ``extractor``: of a two-stage variant, the graph that makes a vector of each frame; ``model`` takes these.
+    ``min_runtime``: the version of the engine that the file was made for, ``None`` for the oldest supported one.
     """
 
     id: Identifier
@@ -197,6 +198,7 @@ class Variant(Record, frozen=True, kw_only=True):
     fidelity: Fidelity
     golden_tolerance: Annotated[float, msgspec.Meta(gt=0)]
     extractor: str | None = None
+    min_runtime: str | None = None
 
 
 class Trial(Record, frozen=True, kw_only=True):
@@ -245,6 +247,10 @@ class Manifest(Record, frozen=True, kw_only=True):
     golden: Golden
     files: dict[str, FileEntry]
     provenance: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
+
+    def rejected(self, variant_id: str) -> str | None:
+        """Why export rejected a variant that is here all the same; ``None`` of one that it shipped."""
+        return next((trial.rejected for trial in self.trials if trial.id == variant_id), None)
 
     @property
     def takes_vectors(self) -> bool:

@@ -8,26 +8,18 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 import msgspec
 
 from edge_ad.bundle.reader import MANIFEST, Bundle, calibration_name
-from edge_ad.bundle.records import (
-    CALIBRATION_FORMAT,
-    AnyCalibration,
-    CalibrationRecord,
-    FileEntry,
-    Manifest,
-    Variant,
-)
-from edge_ad.bundle.seal import UNSEALED, sealed_json
-from edge_ad.errors import BundleError, InputError, OutputError
-from edge_ad.files import atomic_write, output_error, part_file, sync_folder
+from edge_ad.bundle.records import FileEntry, Manifest
+from edge_ad.bundle.seal import sealed_json
+from edge_ad.errors import InputError, OutputError
+from edge_ad.files import atomic_write, check_output, check_space, output_error, part_file, sync_folder
 
-__all__ = ["BundleWriter", "pack", "unpack", "write_calibration", "write_calibrations"]
+__all__ = ["BundleWriter", "pack", "unpack"]
 
 
 class BundleWriter:
@@ -107,43 +99,6 @@ def _swap(staged: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def write_calibration(bundle: Bundle, variant: Variant, station: str, calibration: AnyCalibration) -> Path:
-    """As :func:`write_calibrations`, for one station."""
-    return write_calibrations(bundle, variant, {station: calibration})
-
-
-def write_calibrations(bundle: Bundle, variant: Variant, calibrations: Mapping[str, AnyCalibration]) -> Path:
-    """Adds or replaces the calibrations of stations, all of them or none; the other stations' stay.
-
-    A damaged record, or one bound to another artefact or geometry, is replaced as a whole.
-    Returns the file written.
-    """
-    if not bundle.path.is_dir():
-        raise InputError(f"{bundle.path} is packed: run  edge-ad unpack  first, calibrate the folder, pack again")
-    artefact, geometry = bundle.artefact_sha256(variant), bundle.geometry_sha256
-    path = bundle.path / calibration_name(variant)
-    stations: dict[str, AnyCalibration] = {}
-    with contextlib.suppress(BundleError):
-        previous = bundle.calibration(variant)
-        stations |= previous.stations if previous else {}
-    names = ", ".join(map(repr, calibrations))
-    record = CalibrationRecord(
-        format=CALIBRATION_FORMAT,
-        seal=UNSEALED,
-        variant=variant.id,
-        artefact_sha256=artefact,
-        geometry_sha256=geometry,
-        stations=stations | dict(calibrations),
-    )
-    data = sealed_json(record)
-    try:
-        msgspec.json.decode(data, type=CalibrationRecord)  # the reader must take what the writer writes
-    except msgspec.ValidationError as error:
-        raise InputError(f"the calibration for the station {names} cannot be written: {error}") from None
-    atomic_write(path, data)
-    return path
-
-
 def pack(bundle: Bundle, target: Path) -> Path:
     """Writes the bundle as one zip file, without compression."""
     names = [MANIFEST, *bundle.manifest.files]
@@ -152,6 +107,8 @@ def pack(bundle: Bundle, target: Path) -> Path:
         raise InputError(f"{bundle.path} is packed already")
     if target.exists():
         raise InputError(f"{target} exists already: choose another place")
+    check_output(target, "-o")
+    check_space(target.parent, sum(entry.bytes for entry in bundle.manifest.files.values()), str(target))
     for name in bundle.manifest.files:
         bundle.check_file(name)
     partial = part_file(target)
@@ -176,10 +133,11 @@ def unpack(bundle: Bundle, target: Path, *, replace: bool = False) -> Bundle:
     way once the new one is complete."""
     if bundle.path.is_dir():
         raise InputError(f"{bundle.path} is a folder already")
-    calibrations = {
-        n: r for v in bundle.manifest.variants if (r := bundle.calibration(v)) for n in [calibration_name(v)]
-    }
+    check_space(target, sum(entry.bytes for entry in bundle.manifest.files.values()))
     with BundleWriter(target, replace=replace) as writer:
+        calibrations = {
+            n: r for v in bundle.manifest.variants if (r := bundle.calibration(v)) for n in [calibration_name(v)]
+        }
         for name in bundle.manifest.files:
             path = writer.root / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from edge_ad.bundle.frame_limits import missing_limits
 from edge_ad.bundle.records import Calibration, Clip, Geometry, Manifest, RankCalibration, Variant
 from edge_ad.cli.option_groups import command
 from edge_ad.cli.options import ENGINE, PATH, as_json, bundle_argument, echo_json, variant_option
+from edge_ad.errors import GoldenError
 
 if TYPE_CHECKING:
     from edge_ad.engines.base import EngineOptions
+    from edge_ad.scoring.verification import Verification
 
 
 @command()
@@ -46,19 +49,27 @@ def verify(bundle: Path, variant: str | None, engine: EngineOptions, as_json: bo
     """Check that BUNDLE is intact and works on this device.
 
     Every file is compared with its checksum. The golden frames are scored again, and their scores must equal those
-    in the bundle.
+    in the bundle. The exit code is 0 only if the variant that edge-ad score takes was among them: the default one, or
+    the one of --variant.
     """
     from edge_ad.scoring.verification import verify_bundle
 
     result = verify_bundle(bundle, variant, engine)
     if as_json:
         echo_json(result)
-        return
+    else:
+        _print_verification(result)
+    if result.problem is not None:
+        raise GoldenError(result.problem)
+
+
+def _print_verification(result: Verification) -> None:
     click.echo(f"{result.bundle}: {result.files} files are intact")
     for one in result.variants:
         calibrated = f"calibrated for {', '.join(one.stations)}" if one.stations else "not calibrated"
         outcome = (one.skipped and f"skipped: {one.skipped}") or f"{len(one.replays)} golden frames replayed, all equal"
-        click.echo(f"  {one.id}: {outcome}; {calibrated}")
+        needed = f"; needs onnxruntime {one.min_runtime} or newer" if one.min_runtime else ""
+        click.echo(f"  {one.id}: {outcome}; {calibrated}{needed}")
 
 
 @command()
@@ -94,7 +105,7 @@ def _lines(manifest: Manifest, calibrations: Mapping[str, Mapping[str, Calibrati
         *_input(manifest),
         *([] if manifest.clip is None else [f"clips     {_clip(manifest.clip)}"]),
         "variants",
-        *(_variant(v, manifest.default_variant, calibrations.get(v.id, {})) for v in manifest.variants),
+        *(_variant(v, manifest, calibrations.get(v.id, {})) for v in manifest.variants),
         "provenance",
         *(f"  {key}: {value}" for key, value in sorted(manifest.provenance.items())),
     ]
@@ -144,24 +155,37 @@ def _clip(clip: Clip) -> str:
     return ", ".join(parts)
 
 
-def _variant(variant: Variant, default: str, stations: Mapping[str, Calibration]) -> str:
-    fidelity = variant.fidelity
+def _limits(made: Calibration) -> list[str]:
+    """The limits of frames, and what is missing of them."""
+    limits = made.frame_limits
+    lines = [] if limits is None or not limits.values else [f"limits of frames: {', '.join(limits.lines)}"]
+    missing = missing_limits(limits)
+    return lines if missing is None or lines else [missing]
+
+
+def _variant(variant: Variant, manifest: Manifest, stations: Mapping[str, Calibration]) -> str:
+    fidelity, reason = variant.fidelity, manifest.rejected(variant.id)
     anomaly_map = f"anomaly map {variant.map.width}x{variant.map.height}" if variant.map else "no anomaly map"
     line = (
-        f"  {variant.id}{' (default)' if variant.id == default else ''}: {anomaly_map}, "
+        f"  {variant.id}{' (default)' if variant.id == manifest.default_variant else ''}: {anomaly_map}, "
         f"{fidelity.size_bytes / 1e6:.1f} MB, {fidelity.latency_ms:.2f} ms on the computer of the export, "
         f"rank correlation {fidelity.spearman:.4f}"
+        f"{f', needs {variant.engine} {variant.min_runtime} or newer' if variant.min_runtime else ''}"
     )
+    if reason is not None:
+        line += f"\n    rejected at export: {reason}"
     for name, made in stations.items():
         line += (
             f"\n    calibrated for {name}: threshold {made.image.threshold:.6g} ({made.method}), "
             f"{_aim(made)}from {made.image.n} normal {made.observation}s"
         )
+        if not manifest.takes_vectors:
+            line += "".join(f"\n      {text}" for text in _limits(made))
     return line if stations else line + "\n    not calibrated"
 
 
 def _aim(made: Calibration) -> str:
     if made.alpha is None or made.confidence is None:
         return ""
-    promised = "at most" if isinstance(made, RankCalibration) else "meant for at most"
+    promised = "at most" if isinstance(made, RankCalibration) and made.doubt is None else "meant for at most"
     return f"{promised} {made.alpha:.3%} false rejects with {made.confidence:.1%} confidence, "

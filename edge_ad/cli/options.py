@@ -47,7 +47,8 @@ ENGINE = OptionGroup(
             "--device",
             metavar="NAME",
             help="The device that the engine runs on: CPU, GPU or NPU with OpenVINO, or the execution provider of ONNX "
-            "Runtime, such as CPU or CUDA.",
+            "Runtime, such as CPU or CUDA. Where a command runs variants of both engines, say it for each: "
+            "openvino=GPU,onnxruntime=CPU. An engine that is not named runs on the CPU.",
         ),
         option(
             "--threads",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import weakref
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -9,7 +12,7 @@ import msgspec
 from edge_ad.bundle.seal import UNSEALED, broken_seal, sealed_json
 from edge_ad.drift.monitor import Memory
 from edge_ad.errors import InputError
-from edge_ad.files import atomic_write
+from edge_ad.files import atomic_write, output_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,16 +33,22 @@ class SavedWatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class MemoryFile:
-    """One JSON file, replaced in one step.
+    """One JSON file, replaced in one step. It belongs to one process until it is closed.
 
     Args:
         path: it need not exist yet.
         watched: identifies what the memory is about; a file about something else is not read.
+
+    Raises:
+        InputError: another watch keeps its state in this file.
+        OutputError: nothing can be written to its folder.
     """
 
     def __init__(self, path: Path, watched: str) -> None:
         self.path = path
         self._watched = watched
+        self.close = weakref.finalize(self, os.close, _lock(path))
+        """Gives the file free for another watch; so does the end of the process, however it ends."""
 
     def load(self) -> SavedWatch | None:
         """What was saved; ``None`` where there is no file, or one of another calibration or other settings.
@@ -65,3 +74,29 @@ class MemoryFile:
         """Replaces the file. Raises ``OutputError`` when it cannot be written; the old one then stays."""
         record = SavedWatch(format=FORMAT, seal=UNSEALED, watched=self._watched, rejects=rejects, memory=memory)
         atomic_write(self.path, sealed_json(record))
+
+
+def _lock(path: Path) -> int:
+    """The descriptor of a locked file beside ``path``: the state file itself is another file after each save.
+
+    The system takes the lock back when the process ends. The file stays: who deletes it may let two processes in.
+    """
+    beside = path.with_name(f"{path.name}.lock")
+    try:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise InputError(
+            f"--drift-state {path}: another watch keeps its state in this file (process {holder or 'unknown'}): give "
+            "each process a file of its own, or end the other one"
+        ) from None
+    except OSError:
+        return descriptor  # some network file systems know no locks
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor

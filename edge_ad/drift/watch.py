@@ -47,7 +47,8 @@ class DriftWatch:
             continued, but replaced: a new calibration begins a new watch.
 
     Raises:
-        InputError: the detector is not calibrated, or the state file is damaged.
+        InputError: the detector is not calibrated, the state file is damaged, or another watch keeps its state in it.
+        OutputError: the state file cannot be written.
     """
 
     def __init__(
@@ -62,7 +63,16 @@ class DriftWatch:
         self._rejects = 0
         self._file = MemoryFile(state_file, _watched(detector, settings)) if state_file is not None else None
         self._saved_s = time.monotonic()
-        if self._file is not None and (saved := self._file.load()):
+        if self._file is not None:
+            self._resume(self._file)
+
+    def _resume(self, file: MemoryFile) -> None:
+        try:
+            saved = file.load()
+        except InputError:
+            file.close()
+            raise
+        if saved is not None:
             self.monitor.resume(saved.memory)
             self._rejects = saved.rejects
 
@@ -107,8 +117,16 @@ class DriftWatch:
         )
 
     def close(self) -> None:
-        """Writes the state file for the last time. Raises ``OutputError`` when that cannot be done."""
-        self._save()
+        """Writes the state file for the last time, and gives it free for another watch.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            self._save()
+        finally:
+            if self._file is not None:
+                self._file.close()
 
     def _save(self) -> None:
         self._saved_s = time.monotonic()

@@ -6,11 +6,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edge_ad.errors import InputError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Artefact", "Engine", "EngineInfo", "EngineOptions", "EngineOutput", "Extractor"]
+__all__ = [
+    "ENGINE_NAMES",
+    "Artefact",
+    "Engine",
+    "EngineInfo",
+    "EngineOptions",
+    "EngineOutput",
+    "Extractor",
+    "choose_device",
+]
+
+
+ENGINE_NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+"""The engines that a variant may be for, and what they are called in sentences."""
+
+_DEFAULT_DEVICE = "CPU"
 
 
 @dataclass(frozen=True)
@@ -26,17 +45,33 @@ class EngineOptions:
     """How an engine is opened.
 
     ``device`` is the engine's own name: an OpenVINO device (``CPU``, ``GPU``, ``NPU``) or an ONNX Runtime
-    execution provider (``CPU`` and ``CUDA`` stand for ``CPUExecutionProvider`` and so on).
+    execution provider (``CPU`` and ``CUDA`` stand for ``CPUExecutionProvider`` and so on). ``openvino=GPU`` is meant
+    for one engine only; several stand in one text with commas between them: ``openvino=GPU,onnxruntime=CUDA``. An
+    engine that is not named runs on the CPU.
     ``threads``: ``None`` leaves the choice to the engine.
     ``cache_dir``: where the engine may keep compiled models; ``None``: it writes no file.
     ``spin``: whether the threads of ONNX Runtime may burn their cores while they wait for work. A single frame is
     answered sooner so; where other threads decode beside the engine, they lack the cores. Scores are the same.
     """
 
-    device: str = "CPU"
+    device: str = _DEFAULT_DEVICE
     threads: int | None = None
     cache_dir: Path | None = None
     spin: bool = True
+
+    def __post_init__(self) -> None:
+        for engine, _, name in (part.partition("=") for part in self.device.split(",") if "=" in part):
+            if engine not in ENGINE_NAMES or not name:
+                raise InputError(
+                    f"--device {self.device}: expected the name of a device, or for one engine only "
+                    f"{' or '.join(f'{one}=NAME' for one in ENGINE_NAMES)}"
+                )
+
+    def device_of(self, engine: str) -> str:
+        """The device on which this engine is to run."""
+        named = dict(part.split("=", 1) for part in self.device.split(",") if "=" in part)
+        plain = [part for part in self.device.split(",") if "=" not in part]
+        return named.get(engine, ",".join(plain) or _DEFAULT_DEVICE)
 
 
 @dataclass(frozen=True)
@@ -88,3 +123,19 @@ class Extractor(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def choose_device(engine: str, wanted: str, offered: Mapping[str, str]) -> str:
+    """The engine's own name of the device, however its letters are written. ``offered``: by what they are called.
+
+    Raises:
+        InputError: the engine does not have it on this machine; says which it has.
+    """
+    for called, own in offered.items():
+        if wanted.upper() in {called.upper(), own.upper()}:
+            return own
+    other = next(one for one in ENGINE_NAMES if one != engine)
+    raise InputError(
+        f"--device {wanted}: {ENGINE_NAMES[engine]}, which runs this variant, has no {wanted} here: choose "
+        f"{' or '.join(offered)}, or a --variant of another engine; --device {other}={wanted} asks for it there only"
+    )

@@ -9,11 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput
+from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput, choose_device
 from edge_ad.engines.contract import Shapes, check_contract, check_extractor
 from edge_ad.errors import EngineError, InputError, one_line
 
 __all__ = ["OnnxRuntimeEngine", "OnnxRuntimeExtractor", "load_onnxruntime"]
+
+
+_SUFFIX = "ExecutionProvider"
+# Sends frames over the network, and is no device.
+_ELSEWHERE = {"AzureExecutionProvider"}
 
 
 def load_onnxruntime() -> Any:
@@ -33,7 +38,8 @@ class _OnnxRuntimeGraph:
         self, artefact: Artefact, precision: str, options: EngineOptions, check: Callable[..., Shapes]
     ) -> None:
         ort = load_onnxruntime()
-        provider, session_options = _provider(ort, options.device), _session_options(ort, options)
+        provider = _provider(ort, options.device_of("onnxruntime"))
+        session_options = _session_options(ort, options)
         try:
             self._session = ort.InferenceSession(
                 artefact.model if isinstance(artefact.model, bytes) else str(artefact.model),
@@ -97,11 +103,8 @@ class OnnxRuntimeExtractor(_OnnxRuntimeGraph):
 
 
 def _provider(ort: Any, device: str) -> str:
-    provider = device if device.endswith("ExecutionProvider") else f"{device}ExecutionProvider"
-    available = ort.get_available_providers()
-    if provider not in available:
-        raise InputError(f"ONNX Runtime here has no {provider}: choose one of {', '.join(available)}")
-    return provider
+    available = [name for name in ort.get_available_providers() if name not in _ELSEWHERE]
+    return choose_device("onnxruntime", device, {name.removesuffix(_SUFFIX): name for name in available})
 
 
 def _session_options(ort: Any, options: EngineOptions) -> Any:
@@ -113,5 +116,5 @@ def _session_options(ort: Any, options: EngineOptions) -> Any:
     if not options.spin:
         session.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if options.cache_dir is not None:
-        raise InputError("ONNX Runtime keeps no cache of compiled models: leave the cache folder out")
+        raise InputError("ONNX Runtime keeps no cache of compiled models: leave --cache-dir out")
     return session

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput
+from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput, choose_device
 from edge_ad.engines.contract import Shapes, check_contract, check_extractor
-from edge_ad.errors import EngineError, InputError, MissingExtraError, one_line
+from edge_ad.errors import EngineError, MissingExtraError, one_line
 
 __all__ = ["OpenVinoEngine", "OpenVinoExtractor", "check_precision", "load_openvino", "switch_off_telemetry"]
 
@@ -61,14 +61,11 @@ class _OpenVinoGraph:
     ) -> None:
         ov = load_openvino()
         core = ov.Core()
-        if options.device.split(".")[0] not in {d.split(".")[0] for d in core.available_devices}:
-            raise InputError(
-                f"OpenVINO here has no device {options.device}: choose one of {', '.join(core.available_devices)}"
-            )
-        check_precision(precision, options.device, core.get_property(options.device, "OPTIMIZATION_CAPABILITIES"))
+        device = choose_device("openvino", options.device_of("openvino"), _offered(core.available_devices))
+        check_precision(precision, device, core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
         try:
             model = _read(core, ov, artefact)
-            compiled = core.compile_model(model, options.device, _config(options, precision))
+            compiled = core.compile_model(model, device, _config(options, precision))
         except Exception as error:
             raise EngineError(f"OpenVINO cannot load the model: {one_line(error)}") from error
         shapes = check(
@@ -81,8 +78,8 @@ class _OpenVinoGraph:
         self._request = compiled.create_infer_request()
         self._request.set_tensor(shapes.name, ov.Tensor(self.input, shared_memory=True))
         self._outputs = {name: self._request.get_tensor(name).data for name in shapes.outputs}
-        threads = compiled.get_property("INFERENCE_NUM_THREADS") if options.device == "CPU" else options.threads
-        self.info = EngineInfo("openvino", ov.__version__, options.device, precision, threads)
+        threads = compiled.get_property("INFERENCE_NUM_THREADS") if device == "CPU" else options.threads
+        self.info = EngineInfo("openvino", ov.__version__, device, precision, threads)
 
     def _run(self) -> None:
         try:
@@ -131,6 +128,11 @@ _CONTRACT = ("score", "map", "features", "frame", "flow")
 def _port_name(port: Any) -> str:
     """A port may have several names, those of operators that the compiler took away: the contract's own comes first."""
     return next((name for name in _CONTRACT if name in port.names), None) or str(port.any_name)
+
+
+def _offered(available: Sequence[str]) -> dict[str, str]:
+    """The devices by name; ``GPU`` where there are ``GPU.0`` and ``GPU.1`` stands for the first."""
+    return {name.partition(".")[0]: name.partition(".")[0] for name in available} | {name: name for name in available}
 
 
 def _read(core: Any, ov: Any, artefact: Artefact) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 
 from edge_ad.bundle import Bundle, Manifest, Variant
 from edge_ad.engines import EngineOptions, Extractor, open_engine, open_extractor
-from edge_ad.errors import BundleFormatError
+from edge_ad.errors import BundleFormatError, EngineError
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring.scorer import Scorer
 
@@ -31,7 +31,12 @@ def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None 
             raise BundleFormatError(f"{manifest.geometry.ignore} of {bundle.path} is no image")
         mask = mask.astype(np.uint8, copy=False)
     preprocessor = Preprocessor(manifest.geometry, manifest.input, mask, map_size=variant.map)
-    engine = open_engine(variant.engine, bundle.artefact(variant), options, precision=variant.precision)
+    try:
+        engine = open_engine(variant.engine, bundle.artefact(variant), options, precision=variant.precision)
+    except EngineError as error:
+        if variant.min_runtime is None:
+            raise
+        raise EngineError(f"{error}; this variant was made for {variant.engine} {variant.min_runtime}") from None
     extractor: Extractor | None = None
     try:
         extractor = _open_extractor(bundle, variant, options)

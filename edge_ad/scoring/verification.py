@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_ad.bundle import MANIFEST, Bundle, Variant
 from edge_ad.engines import EngineOptions
@@ -11,32 +12,43 @@ from edge_ad.errors import GoldenError, MissingExtraError
 from edge_ad.scoring.golden import Replay, replay
 from edge_ad.scoring.opening import open_scorer
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = ["Verification", "VerifiedVariant", "verify_bundle"]
 
 
 @dataclass(frozen=True)
 class VerifiedVariant:
-    """``skipped`` says why the variant could not run here; ``stations`` are the calibrated ones."""
+    """``skipped`` says why the variant could not run here; ``stations`` are the calibrated ones. ``min_runtime``: the
+    version of its engine that its file was made for, ``None`` for the oldest supported one."""
 
     id: str
     stations: tuple[str, ...]
     replays: tuple[Replay, ...]
     skipped: str | None = None
+    min_runtime: str | None = None
 
 
 @dataclass(frozen=True)
 class Verification:
-    """The result of a verification: how many files were checked, and each variant."""
+    """The result of a verification: how many files were checked, and each variant.
+
+    ``problem``: why the bundle cannot be used here as it is, although everything that could be checked is in order: the
+    variant that is scored with, where none is named, could not run. ``None`` where it could, or another was asked for.
+    """
 
     bundle: str
     files: int
     variants: tuple[VerifiedVariant, ...]
+    problem: str | None = None
 
 
 def verify_bundle(path: str | Path, variant: str | None = None, options: EngineOptions | None = None) -> Verification:
     """Checks every file's hash, every calibration's binding, and replays the golden frames on each variant.
 
-    A variant whose engine is not installed is skipped and says so, unless it was asked for by name.
+    A variant whose engine is not installed is skipped and says so, unless it was asked for by name. Where that is the
+    bundle's default variant, :attr:`Verification.problem` says what to do: the device cannot use the bundle as it is.
 
     Raises:
         BundleError: something is damaged, or this device scores differently; the message names the file.
@@ -49,19 +61,35 @@ def verify_bundle(path: str | Path, variant: str | None = None, options: EngineO
     checked = tuple(_verify(bundle, one, options, must_run=variant is not None) for one in chosen)
     if all(one.skipped for one in checked):
         raise GoldenError(f"no variant of {path} can run here: {'; '.join(str(one.skipped) for one in checked)}")
-    return Verification(str(path), len(bundle.manifest.files) + len((MANIFEST,)), checked)
+    problem = None if variant is not None else _problem(bundle, checked)
+    return Verification(str(path), len(bundle.manifest.files) + len((MANIFEST,)), checked, problem)
+
+
+def _problem(bundle: Bundle, checked: Sequence[VerifiedVariant]) -> str | None:
+    default = bundle.manifest.default_variant
+    reason = next(one.skipped for one in checked if one.id == default)
+    if reason is None:
+        return None
+    others = [f"--variant {one.id}" for one in checked if one.skipped is None]
+    return (
+        f"{default} is the variant that edge-ad score takes, and it was not checked: {reason}, or score and verify "
+        f"with {' or '.join(others)}"
+    )
 
 
 def _verify(bundle: Bundle, variant: Variant, options: EngineOptions | None, *, must_run: bool) -> VerifiedVariant:
     record = bundle.calibration(variant)
     stations = tuple(sorted(record.stations)) if record else ()
+    if options is not None and not must_run and variant.engine == "onnxruntime":
+        options = replace(options, cache_dir=None)  # it keeps no compiled models; the other engine may
     try:
         scorer = open_scorer(bundle, variant, options)
     except MissingExtraError as error:
         if must_run:
             raise
-        return VerifiedVariant(variant.id, stations, (), skipped=str(error))
+        return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
     try:
-        return VerifiedVariant(variant.id, stations, replay(bundle, variant, scorer))
+        replays = replay(bundle, variant, scorer)
+        return VerifiedVariant(variant.id, stations, replays, min_runtime=variant.min_runtime)
     finally:
         scorer.close()

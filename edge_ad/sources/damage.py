@@ -56,13 +56,7 @@ class DamageWatch:
 
     def __init__(self) -> None:
         self._file = os.memfd_create("decoder-complaints")
-        self._before = os.dup(2)
         os.dup2(self._file, 2)
-
-    def release(self) -> None:
-        """End the watch; what was not asked for goes to where it would have gone."""
-        os.dup2(self._before, 2)
-        os.write(2, os.pread(self._file, _READ_BYTES, 0))
 
     def complaints(self) -> list[str]:
         """What decoders have complained of since the last call."""

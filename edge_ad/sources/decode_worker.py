@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, BinaryIO
 import cv2
 import numpy as np
 
-from edge_ad.sources.damage import DamageWatch, Dependence
+from edge_ad.sources.damage import DamageWatch
 from edge_ad.sources.declared_size import MOST_PIXELS
+from edge_ad.sources.ffmpeg import WatchedStream, frame_count, open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 __all__ = ["FRAME", "GREETING", "SPEC", "Ended"]
@@ -50,14 +49,8 @@ class Ended(IntEnum):
     TOO_LARGE = 7
 
 
-_OPEN_TIMEOUT_MS = 10_000
-_READ_TIMEOUT_MS = 10_000
-_MOST_LOST_IN_A_ROW = 1000
 # No decoder works on one frame for that long; longer than it takes to find out that a camera or a network is silent.
 _STUCK_S = 60.0
-_NO_DECODER = "Failed to get pixel format"  # FFmpeg has a decoder of hardware only, and there is no such hardware
-# They would change what FFmpeg prints, and what it prints is what tells damaged frames.
-_LOUDNESS = ("OPENCV_FFMPEG_LOGLEVEL", "OPENCV_FFMPEG_DEBUG")
 
 
 def main() -> int:
@@ -67,29 +60,19 @@ def main() -> int:
     name = os.fsdecode(sys.stdin.buffer.read(size))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     progress = _Progress()
-    for variable in _LOUDNESS:
-        os.environ.pop(variable, None)
-    watch = DamageWatch()  # a decoder may complain about every frame, for days
     capture = _open(name, is_camera=kind == b"i")
     if not capture.isOpened():
-        watch.release()
         return Ended.CANNOT_OPEN
     if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > MOST_PIXELS:
         return Ended.TOO_LARGE
+    watch = DamageWatch()  # from here on a decoder may complain about every frame, for days
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # pixels as stored, as of image files
-    output.write(GREETING.pack(_frame_count(capture), max(capture.get(cv2.CAP_PROP_FPS), 0.0)))
+    output.write(GREETING.pack(frame_count(capture), max(capture.get(cv2.CAP_PROP_FPS), 0.0)))
     output.flush()
-    try:
-        status = _send_frames(capture, watch, output, progress)
-    except _NoDecoderError:
-        status = Ended.NO_DECODER
+    status = _send_frames(WatchedStream(capture, watch), output, progress)
     # A crash on the way out counts as well: it means that memory was damaged while frames were decoded.
     capture.release()
     return status
-
-
-class _NoDecoderError(Exception):
-    """FFmpeg knows the codec, but cannot decode it here."""
 
 
 class _Progress:
@@ -103,8 +86,8 @@ class _Progress:
         """The decoder begins with a frame."""
         self._began = time.monotonic()
 
-    def wait(self) -> None:
-        """The reader may take as long as it likes."""
+    def end(self) -> None:
+        """The frame is decoded. Its reader may take as long as it likes."""
         self._began = None
 
     def _watch(self) -> None:
@@ -134,30 +117,19 @@ def _end_with_parent() -> None:
 
 
 def _open(name: str, *, is_camera: bool) -> cv2.VideoCapture:
-    if is_camera:
-        return cv2.VideoCapture(int(name), cv2.CAP_V4L2)
-    timeouts = [
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-        _OPEN_TIMEOUT_MS,
-        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-        _READ_TIMEOUT_MS,
-        cv2.CAP_PROP_N_THREADS,
-        1,  # several would complain of frames that are not due yet, and hold frames of cameras back
-    ]
-    # FFmpeg by name: left to choose, OpenCV takes a name with digits for a numbered series of image files.
-    return cv2.VideoCapture(name, cv2.CAP_FFMPEG, timeouts)
+    return cv2.VideoCapture(int(name), cv2.CAP_V4L2) if is_camera else open_stream(name)
 
 
-def _frame_count(capture: cv2.VideoCapture) -> int:
-    return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
-
-
-def _send_frames(capture: cv2.VideoCapture, watch: DamageWatch, output: BinaryIO, progress: _Progress) -> Ended:
-    for captured_at, image in _frames(capture, watch, progress):
-        progress.wait()
-        if image is None:
+def _send_frames(stream: WatchedStream, output: BinaryIO, progress: _Progress) -> Ended:
+    image: NDArray[np.generic] | None = None
+    while stream.grab():
+        captured_at = time.time()
+        image = stream.fetch(image) if stream.has_pixels else None
+        progress.end()
+        if image is None or stream.complaint is not None:
             output.write(FRAME.pack(0, 0, 0, captured_at))
             output.flush()
+            progress.begin()
             continue
         if image.dtype != np.uint8:
             return Ended.WRONG_PIXELS
@@ -166,49 +138,8 @@ def _send_frames(capture: cv2.VideoCapture, watch: DamageWatch, output: BinaryIO
         output.write(FRAME.pack(height, width, channels, captured_at))
         output.write(image.data)
         output.flush()
-    return Ended.CLEANLY
-
-
-def _frames(
-    capture: cv2.VideoCapture, watch: DamageWatch, progress: _Progress
-) -> Iterator[tuple[float, NDArray[np.generic] | None]]:
-    """Each frame with its time, in one buffer that the next frame overwrites; ``None``: the frame is damaged."""
-    image = None
-    is_joined_midway = _frame_count(capture) == 0
-    dependence = Dependence(_codec(capture), is_live=is_joined_midway)
-    lost = 0
-    while lost < _MOST_LOST_IN_A_ROW:
         progress.begin()
-        grabbed = capture.grab()
-        captured_at = time.time()
-        decoded = False
-        if grabbed:
-            decoded, image = capture.retrieve(image)
-        complaints = watch.complaints()
-        if decoded and image is not None and image.size:
-            lost = 0
-            is_joined_midway = False
-            is_damaged = dependence.is_damaged(complaints, _frame_kind(capture))
-            yield captured_at, None if is_damaged else image
-        elif any(one.startswith(_NO_DECODER) for one in complaints):
-            raise _NoDecoderError
-        elif complaints or grabbed:  # a frame without any picture; at the end there would be none to grab
-            lost += 1
-            if not is_joined_midway:
-                dependence.lose()
-                yield captured_at, None
-        else:
-            return
-
-
-def _codec(capture: cv2.VideoCapture) -> str:
-    code = int(capture.get(cv2.CAP_PROP_FOURCC))
-    return (code & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1")
-
-
-def _frame_kind(capture: cv2.VideoCapture) -> str:
-    """``I``, ``P``, ``B``, or ``?`` where the codec does not say."""
-    return chr(max(int(capture.get(cv2.CAP_PROP_FRAME_TYPE)), 0)) or "?"
+    return Ended.NO_DECODER if stream.has_no_decoder else Ended.CLEANLY
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +22,9 @@ _LIVE = re.compile(r"camera \d+|[A-Za-z][A-Za-z0-9+.-]*://.*", re.DOTALL)
 class FrameName:
     """The parts of a name.
 
-    ``file``: the image, video or file of vectors, or the label of a camera or URL. ``index``: which frame of a stream,
-    from 0; ``None`` for an image. ``box``: an object of the frame, in camera pixels; ``None`` for the whole frame.
+    ``file``: the image, video, folder of frames or file of vectors, or the label of a camera or URL. ``index``: which
+    frame of a stream or folder, from 0; ``None`` for an image. ``box``: an object of the frame, in camera pixels;
+    ``None`` for the whole frame.
     """
 
     file: str
@@ -31,13 +33,13 @@ class FrameName:
 
     @classmethod
     def parse(cls, name: str) -> FrameName:
-        """Takes a name apart. A number after ``#`` is a frame's index only behind the name of a stream: an image may
-        itself be called ``odd.png#12``."""
+        """Takes a name apart. A number after ``#`` is a frame's index only behind the name of a stream or of a folder
+        of frames: an image may itself be called ``odd.png#12``."""
         box = None
         if match := _OBJECT.fullmatch(name):
             name, box = match["frame"], Box(*map(int, match["box"].split(",")))
         match = _FRAME.fullmatch(name)
-        if match and (is_stream(Path(match["file"])) or _LIVE.fullmatch(match["file"])):
+        if match and _holds_frames(match["file"], name):
             return cls(match["file"], int(match["index"]), box)
         return cls(name, None, box)
 
@@ -55,3 +57,10 @@ class FrameName:
 
     def __str__(self) -> str:
         return self.file + self.fragment
+
+
+def _holds_frames(file: str, name: str) -> bool:
+    """Whether ``file`` is a stream or a folder, whose frames are numbered; not where a file is called ``name``."""
+    if _LIVE.fullmatch(file) or is_stream(Path(file)):
+        return True
+    return os.path.isdir(file) and not os.path.exists(name)  # noqa: PTH112, PTH110  these never raise

@@ -21,6 +21,7 @@ from edge_ad_export.reference.engine import ReferenceEngine
 from edge_ad_export.samples.defects import defects_for
 from edge_ad_export.samples.images import select_images
 from edge_ad_export.variants.result import fidelity_record
+from edge_ad_metrics.datasets.dataset import LabelledSet
 from edge_ad_metrics.datasets.layouts import read_labelled_images
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class ComparedModel:
 
 @dataclass(frozen=True)
 class Compared:
-    """``fidelity``: of the second against the first. ``first_latency_ms``: of the first's engine."""
+    """``fidelity``: of the second against the first. ``first_latency_ms``: of the first's engine. ``notes``: what the
+    labelled images are, and what was found beside them and is not used."""
 
     first: str
     second: str
@@ -62,6 +64,7 @@ class Compared:
     first_size_bytes: int
     agreement: Agreement
     galleries: tuple[Gallery, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def compare_models(request: CompareRequest, *, pictures: bool = False) -> Compared:
@@ -74,28 +77,29 @@ def compare_models(request: CompareRequest, *, pictures: bool = False) -> Compar
     first, second = sides = (_side(request.first), _side(request.second))
     names = _names(first, second)
     images = select_images(request.images, request.max_images)
-    labelled = () if request.labelled is None else read_labelled_images(request.labelled).images
+    labelled = LabelledSet(layout="none") if request.labelled is None else read_labelled_images(request.labelled)
     with ExitStack() as stack:
         scorers = [stack.enter_context(closing(open_side(side, sides, request.threads))) for side in sides]
         candidate = Candidate(second.name, scorers[1])
-        data = EvaluationData(images, defects_for(images.paths, scorers[0].preprocessor), labelled)
+        data = EvaluationData(images, defects_for(images.paths, scorers[0].preprocessor), labelled.images)
         reference = stack.enter_context(closing(evaluate_reference(scorers[0], data)))
         evaluate_candidates([candidate], data, reference)
         if candidate.failed:
             raise InputError(f"{second.name} {candidate.failed}")
-        own, candidate.latencies_ms = measure_latency(scorers)
-        agreement = agree(candidate, reference, labelled)
+        own, candidate.latencies_ms = measure_latency([one.run_bare for one in scorers])
+        agreement = agree(candidate, reference, labelled.images)
         if agreement is None:
             raise AssertionError("a candidate that has not failed agrees to some degree")
         galleries = _galleries(data, agreement, dict(zip(names, scorers, strict=True))) if pictures else ()
     return Compared(
         first=names[0],
         second=names[1],
-        fidelity=fidelity_record(agreement, second.size_bytes, len(labelled)),
+        fidelity=fidelity_record(agreement, second.size_bytes, len(labelled.images)),
         first_latency_ms=statistics.median(own),
         first_size_bytes=first.size_bytes,
         agreement=agreement,
         galleries=galleries,
+        notes=labelled.remarks,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import onnx_ir as ir
 from edge_ad.bundle import FORMAT, UNSEALED, Bundle, BundleWriter, Manifest
 from edge_ad.bundle.records import Golden, Identifier
 from edge_ad.errors import GateError, InputError
+from edge_ad.files import check_space
 from edge_ad_export.fidelity.gate import Gate, parity_for
 from edge_ad_export.golden import (
     expectation,
@@ -31,9 +33,9 @@ from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.importers.extractor import ImportedExtractor, check_fit, import_extractor, scorer_options
 from edge_ad_export.lowering.recipes import Recipe, baseline_for, calculates_bf16_here, chosen_recipes, usable_recipes
 from edge_ad_export.model.imported import ImportedModel
-from edge_ad_export.preparation.learn_head import learn_head
-from edge_ad_export.preparation.prepare import Notify, Setup, prepare
-from edge_ad_export.provenance import collect_provenance, producer
+from edge_ad_export.preparation.learn_head import hold_out, learn_head
+from edge_ad_export.preparation.prepare import Notify, Setup, ShowProgress, Teller, no_progress, prepare
+from edge_ad_export.provenance import Provenance, collect_provenance, producer, reference_figures
 from edge_ad_export.request import ExportRequest, check_report, check_target
 from edge_ad_export.samples.clips import select_clips
 from edge_ad_export.samples.geometry import MASK_NAME
@@ -49,6 +51,9 @@ __all__ = ["ExportResult", "export_bundle"]
 # With fewer the order of the scores is decided by chance.
 _FEW_IMAGES = 20
 
+# Of the imported file's size that a variant takes, at least.
+_SHARE = {"fp32": 0.5, "fp16": 0.4, "bf16": 0.4, "int8": 0.2}
+
 
 @dataclass(frozen=True)
 class ExportResult:
@@ -57,11 +62,14 @@ class ExportResult:
     bundle: Bundle
 
 
-def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -> ExportResult:
+def export_bundle(
+    request: ExportRequest, notify: Notify = lambda _line: None, progress: ShowProgress = no_progress
+) -> ExportResult:
     """Imports the model, makes and measures its variants and writes those that pass the gate.
 
     The bundle appears whole or not at all. ``notify`` takes what the user should know, line by line: assumptions,
-    compromises, what is being done.
+    compromises, what is being done. ``progress`` takes a label and how many frames are to be scored, and gives what
+    takes the number of those that are done.
 
     Raises:
         InputError: an argument, an option or an image is wrong, or the target exists.
@@ -74,29 +82,35 @@ def export_bundle(request: ExportRequest, notify: Notify = lambda _line: None) -
     check_report(request.report)
     check_target(request.target, replace=request.replace)
     file = ModelFile(request.model, request.torch)
+    check_space(request.target, file.size_bytes * sum(_SHARE[one.precision] for one in recipes))
     labelled = LabelledSet(layout="none") if request.labelled is None else read_labelled_images(request.labelled)
     extractor = _import_extractor(request)
     imported = import_model(file, scorer_options(request.importing, extractor))
     check_fit(imported, extractor)
-    images = _select(request, imported, extractor.snippet if extractor else 1)
+    held_out = hold_out(_select(request, imported, extractor.snippet if extractor else 1), request)
+    images = held_out.images
     imported = learn_head(imported, request)
     graph = _least_portable(imported, extractor)
     baseline, recipes = baseline_for(graph), usable_recipes(recipes, graph)
     assumptions = (*(extractor.model.assumptions if extractor else ()), *imported.assumptions)
-    for line in (*assumptions, *_remarks(images), *labelled.notes, *_remarks_on_target(request)):
+    remarks = (*_remarks(images), *([held_out.note] if held_out.note else []), *labelled.remarks)
+    for line in (*assumptions, *remarks, *_remarks_on_target(request)):
         notify(line)
     with BundleWriter(request.target, replace=request.replace) as writer:
         setup = prepare(request, imported, images, notify, extractor)
         gate = _gate(request, imported)
-        trials = Trials(tuple(dict.fromkeys((baseline, *recipes))), gate, request.plan, labelled.images)
-        results = run_trials(setup, trials, writer.root, notify)
+        asked = tuple(dict.fromkeys((baseline, *recipes)))
+        trials = Trials(asked, gate, request.plan, labelled.images, keep_rejected=request.keep_rejected)
+        found = run_trials(setup, trials, writer.root, Teller(notify, progress))
+        results = found.variants
         for line in (*_cost_of_shrinking(request, results, baseline), *_limits_of_judging(setup, results, baseline)):
             notify(line)
-        _check_parity(results, baseline)
+        _check_parity(results, baseline, held_out.blame)
         if baseline not in recipes:
-            shutil.rmtree((writer.root / baseline.model).parent)
+            shutil.rmtree((writer.root / baseline.model).parent, ignore_errors=True)
         kept = [one for one in results if one.recipe is not baseline or baseline in recipes]
-        manifest = _write(request, setup, kept, writer.root, file)
+        provenance = {**collect_provenance(request, file, setup), **reference_figures(file, found.reference_ms)}
+        manifest = _write(request, setup, kept, writer.root, provenance)
         if request.report is not None:
             _write_report(request.report, setup, kept, manifest, gate, writer.root)
         return ExportResult(writer.commit(manifest))
@@ -185,45 +199,46 @@ def _gate(request: ExportRequest, imported: ImportedModel) -> Gate:
     return replace(request.gate, parity=max(asked, parity_for(imported.model)))
 
 
-def _check_parity(results: Sequence[VariantResult], baseline: Recipe) -> None:
+def _check_parity(results: Sequence[VariantResult], baseline: Recipe, blame: str | None) -> None:
     found = next(one for one in results if one.recipe is baseline)
     if found.rejected:
         raise GateError(
             f"the exported graph does not score as the imported model does: {baseline.id}: {found.rejected}; "
-            "no bundle was written"
+            f"no bundle was written{f' ({blame})' if blame else ''}"
         )
 
 
 def _write(
-    request: ExportRequest, setup: Setup, results: Sequence[VariantResult], root: Path, file: ModelFile
+    request: ExportRequest, setup: Setup, results: Sequence[VariantResult], root: Path, provenance: Provenance
 ) -> Manifest:
     """Everything of the bundle but the models, which are there already."""
     shipped = [one for one in results if not one.rejected]
     if not shipped:
         reasons = "; ".join(f"{one.recipe.id}: {one.rejected}" for one in results)
         raise GateError(f"no variant passes the gate, no bundle was written ({reasons})")
-    golden = _write_golden(setup, shipped, root)
+    held = [one for one in results if one.rejected and one.agreement is not None and request.keep_rejected]
+    golden = _write_golden(setup, [*shipped, *held], root)
     if setup.mask is not None:
         (root / MASK_NAME).parent.mkdir()
         (root / MASK_NAME).write_bytes(cv2.imencode(".png", setup.mask)[1].tobytes())
-    variants = tuple(one.variant(setup.lowered.map, two_stage=setup.first is not None) for one in shipped)
+    variants = tuple(one.variant(setup, root) for one in (*shipped, *held))
     return Manifest(
         format=FORMAT,
         seal=UNSEALED,
         name=_identifier(request),
         version=request.version,
         producer=producer(),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=datetime.fromtimestamp(time.time(), timezone.utc).isoformat(timespec="seconds"),
         family=setup.imported.family,
         input=setup.input,
         geometry=setup.geometry,
         clip=setup.clip,
         variants=variants,
-        default_variant=pick_default(variants, request.plan.target),
+        default_variant=pick_default(variants[: len(shipped)], request.plan.target),
         trials=tuple(one.trial() for one in results),
         golden=golden,
         files={},
-        provenance=collect_provenance(request, file, setup),
+        provenance=provenance,
     )
 
 

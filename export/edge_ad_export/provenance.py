@@ -1,4 +1,4 @@
-"""Where a bundle comes from: enough to make it again, and to know what its figures were measured on."""
+"""Records where a bundle comes from, so that it can be made again and its figures can be judged."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ if TYPE_CHECKING:
     from edge_ad_export.preparation.prepare import Setup
     from edge_ad_export.request import ExportRequest
 
-__all__ = ["collect_provenance", "producer"]
+__all__ = ["Provenance", "collect_provenance", "producer", "reference_figures"]
+
+Provenance = dict[str, str | int | float | bool | None]
 
 _TOOLS = ("onnx-ir", "onnxscript", "onnxruntime", "openvino", "nncf")
 
 
 def producer() -> str:
-    """Name and version of what wrote the bundle."""
+    """The name and version of the program that wrote the bundle."""
     return f"edge-ad {_version('edge-ad')}"
 
 
-def collect_provenance(
-    request: ExportRequest, file: ModelFile, setup: Setup
-) -> dict[str, str | int | float | bool | None]:
-    """The manifest's provenance. No path of this machine is in it."""
+def reference_figures(file: ModelFile, latency_ms: float | None) -> Provenance:
+    """The size of the imported file and the latency of its own graph, to compare the variants with."""
+    return {"source_bytes": file.size_bytes, "source_latency_ms": latency_ms}
+
+
+def collect_provenance(request: ExportRequest, file: ModelFile, setup: Setup) -> Provenance:
+    """The manifest's provenance. It contains no path of this computer."""
     cpu = describe_cpu()
     first = None if setup.first is None else setup.first.imported
     spec = setup.imported.input if first is None else first.model.input

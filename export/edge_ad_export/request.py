@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.bundle import BundleWriter
-from edge_ad.errors import InputError
+from edge_ad.files import check_output
 from edge_ad_export.fidelity.gate import Gate
 from edge_ad_export.model.imported import ImportOptions
 from edge_ad_export.model.shrink import Shrink
@@ -32,6 +32,7 @@ class ExportRequest:
     existing bundle at ``target`` gives way. ``effort``: how hard to look for a good int8 variant. ``target_cpu``: the
     kind of CPU the bundle is made for. ``labelled``: a data set, see
     :func:`~edge_ad_metrics.datasets.layouts.read_labelled_images`. ``report``: a page to write.
+    ``keep_rejected``: variants that were measured and rejected are written too, but never as the default.
     ``extractor``: of a two-stage bundle, whose scorer ``model`` is.
     ``state_dict`` and ``trust_pickle``: for PyTorch models, see
     :class:`~edge_ad_export.files.torch_file.TorchOptions`.
@@ -54,6 +55,7 @@ class ExportRequest:
     target_cpu: TargetName = "this"
     labelled: Path | None = None
     report: Path | None = None
+    keep_rejected: bool = False
     state_dict: Path | None = None
     trust_pickle: bool = False
     extractor: ExtractorOptions | None = None
@@ -87,9 +89,14 @@ class CompareRequest:
 
 
 def check_report(report: Path | None) -> None:
-    """Raises :class:`InputError` where the folder of the page does not exist, before anything is computed."""
-    if report is not None and not report.parent.is_dir():
-        raise InputError(f"--report {report}: its folder does not exist: create it first")
+    """Raises before anything is computed what writing the page would raise.
+
+    Raises:
+        InputError: its folder does not exist.
+        OutputError: it cannot be written.
+    """
+    if report is not None:
+        check_output(report, "--report")
 
 
 def check_target(target: Path, *, replace: bool) -> None:

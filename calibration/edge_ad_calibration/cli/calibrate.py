@@ -10,9 +10,10 @@ import click
 
 from edge_ad.cli.option_groups import command
 from edge_ad.cli.options import ENGINE, as_json, bundle_argument, echo_json
+from edge_ad.cli.progress import progress_bar
 from edge_ad_calibration.cli.calibrate_options import METHOD, OUTPUTS, REQUEST, SELECTION, SelectionOptions
+from edge_ad_calibration.cli.restore import RESTORE, RestoreOptions, restore
 from edge_ad_calibration.cli.scoring_options import PLAN
-from edge_ad_calibration.scoring.progress import progress_bar
 
 if TYPE_CHECKING:
     from edge_ad.engines.base import EngineOptions
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from edge_ad_calibration.thresholds.methods import Method
 
 
-@command(selecting=SELECTION, request=REQUEST, method=METHOD, outputs=OUTPUTS, plan=PLAN, engine=ENGINE)
+@command(
+    selecting=SELECTION,
+    request=REQUEST,
+    method=METHOD,
+    outputs=OUTPUTS,
+    restoring=RESTORE,
+    plan=PLAN,
+    engine=ENGINE,
+)
 @bundle_argument
 @as_json
 def calibrate(
@@ -32,6 +41,7 @@ def calibrate(
     request: CalibrationRequest,
     method: Method,
     outputs: CalibrationOutputs,
+    restoring: RestoreOptions,
     plan: ScorePlan,
     engine: EngineOptions,
     as_json: bool,
@@ -40,8 +50,11 @@ def calibrate(
 
     The thresholds come with a guarantee about false rejects. They hold for one variant of the bundle and for one
     station, or for each station that --groups names. If there are too few images for the guarantee, nothing is written
-    and the message says how many are needed.
+    and the message says how many are needed. A calibration that is replaced is kept; --restore takes it back.
     """
+    if restoring.restore is not None:
+        restore(bundle, request.variant, restoring.restore, as_json=as_json)
+        return
     from edge_ad.bundle import Bundle
     from edge_ad_calibration.calibrate import calibrate_stations
 
@@ -72,12 +85,26 @@ def _lines(result: CalibrationResult) -> list[str]:
         lines.append(
             f"pixel threshold  {result.pixel.threshold:.6g}, {describe_threshold(result.pixel, 'maxima of the map')}"
         )
+    if result.frame_limits:
+        first, *others = result.frame_limits.lines
+        lines += [f"limits of frames {first}", *(f"                 {line}" for line in others)]
     promise, *rest = result.statements
-    lines += [f"guarantee        {promise}", *(f"                 {sentence}" for sentence in rest)]
+    lines += [
+        f"{'guarantee' if result.doubt is None else 'NO guarantee':<17}{promise}",
+        *(f"                 {sentence}" for sentence in rest),
+    ]
     if result.confidence_reached is not None:
         lines.append(f"                 Confidence reached: {percent(round(result.confidence_reached, 4))}.")
+    lines += [
+        f"{'not checked' if number == 0 else '':<17}{sentence}" for number, sentence in enumerate(result.not_checked)
+    ]
     files = [result.calibration, result.plot, *filter(None, (result.report, result.sheet))]
     lines += [f"written          {files[0]}", *(f"                 {file}" for file in files[1:])]
+    if result.replaced is not None:
+        lines.append(
+            f"replaced         the earlier calibration of station {result.station}; it is kept, take it back with  "
+            f"edge-ad calibrate {result.bundle} --variant {result.variant} --restore {result.replaced}"
+        )
     if result.uncalibrated:
         lines.append(f"not calibrated   {', '.join(result.uncalibrated)}: no verdicts until they are calibrated too")
     return lines

@@ -11,8 +11,8 @@ import click
 
 from edge_ad.cli.option_groups import COMMON, OptionGroup, Parsed, command, option
 from edge_ad.cli.options import ENGINE, FILE, VARIANT, as_json, bundle_argument, echo_json
+from edge_ad.cli.progress import progress_bar
 from edge_ad_calibration.cli.scoring_options import PLAN
-from edge_ad_calibration.scoring.progress import progress_bar
 from edge_ad_metrics.datasets.layouts import LAYOUTS
 
 if TYPE_CHECKING:

@@ -158,7 +158,7 @@ class _Intake:
         if self._maps is None or outcome.map is None:
             return
         place = self._scoring.journal.add(outcome)
-        if image.mask is not None or not image.anomalous:
+        if image.masks or not image.anomalous:
             self._maps.add(image, place, self._layout(outcome.size))
 
     def _layout(self, size: FrameSize) -> Layout:
@@ -208,5 +208,5 @@ class MapStore:
             layout = entry.layout
             mask = read_defect(entry.image, layout.height, layout.width)
             if mask is None:
-                raise InputError(f"{entry.image.mask}: marked a defect when it was first read, and marks none now")
+                raise InputError(f"{entry.image.masks[0]}: marked a defect when it was first read, and marks none now")
             yield PixelSample(map_in_camera_pixels(self._journal.read(entry.place), layout), mask, entry.image.type)

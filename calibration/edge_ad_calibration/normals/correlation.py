@@ -1,4 +1,4 @@
-"""How many independent frames the frames of a video are worth."""
+"""Estimates how many independent frames the frames of a video are worth."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import numpy as np
 from edge_ad.sources.frame_name import FrameName
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Stream", "correlated_streams", "correlation_length"]
+__all__ = ["SHORTEST", "Stream", "correlated_streams", "correlation_length", "has_streams"]
 
-_SHORTEST = 30
+SHORTEST = 30
+"""Fewer frames in a row do not tell whether neighbours score alike."""
+
 _LENGTH_THAT_MATTERS = 1.5
 # One in about a thousand streams of independent frames has neighbours as alike as this.
 _STANDARD_ERRORS = 3.0
@@ -27,7 +29,7 @@ _STANDARD_ERRORS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Frames of one video or one folder of numbered images. ``length``: over how many their scores are alike."""
+    """Frames of one video or one folder of numbered images. ``length``: over how many frames their scores are alike."""
 
     where: str
     frames: int
@@ -35,16 +37,22 @@ class Stream:
 
     @property
     def every(self) -> int:
-        """Of how many frames one is about independent of the next."""
+        """Every how many frames one is about independent of the one before."""
         return math.ceil(self.length)
+
+    @property
+    def worth(self) -> int:
+        """About how many independent frames these are worth."""
+        return max(1, int(self.frames / self.length))
 
 
 def correlation_length(scores: NDArray[np.float64]) -> float:
     """The integrated autocorrelation time ``1 + 2 * (rho_1 + rho_2 + ...)`` of the scores' ranks, in frames; 1 or more.
 
-    ``n`` frames estimate a mean, and a share above a threshold, about as well as ``n`` over this many independent
-    ones. The sum ends where the sum of two neighbouring terms is no longer positive (C. J. Geyer, "Practical Markov
-    chain Monte Carlo", Statistical Science 7 (1992) 473-483). Ranks, so that one frame far out does not count more.
+    ``n`` frames estimate a mean, or a share above a threshold, about as well as ``n`` divided by this number of
+    independent frames. The sum ends where the sum of two neighbouring terms is no longer positive (C. J. Geyer,
+    "Practical Markov chain Monte Carlo", Statistical Science 7 (1992) 473-483). Ranks are used so that a single
+    outlier does not count more than another frame.
 
     Args:
         scores: float64 ``(n,)``, raw, in the order of time.
@@ -67,15 +75,24 @@ def correlated_streams(names: Sequence[str], scores: NDArray[np.float64]) -> lis
         scores: float64 ``(n,)``, raw, one for each name.
     """
     found = []
-    for where, group in groupby(range(len(names)), key=lambda k: _stream_of(names[k])):
-        values = scores[list(group)]
-        if not where or values.size < _SHORTEST or values.min() == values.max():
-            continue
+    for where, values in _streams(names, scores):
         alike = _autocorrelation(values)[1] * math.sqrt(values.size) > _STANDARD_ERRORS
         stream = Stream(where, values.size, correlation_length(values))
         if alike and stream.length > _LENGTH_THAT_MATTERS:
             found.append(stream)
     return found
+
+
+def has_streams(names: Sequence[str], scores: NDArray[np.float64]) -> bool:
+    """Whether any of the images form a stream that is long enough for :func:`correlated_streams`."""
+    return any(True for _ in _streams(names, scores))
+
+
+def _streams(names: Sequence[str], scores: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    for where, group in groupby(range(len(names)), key=lambda k: _stream_of(names[k])):
+        values = scores[list(group)]
+        if where and values.size >= SHORTEST and values.min() < values.max():
+            yield where, values
 
 
 def _autocorrelation(scores: NDArray[np.float64]) -> NDArray[np.float64]:

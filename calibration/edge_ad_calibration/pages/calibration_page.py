@@ -8,14 +8,27 @@ from typing import TYPE_CHECKING
 import edge_ad
 from edge_ad.bundle.records import OrderStatistic, RankCalibration
 from edge_ad_calibration.pages.plots import draw_distribution, draw_scores
-from edge_ad_calibration.thresholds.order_statistic import attained_confidence, largest_rank, smallest_alpha, smallest_n
+from edge_ad_calibration.pages.verdict_picture import verdict_picture
+from edge_ad_calibration.thresholds.order_statistic import largest_rank, reached_confidence, smallest_alpha, smallest_n
 from edge_ad_calibration.thresholds.wording import describe_threshold, percent
-from edge_ad_report import Fact, Facts, Gallery, Note, Page, Picture, Section, Table, Text, image_data_uri, write_page
+from edge_ad_report import (
+    Fact,
+    Facts,
+    Gallery,
+    Note,
+    Page,
+    Picture,
+    Section,
+    Signatures,
+    Table,
+    Text,
+    write_page,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edge_ad.bundle import Bundle, Variant
+    from edge_ad.bundle import Bundle, FrameLimits, Variant
     from edge_ad.bundle.records import AnyCalibration
     from edge_ad_calibration.pages.highest_normals import ShownNormal
     from edge_ad_calibration.stations import StationCalibration
@@ -41,7 +54,10 @@ def write_report(
     page = Page(
         title="Calibration",
         subtitle=f"{name} · {variant.id} · {created}",
-        sections=tuple(section for station in stations for section in _station(station, shown[station.name])),
+        sections=(
+            *(section for station in stations for section in _station(station, shown[station.name])),
+            Section("Signatures", (_SIGNED, Signatures(("Calibrated by", "Checked by", "Released by")))),
+        ),
         footer=f"edge-ad {edge_ad.__version__}. Artefact {bundle.artefact_sha256(variant)}, "
         f"geometry {bundle.geometry_sha256}.",
     )
@@ -52,24 +68,33 @@ def _station(station: StationCalibration, shown: Sequence[ShownNormal]) -> list[
     made = station.calibration
     sections = [
         Section(f"Station {station.name}: what is promised", (_facts(station), *map(Text, made.statements))),
-        Section("What may speak against it", tuple(_cautions(made))),
+        Section("What may speak against it", _cautions(station)),
         Section("The normals", _charts(station)),
     ]
+    if made.frame_limits is not None:
+        sections.append(Section("Limits of frames", (_limits(made.frame_limits),)))
     if station.difference:
         sections.append(Section("The groups", (_groups(station.difference),)))
     if isinstance(made, RankCalibration):
-        sections.append(Section("What more normals would buy", (_offer(made),)))
+        sections.append(Section("What more normals would allow", (_offer(made),)))
     if shown:  # vectors have no pictures
         sections.append(Section("The highest-scoring normals", (_LOOK, _gallery(shown))))
     if made.exclusions:
-        sections.append(Section("Taken out", (_exclusions(made),)))
+        sections.append(Section("Left out", (_exclusions(made),)))
     sections.append(Section("The record", (_record(station),)))
     return sections
 
 
+# Numbers of normals that differ by less than this factor say the same.
+_ALMOST_SAME = 1.25
+
+_SIGNED = Text(
+    "Sign if you have read what may speak against the thresholds and what was not checked, and have looked at the "
+    "normal images with the highest scores."
+)
 _LOOK = Text(
-    "Look for parts that are not normal. One that is not can be taken out with --exclude FILE --reason TEXT; what is "
-    "taken out, and why, is recorded."
+    "Each part is shown once, and so are images that look alike. Look for parts that are not normal: they can be left "
+    "out with --exclude FILE --reason TEXT, and the record then says what was left out and why."
 )
 
 
@@ -80,10 +105,9 @@ def _facts(station: StationCalibration) -> Facts:
         origin = describe_threshold(made.pixel, "map maxima")
         facts.append(Fact("pixel threshold", f"{made.pixel.threshold:.6g}", origin))
     if made.alpha is not None:
-        guaranteed = "guaranteed" if isinstance(made, RankCalibration) else "aimed at, not guaranteed"
-        facts.append(Fact("false rejects, at most", percent(made.alpha), guaranteed))
-    if isinstance(made, RankCalibration) and made.confidence is not None:
-        reached = percent(round(attained_confidence(made.image, made.alpha), 4))
+        facts.append(_promised(made))
+    if isinstance(made, RankCalibration) and not made.doubt:
+        reached = percent(round(reached_confidence(made), 4))
         facts.append(Fact("confidence", percent(made.confidence), f"{reached} reached"))
     pictures, scored = station.observations.pictures, len(station.normals)
     alone = made.observation != "part" and made.image.n == scored
@@ -92,9 +116,25 @@ def _facts(station: StationCalibration) -> Facts:
     return Facts(tuple(facts))
 
 
-def _cautions(made: AnyCalibration) -> list[Note | Text]:
-    notes: list[Note | Text] = [Note(f"{text[0].upper()}{text[1:]}.", "warning") for text in made.warnings]
-    return notes or [Text("Nothing was found.")]
+def _promised(made: AnyCalibration) -> Fact:
+    """The tile of the false-reject rate. It says "guaranteed" only where nothing was found against it."""
+    label, rate = "false rejects, at most", percent(made.alpha or 0)
+    if made.doubt:
+        return Fact(label, "not shown", f"{rate} was asked for: see below", "warning")
+    if not isinstance(made, RankCalibration):
+        return Fact(label, rate, "aimed at, not guaranteed", "warning")
+    return Fact(label, rate, "guaranteed, if what was not checked is in order" if made.not_checked else "guaranteed")
+
+
+def _cautions(station: StationCalibration) -> tuple[Note | Text | Table, ...]:
+    made, checks = station.calibration, station.checks
+    notes: list[Note | Text | Table] = [Note(f"{text[0].upper()}{text[1:]}.", "warning") for text in made.warnings]
+    found = "These checks were made" if made.warnings else "These checks were made, and nothing was found"
+    notes.append(Text(f"{found}: {', '.join(checks.made)}."))
+    if checks.missing:
+        rows = tuple((one.question, one.how) for one in checks.missing)
+        notes.append(Table(head=("Not checked", "How to have it checked"), rows=rows, text_columns=2))
+    return tuple(notes)
 
 
 def _charts(station: StationCalibration) -> tuple[Chart, ...]:
@@ -108,6 +148,25 @@ def _charts(station: StationCalibration) -> tuple[Chart, ...]:
         charts.append(draw_scores(observations.peaks, made.pixel, label, observations.kind))
         charts.append(draw_distribution(observations.peaks, made.pixel, made.alpha, made.confidence, label))
     return tuple(charts)
+
+
+def _limits(limits: FrameLimits) -> Table:
+    rows = [
+        (name, limit.text, _number(limit.seen_lowest), _number(limit.seen_highest))
+        for name, limit in limits.values.items()
+    ]
+    rows += [(name, f"none: {reason}", "", "") for name, reason in limits.off.items()]
+    return Table(
+        head=("value", "limits", "lowest seen", "highest seen"),
+        rows=tuple(rows),
+        text_columns=2,
+        caption="A frame outside is INVALID and not scored. That counts as a reject in what is promised; normals that "
+        f"were counted so: {limits.outside:,}.",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 def _groups(found: Difference) -> Table:
@@ -131,14 +190,14 @@ def _groups(found: Difference) -> Table:
 
 def _offer(made: RankCalibration) -> Table:
     alpha, confidence, n = made.alpha, made.confidence, made.image.n
-    needed = {smallest_n(alpha / part, confidence) for part in (1, 2, 5, 10)}
+    needed = [smallest_n(alpha / part, confidence) for part in (1, 2, 5, 10)]
     rows = [
         (
             f"{size:,}{' (this one)' if size == n else ''}",
             f"{100 * smallest_alpha(size, confidence):.3g} %",
             f"{max(largest_rank(size, alpha, confidence) - 1, 0):,}" if size >= min(needed) else "none: too few",
         )
-        for size in sorted(needed | {n, 2 * n, 5 * n, 10 * n})
+        for size in _spaced([n, *needed, 2 * n, 5 * n, 10 * n])
     ]
     return Table(
         head=(
@@ -151,17 +210,22 @@ def _offer(made: RankCalibration) -> Table:
     )
 
 
+def _spaced(sizes: Sequence[int]) -> list[int]:
+    """The sizes in ascending order, without those that are almost the same as an earlier one in the list."""
+    kept: list[int] = []
+    for size in sizes:
+        if all(max(size, other) > _ALMOST_SAME * min(size, other) for other in kept):
+            kept.append(size)
+    return sorted(kept)
+
+
 def _gallery(shown: Sequence[ShownNormal]) -> Gallery:
-    return Gallery(
-        tuple(
-            Picture(
-                uri=image_data_uri(one.picture, longest_px=480),
-                alt=f"normal {Path(one.name).name} with its anomaly map, score {one.score:.5g}",
-                caption=f"{number}. {one.name}",
-            )
-            for number, one in enumerate(shown, start=1)
-        )
-    )
+    return Gallery(tuple(_picture(number, one) for number, one in enumerate(shown, start=1)))
+
+
+def _picture(number: int, one: ShownNormal) -> Picture:
+    what = f"normal {Path(one.name).name} with its anomaly map, score {one.score:.5g}"
+    return verdict_picture(one.picture, one.verdict, what, remark=one.remark, detail=f"{number}. {one.name}")
 
 
 def _exclusions(made: AnyCalibration) -> Table:

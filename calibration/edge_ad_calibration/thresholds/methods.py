@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,8 +21,14 @@ from edge_ad.bundle.records import (
     TailCalibration,
 )
 from edge_ad.errors import InputError
-from edge_ad_calibration.thresholds.order_statistic import check_enough, check_probability, check_scores, threshold
-from edge_ad_calibration.thresholds.pareto_tail import tail_threshold
+from edge_ad_calibration.thresholds.order_statistic import (
+    check_enough,
+    check_probability,
+    check_scores,
+    smallest_n,
+    threshold,
+)
+from edge_ad_calibration.thresholds.pareto_tail import FEWEST_FOR_TAIL, tail_threshold
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -41,6 +48,7 @@ __all__ = [
     "Method",
     "calibration_by",
     "check_number",
+    "fewest_needed",
     "fixed_threshold",
     "kept_scores",
     "mad_threshold",
@@ -100,7 +108,7 @@ Clock = Callable[[], datetime]
 
 def utc_now() -> datetime:
     """The time in UTC."""
-    return datetime.now(timezone.utc)
+    return datetime.fromtimestamp(time.time(), timezone.utc)
 
 
 class _CommonFields(TypedDict):
@@ -118,6 +126,13 @@ def check_number(
     if isinstance(method, ByRank):
         things = "normal" if kind == "frame" else f"normal {kind}"
         check_enough(n, alpha, confidence, method.rank or 1, things=things)
+
+
+def fewest_needed(method: Method, alpha: float, confidence: float) -> int:
+    """The smallest number of observations that this method accepts."""
+    if isinstance(method, ByRank):
+        return smallest_n(alpha, confidence, method.rank or 1)
+    return FEWEST_FOR_TAIL if isinstance(method, ByTail) else 1
 
 
 def calibration_by(
@@ -156,7 +171,7 @@ def calibration_by(
     )
     match method:
         case ByRank(rank):
-            image = threshold(scores, alpha, confidence, rank=rank)
+            image = threshold(scores, alpha, confidence, rank=rank, outside=observations.outside)
             pixel = None if peaks is None else threshold(peaks, alpha, confidence, rank=rank, what=_PEAK)
             return RankCalibration(alpha=alpha, confidence=confidence, image=image, pixel=pixel, **common)
         case ByTail():
@@ -166,7 +181,7 @@ def calibration_by(
         case ByFixed(value, at):
             return FixedCalibration(
                 confidence=confidence,
-                image=fixed_threshold(scores, value, confidence),
+                image=fixed_threshold(scores, value, confidence, outside=observations.outside),
                 pixel=None if peaks is None or at is None else fixed_threshold(peaks, at, confidence, what=_PEAK),
                 **common,
             )
@@ -194,13 +209,21 @@ def kept_scores(scores: NDArray[np.float64], most: int = MOST_SCORES) -> tuple[f
     return tuple(kept[::-1].tolist())
 
 
-def fixed_threshold(scores: ArrayLike, value: float, confidence: float, *, what: str = "score") -> FixedThreshold:
+def fixed_threshold(
+    scores: ArrayLike,
+    value: float,
+    confidence: float,
+    *,
+    what: str = "score",
+    outside: NDArray[np.bool_] | None = None,
+) -> FixedThreshold:
     """A chosen threshold, with the exact upper bound on its false-reject rate that the normals give.
 
     The bound is that of Clopper and Pearson (Biometrika 26 (1934) 404-413). It holds where the threshold was chosen
     without these normals.
 
     ``scores``: ``(n,)``, raw, in any order. ``value``: the threshold, raw. ``confidence``: of the bound, a fraction.
+    ``outside``: bool ``(n,)``, which normals are rejected whatever they score.
 
     Raises:
         InputError: the scores cannot be used, or ``value`` is not finite.
@@ -211,7 +234,7 @@ def fixed_threshold(scores: ArrayLike, value: float, confidence: float, *, what:
     if not math.isfinite(value):
         raise InputError(f"a fixed threshold must be a finite number, found {value}")
     checked = check_scores(scores, what)
-    above = int(np.sum(checked > value))
+    above = int(np.sum(checked > value if outside is None else (checked > value) | outside))
     interval = binomtest(above, checked.size, alternative="less").proportion_ci(confidence, method="exact")
     return FixedThreshold(threshold=value, n=checked.size, above=above, bound=float(interval.high))
 

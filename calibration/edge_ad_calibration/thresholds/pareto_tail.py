@@ -24,12 +24,16 @@ from edge_ad_calibration.thresholds.wording import percent
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["tail_threshold"]
+__all__ = ["FEWEST_FOR_TAIL", "tail_threshold"]
 
 # Fewer excesses fit anything; more than a tenth of the normals are no tail any more.
 _FEWEST = 40
 _SHARE = 0.1
 _MIN_FIT = 0.05
+
+FEWEST_FOR_TAIL = math.ceil(_FEWEST / _SHARE)
+"""How many normals a fitted tail needs."""
+
 _SAMPLES = 199
 # Shapes below -1/2 have no regular likelihood (Smith 1985); above 1 the law has no mean.
 _SHAPES = np.linspace(-0.5, 1.0, 601)
@@ -81,8 +85,9 @@ def tail_threshold(scores: ArrayLike, alpha: float, confidence: float, *, what: 
     ascending = np.sort(check_scores(scores, what))
     n = ascending.size
     if (k := int(n * _SHARE)) < _FEWEST:
-        needed = math.ceil(_FEWEST / _SHARE)
-        raise NotEnoughNormalsError(needed, f"{n} normals were given; a fitted tail needs {needed}: give more normals")
+        raise NotEnoughNormalsError(
+            FEWEST_FOR_TAIL, f"{n} normals were given; a fitted tail needs {FEWEST_FOR_TAIL}: give more normals"
+        )
     start = float(ascending[n - k - 1])
     excess = ascending[ascending > start] - start
     if excess.size < _FEWEST // 2:

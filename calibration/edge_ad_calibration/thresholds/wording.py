@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge_ad.bundle.frame_limits import listed
 from edge_ad.bundle.records import FixedThreshold, MadThreshold, OrderStatistic, TailThreshold
 
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Calibration, Threshold
 
-__all__ = ["about_objects", "describe_rank", "describe_threshold", "image_guarantee", "percent", "pixel_guarantee"]
+__all__ = [
+    "about_objects",
+    "about_refused",
+    "describe_rank",
+    "describe_threshold",
+    "image_guarantee",
+    "percent",
+    "pixel_guarantee",
+]
 
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
 
 def image_guarantee(calibration: Calibration) -> str:
-    """What the image threshold promises, or that it promises nothing."""
+    """What the image threshold promises, or that nothing is promised or shown, and why."""
+    if calibration.doubt:
+        return f"Not shown: {_claim(calibration, calibration.image, 'are rejected')}. {calibration.doubt}"
     return _statement(calibration, calibration.image, "are rejected")
 
 
@@ -24,7 +35,10 @@ def pixel_guarantee(calibration: Calibration) -> str | None:
     if calibration.pixel is None:
         return None
     area = f" of {calibration.min_area_px:,} px or more" if calibration.min_area_px else ""
-    return _statement(calibration, calibration.pixel, f"show a region{area}")
+    what = f"show a region{area}"
+    if calibration.doubt:
+        return f"Not shown, for the same reason: {_claim(calibration, calibration.pixel, what)}."
+    return _statement(calibration, calibration.pixel, what)
 
 
 def about_objects(calibration: Calibration) -> list[str]:
@@ -32,6 +46,14 @@ def about_objects(calibration: Calibration) -> list[str]:
     if calibration.observation != "object":
         return []
     return ["This is about single objects: a frame is rejected when any of its objects is, which happens more often."]
+
+
+def about_refused(calibration: Calibration) -> list[str]:
+    """That a frame outside its limits counts as a reject."""
+    limits = calibration.frame_limits
+    if limits is None or not limits.values:
+        return []
+    return [f"A frame outside the limits of {listed(limits.values)} is refused; this counts as a reject."]
 
 
 def describe_threshold(found: Threshold, what: str = "scores") -> str:
@@ -62,24 +84,28 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.10g} %"
 
 
+def _claim(calibration: Calibration, found: Threshold, what: str) -> str:
+    """What would be promised, without its conditions."""
+    rate = f"{100 * found.bound:.3g} %" if isinstance(found, FixedThreshold) else percent(calibration.alpha or 0)
+    confidence = percent(calibration.confidence or 0)
+    return f"at most {rate} of normal {calibration.observation}s {what}, with {confidence} confidence"
+
+
 def _statement(calibration: Calibration, found: Threshold, what: str) -> str:
     things = f"{calibration.observation}s"
-    confidence = percent(calibration.confidence or 0)
+    claim = _claim(calibration, found, what)
     exchangeable = f"as long as {things} to come are exchangeable with these {found.n:,}"
     match found:
         case OrderStatistic():
-            rate = percent(calibration.alpha or 0)
-            return f"At most {rate} of normal {things} {what}, with {confidence} confidence, {exchangeable}."
+            return f"{claim[0].upper()}{claim[1:]}, {exchangeable}."
         case TailThreshold():
-            rate = percent(calibration.alpha or 0)
             return (
-                f"Extrapolated by a model, not guaranteed: at most {rate} of normal {things} {what}, with {confidence} "
-                f"confidence if the scores' tail is a generalized Pareto law, {exchangeable}."
+                f"Extrapolated by a model, not guaranteed: {claim} if the scores' tail is a generalized Pareto law, "
+                f"{exchangeable}."
             )
         case FixedThreshold():
-            rate = f"{100 * found.bound:.3g} %"
             return (
-                f"At most {rate} of normal {things} {what}, with {confidence} confidence, if the threshold was chosen "
-                f"without these {found.n:,} {things} and {exchangeable.replace(f' {found.n:,}', '')}."
+                f"{claim[0].upper()}{claim[1:]}, if the threshold was chosen without these {found.n:,} {things} and "
+                f"{exchangeable.replace(f' {found.n:,}', '')}."
             )
     return f"For a first look: nothing is promised about how many normal {things} {what}."

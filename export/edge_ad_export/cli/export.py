@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 from edge_ad.cli.option_groups import command
 from edge_ad.cli.options import as_json, echo_json
+from edge_ad.cli.progress import progress_bar
 from edge_ad_export.cli.clip_options import CLIPS, EXTRACTOR, check_clip
 from edge_ad_export.cli.family_options import HEAD
 from edge_ad_export.cli.geometry_options import GEOMETRY
@@ -66,7 +68,7 @@ def export(
     described = head.family is not None or head.given()
     importing = replace(importing, head=head if described else None, clip=check_clip(clip, head.family))
     asked = replace(request, importing=importing, extractor=extractor, geometry=geometry, gate=gate, shrink=shrink)
-    result = export_bundle(asked, notify=lambda line: click.echo(line, err=True))
+    result = export_bundle(asked, _say, lambda label, frames: progress_bar(label, unit="frames")(frames))
     manifest = result.bundle.manifest
     if as_json:
         echo_json(
@@ -78,7 +80,13 @@ def export(
             }
         )
         return
-    click.echo(format_table(manifest.trials, manifest.default_variant))
+    written = [variant.id for variant in manifest.variants]
+    click.echo(format_table(manifest.trials, manifest.default_variant, manifest.provenance, written))
     click.echo(f"\nwritten: {result.bundle.path}")
     objects = " --objects FILE.csv" if manifest.geometry.level == "object" else ""
     click.echo(f"next:    edge-ad calibrate {result.bundle.path} --normal FOLDER{objects}")
+
+
+def _say(line: str) -> None:
+    # In a terminal a progress bar may stand on the line where the cursor is.
+    click.echo(f"\r\033[K{line}" if sys.stderr.isatty() else line, err=True)

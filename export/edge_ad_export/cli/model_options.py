@@ -68,6 +68,13 @@ REQUEST = OptionGroup(
             metavar="FILE",
             help="Also write an HTML page with the scores, anomaly maps, latency and size of all variants.",
         ),
+        option(
+            "--keep-rejected",
+            heading="What a variant must reach",
+            is_flag=True,
+            help="Also write the variants that were measured and rejected, to look at them. None of them is the "
+            "default: edge-ad score takes one only if --variant names it.",
+        ),
         option("--force", into="replace", is_flag=True, help="Replace the bundle that is in the output folder."),
         option(
             "--name",

@@ -14,11 +14,10 @@ from edge_ad_metrics.pixels import PixelAreas, measure_pixels
 from edge_ad_metrics.ranking import Scores, average_precision, roc_auc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from edge_ad.scoring.scorer import Scorer
     from edge_ad_export.fidelity.evaluation import Candidate, CandidateScores, Reference
     from edge_ad_metrics.datasets.dataset import LabelledImage
     from edge_ad_metrics.pixels import PixelSample
@@ -151,17 +150,17 @@ def agree(candidate: Candidate, reference: Reference, labelled: Sequence[Labelle
     )
 
 
-def measure_latency(scorers: Sequence[Scorer]) -> tuple[list[float], ...]:
+def measure_latency(runs: Sequence[Callable[[], object]]) -> tuple[list[float], ...]:
     """Times the bare engines in turn, on the last image, each warm before it is timed: milliseconds, by round.
 
     Of every round the fastest run counts: whatever else the machine does makes runs slower, never faster.
     """
-    found: tuple[list[float], ...] = tuple([] for _ in scorers)
+    found: tuple[list[float], ...] = tuple([] for _ in runs)
     for _ in range(_ROUNDS):
-        for scorer, latencies in zip(scorers, found, strict=True):
+        for run, latencies in zip(runs, found, strict=True):
             # ONNX Runtime's threads go on spinning for a while after a run, at the cost of whoever comes next.
-            runs = [_timed(scorer) for _ in range(_WARM_UP_RUNS + _TIMED_RUNS)]
-            latencies.append(min(runs[_WARM_UP_RUNS:]))
+            timed = [_timed(run) for _ in range(_WARM_UP_RUNS + _TIMED_RUNS)]
+            latencies.append(min(timed[_WARM_UP_RUNS:]))
     return found
 
 
@@ -169,9 +168,9 @@ def _lost(reference: float | None, found: float | None) -> float | None:
     return None if reference is None or found is None else reference - found
 
 
-def _timed(scorer: Scorer) -> float:
+def _timed(run: Callable[[], object]) -> float:
     start = perf_counter()
-    scorer.run_bare()
+    run()
     return (perf_counter() - start) * 1e3
 
 

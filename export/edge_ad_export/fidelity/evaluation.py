@@ -37,12 +37,12 @@ __all__ = [
     "CandidateScores",
     "EvaluationData",
     "Reference",
+    "Watch",
     "evaluate_candidates",
     "evaluate_reference",
 ]
 
 Kind = Literal["normals", "defects", "labelled"]
-Announce = Callable[[float], None]
 
 _FRAMES_AT_ONCE = 8
 
@@ -54,12 +54,26 @@ _KEPT_PIXELS = 8_000_000
 
 
 @dataclass(frozen=True)
+class Watch:
+    """What is told while frames are scored. ``announce``: once, how many seconds that will take. ``advance``: of how
+    many frames more that is done."""
+
+    announce: Callable[[float], object] = lambda _seconds: None
+    advance: Callable[[int], object] = lambda _count: None
+
+
+@dataclass(frozen=True)
 class EvaluationData:
     """What variants are judged by. ``labelled`` is empty without ``--labelled``."""
 
     images: ImageSet
     defects: DefectSet | ClipDefects
     labelled: tuple[LabelledImage, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """How many frames are scored."""
+        return len(self.images) + len(self.defects.samples) + len(self.labelled)
 
 
 @dataclass
@@ -88,6 +102,9 @@ class Candidate:
     map_correlations: list[float] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
     failed: str | None = None
+
+
+_NOBODY = Watch()
 
 
 class Reference:
@@ -132,8 +149,8 @@ class _EvaluationFrame:
     side: int = _SIDE
 
 
-def evaluate_reference(scorer: Scorer, data: EvaluationData, announce: Announce = lambda _seconds: None) -> Reference:
-    """Scores every frame with the imported model. ``announce`` is told once how many seconds that will take.
+def evaluate_reference(scorer: Scorer, data: EvaluationData, watch: Watch = _NOBODY) -> Reference:
+    """Scores every frame with the imported model.
 
     Raises:
         InputError: the imported model cannot score an image.
@@ -142,7 +159,7 @@ def evaluate_reference(scorer: Scorer, data: EvaluationData, announce: Announce 
     reference = Reference()
     reference.scores.localisation = Aupimo(len(data.images))
     try:
-        for frames in _groups(data, announce):
+        for frames in _groups(data, watch):
             for _, frame in frames:
                 _add_to_reference(reference, frame, scorer)
         _check_spread(reference.scores.normals)
@@ -173,19 +190,19 @@ def evaluate_candidates(
     candidates: Sequence[Candidate],
     data: EvaluationData,
     reference: Reference,
-    announce: Announce = lambda _seconds: None,
+    watch: Watch = _NOBODY,
     *,
     least_map_correlation: float = -np.inf,
 ) -> None:
     """Scores every frame with every candidate and compares the maps with the reference's.
 
     Args:
-        announce: is told once how many seconds that will take.
+        watch: is told how long that will take, and how far it is.
         least_map_correlation: a candidate fails at the first map that correlates less.
     """
     for candidate in candidates:
         candidate.scores.localisation = Aupimo(len(data.images))
-    for frames in _groups(data, announce):
+    for frames in _groups(data, watch):
         for candidate in candidates:
             for index, frame in frames:
                 if candidate.failed is None:
@@ -194,16 +211,16 @@ def evaluate_candidates(
             return
 
 
-def _groups(data: EvaluationData, announce: Announce) -> Iterator[list[tuple[int, _EvaluationFrame]]]:
+def _groups(data: EvaluationData, watch: Watch) -> Iterator[list[tuple[int, _EvaluationFrame]]]:
     """The frames, numbered, a few at a time: ONNX Runtime's threads keep the cores busy for a while after a run, which
     slows another engine's next run. After the first group the time for all of them is told."""
     frames = enumerate(_frames(data))
-    total = len(data.images) + len(data.defects.samples) + len(data.labelled)
     start = perf_counter()
     while group := list(islice(frames, _FRAMES_AT_ONCE)):
         yield group
-        if group[0][0] == 0 and len(group) < total:
-            announce((perf_counter() - start) * total / len(group))
+        if group[0][0] == 0 and len(group) < data.total:
+            watch.announce((perf_counter() - start) * data.total / len(group))
+        watch.advance(len(group))
 
 
 def _frames(data: EvaluationData) -> Iterator[_EvaluationFrame]:

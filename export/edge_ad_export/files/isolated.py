@@ -28,8 +28,8 @@ def run_isolated(step: str, function: str, **arguments: object) -> None:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
-        why = "most likely out of memory" if name == "SIGKILL" else "a crash inside the converter"
-        raise ModelError(f"{step} died of {name} ({why}): nothing was written")
+        why = "most likely out of memory" if name == "SIGKILL" else "a crash inside the library"
+        raise ModelError(f"{step} died of {name} ({why})")
     if done.returncode:
         lines = (done.stdout.strip() or done.stderr.strip()).splitlines() or [f"exit code {done.returncode}"]
         raise ModelError(f"{step} failed: {lines[-1]}")

@@ -12,6 +12,7 @@ from edge_ad.errors import ModelError
 from edge_ad_export.files.formats import Format, find_source
 from edge_ad_export.files.onnx_file import drop_unused, external_files, load_weights, parse_onnx
 from edge_ad_export.files.openvino_file import convert_and_read, model_info, read_ir
+from edge_ad_export.files.tflite_metadata import tflite_info
 from edge_ad_export.files.torch_file import TorchOptions, read_torch
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ class ModelFile:
     @cached_property
     def model_info(self) -> Mapping[str, str]:
         """What the file says of its model: an IR in ``rt_info/model_info``, ONNX in entries whose names begin with
-        ``model_info`` or are those of the Model API; empty where it says nothing."""
+        ``model_info`` or are those of the Model API, TFLite in its metadata; empty where it says nothing."""
+        if self.format == "tflite":
+            return tflite_info(self.path)
         if self.format != "onnx":
             return model_info(self.onnx)
         entries = self._parsed.metadata_props
@@ -89,6 +92,11 @@ class ModelFile:
         for path in self._files():
             digest.update(path.read_bytes())
         return digest.hexdigest()
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the file itself and of the files that belong to it."""
+        return sum(path.stat().st_size for path in self._files())
 
     def _files(self) -> list[Path]:
         if self.format == "torch-factory":

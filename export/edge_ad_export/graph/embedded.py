@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
@@ -12,7 +12,12 @@ import onnx_ir.passes.common as common_passes
 from edge_ad.errors import ModelError, one_line
 from edge_ad_export.graph.libraries import load_openvino, openvino_reason
 
-__all__ = ["DOMAIN", "embed", "embedded_model", "find_embedded", "infer_embedded", "to_openvino"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["DOMAIN", "embed", "embedded_model", "find_embedded", "infer_embedded", "name_outputs", "to_openvino"]
 
 
 DOMAIN: Final = "edge_ad"
@@ -83,8 +88,50 @@ def infer_embedded(model: ir.Model) -> bool:
     return True
 
 
+def name_outputs(model: ir.Model, asked: Iterable[str]) -> None:
+    """Calls outputs of an embedded model by the names that are asked for, where these are among their names.
+
+    OpenVINO knows a value by all names that converters gave it, in no order.
+    """
+    node = find_embedded(model)
+    if node is None:
+        return
+    known = {str(value.name) for value in (*node.inputs, *node.outputs) if value is not None}
+    for name in set(asked) - known:
+        for value, port in zip(node.outputs, embedded_model(node).outputs, strict=True):
+            if name in port.names:
+                value.name = name
+
+
+def with_fixed_inputs(node: ir.Node, arrays: Mapping[str, NDArray[Any]]) -> ir.Model:
+    """The embedded model with constants in place of the inputs of these names."""
+    model = embedded_model(node).clone()
+    names = [str(value.name) for value in node.inputs if value is not None]
+    outputs = [str(value.name) for value in node.outputs]
+    constant = load_openvino().opset15.constant
+    for name, parameter in zip(names, model.get_parameters(), strict=True):
+        if name in arrays:
+            parameter.output(0).replace(constant(arrays[name]).output(0))
+            model.remove_parameter(parameter)
+    fixed = embed(model)
+    for value, name in zip(fixed.graph.outputs, outputs, strict=True):
+        value.name = name
+    return fixed
+
+
+# The names by which importers know outputs: a port that has one of them goes by it.
+_TELLING = ("score", "pred_score", "anomaly_score", "map", "anomaly_map", "output")
+
+
+def _name(port: Any) -> str:
+    names = port.names
+    if not names:
+        return str(port.get_node().get_friendly_name())
+    return next((name for name in _TELLING if name in names), min(names, key=lambda name: (len(name), name)))
+
+
 def _value(port: Any) -> ir.Value:
-    name = port.any_name if port.names else port.get_node().get_friendly_name()
+    name = _name(port)
     dtype = _TYPES.get(port.element_type.get_type_name())
     return ir.val(name, dtype, _shape(port, name))
 
@@ -185,7 +232,7 @@ def _renamed(graph: ir.Graph, value: ir.Value, name: str) -> ir.Value:
 
 def _join(shell: Any, inner: Any, taken: list[int], outputs: list[str]) -> Any:
     """Wires the inner model into the place that was opened for it."""
-    frame = next(port for port in shell.inputs if not port.any_name.startswith(_OUT_OF))
+    frame = next(port for port in shell.inputs if not any(name.startswith(_OUT_OF) for name in port.names))
     source = shell.output(_INTO).get_node().input_value(0)
     results = [inner.outputs[index].get_node().input_value(0) for index in taken]
     _make_names_unique(shell, inner)

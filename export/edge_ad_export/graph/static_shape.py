@@ -14,7 +14,7 @@ from edge_ad_export.graph.libraries import quiet_logs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["StaticShapePass", "describe", "infer_shapes", "static_shape", "update_shapes"]
+__all__ = ["StaticShapePass", "describe", "infer_shapes", "static_shape", "unknown_behind", "update_shapes"]
 
 
 class StaticShapePass(ir.passes.InPlacePass):
@@ -97,6 +97,26 @@ def static_shape(value: ir.Value) -> tuple[int, ...] | None:
     if value.shape is None or not value.shape.is_static():
         return None
     return value.shape.numpy()
+
+
+def unknown_behind(value: ir.Value) -> tuple[str, ...]:
+    """The operators that take known shapes and give unknown ones, of those that lead to a value of unknown shape."""
+    found: dict[str, None] = {}
+    waiting, seen = [value], {value}
+    while waiting:
+        node = waiting.pop().producer()
+        if node is None:
+            continue
+        unknown = [one for one in node.inputs if one is not None and _is_open(one)]
+        if not unknown:
+            found[node.op_type] = None
+        waiting += [one for one in unknown if one not in seen]
+        seen.update(unknown)
+    return tuple(sorted(found))
+
+
+def _is_open(value: ir.Value) -> bool:
+    return value.const_value is None and static_shape(value) is None
 
 
 def describe(values: Sequence[ir.Value]) -> str:

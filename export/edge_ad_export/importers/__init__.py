@@ -11,6 +11,7 @@ from typing import Protocol
 
 from edge_ad.errors import InputError
 from edge_ad_export.files.model_file import ModelFile
+from edge_ad_export.graph.embedded import name_outputs
 from edge_ad_export.importers.checks import check_model
 from edge_ad_export.importers.random_nodes import switch_off_dropout
 from edge_ad_export.importers.reshape_input import fix_inputs
@@ -50,6 +51,9 @@ def import_model(file: ModelFile, options: ImportOptions | None = None) -> Impor
     options = options or ImportOptions()
     if options.importer is not None and options.importer not in IMPORTERS:
         raise InputError(f"no importer {options.importer!r}: choose one of {', '.join(IMPORTERS)}")
+    head = options.head
+    named = (options.score_output, options.map_output, *(head.feature_output + head.predicted_output if head else ()))
+    name_outputs(file.onnx, [name for name in named if name is not None])
     if options.input_value:
         fix_inputs(file, options.input_value)
     if options.importer is not None:

@@ -32,7 +32,7 @@ class Anomalib0Importer:
     """
 
     def recognises(self, file: ModelFile) -> bool:
-        if "output" not in {value.name for value in file.onnx.graph.outputs}:
+        if file.format == "tflite" or "output" not in {value.name for value in file.onnx.graph.outputs}:
             return False
         return (file.metadata is not None and b'"transform"' in file.metadata) or "mean_values" in file.model_info
 

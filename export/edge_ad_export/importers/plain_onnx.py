@@ -16,6 +16,7 @@ from edge_ad_export.importers.raw_outputs import find_raw_outputs, removed
 from edge_ad_export.importers.reshape_input import add_batch_axis, check_size
 from edge_ad_export.importers.statistics import read_statistics
 from edge_ad_export.model.head import Unfitted
+from edge_ad_export.model.head_options import HeadOptions
 from edge_ad_export.model.imported import ImportedModel, ImportOptions
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = ["PlainOnnxImporter"]
 
 _SCORE_NAMES = ("score", "pred_score", "anomaly_score")
 _MAP_NAMES = ("map", "anomaly_map")
+_ACTIVATIONS = ("Softmax", "SoftMax", "LogSoftmax", "Sigmoid")
 
 
 class PlainOnnxImporter:
@@ -54,7 +56,10 @@ class PlainOnnxImporter:
             check_size(file, shape, options.size)
         options = choose_head(options, shape, lambda: static_outputs(file.onnx, shape), gray=spec.color == "gray")
         if options.head is not None and options.head.family is not None:
-            return _headed(HeadRequest(file, spec, options, options.head.family), resolved)
+            family = options.head.family
+            options, notes = _before_clamp(file, options)
+            resolved = replace(resolved, notes=(*resolved.notes, *notes))
+            return _headed(HeadRequest(file, spec, options, family), resolved)
         outputs = _outputs(file, options, shape)
         read = find_raw_outputs(file.onnx, [name for name in (outputs.score, outputs.map) if name is not None])
         if options.score_output or options.map_output:  # the user's word counts
@@ -73,6 +78,33 @@ class PlainOnnxImporter:
             provenance=removed(score, anomaly_map) if any(raw.found for raw in read.raw.values()) else {},
             assumptions=(*(f"assumed: {line}" for line in assumed), *resolved.notes, *read.warnings()),
         )
+
+
+def _before_clamp(file: ModelFile, options: ImportOptions) -> tuple[ImportOptions, tuple[str, ...]]:
+    """For a head that takes one output: the options with the value before its normalisation; and what to say of it.
+
+    What the user named is taken as it is. A head reads classes before their softmax or sigmoid by itself.
+    """
+    head = options.head or HeadOptions()
+    if head.family not in ("map", "score"):
+        return options, ()
+    named = options.map_output if head.family == "map" else options.score_output
+    outputs = [str(value.name) for value in file.onnx.graph.outputs]
+    if (named or outputs[0]) not in outputs or (named is None and len(outputs) > 1):
+        return options, ()
+    name = named or outputs[0]
+    read = find_raw_outputs(file.onnx, [name])
+    if named is not None:
+        read = read.as_named(file.onnx)
+    raw = read.raw[name]
+    by_class = head.family == "score" or head.anomalous_class is not None or head.normal_class is not None
+    if not raw.found:
+        return options, () if by_class and (raw.clamp or "").startswith(_ACTIVATIONS) else read.warnings()
+    file.replace_graph(read.model)
+    line = f"{name} is read before its normalisation and clamp, which were taken away"
+    if head.family == "map":
+        return replace(options, map_output=raw.name), (line,)
+    return replace(options, score_output=raw.name), (line,)
 
 
 def _headed(request: HeadRequest, resolved: ResolvedInput) -> ImportedModel:

@@ -18,6 +18,7 @@ from onnxscript import optimizer
 
 from edge_ad_export.graph.embedded import embed, embedded_model, find_embedded
 from edge_ad_export.graph.libraries import load_openvino, quiet_logs
+from edge_ad_export.graph.match import read_array
 from edge_ad_export.importers.raw_search import (
     Chain,
     OnnxReader,
@@ -141,17 +142,25 @@ def _put_back(graph: ir.Graph, chain: Chain, name: str) -> str:
     """What moved numbers behind the normalisation comes behind the raw value instead; the name of the result."""
     known = ir.convenience.create_value_mapping(graph)
     value = known[str(chain.raw.name)]
-    for index, step in enumerate(chain.path):
-        old = known[str(step.outputs[0].name)].producer()
-        if old is None or old.op_type == "Cast":
-            continue
-        attributes = list(old.attributes.values())
+    steps = [node for node in chain.path if node.op_type not in ("Cast", "Identity")]
+    for index, step in enumerate(steps):
+        others = [_known_again(graph, known, other, f"{name}_{index}_{i}") for i, other in enumerate(step.inputs[1:])]
         out = ir.val(f"{name}_{index}", value.dtype)
-        node = ir.Node(old.domain, old.op_type, [value, *old.inputs[1:]], attributes, outputs=[out])
+        node = ir.Node(step.domain, step.op_type, [value, *others], list(step.attributes.values()), outputs=[out])
         graph.append(node)
         value = out
     value.name = name
     return name
+
+
+def _known_again(graph: ir.Graph, known: Mapping[str, ir.Value], value: ir.Value | None, name: str) -> ir.Value | None:
+    """What a node of the folded copy takes beside the value, in the graph itself: names of folded nodes differ."""
+    array = None if value is None else read_array(value)
+    if value is None or array is None:
+        return None if value is None else known[str(value.name)]
+    constant = ir.val(name, const_value=ir.tensor(array, name=name))
+    graph.register_initializer(constant)
+    return constant
 
 
 def _in_openvino(node: ir.Node, outputs: Sequence[str]) -> RawOutputs:

@@ -217,7 +217,9 @@ def may_be_clamped(value: ir.Value) -> bool:
 
 
 _SAME = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Convert"}
-_MOVE = {"Transpose", "ReduceMax", "GlobalMaxPool", "Slice", "StridedSlice", "Gather"}
+# Interpolation of a sum or product with a constant is that of the interpolated: its weights sum to 1.
+_MOVE = {"Transpose", "ReduceMax", "GlobalMaxPool", "Slice", "StridedSlice", "Gather", "Resize", "Upsample"}
+_MOVE |= {"Interpolate", "Expand", "Broadcast", "Tile", "DepthToSpace", "SpaceToDepth"}
 _MEAN = {"ReduceMean", "GlobalAveragePool", "AveragePool", "AvgPool", "MaxPool", "TopK"}
 _SQUASH = {"Sigmoid": 0.0, "HardSigmoid": 0.0, "Softmax": 0.0, "SoftMax": 0.0, "Tanh": -1.0, "Softsign": -1.0}
 _FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}

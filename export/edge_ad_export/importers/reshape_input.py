@@ -12,7 +12,7 @@ import onnx_ir.passes.common as common_passes
 
 from edge_ad.errors import InputError, ModelError
 from edge_ad_export.graph.builder import add_constant
-from edge_ad_export.graph.embedded import find_embedded
+from edge_ad_export.graph.embedded import find_embedded, with_fixed_inputs
 from edge_ad_export.graph.match import read_array
 from edge_ad_export.graph.static_shape import describe
 
@@ -37,20 +37,26 @@ def fix_inputs(file: ModelFile, values: Sequence[str]) -> None:
     Raises:
         InputError: no such input, or a value that cannot be read or does not fit.
     """
-    if find_embedded(file.onnx) is not None:
-        raise InputError("--input-value is for ONNX files: fix the input before the model is converted")
-    model = file.onnx.clone()
-    graph = model.graph
+    inputs = {str(entry.name): entry for entry in file.onnx.graph.inputs}
+    arrays: dict[str, NDArray[Any]] = {}
     for text in values:
         name, _, value = text.rpartition("=")
-        old = next((entry for entry in graph.inputs if entry.name == name), None)
-        if old is None:
-            raise InputError(f"--input-value {text}: expected NAME=VALUE, the inputs are {describe(graph.inputs)}")
-        constant = add_constant(graph, f"{name}_value", _fixed(text, value, old))
-        old.replace_all_uses_with(constant)
-        graph.inputs.remove(old)
-    if not graph.inputs:
+        if name not in inputs:
+            raise InputError(
+                f"--input-value {text}: expected NAME=VALUE, the inputs are {describe([*inputs.values()])}"
+            )
+        arrays[name] = _fixed(text, value, inputs[name])
+    if inputs.keys() == arrays.keys():
         raise InputError("--input-value leaves the model no input for the image")
+    node = find_embedded(file.onnx)
+    if node is not None:
+        file.replace_graph(with_fixed_inputs(node, arrays))
+        return
+    model = file.onnx.clone()
+    graph = model.graph
+    for old in [entry for entry in graph.inputs if entry.name in arrays]:
+        old.replace_all_uses_with(add_constant(graph, f"{old.name}_value", arrays[str(old.name)]))
+        graph.inputs.remove(old)
     file.replace_graph(model)
 
 

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from edge_ad.errors import InputError, ModelError
 from edge_ad_export.graph.embedded import find_embedded, to_openvino
 from edge_ad_export.graph.libraries import load_openvino, openvino_capabilities
+from edge_ad_export.lowering.engine_trial import try_openvino
 from edge_ad_metrics.machine import describe_cpu
 
 if TYPE_CHECKING:
@@ -45,17 +46,23 @@ class FloatModel:
         """The same graph as an ``openvino.Model``. Not to be changed.
 
         Raises:
-            ModelError: OpenVINO cannot convert the graph.
+            ModelError: OpenVINO cannot convert the graph, or crashes on it.
         """
         if isinstance(self._converted, ModelError):
             raise self._converted
         return self._converted
 
+    def try_openvino(self) -> None:
+        """Raises :class:`ModelError` where OpenVINO cannot convert the graph, or crashes on it."""
+        _ = self.openvino
+
     @cached_property
     def _converted(self) -> Any:
-        """The ``openvino.Model``, or why there is none: a graph that cannot be converted is tried once."""
+        """The ``openvino.Model``, or why there is none: a graph that cannot be had is tried once."""
         try:
-            return to_openvino(self.model)
+            converted = to_openvino(self.model)
+            try_openvino(self.model, converted)
+            return converted
         except ModelError as error:
             return error
 

@@ -15,7 +15,7 @@ from edge_ad.errors import ModelError
 from edge_ad_export.graph.builder import add_constant
 from edge_ad_export.graph.embedded import embedded_model, find_embedded
 from edge_ad_export.graph.match import plane_of
-from edge_ad_export.graph.static_shape import static_shape
+from edge_ad_export.graph.static_shape import static_shape, unknown_behind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ def _score_shape(value: ir.Value) -> tuple[int, ...]:
     shape = static_shape(value)
     if shape is None or int(np.prod(shape)) != 1:
         raise ModelError(
-            f"the score output must hold one number an image, found {value.name} with shape {_text(value)}: "
+            f"the score output must hold one number an image, found {value.name} with {_text(value)}: "
             "name another with --score-output"
         )
     return (1,)
@@ -98,7 +98,9 @@ def _map_shape(value: ir.Value) -> tuple[int, ...]:
 
 
 def _text(value: ir.Value) -> str:
-    return "an unknown number of dimensions" if value.shape is None else str(value.shape)
+    found = "an unknown number of dimensions" if value.shape is None else f"shape {value.shape}"
+    behind = unknown_behind(value) if static_shape(value) is None else ()
+    return f"{found}, not known behind the operator {' and '.join(behind)}" if behind else found
 
 
 class SelectOutputsPass(ir.passes.InPlacePass):

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import onnx
 import onnx_ir as ir
 
+from edge_ad_export.graph.libraries import load_onnxruntime
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-__all__ = ["OldestVersionsPass"]
+__all__ = ["OldestVersionsPass", "needed_onnxruntime"]
 
 _RUNTIME_OPSET: Final = 21
 _RUNTIME_IR: Final = 10
@@ -20,6 +23,19 @@ _RUNTIME_IR: Final = 10
 _CHANGED = {"Attention"}
 _CHANGED_WHERE_CUT_OFF = {"AveragePool", "LpPool", "MaxPool"}
 _IR_OF_TYPES = {"FLOAT4E2M1": 11, "FLOAT8E8M0": 12, "INT2": 13, "UINT2": 13}
+# The ONNX Runtime that is known to open newer files, by opset and by IR version; of still newer ones the one here.
+_RUNTIMES = ((22, 10, "1.22"), (23, 11, "1.23"))
+
+
+def needed_onnxruntime(path: Path) -> str | None:
+    """The ONNX Runtime that a file was made for, such as ``1.23``; ``None`` where the oldest supported one opens it."""
+    model = ir.load(path)
+    opset = max((model.opset_imports.get(domain, 0) for domain in ("", "ai.onnx")), default=0)
+    if opset <= _RUNTIME_OPSET and model.ir_version <= _RUNTIME_IR:
+        return None
+    here = ".".join(load_onnxruntime().__version__.split(".")[:2])
+    known = (version for newest, newest_ir, version in _RUNTIMES if opset <= newest and model.ir_version <= newest_ir)
+    return next(known, here)
 
 
 class OldestVersionsPass(ir.passes.InPlacePass):

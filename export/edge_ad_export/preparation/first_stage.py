@@ -13,7 +13,7 @@ import numpy as np
 from edge_ad.bundle.records import ModelInput
 from edge_ad.engines import Artefact, EngineOptions, open_extractor
 from edge_ad.errors import EngineError
-from edge_ad_export.fidelity.gate import PARITY
+from edge_ad_export.fidelity.gate import parity_for
 from edge_ad_export.lowering.extractor import lower_extractor
 from edge_ad_export.lowering.recipes import FloatModel, baseline_for
 from edge_ad_export.reference.two_stage import ReferenceExtractor
@@ -62,7 +62,7 @@ def make_first_stage(
 def _extracts_alike(
     extractor: ImportedExtractor, candidate: Lowered, pictures: Sequence[NDArray[np.uint8]], threads: int | None
 ) -> bool:
-    recipe = baseline_for(extractor.model.model)
+    recipe, parity = baseline_for(extractor.model.model), parity_for(extractor.model.model)
     with TemporaryDirectory() as folder, closing(ReferenceExtractor(extractor, threads)) as reference:
         path = Path(folder) / Path(recipe.extractor).name
         FloatModel(candidate.model).save(recipe.engine, path)
@@ -76,6 +76,6 @@ def _extracts_alike(
                 reference.run()
                 rewritten.run()
                 off = np.abs(rewritten.features - reference.features).max()
-                if not off <= PARITY * np.abs(reference.features).max():
+                if not off <= parity * np.abs(reference.features).max():
                     return False
     return True

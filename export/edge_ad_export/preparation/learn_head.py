@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from edge_ad.bundle.records import ModelInput
 from edge_ad.geometry import Preprocessor
 from edge_ad_export.reference.engine import ReferenceEngine
 from edge_ad_export.samples.geometry import build_geometry, frame_size
-from edge_ad_export.samples.images import select_images
+from edge_ad_export.samples.images import IMAGES_MIN, find_repeated, select_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge_ad_export.request import ExportRequest
     from edge_ad_export.samples.images import ImageSet
 
-__all__ = ["learn_head"]
+__all__ = ["HeldOut", "hold_out", "learn_head"]
 
 
 def learn_head(imported: ImportedModel, request: ExportRequest) -> ImportedModel:
@@ -43,6 +43,36 @@ def learn_head(imported: ImportedModel, request: ExportRequest) -> ImportedModel
     with closing(ReferenceEngine(imported, request.threads)) as engine:
         head = imported.unfitted.fit(_values(preprocessor, engine, images))
     return replace(imported, head=head, unfitted=None)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The images to measure with. ``note``: what the user should know of those that the head has learnt from too;
+    ``blame``: where no others were left, what may be behind a comparison that fails."""
+
+    images: ImageSet
+    note: str | None = None
+    blame: str | None = None
+
+
+def hold_out(images: ImageSet, request: ExportRequest) -> HeldOut:
+    """Leaves out the images that the head has learnt from. They are kept where fewer than three others are left.
+
+    Raises:
+        InputError: the images of ``--fit`` cannot be found.
+    """
+    options = request.importing.head
+    if options is None or options.fit is None:
+        return HeldOut(images)
+    repeated = set(find_repeated(images, select_images(options.fit, request.max_images)))
+    if not repeated:
+        return HeldOut(images)
+    found = f"{len(repeated)} of the {len(images)} images of --images are images of --fit too"
+    others = tuple(path for path in images.paths if path not in repeated)
+    if len(others) >= IMAGES_MIN:
+        return HeldOut(replace(images, paths=others), f"{found}: they are left out, {len(others)} are measured with")
+    blame = f"{found}, and scores of what a head has learnt are close to zero: give other normal images with --images"
+    return HeldOut(images, blame, blame)
 
 
 def _values(preprocessor: Preprocessor, engine: ReferenceEngine, images: ImageSet) -> Iterator[Sequence[NDArray[Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,8 @@ from edge_ad.errors import EngineError, InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring.scorer import Scorer
 from edge_ad_export.fidelity.agreement import relative_error
-from edge_ad_export.fidelity.gate import PARITY
+from edge_ad_export.fidelity.gate import parity_for
+from edge_ad_export.graph.embedded import find_embedded
 from edge_ad_export.lowering.contract import Lowered, lower
 from edge_ad_export.lowering.recipes import FloatModel, baseline_for
 from edge_ad_export.preparation.first_stage import extractor_input, make_first_stage
@@ -39,10 +40,28 @@ if TYPE_CHECKING:
     from edge_ad_export.request import ExportRequest
     from edge_ad_export.samples.defects import DefectSet
 
-__all__ = ["GraphErrors", "Notify", "ReferenceProbes", "Setup", "prepare"]
+__all__ = ["GraphErrors", "Notify", "ReferenceProbes", "Setup", "ShowProgress", "Teller", "no_progress", "prepare"]
 
 Notify = Callable[[str], None]
 """Takes one line for the user."""
+
+
+ShowProgress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
+"""Takes a label and how many frames there are to score, and gives what takes the number of those that are done."""
+
+
+@contextmanager
+def no_progress(_label: str, _total: int) -> Iterator[Callable[[int], object]]:
+    yield lambda _count: None
+
+
+@dataclass(frozen=True)
+class Teller:
+    """Tells the user what is being done, in lines, and how far the scoring is."""
+
+    say: Notify = lambda _line: None
+    progress: ShowProgress = no_progress
+
 
 # A wrong guess of the rewrite to one image gives other scores on any image.
 _PROBES = 4
@@ -162,6 +181,8 @@ def prepare(
 
     def agrees(candidate: Lowered) -> bool:
         if not probes:
+            if find_embedded(candidate.model) is not None:  # the reference runs in OpenVINO too
+                FloatModel(candidate.model).try_openvino()
             probes.append(ReferenceProbes(setup(candidate)))
         return probes[0].agrees(candidate)
 
@@ -198,7 +219,7 @@ class ReferenceProbes:
 
     def __init__(self, setup: Setup) -> None:
         self._imported, self._threads = setup.imported, setup.threads
-        self._recipe = baseline_for(setup.imported.model)
+        self._recipe, self._parity = baseline_for(setup.imported.model), parity_for(setup.imported.model)
         self._pixels = setup.pixels(setup.images.first(_PROBES), _PROBES)
         with closing(ReferenceEngine(setup.imported, setup.threads)) as engine:
             self._expected = [_run(engine, pixels) for pixels in self._pixels]
@@ -210,8 +231,8 @@ class ReferenceProbes:
         the root of what float32 leaves: there the map may differ as that of the plain form does.
         """
         found = self.errors(candidate)
-        if found.score > PARITY or found.map <= PARITY:
-            return found.score <= PARITY
+        if found.score > self._parity or found.map <= self._parity:
+            return found.score <= self._parity
         if self._imported.head is None:
             return False
         plain = candidate.plain or lower(self._imported, lambda _candidate: False)

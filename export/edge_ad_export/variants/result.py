@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edge_ad.bundle.records import Fidelity, LabelledFidelity, Trial, Variant
-from edge_ad_export.fidelity.gate import golden_tolerance
+from edge_ad_export.fidelity.gate import golden_tolerance, parity_for
+from edge_ad_export.passes.oldest_versions import needed_onnxruntime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from edge_ad.bundle.records import MapSize
     from edge_ad_export.fidelity.agreement import Agreement
     from edge_ad_export.lowering.recipes import Recipe
+    from edge_ad_export.preparation.prepare import Setup
     from edge_ad_export.quantize.settings import Target
 
 __all__ = [
@@ -57,19 +59,23 @@ class VariantResult:
         """The bundle's record of it, shipped or not."""
         return Trial(id=self.recipe.id, fidelity=self.fidelity, rejected=self.rejected, made=self.made)
 
-    def variant(self, map_size: MapSize | None, *, two_stage: bool = False) -> Variant:
-        """The bundle's record of a variant that is shipped. ``two_stage``: it has an extractor."""
+    def variant(self, setup: Setup, root: Path) -> Variant:
+        """The bundle's record of a variant that is shipped, whose files lie below ``root``."""
         if self.agreement is None or self.fidelity is None:
             raise AssertionError("a variant that was not measured is never shipped")
+        files = [self.recipe.model, *([] if setup.first is None else [self.recipe.extractor])]
+        onnx_files = [root / name for name in files if self.recipe.engine == "onnxruntime"]
+        needed = [version for file in onnx_files if (version := needed_onnxruntime(file)) is not None]
         return Variant(
             id=self.recipe.id,
             engine=self.recipe.engine,
             precision=self.recipe.precision,
             model=self.recipe.model,
-            map=map_size,
+            map=setup.lowered.map,
             fidelity=self.fidelity,
-            golden_tolerance=golden_tolerance(self.agreement, self.recipe.precision),
-            extractor=self.recipe.extractor if two_stage else None,
+            golden_tolerance=golden_tolerance(self.agreement, self.recipe.precision, parity_for(setup.imported.model)),
+            extractor=None if setup.first is None else self.recipe.extractor,
+            min_runtime=max(needed, key=lambda version: int(version.partition(".")[2]), default=None),
         )
 
 

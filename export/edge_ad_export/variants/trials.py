@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import shutil
 import statistics
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import EngineError, ModelError
 from edge_ad_export.fidelity.agreement import Agreement, agree, measure_latency
-from edge_ad_export.fidelity.evaluation import Candidate, EvaluationData, evaluate_candidates, evaluate_reference
+from edge_ad_export.fidelity.evaluation import (
+    Candidate,
+    EvaluationData,
+    Watch,
+    evaluate_candidates,
+    evaluate_reference,
+)
 from edge_ad_export.lowering.recipes import FloatModel, Recipe
+from edge_ad_export.reference.engine import ReferenceEngine
+from edge_ad_export.reference.two_stage import WholeClipScorer
 from edge_ad_export.variants.quantizer import Mixed, open_quantizer
 from edge_ad_export.variants.result import (
     TimedVariant,
@@ -23,17 +31,18 @@ from edge_ad_export.variants.result import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from edge_ad.scoring.scorer import Scorer
     from edge_ad_export.fidelity.gate import Gate
-    from edge_ad_export.preparation.prepare import Notify, Setup
+    from edge_ad_export.preparation.prepare import Setup, Teller
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
     from edge_ad_export.quantize.settings import Plan
     from edge_ad_export.variants.quantizer import Int8, Quantizer
     from edge_ad_metrics.datasets.dataset import LabelledImage
 
-__all__ = ["Trials", "run_trials"]
+__all__ = ["TrialResults", "Trials", "run_trials"]
 
 # Of normals and as many of defects: correcting biases layer by layer takes a second for five of them on two cores.
 _QUANTIZATION_SAMPLES = 75
@@ -43,12 +52,14 @@ _MIXED_FORMS = 4
 @dataclass(frozen=True)
 class Trials:
     """What is to be made and how it is judged. The first of the ``recipes`` is the baseline: where it does not agree
-    with the imported model, no other is made. ``labelled``: the user's labelled images, if any."""
+    with the imported model, no other is made. ``labelled``: the user's labelled images, if any. ``keep_rejected``: the
+    files of variants that were measured stay, whatever the gate says of them."""
 
     recipes: Sequence[Recipe]
     gate: Gate
     plan: Plan
     labelled: tuple[LabelledImage, ...] = ()
+    keep_rejected: bool = False
 
 
 @dataclass
@@ -64,7 +75,16 @@ class _Made:
     latencies_ms: list[float] = field(default_factory=list)
 
 
-def run_trials(setup: Setup, trials: Trials, root: Path, notify: Notify) -> tuple[VariantResult, ...]:
+@dataclass(frozen=True)
+class TrialResults:
+    """What came of each variant. ``reference_ms``: the latency of the imported model's own graph in the engine that
+    runs its file; ``None`` of two stages."""
+
+    variants: tuple[VariantResult, ...]
+    reference_ms: float | None
+
+
+def run_trials(setup: Setup, trials: Trials, root: Path, tell: Teller) -> TrialResults:
     """Makes the variants' files below ``root``; those of rejected variants are removed again.
 
     An int8 variant that the gate refuses is followed by a mixed one: the layers that do most harm are in float.
@@ -73,36 +93,42 @@ def run_trials(setup: Setup, trials: Trials, root: Path, notify: Notify) -> tupl
         ModelError, InputError: on account of the imported model and the images, never of a variant.
     """
     with ExitStack() as stack:
-        evaluation = _Evaluation(setup, trials, root, notify, stack)
-        made = [evaluation.make(trials.recipes[0])]
+        evaluation = _Evaluation(setup, trials, root, tell, stack)
+        made = [evaluation.make(trials.recipes[0], step=1)]
         evaluation.score(made)
         if made[0].rejected is None:
             quantizer = evaluation.quantizer()
-            made += [evaluation.make(recipe, partial(quantizer.int8, recipe.engine)) for recipe in trials.recipes[1:]]
+            made += [
+                evaluation.make(recipe, partial(quantizer.int8, recipe.engine), step=step)
+                for step, recipe in enumerate(trials.recipes[1:], 2)
+            ]
             evaluation.score(made[1:])
+            tell.say(f"timing {len(made)} variants in turn")
             _measure_latency(made)
             made = _add_mixed(evaluation, made, quantizer)
         results = [evaluation.result(one) for one in made]
     if trials.plan.target.measured:
         results = _without_slow(results, made)
     for result in results:
-        if result.rejected:
+        if result.rejected and not (trials.keep_rejected and result.agreement is not None):
             shutil.rmtree((root / result.recipe.model).parent)
-    return tuple(results)
+    return TrialResults(tuple(results), evaluation.reference_ms)
 
 
 class _Evaluation:
     """Makes variants below ``root`` and scores them; the imported model has scored all frames once."""
 
-    def __init__(self, setup: Setup, trials: Trials, root: Path, notify: Notify, stack: ExitStack) -> None:
-        self.setup, self.trials, self.root, self.notify, self.stack = setup, trials, root, notify, stack
+    def __init__(self, setup: Setup, trials: Trials, root: Path, tell: Teller, stack: ExitStack) -> None:
+        self.setup, self.trials, self.root, self.tell, self.stack = setup, trials, root, tell, stack
         self.data = EvaluationData(setup.images, setup.defects(), trials.labelled)
         self._model = FloatModel(setup.quantizable.model)
         self._second_stage = None if setup.first is None else FloatModel(setup.lowered.model)
         images, defects = len(self.data.images), len(self.data.defects.samples)
         self._frames = f"{images} images and {defects} copies with a synthetic defect"
         with closing(setup.reference()) as scorer:
-            reference = evaluate_reference(scorer, self.data, self._announce("the imported model"))
+            with self._watched("the imported model", 1) as watch:
+                reference = evaluate_reference(scorer, self.data, watch)
+            self.reference_ms = _reference_latency(scorer)
         self.reference = stack.enter_context(closing(reference))
 
     def quantizer(self) -> Quantizer:
@@ -114,9 +140,9 @@ class _Evaluation:
         )
         return quantizer
 
-    def make(self, recipe: Recipe, quantize: Callable[[], Int8] | None = None) -> _Made:
-        """Writes and opens a variant."""
-        self.notify(f"making {recipe.id}")
+    def make(self, recipe: Recipe, quantize: Callable[[], Int8] | None = None, *, step: int | None = None) -> _Made:
+        """Writes and opens a variant, the ``step``-th of those that were asked for."""
+        self.tell.say(f"making {recipe.id}" + (f" ({step} of {len(self.trials.recipes)})" if step else ""))
         (self.root / recipe.model).parent.mkdir(parents=True)
         try:
             int8 = None if quantize is None or recipe.precision != "int8" else quantize()
@@ -136,10 +162,10 @@ class _Evaluation:
     def score(self, variants: Sequence[_Made], *, least_map_correlation: float = -1.0) -> None:
         """Scores all frames with the variants and asks the gate; see :func:`evaluate_candidates`."""
         candidates = [one.candidate for one in variants if one.candidate]
-        announce = self._announce(", ".join(one.id for one in candidates))
-        evaluate_candidates(
-            candidates, self.data, self.reference, announce, least_map_correlation=least_map_correlation
-        )
+        with self._watched(", ".join(one.id for one in candidates), len(candidates)) as watch:
+            evaluate_candidates(
+                candidates, self.data, self.reference, watch, least_map_correlation=least_map_correlation
+            )
         for one in variants:
             if one.candidate is None:
                 continue
@@ -149,8 +175,15 @@ class _Evaluation:
             else:
                 one.rejected = self.trials.gate.refuses(one.agreement, one.recipe.precision)
 
-    def _announce(self, what: str) -> Callable[[float], None]:
-        return lambda seconds: self.notify(f"scoring {self._frames} with {what}: about {max(round(seconds), 1)} s")
+    @contextmanager
+    def _watched(self, what: str, count: int) -> Iterator[Watch]:
+        """Says how long scoring will take, and where somebody watches how far it is."""
+        label = f"scoring with {what}" if count < 3 else f"scoring with {count} variants"
+        with self.tell.progress(label, self.data.total) as advance:
+            yield Watch(
+                lambda seconds: self.tell.say(f"scoring {self._frames} with {what}: about {max(round(seconds), 1)} s"),
+                advance,
+            )
 
     def result(self, made: _Made) -> VariantResult:
         """What came of a variant, with its latency."""
@@ -161,10 +194,17 @@ class _Evaluation:
         return VariantResult(made.recipe, agreement, size, made.rejected, made.label, len(self.data.labelled))
 
 
+def _reference_latency(scorer: Scorer) -> float | None:
+    """Of the imported model's own graph, in milliseconds."""
+    if not isinstance(scorer.engine, ReferenceEngine) or isinstance(scorer, WholeClipScorer):
+        return None
+    return statistics.median(measure_latency([scorer.engine.run_graph])[0])
+
+
 def _measure_latency(variants: Sequence[_Made]) -> None:
     """Of all variants that could be scored, in turn."""
     scored = [(one, one.candidate.scorer) for one in variants if one.candidate and one.agreement]
-    found = measure_latency([scorer for _, scorer in scored])
+    found = measure_latency([scorer.run_bare for _, scorer in scored])
     for (one, _), latencies in zip(scored, found, strict=True):
         one.latencies_ms = latencies
 
@@ -183,7 +223,7 @@ def _add_mixed(evaluation: _Evaluation, made: Sequence[_Made], quantizer: Quanti
 
 
 def _mixed_form(evaluation: _Evaluation, int8: _Made, others: Sequence[_Made], quantizer: Quantizer) -> _Made | None:
-    notify, name = evaluation.notify, int8.recipe.id
+    notify, name = evaluation.tell.say, int8.recipe.id
     share = 1.0
     if evaluation.trials.plan.target.measured:
         mine = TimedVariant(int8.recipe, int8.latencies_ms)
@@ -207,7 +247,7 @@ def _score_mixed(evaluation: _Evaluation, recipe: Recipe, mixed: Mixed) -> _Made
     for form in range(1, _MIXED_FORMS + 1):
         chosen = _mixed_recipe(recipe, mixed)
         shutil.rmtree((evaluation.root / chosen.model).parent, ignore_errors=True)
-        evaluation.notify(f"{chosen.id}: {mixed.label}")
+        evaluation.tell.say(f"{chosen.id}: {mixed.label}")
         made = evaluation.make(chosen)
         made.label = mixed.label
         further = mixed.with_more() if form < _MIXED_FORMS else None

@@ -21,12 +21,12 @@ GOOD: Final = "good"
 class LabelledImage:
     """``type``: the kind of defect, :data:`GOOD` for a normal one. ``part``: which part it shows, where that is known.
 
-    ``mask``: a file of the image's size in which the defect is marked; ``None`` where nobody marked it.
+    ``masks``: files of the image's size in which defects are marked, which are united; empty where nobody marked any.
     """
 
     path: Path
     type: str
-    mask: Path | None = None
+    masks: tuple[Path, ...] = ()
     part: str | None = None
 
     @property
@@ -36,7 +36,8 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledClip:
-    """A video, a folder of frames or a file of vectors, and the file that says which of its frames are anomalous."""
+    """A video, a folder of frames or a file of vectors, and what says which of its frames are anomalous: a file of
+    labels, or a folder with a mask for each frame."""
 
     path: Path
     labels: Path
@@ -53,6 +54,19 @@ class LabelledSet:
     images: tuple[LabelledImage, ...] = ()
     clips: tuple[LabelledClip, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know of labelled images: the layout, how many there are of each kind, and the notes."""
+        if not self.images:
+            return self.notes
+        anomalous = [image for image in self.images if image.anomalous]
+        masked = sum(bool(image.masks) for image in anomalous)
+        contents = (
+            f"labelled images: {self.layout} layout, {len(self.images) - len(anomalous)} normal and "
+            f"{len(anomalous)} anomalous images, {masked} of these with masks"
+        )
+        return (contents, *self.notes)
 
 
 def check_both_classes(where: Path, labels: list[bool], things: str = "images") -> None:

@@ -1,126 +1,208 @@
-"""Data sets whose folders are the labels: MVTec AD, BTAD, a plain folder per class."""
+"""Data sets whose folders are the labels: MVTec AD and its kin, BTAD, a plain folder per class."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from edge_ad.errors import InputError
 from edge_ad.sources import list_images
-from edge_ad.sources.listing import IMAGE_SUFFIXES
 from edge_ad_metrics.datasets.dataset import GOOD, LabelledImage, LabelledSet
 from edge_ad_metrics.datasets.image_table import named
+from edge_ad_metrics.datasets.mask_files import MaskFolder, MaskIndex, Place, apart, is_drawing
+from edge_ad_metrics.datasets.names import (
+    files_below,
+    folded,
+    folders_of,
+    holds_images,
+    images_of,
+    is_image,
+    is_image_folder,
+    is_normal,
+    is_other_split,
+    is_test,
+    is_weak_mask_folder,
+    mask_folder_of,
+    mask_stem,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["read_btad", "read_folder", "read_mvtec"]
+__all__ = ["child", "folder_names", "mask_folders_beside", "read_btad", "read_folder", "read_mvtec", "read_mvtec2"]
 
-_SYSTEM_FOLDERS = frozenset(
-    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
-)
-_NORMAL_NAMES = ("good", "ok", "normal", "normals")
-_MASK_FOLDERS = ("ground_truth", "masks")
-_MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
+_PUBLIC, _PRIVATE = "testpublic", "testprivate"
 
 
-def read_mvtec(root: Path) -> LabelledSet | None:
-    """``test/good``, ``test/<type>``, ``ground_truth/<type>/<stem>_mask.png`` (Bergmann et al. 2019)."""
-    return _read(root, root / "test", "mvtec", ("good", "normal", "normals"))
+def read_mvtec(root: Path, *, masks: bool = True) -> LabelledSet | None:
+    """``test/good``, ``test/<type>``, ``ground_truth/<type>/<stem>_mask.png`` (Bergmann et al. 2019); of LOCO,
+    ``ground_truth/<type>/<stem>/000.png``; of MVTec 3D, ``test/<type>/rgb`` and ``test/<type>/gt``."""
+    found = _sorted_out(child(root, is_test))
+    return None if found is None or found.is_btad else _labelled("mvtec", root, found, masks=masks)
 
 
-def read_btad(root: Path) -> LabelledSet | None:
+def read_btad(root: Path, *, masks: bool = True) -> LabelledSet | None:
     """``test/ok``, ``test/ko``, ``ground_truth/ko/<stem>.png`` (Mishra et al. 2021)."""
-    return _read(root, root / "test", "btad", ("ok",))
+    found = _sorted_out(child(root, is_test))
+    return None if found is None or not found.is_btad else _labelled("btad", root, found, masks=masks)
 
 
-def read_folder(root: Path) -> LabelledSet | None:
-    """``good`` (or ``ok``, ``normal``) against every other folder; masks, if any, in ``ground_truth/<type>``."""
-    return _read(root, root, "folder", _NORMAL_NAMES)
-
-
-def _read(root: Path, tests: Path, layout: str, normal_names: tuple[str, ...]) -> LabelledSet | None:
-    if not tests.is_dir():
+def read_mvtec2(root: Path, *, masks: bool = True) -> LabelledSet | None:
+    """``test_public/good``, ``test_public/bad``, ``test_public/ground_truth/bad`` (Heckler-Kram et al. 2025)."""
+    found = _sorted_out(child(root, lambda name: _plain(name) == _PUBLIC))
+    if found is None:
         return None
-    folders = sorted(entry for entry in tests.iterdir() if entry.is_dir() and not _is_system(entry))
-    folders = [folder for folder in folders if folder.name.lower() not in _MASK_FOLDERS]
-    normal = next((folder for folder in folders if folder.name.lower() in normal_names), None)
-    if normal is None or len(folders) < 2:
+    private = [folder.name for folder in folders_of(root) if _plain(folder.name).startswith(_PRIVATE)]
+    if private:
+        found.notes.append(f"left out, as they have no labels: {named(private)}")
+    return _labelled("mvtec2", root, found, masks=masks)
+
+
+def read_folder(root: Path, *, masks: bool = True) -> LabelledSet | None:
+    """``good`` (or ``ok``, ``normal``, ...) against every other folder, also in ``images`` or ``Data/Images`` as VisA
+    has them; masks, if any, in a folder ``ground_truth`` or ``masks`` with a folder for each type."""
+    if not root.is_dir():
         return None
-    masks = _Masks(_mask_folder(root, tests))
-    images = [LabelledImage(path=path, type=GOOD) for path in list_images(normal)]
-    for folder in folders:
-        if folder != normal:
-            images += [
-                LabelledImage(path=path, type=folder.name, mask=masks.find(folder.name, path))
-                for path in list_images(folder)
-            ]
-    masks.refuse_missing()
-    notes = [*masks.notes(normal.name), *_loose(tests)]
-    return LabelledSet(layout=layout, images=tuple(images), notes=tuple(notes))
+    data = child(root, lambda name: name.lower() == "data")
+    for place in (root, child(root, is_image_folder), data and child(data, is_image_folder)):
+        found = _sorted_out(place)
+        if found is not None and found.anomalous:
+            return _labelled("folder", root, found, masks=masks)
+    return None
 
 
-def _is_system(folder: Path) -> bool:
-    """Whether a folder is hidden, or one that an operating system puts among the data."""
-    return folder.name.startswith(".") or folder.name.lower() in _SYSTEM_FOLDERS
+def child(root: Path, wanted: Callable[[str], bool]) -> Path | None:
+    """The first folder in ``root`` whose name is wanted."""
+    return next((folder for folder in folders_of(root) if wanted(folder.name)), None) if root.is_dir() else None
 
 
-def _mask_folder(root: Path, tests: Path) -> Path:
-    """Beside the folder ``test``, or in it among the folders of images."""
-    places = [root, tests, *([root.parent] if root.name == "test" else [])]
-    folders = [place / name for place in places for name in _MASK_FOLDERS]
-    return next((folder for folder in folders if folder.is_dir()), folders[0])
+def folder_names(root: Path) -> list[str]:
+    """The folders that a data set was looked for in, for a message."""
+    places = [root, child(root, is_test)]
+    return [
+        str(folder.relative_to(root)) for place in places if place and place.is_dir() for folder in folders_of(place)
+    ]
 
 
-def _loose(tests: Path) -> list[str]:
-    files = [str(path) for path in sorted(tests.iterdir()) if path.is_file() and _is_image(path)]
-    return [f"left out, as they lie in no folder that says their type: {named(files)}"] if files else []
+def mask_folders_beside(tests: Path, root: Path, types: Sequence[str] = ()) -> list[MaskFolder]:
+    """The folders of masks in ``tests`` and beside it; those that name a type in their own name are of this."""
+    places = dict.fromkeys([root, tests, *([root.parent] if is_test(root.name) else [])])
+    if root in tests.parents:
+        places[tests.parent] = None
+    found = []
+    for place in places:
+        for folder in folders_of(place):
+            of = _masks_of(folder, types, among_types=place == tests)
+            if of is not None:
+                found.append(MaskFolder(folder, of))
+    return found
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """The folders of the classes in ``tests``. ``notes``: what lies there and is not used."""
+
+    tests: Path
+    normal: tuple[Path, ...]
+    anomalous: tuple[Path, ...]
+    notes: list[str]
+
+    @property
+    def is_btad(self) -> bool:
+        return all(folder.name.lower() == "ok" for folder in self.normal)
 
 
-class _Masks:
-    """The masks below one folder, by type and stem; remembers which images lack theirs and which masks were found."""
+def _sorted_out(tests: Path | None) -> _Classes | None:
+    """``None`` where no folder of normal images lies there. Raises ``InputError`` where it is empty."""
+    if tests is None:
+        return None
+    folders = folders_of(tests)
+    names = [folder.name for folder in folders]
+    folders = [folder for folder in folders if _masks_of(folder, names, among_types=True) is None]
+    splits = [folder for folder in folders if is_other_split(folder.name) or is_test(folder.name)]
+    empty = [folder for folder in folders if folder not in splits and not holds_images(folder)]
+    classes = [folder for folder in folders if folder not in (*splits, *empty)]
+    normal = tuple(folder for folder in classes if is_normal(folder.name))
+    if not normal:
+        for folder in empty:
+            if is_normal(folder.name):
+                list_images(folder)
+        return None
+    notes = [
+        *_note("all taken for normal images", normal if len(normal) > 1 else ()),
+        *_note("left out, as they are other parts of the data set", splits),
+        *_note("left out, as no image lies there", empty),
+        *_note("left out, as they lie in no folder that says their type", filter(is_image, sorted(tests.iterdir()))),
+    ]
+    return _Classes(tests, normal, tuple(folder for folder in classes if folder not in normal), notes)
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._missing: list[str] = []
-        self._found: set[Path] = set()
 
-    def find(self, kind: str, image: Path) -> Path | None:
-        """The mask of an image; ``None`` where the type has no folder of masks."""
-        folder = self._folder / kind
-        if not folder.is_dir():
-            return None
-        files = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
-        names = (f"{image.stem}{tag}{suffix}".lower() for tag in ("_mask", "") for suffix in _MASK_SUFFIXES)
-        found = next((files[name] for name in names if name in files), None)
-        if found is None:
-            self._missing.append(str(image))
+def _labelled(layout: str, root: Path, found: _Classes, *, masks: bool) -> LabelledSet:
+    normal: list[Place] = []
+    anomalous: list[Place] = []
+    beside: list[tuple[Path, tuple[str, ...]]] = []
+    inside: list[MaskFolder] = []
+    notes = list(found.notes)
+    for folder in (*found.normal, *found.anomalous):
+        listed, skipped = images_of(folder)
+        notes += _note(f"left out of {folder}, whose images lie elsewhere in it", skipped)
+        images, among = apart(listed)
+        beside += [(path, path.parent.relative_to(found.tests).parts) for path in among]
+        inside += _mask_folders_in(folder, (folder.name,))
+        places = [Place(path, folder.name, path.parent.relative_to(found.tests).parts) for path in images]
+        if folder in found.normal:
+            normal += [replace(place, type=GOOD) for place in places]
         else:
-            self._found.add(found)
-        return found
+            anomalous += places
+    if not masks:
+        unmasked = (LabelledImage(path=place.path, type=place.type) for place in (*normal, *anomalous))
+        return LabelledSet(layout=layout, images=tuple(unmasked), notes=tuple(notes))
+    types = [folder.name for folder in (*found.normal, *found.anomalous)]
+    index = MaskIndex([*mask_folders_beside(found.tests, root, types), *inside], types, beside)
+    labelled = index.assign(normal, anomalous)
+    return LabelledSet(layout=layout, images=tuple(labelled), notes=(*notes, *index.notes()))
 
-    def refuse_missing(self) -> None:
-        """Raises ``InputError`` where an image has no mask and others of its type have one."""
-        if self._missing:
-            others = self._unused()
-            raise InputError(
-                f"no mask for {named(self._missing)}, though their type has a folder of masks: expected "
-                "<name>_mask.png or <name>.png there; add them, or take the type's mask folder away"
-                + (f"; found there without an image: {named(others)}" if others else "")
-            )
 
-    def notes(self, normal: str) -> list[str]:
-        """A note on the masks that belong to no image; those of normal images are left out unsaid."""
-        unused = self._unused(normal)
-        if not unused:
-            return []
-        return [f"{len(unused)} masks belong to no image of that type and name and are not used: {named(unused)}"]
+def _mask_folders_in(folder: Path, of: tuple[str, ...]) -> Iterator[MaskFolder]:
+    """The folders of masks among the images of a type."""
+    for entry in folders_of(folder):
+        if mask_folder_of(entry.name) == "" or is_weak_mask_folder(entry.name):
+            yield MaskFolder(entry, of)
+        else:
+            yield from _mask_folders_in(entry, (*of, entry.name))
 
-    def _unused(self, normal: str | None = None) -> list[str]:
-        if not self._folder.is_dir():
-            return []
-        files = (path for path in sorted(self._folder.rglob("*")) if path.is_file() and _is_image(path))
-        return [str(path) for path in files if path not in self._found and path.parent.name != normal]
+
+def _masks_of(folder: Path, types: Sequence[str], *, among_types: bool) -> tuple[str, ...] | None:
+    """The folders of images that a folder has masks of, empty for all; ``None``: it holds no masks."""
+    of = mask_folder_of(folder.name)
+    if of is not None:
+        same = [name for name in types if folded(name) == folded(of)]
+        if same or not of or is_test(of):
+            return tuple(same[:1])
+        if is_other_split(of):
+            return None
+        # ``defect_masks`` holds masks, and ``solder_mask`` may be a type of defect.
+        return () if not among_types or _holds_drawings(folder) else None
+    if not is_weak_mask_folder(folder.name):
+        return None
+    # ``label`` may also be a type of defect: among the types it is, unless what lies in it says otherwise.
+    known = {folded(name) for name in types if name != folder.name}
+    pictures = [path for path in files_below(folder) if is_image(path)]
+    says = any(folded(entry.name) in known for entry in folders_of(folder))
+    says |= bool(pictures) and all(mask_stem(path.stem) for path in pictures)
+    return () if says or not among_types else None
+
+
+def _holds_drawings(folder: Path) -> bool:
+    images, _ = apart(images_of(folder)[0]) if holds_images(folder) else ([], [])
+    return bool(images) and is_drawing(images[0])
+
+
+def _note(text: str, paths: Iterable[Path]) -> list[str]:
+    names = [str(path) for path in paths]
+    return [f"{text}: {named(names)}"] if names else []
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.lower())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,16 +23,16 @@ _VISA_COLUMNS = ("object", "split", "label", "image", "mask")
 _VISA_SPLIT = Path("split_csv", "1cls.csv")
 
 
-def read_csv(root: Path) -> LabelledSet | None:
+def read_csv(root: Path, *, masks: bool = True) -> LabelledSet | None:
     """``path,label[,mask][,type][,part]``; paths relative to the file's folder, label 0 or 1, normal or anomaly."""
     if root.is_dir() or root.suffix.lower() != ".csv":
         return None
     rows = rows_of(root, _REQUIRED, _OPTIONAL)
     images = _per_row(root, rows, lambda row: _own_image(root.parent, row))
-    return LabelledSet(layout="csv", images=images)
+    return LabelledSet(layout="csv", images=_kept(images, masks=masks))
 
 
-def read_visa(root: Path) -> LabelledSet | None:
+def read_visa(root: Path, *, masks: bool = True) -> LabelledSet | None:
     """The test rows of ``split_csv/1cls.csv``; ``root`` is VisA itself or the folder of one of its objects.
 
     Raises:
@@ -50,7 +51,8 @@ def read_visa(root: Path) -> LabelledSet | None:
     if wanted not in objects:
         return None
     chosen = [row for row in rows if row["object"] == wanted]
-    return LabelledSet(layout="visa", images=_per_row(base / _VISA_SPLIT, chosen, lambda row: _visa_image(base, row)))
+    images = _per_row(base / _VISA_SPLIT, chosen, lambda row: _visa_image(base, row))
+    return LabelledSet(layout="visa", images=_kept(images, masks=masks))
 
 
 def rows_of(file: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> list[dict[str, str]]:
@@ -106,6 +108,10 @@ def _per_row(
     return tuple(images.values())
 
 
+def _kept(images: tuple[LabelledImage, ...], *, masks: bool) -> tuple[LabelledImage, ...]:
+    return images if masks else tuple(replace(image, masks=()) for image in images)
+
+
 def _own_image(base: Path, row: dict[str, str]) -> LabelledImage:
     anomalous = _is_anomalous(row["label"])
     kind = row.get("type") or ""
@@ -116,15 +122,15 @@ def _own_image(base: Path, row: dict[str, str]) -> LabelledImage:
     return LabelledImage(
         path=base / row["path"],
         type=(kind or "anomaly") if anomalous else GOOD,
-        mask=base / row["mask"] if row.get("mask") else None,
+        masks=(base / row["mask"],) if row.get("mask") else (),
         part=row.get("part") or None,
     )
 
 
 def _visa_image(base: Path, row: dict[str, str]) -> LabelledImage:
     anomalous = _is_anomalous(row["label"])
-    mask = base / row["mask"] if row["mask"] else None
-    return LabelledImage(path=base / row["image"], type="anomaly" if anomalous else GOOD, mask=mask)
+    masks = (base / row["mask"],) if row["mask"] else ()
+    return LabelledImage(path=base / row["image"], type="anomaly" if anomalous else GOOD, masks=masks)
 
 
 def _is_anomalous(label: str) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import distributed
 import msgspec
 import numpy as np
 import pytest
@@ -77,6 +78,37 @@ def test_the_outcomes_are_those_of_one_machine(address: str, images: list[Path],
     here = list(score_images(images, job))
     assert list(score_images(images, job, ScorePlan(cluster=address))) == here
     assert [place for place, one in enumerate(here) if isinstance(one, UnscoredImage)] == [3, 40]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "error", "failures"),
+    [
+        pytest.param("address", AssertionError, 2, id="a race lost by Dask"),
+        pytest.param("local", TimeoutError, 2, id="a cluster of this process that is slow to answer"),
+    ],
+)
+def test_a_busy_machine_is_asked_again(
+    address: str,
+    images: list[Path],
+    job: ScoreJob,
+    monkeypatch: pytest.MonkeyPatch,
+    cluster: str,
+    error: type[Exception],
+    failures: int,
+) -> None:
+    left = iter([error] * failures)
+
+    def connect(*arguments: Any, **settings: Any) -> Any:
+        for failure in left:
+            raise failure
+        return Client(*arguments, **settings)
+
+    monkeypatch.setattr(distributed, "Client", connect)
+    plan = ScorePlan(cluster={"address": address, "local": "local"}[cluster], workers=1)
+    assert len(list(score_images(images[:3], job, plan))) == 3
+    left = iter([error] * 3)
+    with pytest.raises(InputError, match="no Dask scheduler answers"):
+        list(score_images(images[:3], job, plan))
 
 
 def test_relative_paths_come_back_as_they_were_given(

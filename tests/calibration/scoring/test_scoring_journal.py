@@ -176,7 +176,7 @@ def test_a_second_run_of_the_same_job_does_not_disturb_the_first(tmp_path: Path)
 def test_what_nobody_goes_on_with_is_deleted(tmp_path: Path, days: int, stays: bool) -> None:
     file = keep(tmp_path, [image(0)])
     written = file.stat().st_mtime
-    with MapJournal(tmp_path, clock=lambda: written + 86_400 * days) as other:
+    with MapJournal(tmp_path, clock=lambda _: written + 86_400 * days) as other:
         other.begin(OTHER)
         assert file.exists() == stays
 
@@ -195,7 +195,7 @@ def test_what_is_no_regular_file_is_never_deleted(tmp_path: Path, kind: str) -> 
     place.parent.mkdir()
     MAKE[kind](place, precious)
     later = precious.stat().st_mtime + 86_400 * (KEPT_DAYS + 1)
-    with MapJournal(place.parent, clock=lambda: later) as journal:
+    with MapJournal(place.parent, clock=lambda _: later) as journal:
         journal.begin(OTHER)
     assert os.path.lexists(place)
     assert precious.exists()
@@ -209,7 +209,7 @@ def test_a_full_disk_is_named(tmp_path: Path, days: int) -> None:
     started = file.stat().st_mtime
     with (
         pytest.raises(OutputError, match=r"maps-1-.*\.bin: cannot be written: the disk is full"),
-        MapJournal(tmp_path, clock=lambda: started + 86_400 * days) as journal,
+        MapJournal(tmp_path, clock=lambda _: started + 86_400 * days) as journal,
     ):
         journal.begin(JOB)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import re
 import sys
 import time
@@ -14,9 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 from edge_ad.cli import option_groups
+from edge_ad.cli.progress import progress_bar
+from edge_ad.errors import OutputError
 from edge_ad_calibration.cli.scoring_options import PLAN
-from edge_ad_calibration.scoring import ScorePlan, no_progress
-from edge_ad_calibration.scoring.progress import progress_bar
+from edge_ad_calibration.scoring import ScorePlan
 
 
 @option_groups.command(plan=PLAN)
@@ -48,6 +50,32 @@ def test_options_that_make_no_sense_are_refused(arguments: list[str], expected: 
     assert (result.exit_code, expected in result.output) == (2, True)
 
 
+def test_a_home_that_cannot_be_written_to_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    done = CliRunner().invoke(command, [])
+    assert done.stdout == f"x {ScorePlan()}\n"
+    assert "no scores are kept" in done.stderr
+    assert "file is a file, not a folder" in done.stderr
+    assert "--no-cache leaves this note out" in done.stderr
+
+
+def test_a_home_that_is_read_only_is_told_from_its_permissions(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda _place, needed: not needed & os.W_OK)
+    done = CliRunner().invoke(command, [])
+    assert done.stdout == f"x {ScorePlan()}\n"
+    assert f"{own_cache.parent.parent} may not be written to" in done.stderr
+
+
+def test_a_cache_that_was_asked_for_must_be_usable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(command, ["--cache", str(tmp_path / "file" / "x")], catch_exceptions=True)
+    assert isinstance(done.exception, OutputError)
+    assert str(done.exception).endswith("file is a file, not a folder; --no-cache does without the score cache")
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -64,5 +92,8 @@ def test_progress_shows_count_rate_and_time_left(monkeypatch: pytest.MonkeyPatch
 
 
 def test_progress_keeps_quiet_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert progress_bar("scoring") is no_progress
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", file)
+    with progress_bar("scoring")(3) as advance:
+        advance(3)
+    assert file.getvalue() == ""

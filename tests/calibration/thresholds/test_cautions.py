@@ -137,5 +137,5 @@ def test_what_a_person_took_out_is_weighed() -> None:
 def test_confirmed_frames_are_told_apart_by_the_threshold() -> None:
     assert about_confirmed([], 1.0) == []
     (sentence,) = about_confirmed([0.5, 1.0, 1.5], 1.0)
-    assert "3 confirmed borderline frames do not count" in sentence
+    assert "3 confirmed borderline frames are not counted" in sentence
     assert "1 of them would be rejected" in sentence

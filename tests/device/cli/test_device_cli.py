@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from support import tiny
 from support.tiny_calibration import calibrate
 
+from edge_ad.bundle import Manifest
+from edge_ad.bundle.seal import sealed_json
 from edge_ad.cli import main
 from edge_ad.verdict import Verdict
 
@@ -31,7 +34,7 @@ def images(tmp_path: Path) -> Path:
     return tiny.write_images(tmp_path / "images", [DARK, DARK + 3, tiny.spotted(DARK, 32, 24)])
 
 
-COMMANDS = ["score", "verify", "info", "bench", "pack", "unpack", "calibrate", "demo", "export"]
+COMMANDS = ["score", "verify", "info", "bench", "pack", "unpack", "init", "run", "calibrate", "demo", "export"]
 
 
 def test_all_commands_are_listed() -> None:
@@ -127,7 +130,14 @@ ERRORS = [
     pytest.param(["score", "/nowhere", "{images}"], 2, "no bundle at /nowhere", id="bundle-absent"),
     pytest.param(["score", "{empty}", "{images}"], 3, "is no bundle", id="no-bundle"),
     pytest.param(["score", "{bundle}", "{images}", "--variant", "x"], 2, "choose one of onnx-fp32", id="variant"),
-    pytest.param(["score", "{bundle}", "{images}", "--device", "XPU"], 2, "no XPUExecution", id="device"),
+    pytest.param(
+        ["score", "{bundle}", "{images}", "--device", "XPU"],
+        2,
+        "ONNX Runtime, which runs this variant",
+        id="device",
+    ),
+    pytest.param(["score", "{bundle}", "{images}", "--device", "tpu=1"], 2, "openvino=NAME", id="device-engine"),
+    pytest.param(["verify", "{bundle}", "--device", "XPU"], 2, "--device openvino=XPU asks for it there", id="engines"),
     pytest.param(["score", "{bundle}", "{images}", "--station", "7"], 2, "not calibrated", id="station"),
     pytest.param(["score", "{bundle}", "{images}", "--csv", "/proc/x"], 4, "/proc/x", id="unwritable"),
     pytest.param(["score", "{bundle}", "{images}", "--threads", "0"], 2, "--threads", id="threads"),
@@ -169,6 +179,40 @@ def test_verify_speaks_json(tiny_bundle: Path) -> None:
     record = json.loads(edge_ad("verify", tiny_bundle, "--json").stdout)
     assert [v["id"] for v in record["variants"]] == ["onnx-fp32", "openvino-fp32"]
     assert all(len(v["replays"]) == 2 for v in record["variants"])
+
+
+@pytest.fixture
+def without_default_engine(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle whose default variant is for OpenVINO, on a device without it."""
+    path = tiny_bundle / "manifest.json"
+    manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    path.write_bytes(sealed_json(msgspec.structs.replace(manifest, default_variant="openvino-fp32")))
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    return tiny_bundle
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        pytest.param([], "2 golden frames replayed, all equal", id="text"),
+        pytest.param(["--json"], '"problem":"openvino-fp32 is the variant', id="json"),
+    ],
+)
+def test_verify_fails_where_the_variant_to_score_with_cannot_run(
+    without_default_engine: Path, options: list[str], shown: str
+) -> None:
+    done = edge_ad("verify", without_default_engine, *options)
+    assert done.exit_code == 3
+    assert shown in done.stdout
+    assert "pip install 'edge-ad[openvino]', or score and verify with --variant onnx-fp32" in done.stderr
+    assert edge_ad("verify", without_default_engine, "--variant", "onnx-fp32", *options).exit_code == 0
+    assert edge_ad("verify", without_default_engine, "--variant", "openvino-fp32", *options).exit_code == 2
+
+
+def test_verify_takes_a_device_for_each_engine(tiny_bundle: Path) -> None:
+    done = edge_ad("verify", tiny_bundle, "--device", "openvino=cpu,onnxruntime=CPU")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("2 golden frames replayed") == 2
 
 
 def test_info_tells_what_is_in_it(tiny_bundle: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -114,11 +116,24 @@ def test_a_new_calibration_or_setting_begins_a_new_watch(tiny_bundle: Path, tmp_
     state = tmp_path / "drift.json"
     watch(tiny_bundle, photographs(3, [0.8] * 30), state)
     with Detector.open(tiny_bundle) as detector:
-        assert DriftWatch(detector, state_file=state).drift().state is DriftState.RECALIBRATE
-        other = DriftWatch(detector, DriftSettings(defect_rate=0.02), state)
-        assert (other.drift().state, other.drift().frames) == (DriftState.OK, 0)
+        with closing(DriftWatch(detector, state_file=state)) as same:
+            assert same.drift().state is DriftState.RECALIBRATE
+        with closing(DriftWatch(detector, DriftSettings(defect_rate=0.02), state)) as other:
+            assert (other.drift().state, other.drift().frames) == (DriftState.OK, 0)
     drifting.calibrate(tiny_bundle, seed=9)
     assert watch(tiny_bundle, photographs(3, [1.0]), state)[0].frames == 1
+
+
+def test_two_watches_do_not_share_a_state_file(tiny_bundle: Path, images: Path, tmp_path: Path) -> None:
+    drifting.calibrate(tiny_bundle, normals=60)
+    state = tmp_path / "drift.json"
+    arguments = ("score", tiny_bundle, images, "--drift-state", state)
+    with Detector.open(tiny_bundle) as detector, closing(DriftWatch(detector, state_file=state)):
+        refused = edge_ad(*arguments)
+    assert refused.exit_code == 2, refused.output
+    assert f"drift.json: another watch keeps its state in this file (process {os.getpid()})" in refused.stderr
+    assert refused.stdout == ""
+    assert edge_ad(*arguments).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -225,7 +240,8 @@ def test_without_calibration_nothing_is_watched(tiny_bundle: Path, images: Path)
         pytest.param(["--drift-run-length", "10"], 2, "expected 10000 or more", id="run-length"),
         pytest.param(["--defect-rate", "3"], 2, "such as 0.01, found 3", id="defect-rate"),
         pytest.param(["--no-drift", "--drift-state", "x.json"], 2, "leave one of them out", id="state-without-drift"),
-        pytest.param(["--drift-state", "/proc/x/y"], 4, "cannot be written", id="state-unwritable"),
+        pytest.param(["--drift-state", "/proc/x/y"], 2, "its folder does not exist", id="state-nowhere"),
+        pytest.param(["--drift-state", "/proc/x"], 4, "cannot be written", id="state-unwritable"),
         pytest.param(["--keep", "/proc/x"], 4, "cannot be written", id="keep-unwritable"),
         pytest.param(["--keep", "{folder}", "--keep-max", "0"], 2, "at least one frame", id="keep-nothing"),
     ],

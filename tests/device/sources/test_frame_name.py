@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,3 +49,12 @@ def test_any_text_is_some_name(text: str) -> None:
 def test_a_name_comes_apart(text: str, file: str, fragment: str) -> None:
     name = FrameName.parse(text)
     assert (name.file, name.fragment, name.frame.box) == (file, fragment, None)
+
+
+def test_a_frame_of_a_folder(tmp_path: Path) -> None:
+    """A folder is a clip; a file beside it that has the whole name is an image."""
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip#4").touch()
+
+    assert FrameName.parse(f"{tmp_path / 'clip'}#3") == FrameName(str(tmp_path / "clip"), 3)
+    assert FrameName.parse(f"{tmp_path / 'clip'}#4") == FrameName(f"{tmp_path / 'clip'}#4")

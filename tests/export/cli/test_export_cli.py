@@ -40,7 +40,8 @@ def test_writes_a_bundle_and_prints_the_table(tmp_path: Path, model: Path, norma
     assert header.split()[:3] == ["variant", "latency", "size"]
     assert row.startswith("onnx-fp32 ")
     assert row.endswith("default")
-    assert rest[1] == f"written: {tmp_path / 'b'}"
+    assert rest[0].endswith("the imported model itself")
+    assert rest[2] == f"written: {tmp_path / 'b'}"
     assert "only 6 images" in done.stderr
 
 
@@ -73,10 +74,11 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path, normals: 
     assert [line.partition(": about")[0] for line in steps] == [
         "only 6 images: correlations over so few say little; give 30 or more",
         f"{scoring} the imported model",
-        f"making {ids[0]}",
+        f"making {ids[0]} (1 of {len(ids)})",
         f"{scoring} {ids[0]}",
-        *(f"making {name}" for name in ids[1:]),
+        *(f"making {name} ({step} of {len(ids)})" for step, name in enumerate(ids[1:], 2)),
         f"{scoring} {', '.join(ids[1:])}",
+        f"timing {len(ids)} variants in turn",
     ]
 
 
@@ -110,7 +112,7 @@ def test_options_reach_the_bundle(tmp_path: Path, model: Path, normals: Path) ->
         pytest.param(["--importer", "keras"], "no importer 'keras': choose one of", id="importer"),
         pytest.param(["--color", "bgr"], "--color does not apply", id="option-of-another-importer"),
         pytest.param(["--max-images", "1"], "1 is not in the range", id="max-images"),
-        pytest.param(["--canvas", "64x64"], "say --tiles too", id="canvas"),
+        pytest.param(["--canvas", "64x64"], "add --tiles", id="canvas"),
         pytest.param(["--roi", "0,0,99,9"], "the region of interest ends at", id="roi-outside"),
         pytest.param(["--ignore-mask", "nowhere.png"], "nowhere.png", id="mask"),
         pytest.param(["--name", "a/b"], "--name a/b", id="name"),

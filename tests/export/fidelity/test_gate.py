@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from onnx import TensorProto
+from support.field_models import Net
 
 from edge_ad.bundle.records import Fidelity, LabelledFidelity, Trial
 from edge_ad_export.fidelity.agreement import Agreement, LabelledFigures, relative_error
-from edge_ad_export.fidelity.gate import Gate, golden_tolerance
+from edge_ad_export.fidelity.gate import PARITY, Gate, golden_tolerance, parity_for
 from edge_ad_export.pages.variant_table import format_table
+from edge_ad_export.provenance import Provenance
 
 REFERENCE = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
 SCORES = arrays(np.float64, 6, elements=st.floats(-1e6, 1e6, width=32))
@@ -184,6 +188,33 @@ def test_golden_tolerance(precision: str, expected: float) -> None:
     assert golden_tolerance(agreement([1, 2, 3, 4, 5]), precision) == pytest.approx(expected)
 
 
+def test_golden_tolerance_of_a_model_in_float16() -> None:
+    assert golden_tolerance(agreement([1, 2, 3, 4, 5]), "fp32", 4e-3) == pytest.approx(0.06)
+
+
+def cast_and_back(kind: int, *, between: str | None) -> ir.Model:
+    """Casts to another type and back, with or without an operator between them; no value in between is stated."""
+    net = Net()
+    value = net.op("Cast", net.input("x", [1, 4]), to=kind)
+    value = value if between is None else net.op(between, value)
+    net.op("Cast", value, out="y", to=TensorProto.FLOAT)
+    net.output("y", [1, 4])
+    return ir.from_proto(net.proto())
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        pytest.param(cast_and_back(TensorProto.FLOAT16, between="Relu"), 2.0**-8, id="float16"),
+        pytest.param(cast_and_back(TensorProto.BFLOAT16, between="Relu"), 2.0**-5, id="bfloat16"),
+        pytest.param(cast_and_back(TensorProto.DOUBLE, between="Relu"), PARITY, id="double"),
+        pytest.param(cast_and_back(TensorProto.FLOAT16, between=None), PARITY, id="stored-in-16-bits"),
+    ],
+)
+def test_parity_follows_from_the_type_that_a_graph_calculates_in(model: ir.Model, expected: float) -> None:
+    assert parity_for(model) == expected
+
+
 def fidelity(heat: float | None, labelled: LabelledFidelity | None = None) -> Fidelity:
     return Fidelity(
         images=5,
@@ -208,11 +239,21 @@ def test_table() -> None:
         Trial(id="openvino-int8", fidelity=None, rejected="NNCF"),
     )
 
-    assert format_table(trials, "onnx-fp32").splitlines() == [
-        "variant        latency    size  score error  rank corr.  worst map  AUC lost  AUPIMO lost",
-        "onnx-fp32      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012       0.0000  default",
-        "onnx-int8      1.23 ms  2.5 MB      2.0e-02      0.9950     no map    0.0012       0.0000  rejected: order",
-        "openvino-int8        -       -            -           -          -         -            -  rejected: NNCF",
+    provenance: Provenance = {"source": "m.onnx", "source_bytes": 3_000_000, "source_latency_ms": 4.0}
+    lines = format_table(trials, "onnx-fp32", provenance, ["onnx-fp32", "onnx-int8"]).splitlines()
+    assert [line[:94].rstrip() for line in lines] == [
+        "variant        latency    size  score error  rank corr.  worst map  AUC change  AUPIMO change",
+        "onnx-fp32      1.23 ms  2.5 MB      2.0e-02      0.9950     no map     -0.0012         0.0000",
+        "onnx-int8      1.23 ms  2.5 MB      2.0e-02      0.9950     no map     -0.0012         0.0000",
+        "openvino-int8        -       -            -           -          -           -              -",
+        "m.onnx         4.00 ms  3.0 MB            -           -          -           -              -",
+    ]
+    assert [line[94:].lstrip() for line in lines] == [
+        "",
+        "default",
+        "rejected, but written: order",
+        "rejected: NNCF",
+        "the imported model itself",
     ]
 
 
@@ -227,9 +268,9 @@ def test_the_table_prefers_real_labels() -> None:
         aupimo_lost=0.07,
     )
 
-    row = format_table((Trial(id="onnx-fp32", fidelity=fidelity(0.999, real)),), "onnx-fp32").splitlines()[1]
+    row = format_table((Trial(id="onnx-fp32", fidelity=fidelity(0.999, real)),), "onnx-fp32", {}).splitlines()[1]
 
-    assert row.split()[-3:] == ["0.0500", "0.0700", "default"]
+    assert row.split()[-3:] == ["-0.0500", "-0.0700", "default"]
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def child(monkeypatch: pytest.MonkeyPatch) -> str:
     ("number", "why"),
     [
         pytest.param(signal.SIGKILL, r"SIGKILL \(most likely out of memory\)", id="out-of-memory"),
-        pytest.param(signal.SIGSEGV, r"SIGSEGV \(a crash inside the converter\)", id="crash"),
+        pytest.param(signal.SIGSEGV, r"SIGSEGV \(a crash inside the library\)", id="crash"),
     ],
 )
 def test_a_converter_that_dies_says_at_which_step(child: str, number: int, why: str) -> None:

@@ -142,9 +142,9 @@ def test_what_the_engine_runs_is_exported(tmp_path: Path, images: Path, net: Net
 
 
 def test_skip_layer_normalization_is_exported(tmp_path: Path, images: Path) -> None:
-    """For ONNX Runtime alone: held back to AVX2, OpenVINO 2026.4 runs this operator into a segmentation fault."""
+    """Held back to AVX2, OpenVINO 2026.4 runs this operator into a segmentation fault: that costs its variants."""
     net = after_features(skip_layer_norm)
-    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", variants=("onnx-fp32",))
+    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", variants=())
     check_scores(made, run_plainly(net))
 
 
@@ -212,3 +212,13 @@ def test_shapes_that_the_file_states_are_kept(tmp_path: Path, images: Path) -> N
     net.outputs[0] = helper.make_tensor_value_info("map", 1, [1, 1, HALF, HALF])
     made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
     check_scores(made, run_plainly(net))
+
+
+def test_the_operator_is_named_behind_which_nothing_is_known(tmp_path: Path, images: Path) -> None:
+    """How many cells are not zero depends on the picture."""
+    net = Net()
+    c2 = net.op("Relu", small_c2(net, net.input("input", ["b", 3, SIDE, SIDE])))
+    net.op("Cast", net.op("NonZero", c2), to=1, out="map")
+    net.output("map", [4, None])
+    done = export(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", "--map-output", "map")
+    assert done.refused("NonZero")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from edge_ad_export import ExportRequest, Gate, ImportOptions, ModelFile, export
 from edge_ad_export.fidelity.gate import PARITY
 from edge_ad_export.model.head import HeadInputs
 from edge_ad_export.model.head_options import HeadOptions
-from edge_ad_export.preparation.learn_head import learn_head
+from edge_ad_export.preparation.learn_head import hold_out, learn_head
 from edge_ad_export.preparation.prepare import ReferenceProbes, prepare
 from edge_ad_export.reference.engine import ReferenceEngine
 from edge_ad_export.samples.images import select_images
@@ -116,6 +118,29 @@ def test_what_was_learnt_comes_from_a_file_too(tmp_path: Path) -> None:
     expected = np.linalg.norm(patches[:, None] - bank[None], axis=2).min(axis=1).max()
     assert imported.head.reference(HeadInputs(coarse, coarse[0])).score == pytest.approx(expected, rel=1e-5)
     assert manifest.variants[0].map is not None
+
+
+def test_images_that_a_head_has_learnt_from_are_not_measured_with(tmp_path: Path) -> None:
+    """Under other names too. Where no others are left, they are measured with and blamed."""
+    learn = tiny.write_images(tmp_path / "learn", parts(6, seed=4))
+    head = HeadOptions(family="memory-bank", feature_output=("fine",), fit=learn)
+    asked = request(tmp_path, head)
+    images = Path(asked.images)
+    for path in list_images(learn)[:3]:
+        shutil.copy(path, images / f"again-{path.name}")
+    before = len(list_images(images))
+    said: list[str] = []
+    manifest = export_bundle(asked, said.append).bundle.manifest
+    assert f"3 of the {before} images of --images are images of --fit too: they are left out" in " ".join(said)
+    assert manifest.provenance["images"] == before - 3
+
+    held_out = hold_out(select_images(learn, 100), asked)
+    assert len(held_out.images) == 6
+    assert held_out.blame == (
+        "6 of the 6 images of --images are images of --fit too, and scores of what a head has learnt are close to "
+        "zero: give other normal images with --images"
+    )
+    assert hold_out(select_images(images, 100), replace(asked, importing=ImportOptions())).note is None
 
 
 def test_the_command_learns_and_warns(tmp_path: Path) -> None:

@@ -167,6 +167,29 @@ def test_an_input_beside_the_image_gets_a_fixed_value(tmp_path: Path, images: Pa
     check_scores(made, lambda pixels: 2 * raw(pixels))
 
 
+def gained_ir(folder: Path) -> Path:
+    import openvino
+
+    model = openvino.convert_model(gained().save(folder / "m.onnx"))
+    openvino.save_model(model, folder / "ir" / "m.xml", compress_to_fp16=False)
+    return folder / "ir" / "m.xml"
+
+
+@pytest.mark.parametrize("form", ["number", "file"])
+def test_a_fixed_value_for_an_input_of_an_ir(tmp_path: Path, images: Path, form: str) -> None:
+    np.save(tmp_path / "two.npy", np.full((1, 1, HALF, HALF), 2.0))
+    value = "masks=2" if form == "number" else f"masks={tmp_path / 'two.npy'}"
+    variants = ("openvino-fp32",)
+    made = exported(gained_ir(tmp_path), images, tmp_path / "out" / "b", "--input-value", value, variants=variants)
+    check_scores(made, lambda pixels: 2 * raw(pixels), variants=variants)
+
+
+def test_an_ir_keeps_an_input_for_the_image(tmp_path: Path, images: Path) -> None:
+    values = ("--input-value", "masks=2", "--input-value", "input=1")
+    done = export(gained_ir(tmp_path), images, tmp_path / "out" / "b", *values, variants=("openvino-fp32",))
+    assert done.refused("no input for the image")
+
+
 @pytest.mark.parametrize("value", ["other=1", "masks=much", "masks=missing.npy", "masks"])
 def test_a_fixed_value_that_does_not_fit_is_refused(tmp_path: Path, images: Path, value: str) -> None:
     model = gained().save(tmp_path / "m.onnx")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -151,6 +152,7 @@ def end(net: Net, value: str, kind: str, rank: list[int], out: str) -> str:
             id="flatten-behind",
         ),
         pytest.param(Tail(ends=("transpose",)), id="transposes-behind"),
+        pytest.param(Tail(ends=("transpose", "identity")), id="identity-behind-transposes"),
         pytest.param(
             Tail(ends=("double", "float")),
             id="to-double-and-back",
@@ -219,6 +221,95 @@ def test_a_clamp_of_something_else_is_said(tmp_path: Path, images: Path) -> None
     net.output("anomaly_map", ["b", 1, HALF, HALF])
     made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
     assert "clamp" in made.stderr
+
+
+def clamped(*parts: str, affine: bool = True, name: str = "anomaly_map") -> Net:
+    """A map that is normalised and clamped; ``resize``: enlarged then; ``mean``: beside a score that is its mean."""
+    net = Net()
+    plane = net.op("Abs", small_c2(net, net.input("input", ["b", 3, SIDE, SIDE])))
+    value = normalised(net, plane, "div") if affine else net.op("Sqrt", net.op("Mul", plane, net.constant(0.3)))
+    value = clamp(net, value, "clip", None)
+    side = HALF
+    if "resize" in parts:
+        side, sizes = SIDE, net.whole(1, 1, SIDE, SIDE)
+        value = net.op("Resize", value, "", "", sizes, mode="linear", coordinate_transformation_mode="half_pixel")
+    if "mean" in parts:
+        net.op("ReduceMean", value, out="pred_score", axes=[1, 2, 3], keepdims=0)
+        net.output("pred_score", ["b"])
+    net.op("Identity", value, out=name)
+    net.output(name, ["b", 1, side, side])
+    return net
+
+
+def enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(raw(pixels), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def test_a_resized_map_is_raw(tmp_path: Path, images: Path) -> None:
+    model = clamped("resize").save(tmp_path / "m.onnx")
+    made = exported(model, images, tmp_path / "out" / "b", variants=BOTH)
+    check_scores(made, enlarged, variants=BOTH)
+
+
+def test_a_resized_map_of_an_ir_is_raw(tmp_path: Path, images: Path) -> None:
+    import openvino
+
+    model = openvino.convert_model(clamped("resize").save(tmp_path / "m.onnx"))
+    openvino.save_model(model, tmp_path / "ir" / "m.xml", compress_to_fp16=False)
+    made = exported(tmp_path / "ir" / "m.xml", images, tmp_path / "out" / "b", variants=("openvino-fp32",))
+    check_scores(made, enlarged, variants=("openvino-fp32",))
+
+
+@pytest.mark.parametrize("index", [pytest.param(1, id="scalar"), pytest.param([1], id="vector")])
+def test_a_plane_picked_behind_the_clamp_is_raw(tmp_path: Path, images: Path, index: object) -> None:
+    net = Net()
+    plane = net.op("Abs", small_c2(net, net.input("input", [1, 3, SIDE, SIDE])))
+    both = net.op("Concat", net.op("Neg", plane), plane, axis=1)
+    levels = clamp(net, normalised(net, both, "div"), "clip", None)
+    picked = net.op("Gather", levels, net.constant(index, np.int64), axis=1)
+    net.op("Identity", picked, out="anomaly_map")
+    net.output("anomaly_map", [1, HALF, HALF] if index == 1 else [1, 1, HALF, HALF])
+    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", variants=BOTH)
+    check_scores(made, raw, variants=BOTH)
+
+
+def test_a_mean_of_clamped_cells_is_said(tmp_path: Path, images: Path) -> None:
+    made = exported(clamped("mean").save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
+    assert "pred_score is clamped (Clip to 0..1)" in made.stderr
+
+
+@pytest.mark.parametrize("name", ["anomaly_map", "847"])
+def test_the_family_of_maps_reads_before_the_clamp(tmp_path: Path, images: Path, name: str) -> None:
+    model = clamped(name=name).save(tmp_path / "m.onnx")
+    made = exported(model, images, tmp_path / "out" / "b", "--family", "map", variants=BOTH)
+    check_scores(made, raw, variants=BOTH)
+
+
+@pytest.mark.parametrize(
+    ("net", "options"),
+    [
+        pytest.param(clamped(), ("--map-output", "anomaly_map"), id="named"),
+        pytest.param(clamped(affine=False), (), id="of-something-else"),
+        pytest.param(clamped("resize", affine=False), ("--blur", "2"), id="resized-and-smoothed"),
+    ],
+)
+def test_a_map_of_the_family_that_stays_clamped_is_said(
+    tmp_path: Path, images: Path, net: Net, options: tuple[str, ...]
+) -> None:
+    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", "--family", "map", *options)
+    assert "anomaly_map is clamped" in made.stderr
+
+
+def test_planes_that_are_combined_are_read_before_their_clamp(tmp_path: Path, images: Path) -> None:
+    """The mean of a map and of a part of its negative."""
+    net = Net()
+    plane = net.op("Abs", small_c2(net, net.input("input", ["b", 3, SIDE, SIDE])))
+    both = net.op("Concat", plane, net.op("Mul", plane, net.constant(-0.5)), axis=1)
+    clamp(net, normalised(net, both, "div"), "clip", "levels")
+    net.output("levels", ["b", 2, HALF, HALF])
+    model = net.save(tmp_path / "m.onnx")
+    made = exported(model, images, tmp_path / "out" / "b", "--family", "map", "--combine", "mean")
+    check_scores(made, lambda pixels: raw(pixels) / np.float32(4))
 
 
 def pairs(loss: list[int | str | None], *, levels: int = 1, name: str = "g_loss") -> Net:

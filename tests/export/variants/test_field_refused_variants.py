@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
-from support.field_cli import BOTH, check_scores, edge_ad, export, exported, today
+from support.field_cli import BOTH, check_scores, edge_ad, export, exported
 from support.field_models import (
     SIDE,
     Net,
@@ -68,7 +68,7 @@ def determinant(net: Net, value: str) -> str:
 def inverse(net: Net, value: str) -> str:
     corner = net.op("Slice", value, net.whole(0, 0), net.whole(2, 2), net.whole(2, 3))
     inverted = net.op("Inverse", net.op("Add", corner, net.constant(3 * np.eye(2))), domain=MS)
-    return net.op("Add", value, net.op("ReduceMean", inverted, axes=[2, 3], keepdims=1))
+    return net.op("Add", value, net.op("ReduceMean", inverted, net.whole(2, 3), keepdims=1))
 
 
 def by_itself(net: Net) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
@@ -88,7 +88,7 @@ def by_itself(net: Net) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
         pytest.param(deform, "DeformConv", id="deformable-convolution"),
         pytest.param(unpool, "MaxUnpool", id="max-unpool"),
         pytest.param(determinant, "Det", id="determinant"),
-        pytest.param(inverse, "Inverse", marks=today("the shape of the map is not known"), id="inverse"),
+        pytest.param(inverse, "Inverse", id="inverse"),
     ],
 )
 def test_what_openvino_cannot_convert_costs_its_variants(
@@ -292,6 +292,30 @@ def test_the_oldest_runtime_opens_it_or_the_needed_one_is_said(
     verified = edge_ad("verify", made.folder, "--json")
     is_said = re.search(r"(runtime|onnxruntime)\W+(>=\W*)?1\.\d\d", verified.stdout + verified.stderr) is not None
     assert is_old or is_said
+
+
+@pytest.mark.parametrize(
+    ("operator", "opset", "ir_version", "runtime"),
+    [
+        pytest.param("RMSNormalization", 23, 10, r"1\.23", id="of-a-newer-opset"),
+        pytest.param("Swish", 24, 12, r"1\.\d\d", id="of-an-opset-newer-than-the-table"),
+    ],
+)
+def test_the_needed_runtime_is_in_the_manifest_and_in_what_verify_says(
+    tmp_path: Path, images: Path, operator: str, opset: int, ir_version: int, runtime: str
+) -> None:
+    def part(net: Net, value: str) -> str:
+        scales = [net.constant(np.ones(HALF))] if operator == "RMSNormalization" else []
+        return net.op(operator, value, *scales)
+
+    net = between(part, opset, ir_version)
+    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
+    check_scores(made, by_itself(net))
+    (variant,) = made.manifest["variants"]
+    assert re.fullmatch(runtime, variant["min_runtime"])
+    for command in ("verify", "info"):
+        assert re.search(rf"needs onnxruntime {runtime} or newer", edge_ad(command, made.folder).stdout)
+    assert edge_ad("verify", made.folder, "--json").json["variants"][0]["min_runtime"] == variant["min_runtime"]
 
 
 def recurrent(seed: int) -> Net:

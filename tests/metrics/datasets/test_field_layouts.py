@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from support.field_cli import edge_ad, today
+from numpy.typing import NDArray
+from support.field_cli import edge_ad
 from support.field_datasets import (
     Counts,
     Trained,
@@ -27,6 +27,12 @@ from support.field_datasets import (
     ucsd,
     white_on_opaque_black,
 )
+from support.public_layouts import PUBLIC_LAYOUTS
+
+from edge_ad_calibration.evaluation import observe
+from edge_ad_export.fidelity import evaluation as fidelity_evaluation
+from edge_ad_metrics.datasets.dataset import LabelledImage
+from edge_ad_metrics.datasets.masks import read_defect
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +42,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 @dataclass(frozen=True)
 class Layout:
-    """``evaluate`` and ``export``: what goes wrong today with either command, empty for nothing."""
-
     id: str
     make: Callable[[Path], Path]
     expected: Counts
-    evaluate: str = ""
-    export: str = ""
-
-
-def params(command: str) -> list[Any]:
-    reasons = [str(getattr(layout, command)) for layout in LAYOUTS]
-    return [
-        pytest.param(one.make, one.expected, marks=[today(reason)] if reason else [], id=one.id)
-        for one, reason in zip(LAYOUTS, reasons, strict=True)
-    ]
 
 
 NO_MASKS = Counts(masks=0, regions=0)
@@ -117,42 +111,32 @@ LAYOUTS = [
         lambda root: mvtec(root, folders=("test/normal", "test/anomaly", "ground_truth/anomaly")),
         Counts(),
     ),
-    Layout("loco", loco, Counts(), evaluate="no mask found", export="masks are not seen, without a word"),
+    Layout("loco", loco, Counts()),
     Layout(
         "loco-structural",
         lambda root: loco(root, (200, 255), kind="structural_anomalies"),
         Counts(),
-        evaluate="no mask found",
-        export="masks are not seen, without a word",
     ),
     Layout(
         "loco-small-values",
         lambda root: loco(root, (1, 2)),
         Counts(),
-        evaluate="no mask found",
-        export="masks are not seen, without a word",
     ),
     Layout(
         "loco-one-mask-an-image",
         loco_of_one_mask,
         Counts(),
-        evaluate="no mask found",
-        export="masks are not seen, without a word",
     ),
-    Layout("mvtec-2", mvtec2, Counts(), evaluate="no layout found", export="no image in test_public"),
+    Layout("mvtec-2", mvtec2, Counts()),
     Layout(
         "mvtec-2-two-lights",
         lambda root: mvtec2(root, lights=("regular", "overexposed")),
         Counts(6, 4, 4, 8),
-        evaluate="no layout found",
-        export="no image in test_public",
     ),
     Layout(
         "mvtec-2-private",
         lambda root: mvtec2(root, more=("test_private", "test_private_mixed")),
         Counts(),
-        evaluate="no layout found",
-        export="no image in test_public",
     ),
     Layout(
         "masks-in-rgba",
@@ -186,13 +170,11 @@ LAYOUTS = [
         Counts(),
     ),
     Layout("masks-of-one-bit", lambda root: mvtec(root, pixels=mask() > 0), Counts()),
-    Layout("kolektor-sdd2", kolektor, Counts(), evaluate="no layout found", export="no image in good/"),
+    Layout("kolektor-sdd2", kolektor, Counts()),
     Layout(
         "kolektor-sdd2-with-train",
         lambda root: kolektor(kolektor(root), below="train"),
         Counts(),
-        evaluate="no layout found",
-        export="no image in good/",
     ),
     Layout(
         "macosx",
@@ -219,16 +201,46 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.parametrize(("make", "expected"), params("evaluate"))
-def test_evaluate_reads_it(tmp_path: Path, trained: Trained, make: Callable[[Path], Path], expected: Counts) -> None:
-    data = make(tmp_path / "data")
-    check_counts("evaluate", trained.read("evaluate", data, tmp_path / "out" / "b"), expected)
+PARAMS = [pytest.param(one.make, one.expected, "", id=one.id) for one in LAYOUTS] + [
+    pytest.param(one.make, one.expected, one.note, id=one.id) for one in PUBLIC_LAYOUTS
+]
 
 
-@pytest.mark.parametrize(("make", "expected"), params("export"))
-def test_export_reads_it(tmp_path: Path, trained: Trained, make: Callable[[Path], Path], expected: Counts) -> None:
+@pytest.fixture
+def marked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How many pixels a command takes for defective, by the name of each image that has any."""
+    found: dict[str, int] = {}
+
+    def counted(image: LabelledImage, height: int, width: int) -> NDArray[np.bool_] | None:
+        pixels = read_defect(image, height, width)
+        if pixels is not None and pixels.any():
+            found[str(image.path)] = int(pixels.sum())
+        return pixels
+
+    monkeypatch.setattr(fidelity_evaluation, "read_defect", counted)
+    monkeypatch.setattr(observe, "read_defect", counted)
+    return found
+
+
+@pytest.mark.parametrize(("make", "expected", "note"), PARAMS)
+def test_all_commands_count_the_same(
+    tmp_path: Path,
+    trained: Trained,
+    marked: dict[str, int],
+    make: Callable[[Path], Path],
+    expected: Counts,
+    note: str,
+) -> None:
+    """Images, normals, anomalies, masks, defects and defective pixels, of evaluate, export and compare."""
     data = make(tmp_path / "data")
-    check_counts("export", trained.read("export", data, tmp_path / "out" / "b"), expected)
+    remarks = []
+    for command in ("evaluate", "export", "compare"):
+        done = trained.read(command, data, tmp_path / "out" / "b")
+        check_counts(command, done, expected)
+        assert (len(marked), sum(marked.values())) == (expected.masks, expected.pixels), command
+        remarks.append([*done.json["notes"], *done.stderr.splitlines()] if command == "evaluate" else done.stderr)
+        marked.clear()
+    assert all(note in str(one) for one in remarks)
 
 
 @pytest.mark.parametrize(
@@ -236,17 +248,15 @@ def test_export_reads_it(tmp_path: Path, trained: Trained, make: Callable[[Path]
     [
         pytest.param(lambda root: ucsd(root, truth=False), ".", id="control"),
         pytest.param(lambda root: ucsd(root, truth=False, litter=True), ".", id="control-litter"),
-        pytest.param(ucsd, ".", marks=today("no frame labels for Test001_gt"), id="with-ground-truth"),
+        pytest.param(ucsd, ".", id="with-ground-truth"),
         pytest.param(
             lambda root: ucsd(root, litter=True),
             ".",
-            marks=today("no frame labels for Test001_gt"),
             id="with-ground-truth-and-litter",
         ),
         pytest.param(
             lambda root: ucsd(root, suffix=".png", litter=True),
             ".",
-            marks=today("no frame labels for Test001_gt"),
             id="png-frames",
         ),
     ],
@@ -257,10 +267,6 @@ def test_clips_of_ucsd_are_read(tmp_path: Path, trained: Trained, make: Callable
     assert done.json["roc_auc"]["value"] == 1
 
 
-@today("no layout found")
-def test_ground_truth_without_label_files_is_read_or_named(tmp_path: Path, trained: Trained) -> None:
+def test_ground_truth_without_label_files_is_read(tmp_path: Path, trained: Trained) -> None:
     done = edge_ad("evaluate", trained.bundle, "--data", ucsd(tmp_path / "Test", texts=False), "--json")
-    if done.code:
-        assert done.refused("_gt")
-    else:
-        assert (done.json["normal"], done.json["anomalous"]) == (10, 2)
+    assert (done.json["normal"], done.json["anomalous"]) == (10, 2)

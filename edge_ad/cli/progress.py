@@ -9,23 +9,32 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad_calibration.scoring.job import Progress, no_progress
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 __all__ = ["progress_bar"]
 
 
-def progress_bar(label: str, *, clock: Callable[[], float] = time.monotonic) -> Progress:
-    """A progress bar where stderr is a terminal; nothing elsewhere, so that logs and pipes stay clean."""
+@contextmanager
+def _quiet(_total: int) -> Iterator[Callable[[int], object]]:
+    yield lambda _count: None
+
+
+def progress_bar(
+    label: str, *, unit: str = "images", clock: Callable[[], float] = time.monotonic
+) -> Callable[[int], AbstractContextManager[Callable[[int], object]]]:
+    """A progress bar if stderr is a terminal. Otherwise nothing, so that logs and pipes stay clean.
+
+    The result is called with the total number, and its context's value with the number that was just done.
+    """
 
     @contextmanager
     def track(total: int) -> Iterator[Callable[[int], object]]:
         start, done = clock(), 0
 
         def rate(_: object) -> str:
-            return f"{done / max(clock() - start, 1e-9):.1f} images/s"
+            return f"{done / max(clock() - start, 1e-9):.1f} {unit}/s"
 
         with click.progressbar(length=total, label=label, file=sys.stderr, show_pos=True, item_show_func=rate) as bar:
 
@@ -36,4 +45,4 @@ def progress_bar(label: str, *, clock: Callable[[], float] = time.monotonic) -> 
 
             yield advance
 
-    return track if sys.stderr.isatty() else no_progress
+    return track if sys.stderr.isatty() else _quiet

@@ -1,0 +1,329 @@
+"""The station's side of one connection, without a socket: bytes in and requests out, messages in and bytes out.
+
+What may follow what stands in ``TRANSITIONS``. Time is an argument, in nanoseconds of any clock that never goes back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from edge_ad.link.messages import (
+    LINE_BYTES,
+    PROTOCOL_VERSION,
+    Answer,
+    ClientHello,
+    ErrorAnswer,
+    Event,
+    FrameRequest,
+    Heartbeat,
+    Request,
+    Topic,
+    decode_request,
+    decode_unread,
+    encode_line,
+)
+
+__all__ = [
+    "TRANSITIONS",
+    "Connection",
+    "ConnectionState",
+    "Descriptor",
+    "Happening",
+    "LinkLimits",
+    "Received",
+]
+
+SECOND_NS = 1_000_000_000
+_SILENT_BEATS = 3
+"""So many heartbeats have to be missing before somebody is given up."""
+
+
+class ConnectionState(str, Enum):
+    GREETING = "GREETING"
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+
+
+class Happening(str, Enum):
+    """What can happen to a connection. The values are what the log and the client's last ``error`` say."""
+
+    HELLO = "hello"
+    WRONG_VERSION = "a version of the protocol that this station does not speak"
+    REQUEST = "a request"
+    BAD_LINE = "a line that was not understood"
+    TOO_MANY_BAD_LINES = "too many lines in a row that were not understood"
+    LINE_TOO_LONG = f"a line longer than {LINE_BYTES} bytes"
+    STRAY_DESCRIPTOR = "file descriptors and frame lines do not match: each frame line brings one, with its first byte"
+    NO_HELLO = "no hello in time"
+    SILENT = "no heartbeat in time"
+    SLOW = "what was sent is not read: too much waits"
+    GONE = "the client went away"
+
+
+TRANSITIONS: dict[tuple[ConnectionState, Happening], ConnectionState] = {
+    (ConnectionState.GREETING, Happening.HELLO): ConnectionState.OPEN,
+    (ConnectionState.GREETING, Happening.WRONG_VERSION): ConnectionState.CLOSED,
+    (ConnectionState.GREETING, Happening.BAD_LINE): ConnectionState.GREETING,
+    (ConnectionState.GREETING, Happening.NO_HELLO): ConnectionState.CLOSED,
+    (ConnectionState.OPEN, Happening.REQUEST): ConnectionState.OPEN,
+    (ConnectionState.OPEN, Happening.BAD_LINE): ConnectionState.OPEN,
+    (ConnectionState.OPEN, Happening.SILENT): ConnectionState.CLOSED,
+    (ConnectionState.OPEN, Happening.SLOW): ConnectionState.CLOSED,
+    **{
+        (state, happening): ConnectionState.CLOSED
+        for state in (ConnectionState.GREETING, ConnectionState.OPEN)
+        for happening in (
+            Happening.TOO_MANY_BAD_LINES,
+            Happening.LINE_TOO_LONG,
+            Happening.STRAY_DESCRIPTOR,
+            Happening.GONE,
+        )
+    },
+}
+"""Whatever is not in this table does not change the state; nothing leaves ``CLOSED``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkLimits:
+    """What one client may cost the station."""
+
+    clients: int = 32
+    heartbeat_s: float = 1.0
+    hello_s: float = 30.0
+    queue_bytes: int = 1 << 20
+    bad_lines: int = 20
+    requests_per_s: float = 2000.0
+    burst: float = 500.0
+    frame_bytes: int = 128 << 20
+
+
+class Descriptor(Protocol):
+    """An open file that came with a line."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request and, with a ``frame``, the descriptor that came with it. The reader of this closes it."""
+
+    request: Request
+    descriptor: Descriptor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line as it was understood: ``request`` is ``None`` where it was not, and ``error`` then says why."""
+
+    request: Request | None
+    is_frame: bool
+    error: ErrorAnswer | None = None
+
+
+class Connection:
+    """One client. ``client``: its name, after hello; ``topics``: what it subscribed; ``ended``: why it is closed."""
+
+    def __init__(self, limits: LinkLimits, now_ns: int) -> None:
+        self.state = ConnectionState.GREETING
+        self.client = ""
+        self.topics: frozenset[Topic] = frozenset()
+        self.ended: Happening | None = None
+        self._limits = limits
+        self._buffer = bytearray()
+        self._descriptors: deque[Descriptor] = deque()
+        self._outgoing = bytearray()
+        self._bad_lines = 0
+        self._started_ns = self._heard_ns = self._sent_ns = self._ticked_ns = self._refilled_ns = now_ns
+        self._promised_ns: int | None = None
+        self._tokens = limits.burst
+
+    def is_closed(self) -> bool:
+        """Nothing is taken from it any more; what is left in ``outgoing`` may still be written."""
+        return self.state is ConnectionState.CLOSED
+
+    # --- what comes in
+
+    def receive(self, data: bytes, descriptors: Iterable[Descriptor], now_ns: int) -> list[Received]:
+        """The requests that are complete with ``data``. Descriptors that belong to none are closed here."""
+        self._descriptors.extend(descriptors)
+        if self.is_closed():
+            self._close_descriptors()
+            return []
+        self._buffer += data
+        whole: list[bytearray] = []
+        if b"\n" in data:
+            *whole, self._buffer = self._buffer.split(b"\n")
+        self._spend(max(1, len(whole)) + len(data) / 1024, now_ns)
+        lines = [_read(line) for line in whole if line.strip()]
+        if any(len(line) >= LINE_BYTES for line in (*whole, self._buffer)):
+            self._close(Happening.LINE_TOO_LONG)
+        elif not self._descriptors_match(sum(line.is_frame for line in lines)):
+            self._close(Happening.STRAY_DESCRIPTOR)
+        received = [one for line in lines if (one := self._take(line, now_ns)) is not None]
+        if self.is_closed():
+            self._close_descriptors()
+        return received
+
+    def gone(self) -> None:
+        """The client closed its end."""
+        self._close(Happening.GONE)
+
+    def stray(self) -> None:
+        """Descriptors were lost on the way: none can be matched to a line any more."""
+        self._close(Happening.STRAY_DESCRIPTOR)
+
+    def reads_again_ns(self, now_ns: int) -> int | None:
+        """Until when nothing is read from a client that asks too much; ``None``: read on."""
+        self._refill(now_ns)
+        if self._tokens > 0:
+            return None
+        return now_ns + 1 + int((1 - self._tokens) / self._limits.requests_per_s * SECOND_NS)
+
+    # --- what goes out
+
+    def send(self, message: Answer | Event, now_ns: int) -> None:
+        """Queues a message. A client whose queue is full is closed: it is never waited for."""
+        try:
+            line = encode_line(message)
+        except ValueError as error:
+            line = encode_line(ErrorAnswer(detail=str(error), id=getattr(message, "id", None)))
+        self.send_line(line, now_ns)
+
+    def send_line(self, line: bytes, now_ns: int) -> None:
+        """The same for a line that is already encoded."""
+        if self.is_closed():
+            return
+        if len(self._outgoing) + len(line) > self._limits.queue_bytes:
+            self._close(Happening.SLOW)
+            return
+        self._outgoing += line
+        self._sent_ns = now_ns
+
+    @property
+    def outgoing(self) -> bytearray:
+        """What is to be written to the client next."""
+        return self._outgoing
+
+    def sent(self, count: int) -> None:
+        """So many bytes of ``outgoing`` were written."""
+        del self._outgoing[:count]
+
+    def tick(self, now_ns: int) -> int | None:
+        """Sends a heartbeat that is due, closes a client that is silent; when to be called again."""
+        stood_still_ns = max(0, now_ns - self._ticked_ns - SECOND_NS)
+        self._ticked_ns = now_ns
+        # Time in which the station itself did not run is not the client's silence.
+        self._heard_ns += stood_still_ns
+        if self.state is ConnectionState.GREETING:
+            return self._or_close(self._started_ns + _ns(self._limits.hello_s), now_ns, Happening.NO_HELLO)
+        if self.is_closed():
+            return None
+        beat_ns = _ns(self._limits.heartbeat_s)
+        if now_ns - self._sent_ns >= beat_ns:
+            if not self._outgoing:  # who does not read needs no heartbeat, and is not to be closed for it
+                self.send(Heartbeat(), now_ns)
+            self._sent_ns = now_ns
+        due = self._sent_ns + beat_ns
+        if self._promised_ns is None or self._tokens <= 0:
+            return due
+        silent = self._or_close(self._heard_ns + _SILENT_BEATS * self._promised_ns, now_ns, Happening.SILENT)
+        return None if silent is None else min(due, silent)
+
+    # --- inside
+
+    def _take(self, line: _Line, now_ns: int) -> Received | None:
+        if self.is_closed():
+            return None
+        descriptor = self._descriptors.popleft() if line.is_frame else None
+        request, error = line.request, line.error
+        if request is not None:
+            error = self._refusal(request)
+        if request is None or error is not None:
+            if descriptor is not None:
+                descriptor.close()
+            self._bad_line(error, now_ns)
+            return None
+        self._bad_lines = 0
+        self._heard_ns = now_ns
+        if isinstance(request, ClientHello):
+            self._greeted(request)
+            if self.is_closed():
+                return None
+        self._happened(Happening.HELLO if isinstance(request, ClientHello) else Happening.REQUEST)
+        return Received(request, descriptor)
+
+    def _refusal(self, request: Request) -> ErrorAnswer | None:
+        """What speaks against this request in this state."""
+        if isinstance(request, ClientHello) is (self.state is ConnectionState.GREETING):
+            return None
+        said = "say hello first" if self.state is ConnectionState.GREETING else "hello was said before"
+        return ErrorAnswer(detail=said, id=getattr(request, "id", None))
+
+    def _greeted(self, hello: ClientHello) -> None:
+        if hello.version != PROTOCOL_VERSION:
+            self._close(Happening.WRONG_VERSION, f"version {PROTOCOL_VERSION} is spoken here, not {hello.version}")
+            return
+        self.client = hello.client
+        self._promised_ns = None if hello.heartbeat_s is None else _ns(hello.heartbeat_s)
+
+    def _bad_line(self, error: ErrorAnswer | None, now_ns: int) -> None:
+        self._bad_lines += 1
+        if error is not None:
+            self.send(error, now_ns)
+        self._happened(Happening.BAD_LINE)
+        if self._bad_lines >= self._limits.bad_lines:
+            self._close(Happening.TOO_MANY_BAD_LINES)
+
+    def _descriptors_match(self, frames: int) -> bool:
+        """One a frame line, and at most one for a line that has only begun."""
+        begun = 1 if self._buffer else 0
+        return frames <= len(self._descriptors) <= frames + begun
+
+    def _close_descriptors(self) -> None:
+        while self._descriptors:
+            self._descriptors.popleft().close()
+
+    def _close(self, happening: Happening, detail: str | None = None) -> None:
+        if self.is_closed():
+            return
+        if happening not in (Happening.GONE, Happening.SLOW):
+            self._outgoing += encode_line(ErrorAnswer(detail=detail or happening.value))
+        self._happened(happening)
+        self.ended = happening
+        self._buffer.clear()
+        self._close_descriptors()
+
+    def _happened(self, happening: Happening) -> None:
+        self.state = TRANSITIONS.get((self.state, happening), self.state)
+
+    def _or_close(self, due_ns: int, now_ns: int, happening: Happening) -> int | None:
+        if now_ns < due_ns:
+            return due_ns
+        self._close(happening)
+        return None
+
+    def _spend(self, cost: float, now_ns: int) -> None:
+        self._refill(now_ns)
+        self._tokens -= cost
+
+    def _refill(self, now_ns: int) -> None:
+        gained = (now_ns - self._refilled_ns) * self._limits.requests_per_s / SECOND_NS
+        self._tokens = min(self._limits.burst, self._tokens + gained)
+        self._refilled_ns = now_ns
+
+
+def _read(line: bytes | bytearray) -> _Line:
+    try:
+        request = decode_request(line)
+    except ValueError as error:
+        unread = decode_unread(line)
+        return _Line(None, unread.type == "frame", ErrorAnswer(detail=" ".join(str(error).split()), id=unread.id))
+    return _Line(request, isinstance(request, FrameRequest))
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * SECOND_NS)

@@ -1,0 +1,115 @@
+"""FFmpeg through OpenCV, opened so that damaged frames can be told from sound ones."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import cv2
+
+from edge_ad.sources.damage import DamageWatch, Dependence
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["WatchedStream", "frame_count", "open_stream"]
+
+_OPEN_TIMEOUT_MS = 10_000
+_READ_TIMEOUT_MS = 10_000
+_MOST_LOST_IN_A_ROW = 1000
+_NO_DECODER = "Failed to get pixel format"  # FFmpeg has a decoder of hardware only, and there is no such hardware
+# They would change what FFmpeg prints, and what it prints is what tells damaged frames.
+_LOUDNESS = ("OPENCV_FFMPEG_LOGLEVEL", "OPENCV_FFMPEG_DEBUG")
+
+
+def open_stream(name: str) -> cv2.VideoCapture:
+    """A video file or URL, decoded in one thread; ask ``isOpened()`` whether it is."""
+    for variable in _LOUDNESS:
+        os.environ.pop(variable, None)
+    timeouts = [
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+        _OPEN_TIMEOUT_MS,
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+        _READ_TIMEOUT_MS,
+        cv2.CAP_PROP_N_THREADS,
+        1,  # several would complain of frames that are not due yet, and hold frames of cameras back
+    ]
+    # FFmpeg by name: left to choose, OpenCV takes a name with digits for a numbered series of image files.
+    return cv2.VideoCapture(name, cv2.CAP_FFMPEG, timeouts)
+
+
+def frame_count(capture: cv2.VideoCapture) -> int:
+    """The number of frames as the container states it, 0 for unknown."""
+    return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+
+
+class WatchedStream:
+    """The frames of an open capture one after the other, each with what the decoder complained of.
+
+    Takes over this process's standard error, where the complaints are.
+    """
+
+    def __init__(self, capture: cv2.VideoCapture, watch: DamageWatch) -> None:
+        self._capture = capture
+        self._watch = watch
+        self._is_joined_midway = frame_count(capture) == 0
+        self._dependence = Dependence(_codec(capture), is_live=self._is_joined_midway)
+        self._lost = 0
+        self.complaint: str | None = None
+        """Of the frame that was grabbed last: why it is damaged; ``None``: it is sound."""
+        self.has_pixels = False
+        """Whether the frame that was grabbed last gave any pixels."""
+        self.has_no_decoder = False
+        """Whether the stream has ended because FFmpeg cannot decode it on this machine."""
+
+    def grab(self) -> bool:
+        """Decode the next frame; ``False``: the stream has ended."""
+        while self._lost < _MOST_LOST_IN_A_ROW:
+            self.has_pixels = self._capture.grab()
+            complaints = self._watch.complaints()
+            if self.has_pixels:
+                self._lost = 0
+                self._is_joined_midway = False
+                is_damaged = self._dependence.is_damaged(complaints, _frame_kind(self._capture))
+                self.complaint = _said(complaints) if is_damaged else None
+                return True
+            self.has_no_decoder = any(one.startswith(_NO_DECODER) for one in complaints)
+            if not complaints or self.has_no_decoder:  # a frame without any picture has some; the end has none
+                return False
+            self._lost += 1
+            if not self._is_joined_midway:
+                self._dependence.lose()
+                self.complaint = _said(complaints)
+                return True
+        return False
+
+    def target(self, memory: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """The part of ``memory``, uint8 (n,), that a frame of this stream fills; ``None``: it is larger."""
+        height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        size = height * width * 3
+        return memory[:size].reshape(height, width, 3) if 0 < size <= len(memory) else None
+
+    def fetch(self, target: NDArray[np.generic] | None = None) -> NDArray[np.generic] | None:
+        """The pixels of the frame that was grabbed, in ``target`` where they fit exactly; ``None``: it has none."""
+        decoded, image = self._capture.retrieve(target)
+        # Pictures of USB cameras are decoded only here.
+        complaints = self._watch.complaints()
+        if self.complaint is None and complaints:
+            self.complaint = complaints[0]
+        return image if decoded and image is not None and image.size else None
+
+
+def _said(complaints: list[str]) -> str:
+    return complaints[0] if complaints else "predicted from a damaged frame"
+
+
+def _codec(capture: cv2.VideoCapture) -> str:
+    code = int(capture.get(cv2.CAP_PROP_FOURCC))
+    return (code & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1")
+
+
+def _frame_kind(capture: cv2.VideoCapture) -> str:
+    """``I``, ``P``, ``B``, or ``?`` where the codec does not say."""
+    return chr(max(int(capture.get(cv2.CAP_PROP_FRAME_TYPE)), 0)) or "?"
