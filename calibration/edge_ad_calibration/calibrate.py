@@ -13,6 +13,7 @@ import scipy.stats  # noqa: F401
 from edge_ad.bundle import FrameLimits, calibration_name, write_calibrations
 from edge_ad.bundle.records import Exclusion, FixedCalibration, RankCalibration, Threshold
 from edge_ad.errors import BundleError, InputError
+from edge_ad.files import check_output
 from edge_ad.sources.listing import is_stream
 from edge_ad.sources.object_table import read_objects
 from edge_ad_calibration.normals.exclusions import SelectedNormals, list_confirmed, select_normals
@@ -123,10 +124,11 @@ def calibrate_stations(
         DeviceError: the engine failed, or a file cannot be written.
     """
     variant = bundle.variant(request.variant)
+    _check_places(bundle, variant, request)
     objects = _open_table(bundle, request)
     paths = list(dict.fromkeys(_list(sources, request))) if objects else _list(sources, request)
     plot = request.outputs.plot or (bundle.path / calibration_name(variant)).with_name("calibration.png")
-    _check_before_scoring(bundle, paths, plot, request, objects)
+    _check_before_scoring(bundle, paths, request, objects)
     training = list_normals(request.selection.training) if request.selection.training else []
     confirmed = _confirmed(bundle, variant, request)
     job = ScoreJob(bundle=bundle.path, variant=variant.id, engine=request.engine, min_area_px=request.min_area_px)
@@ -184,17 +186,28 @@ def _list(sources: Sequence[str | Path], request: CalibrationRequest) -> list[Pa
     return list_table(groups, request.selection.thinning)
 
 
-def _check_before_scoring(
-    bundle: Bundle, paths: Sequence[Path], plot: Path, request: CalibrationRequest, objects: ObjectTable | None
-) -> None:
-    """What would otherwise come out after hours of scoring."""
+def _check_places(bundle: Bundle, variant: Variant, request: CalibrationRequest) -> None:
+    """Whether all that will be written can be: what would otherwise come out after hours of scoring.
+
+    Raises:
+        InputError: the bundle is packed, or a folder does not exist.
+        OutputError: the bundle or a folder cannot be written to.
+    """
     if not bundle.path.is_dir():
         raise InputError(f"{bundle.path} is packed: run  edge-ad unpack  first, calibrate the folder, pack again")
+    check_output(bundle.path / calibration_name(variant))
+    outputs = request.outputs
+    for option, path in (("--plot", outputs.plot), ("--report", outputs.report), ("--sheet", outputs.sheet)):
+        if path is not None:
+            check_output(path, option)
+
+
+def _check_before_scoring(
+    bundle: Bundle, paths: Sequence[Path], request: CalibrationRequest, objects: ObjectTable | None
+) -> None:
+    """What else would come out after hours of scoring."""
     if bundle.manifest.takes_vectors and request.outputs.sheet:
         raise InputError("--sheet shows pictures, and this bundle takes vectors: leave it out")
-    for path in (plot, *request.outputs.asked):
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: its folder does not exist: create it first")
     images = [path for path in paths if not is_stream(path)]
     names = object_names(images, objects) if objects else [str(path) for path in images]
     if len(images) == len(paths):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import edge_ad
 from edge_ad.bundle.records import OrderStatistic, RankCalibration
 from edge_ad_calibration.pages.plots import draw_distribution, draw_scores
+from edge_ad_calibration.pages.verdict_picture import verdict_picture
 from edge_ad_calibration.thresholds.order_statistic import largest_rank, reached_confidence, smallest_alpha, smallest_n
 from edge_ad_calibration.thresholds.wording import describe_threshold, percent
 from edge_ad_report import (
@@ -21,7 +22,6 @@ from edge_ad_report import (
     Signatures,
     Table,
     Text,
-    image_data_uri,
     write_page,
 )
 
@@ -76,22 +76,25 @@ def _station(station: StationCalibration, shown: Sequence[ShownNormal]) -> list[
     if station.difference:
         sections.append(Section("The groups", (_groups(station.difference),)))
     if isinstance(made, RankCalibration):
-        sections.append(Section("What more normals would buy", (_offer(made),)))
+        sections.append(Section("What more normals would allow", (_offer(made),)))
     if shown:  # vectors have no pictures
         sections.append(Section("The highest-scoring normals", (_LOOK, _gallery(shown))))
     if made.exclusions:
-        sections.append(Section("Taken out", (_exclusions(made),)))
+        sections.append(Section("Left out", (_exclusions(made),)))
     sections.append(Section("The record", (_record(station),)))
     return sections
 
+
+# Numbers of normals that differ by less than this factor say the same.
+_ALMOST_SAME = 1.25
 
 _SIGNED = Text(
     "Sign if you have read what may speak against the thresholds and what was not checked, and have looked at the "
     "normal images with the highest scores."
 )
 _LOOK = Text(
-    "Look for parts that are not normal. One that is not can be taken out with --exclude FILE --reason TEXT; what is "
-    "taken out, and why, is recorded."
+    "Each part is shown once, and so are images that look alike. Look for parts that are not normal: they can be left "
+    "out with --exclude FILE --reason TEXT, and the record then says what was left out and why."
 )
 
 
@@ -187,14 +190,14 @@ def _groups(found: Difference) -> Table:
 
 def _offer(made: RankCalibration) -> Table:
     alpha, confidence, n = made.alpha, made.confidence, made.image.n
-    needed = {smallest_n(alpha / part, confidence) for part in (1, 2, 5, 10)}
+    needed = [smallest_n(alpha / part, confidence) for part in (1, 2, 5, 10)]
     rows = [
         (
             f"{size:,}{' (this one)' if size == n else ''}",
             f"{100 * smallest_alpha(size, confidence):.3g} %",
             f"{max(largest_rank(size, alpha, confidence) - 1, 0):,}" if size >= min(needed) else "none: too few",
         )
-        for size in sorted(needed | {n, 2 * n, 5 * n, 10 * n})
+        for size in _spaced([n, *needed, 2 * n, 5 * n, 10 * n])
     ]
     return Table(
         head=(
@@ -207,17 +210,22 @@ def _offer(made: RankCalibration) -> Table:
     )
 
 
+def _spaced(sizes: Sequence[int]) -> list[int]:
+    """The sizes in ascending order, without those that are almost the same as an earlier one in the list."""
+    kept: list[int] = []
+    for size in sizes:
+        if all(max(size, other) > _ALMOST_SAME * min(size, other) for other in kept):
+            kept.append(size)
+    return sorted(kept)
+
+
 def _gallery(shown: Sequence[ShownNormal]) -> Gallery:
-    return Gallery(
-        tuple(
-            Picture(
-                uri=image_data_uri(one.picture, longest_px=480),
-                alt=f"normal {Path(one.name).name} with its anomaly map, score {one.score:.5g}",
-                caption=f"{number}. {one.name}",
-            )
-            for number, one in enumerate(shown, start=1)
-        )
-    )
+    return Gallery(tuple(_picture(number, one) for number, one in enumerate(shown, start=1)))
+
+
+def _picture(number: int, one: ShownNormal) -> Picture:
+    what = f"normal {Path(one.name).name} with its anomaly map, score {one.score:.5g}"
+    return verdict_picture(one.picture, one.verdict, what, remark=one.remark, detail=f"{number}. {one.name}")
 
 
 def _exclusions(made: AnyCalibration) -> Table:
