@@ -82,7 +82,7 @@ def test_the_tour_of_the_readme_runs(
     done = CliRunner().invoke(main, [*calibrate.split(), "--no-cache"])
     assert done.exit_code == 0, done.output
     (program,) = programs(README)
-    exec(program, {"frame": np.full(tiny.FRAME, 255, np.uint8)})  # noqa: S102
+    exec(program, {"frame": tiny.spotted(tiny.frames(1)[0], 20, 20)})  # noqa: S102
     assert "REJECT" in capsys.readouterr().out
 
 

@@ -34,7 +34,21 @@ def test_an_import_pulls_in_nothing_heavy(statement: str) -> None:
 
 
 FOR_WORK = {"scipy", "sklearn", "matplotlib", "onnx", "openvino", "nncf"}
-COMMANDS = ["score", "verify", "info", "bench", "pack", "unpack", "calibrate", "compare", "demo", "evaluate", "export"]
+COMMANDS = [
+    "score",
+    "verify",
+    "info",
+    "bench",
+    "pack",
+    "unpack",
+    "init",
+    "run",
+    "calibrate",
+    "compare",
+    "demo",
+    "evaluate",
+    "export",
+]
 
 
 def test_the_list_of_commands_is_complete() -> None:

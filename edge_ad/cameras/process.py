@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CameraProcess"]
 
+WORKER = ("-m", "edge_ad.cameras.worker")
 _MESSAGE_BYTES = 1 << 16
 _NS = 1_000_000_000
 _GRACE_NS = 2 * _NS
@@ -322,7 +323,7 @@ def _launch(ring: int) -> _Child:
         fcntl.fcntl(complaints, fcntl.F_SETFL, os.O_APPEND)
         ours.setblocking(False)
         process = subprocess.Popen(
-            [sys.executable, "-m", "edge_ad.cameras.worker", str(theirs.fileno()), str(ring), str(os.getpid())],
+            [sys.executable, *WORKER, str(theirs.fileno()), str(ring), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=complaints,

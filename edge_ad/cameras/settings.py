@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-__all__ = ["CameraSettings", "SourceKind", "source_kind"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CameraSettings", "PixelFormat", "SourceKind", "source_kind", "unmet_settings"]
 
 SourceKind = Literal["device", "url", "gst", "folder", "video", "basler", "genicam", "gige", "link", "fake"]
 
@@ -24,9 +27,21 @@ PixelFormat = Literal[
     "Mono12",
     "Mono16",
     "BayerRG8",
+    "BayerRG10",
+    "BayerRG12",
+    "BayerRG16",
     "BayerBG8",
-    "BayerGB8",
+    "BayerBG10",
+    "BayerBG12",
+    "BayerBG16",
     "BayerGR8",
+    "BayerGR10",
+    "BayerGR12",
+    "BayerGR16",
+    "BayerGB8",
+    "BayerGB10",
+    "BayerGB12",
+    "BayerGB16",
     "RGB8",
     "BGR8",
     "RGBa8",
@@ -46,7 +61,8 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ``queue``: frames that wait are scored one after the other (``in-order``), or only the newest one (``latest``).
     ``bit_depth_rule``: 10, 12 and 16 bits become 8 by the upper eight bits (``high-bits``), or by the lower eight,
     larger values becoming 255 (``low-bits``).
-    ``stale_after_s``: a camera in ``free`` mode without a frame for so long is lost, and a frame of this age is stale.
+    ``stale_after_s``: a camera that gives no frame for so long, in ``free`` mode or after a trigger, is lost, and a
+    frame of this age is stale.
     ``hang_after_s``: a capture process whose loop has not come round for so long is ended and started again.
     ``slots``, ``max_frame_mib``: the ring of frames; memory is taken only for the part that frames really use.
     """
@@ -107,3 +123,31 @@ def _is_video(path: Path) -> bool:
     from edge_ad.sources.listing import is_video
 
     return path.is_file() and is_video(path)
+
+
+_READ_BACK = ("trigger", "pixel_format", "width", "height", "exposure_us", "gain", "fps")
+_STEPPED = ("exposure_us", "gain", "fps")
+# Cameras round these to a step of their own.
+_TOLERANCE = 0.05
+
+
+def unmet_settings(asked: CameraSettings, found: Mapping[str, str | int | float | bool]) -> str | None:
+    """What a camera was asked for and, by what was read back from it, does not do; ``None``: it does everything.
+
+    Exposure, gain and frame rate may be off by 5 %, as cameras round them.
+    """
+    for name in _READ_BACK:
+        wanted = getattr(asked, name)
+        if wanted is None or (name == "trigger" and wanted != "hardware" and name not in found):
+            continue
+        if name not in found:
+            return f"{name}: expected {wanted}, but a camera of this kind cannot be set to it: leave {name} out"
+        if not _is_met(name, wanted, found[name]):
+            return f"{name}: expected {wanted}, but the camera says {found[name]}: ask for what it can do"
+    return None
+
+
+def _is_met(name: str, wanted: str | float, found: str | float) -> bool:
+    if name in _STEPPED and not isinstance(wanted, str) and not isinstance(found, str):
+        return abs(found - wanted) <= _TOLERANCE * max(abs(wanted), 1)
+    return wanted == found

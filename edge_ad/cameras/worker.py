@@ -18,9 +18,11 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edge_ad.cameras.backends.opening import open_backend
 from edge_ad.cameras.backends.protocol import CameraGoneError, CameraRefusedError, SourceEndedError
-from edge_ad.cameras.checks import LostFrames
+from edge_ad.cameras.checks import LostFrames, sample_digest
 from edge_ad.cameras.messages import (
     NO_SLOT,
     Alive,
@@ -37,10 +39,13 @@ from edge_ad.cameras.messages import (
     encode,
 )
 from edge_ad.cameras.ring import RingWriter
+from edge_ad.cameras.settings import unmet_settings
 from edge_ad.errors import EdgeAdError, one_line
 
 if TYPE_CHECKING:
-    from edge_ad.cameras.backends.protocol import CameraBackend, Grab
+    from collections.abc import Callable
+
+    from edge_ad.cameras.backends.protocol import CameraBackend, Grab, Picture
 
 __all__ = ["MESSAGE_BYTES", "Capture", "main"]
 
@@ -49,7 +54,6 @@ MESSAGE_BYTES = 1 << 16
 
 _ROUND_S = 0.5
 _ALIVE_EVERY_S = 0.5
-_TRIGGERED_FRAME_S = 5.0
 _MOST_STDERR_BYTES = 1 << 16
 _PR_SET_PDEATHSIG = 1
 
@@ -94,17 +98,25 @@ class Capture:
     _dropped: int = 0
     _dropped_news: int = 0
     _told_s: float = 0.0
+    _is_begun: bool = False
 
     def run(self) -> None:
         """Until the source ends, or an exception tells why not."""
         self._sequence = self.start.first
         settings = self.backend.open()
+        if unmet := unmet_settings(self.start.settings, settings):
+            raise CameraRefusedError(unmet)
         self.mailbox.tell(Opened(settings=settings))
         self._lost = LostFrames(self.backend.counter_range)
-        step = self._triggered if self.start.settings.trigger == "software" else self._free
+        step = self._step()
         while True:
             step()
             _bound_stderr()
+
+    def _step(self) -> Callable[[], None]:
+        if self.start.settings.trigger != "software":
+            return self._free
+        return self._triggered if self.backend.has_trigger else self._free_until_triggered
 
     def _free(self) -> None:
         self._obey(0)
@@ -124,17 +136,33 @@ class Capture:
             return
         number = self._triggers.popleft()
         self.backend.trigger()
-        deadline = time.monotonic() + _TRIGGERED_FRAME_S
-        while (grab := self.backend.grab(_ROUND_S)) is None:
+        patience_s = self.start.settings.stale_after_s
+        deadline = time.monotonic() + patience_s
+        while (grab := self.backend.grab(min(_ROUND_S, patience_s))) is None:
             self._alive()
             if time.monotonic() > deadline:
-                raise CameraGoneError(f"no frame within {_TRIGGERED_FRAME_S:g} s of a trigger")
-        slot = self.ring.take()
-        while slot is None:  # a frame that was asked for is not dropped
+                raise CameraGoneError(f"no frame within {patience_s:g} s of a trigger")
+        self._deliver(grab, self._wait_for_slot(), number)
+
+    def _free_until_triggered(self) -> None:
+        """Of a camera that cannot be triggered: the first picture that was begun after the trigger."""
+        self._obey(0)
+        grab = self.backend.grab(_ROUND_S)
+        if grab is None or not self._triggers or not self._is_begun:
+            if grab is not None:
+                self._lost.before(grab.counter)
+                self._is_begun = bool(self._triggers)  # this one may have been begun before the trigger
+            self._alive()
+            return
+        self._is_begun = len(self._triggers) > 1
+        self._deliver(grab, self._wait_for_slot(), self._triggers.popleft())
+
+    def _wait_for_slot(self) -> int:
+        """A free slot, however long it takes: a frame that was asked for is not dropped."""
+        while (slot := self.ring.take()) is None:
             self._alive()
             self._obey(_ROUND_S)
-            slot = self.ring.take()
-        self._deliver(grab, slot, number)
+        return slot
 
     def _deliver(self, grab: Grab | None, slot: int | None, trigger: int | None) -> None:
         if grab is None:
@@ -150,30 +178,17 @@ class Capture:
             self._alive()
             return
         picture = self.backend.fetch(self.ring.slot(slot))
-        if picture.height == 0:
-            self.ring.release(slot)
-            slot = NO_SLOT
         dropped, self._dropped = self._dropped, 0
         self._told_s = time.monotonic()
-        self.mailbox.tell(
-            FrameInfo(
-                slot=slot,
-                height=picture.height,
-                width=picture.width,
-                channels=picture.channels,
-                sequence=sequence,
-                captured_at=grab.captured_at,
-                captured_ns=grab.captured_ns,
-                trigger=trigger,
-                camera_counter=grab.counter,
-                camera_time_ns=grab.camera_time_ns,
-                exposure_us=grab.exposure_us,
-                gain=grab.gain,
-                lost_before=lost + dropped,
-                damaged=picture.damaged,
-                name=grab.name,
-            )
-        )
+        info = _described(grab, picture, slot, sequence)
+        if not picture.height:
+            self.ring.release(slot)
+            info = msgspec.structs.replace(info, slot=NO_SLOT)
+        else:
+            size = picture.height * picture.width * picture.channels
+            pixels = self.ring.slot(slot)[:size].reshape(picture.height, picture.width, picture.channels)
+            info = msgspec.structs.replace(info, digest=sample_digest(pixels))
+        self.mailbox.tell(msgspec.structs.replace(info, trigger=trigger, lost_before=lost + dropped))
 
     def _obey(self, wait_s: float) -> None:
         for command in self.mailbox.commands(wait_s):
@@ -188,6 +203,24 @@ class Capture:
             self._told_s = now
             news, self._dropped_news = self._dropped_news, 0
             self.mailbox.tell(Alive(news))
+
+
+def _described(grab: Grab, picture: Picture, slot: int, sequence: int) -> FrameInfo:
+    return FrameInfo(
+        slot=slot,
+        height=picture.height,
+        width=picture.width,
+        channels=picture.channels,
+        sequence=sequence,
+        captured_at=grab.captured_at,
+        captured_ns=grab.captured_ns,
+        camera_counter=grab.counter,
+        camera_time_ns=grab.camera_time_ns,
+        exposure_us=grab.exposure_us,
+        gain=grab.gain,
+        damaged=picture.damaged,
+        name=grab.name,
+    )
 
 
 def main(arguments: list[str]) -> int:

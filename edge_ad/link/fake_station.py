@@ -38,7 +38,7 @@ from edge_ad.link.messages import (
 )
 from edge_ad.link.protocol import LinkLimits
 from edge_ad.link.server import ClientRequest, LinkServer
-from edge_ad.verdict import State
+from edge_ad.verdict import State, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,10 +58,11 @@ class RecordedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the fake says about one part."""
+    """What the fake says about one part; ``verdicts``: one a frame, with what scores a test wants to see."""
 
     state: State = State.ACCEPT
     reason: str | None = None
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class FakeStation:
@@ -256,6 +257,7 @@ class FakeStation:
             part_id=trigger.part_id,
             state=said.state,
             reason=said.reason,
+            verdicts=said.verdicts,
             recipe=self._recipe,
             latency_ms=(self._clock() - began_ns) / 1e6,
         )

@@ -28,7 +28,9 @@ def put(path: Path, pixels: Pixels) -> Path:
     """Written by Pillow, which takes any kind of number, under any suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kinds = {".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".jpg": "JPEG"}
-    Image.fromarray(pixels).save(path, format=kinds.get(path.suffix.lower(), "PNG"))
+    kind = kinds.get(path.suffix.lower(), "PNG")
+    best = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+    Image.fromarray(pixels).save(path, format=kind, **best)
     return path
 
 
@@ -55,12 +57,17 @@ def mask(value: int = 255, chosen: tuple[int, ...] = (0, 1)) -> Pixels:
 
 @dataclass(frozen=True)
 class Counts:
-    """Images, those of the anomalous that have a mask, and the connected defects in their masks."""
+    """Images, those of the anomalous that have a mask, and the connected defects in their masks, all of one size."""
 
     normal: int = 3
     anomalous: int = 2
     masks: int = 2
     regions: int = 4
+
+    @property
+    def pixels(self) -> int:
+        """The defective ones."""
+        return self.regions * LENGTH * LENGTH
 
 
 def images(root: Path, good: str, bad: str, *, name: str = "{:03d}.png") -> Path:
@@ -69,6 +76,21 @@ def images(root: Path, good: str, bad: str, *, name: str = "{:03d}.png") -> Path
         put(root / good / name.format(index), normal(index))
     for index in range(2):
         put(root / bad / name.format(index), defective(index))
+    return root
+
+
+def arranged(root: Path, good: str, bad: str, *masks: str, black: str = "", pixels: Pixels | None = None) -> Path:
+    """Three normal images, two with defects, and their masks, at places such as ``test/good/{:03d}.png``; of several
+    masks each marks one square. ``black``: masks of the normal images."""
+    for index in range(3):
+        put(root / good.format(index), normal(index))
+        if black:
+            put(root / black.format(index), mask(0))
+    for index in range(2):
+        put(root / bad.format(index), defective(index))
+        for part, place in enumerate(masks):
+            marked = mask() if len(masks) == 1 else mask(255, (part,))
+            put(root / place.format(index), marked if pixels is None else pixels)
     return root
 
 
@@ -180,9 +202,11 @@ class Trained:
         return cls(model, pictures, exported(model, pictures, folder / "out" / "b").folder)
 
     def read(self, command: str, data: Path, target: Path) -> Done:
-        """``evaluate --data``, or ``export --labelled`` to ``target``."""
+        """``evaluate --data``, ``export --labelled`` to ``target``, or ``compare --labelled``."""
         if command == "evaluate":
             return edge_ad("evaluate", self.bundle, "--data", data, "--json")
+        if command == "compare":
+            return edge_ad("compare", self.bundle, self.model, "--images", self.images, "--labelled", data, "--json")
         return export(self.model, self.images, target, "--labelled", data)
 
 
@@ -191,7 +215,7 @@ def check_counts(command: str, done: Done, expected: Counts) -> None:
     if command == "evaluate":
         evaluated(done, expected)
     else:
-        labelled(done, expected)
+        labelled(done, done.json["trials"][0] if command == "export" else done.json, expected)
 
 
 def evaluated(done: Done, expected: Counts) -> None:
@@ -204,9 +228,12 @@ def evaluated(done: Done, expected: Counts) -> None:
     assert pixel["roc_auc"] == 1
 
 
-def labelled(done: Done, expected: Counts) -> None:
-    (trial,) = done.json["trials"]
-    found = trial["fidelity"]["labelled"]
+def labelled(done: Done, judged: dict[str, Any], expected: Counts) -> None:
+    found = judged["fidelity"]["labelled"]
+    counted = (
+        f"{expected.normal} normal and {expected.anomalous} anomalous images, {expected.masks} of these with masks"
+    )
+    assert counted in done.stderr
     assert found["images"] == expected.normal + expected.anomalous
     assert found["roc_auc"] == 1
     assert found["pixel_roc_auc"] == (1 if expected.masks else None)

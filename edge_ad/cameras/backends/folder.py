@@ -33,6 +33,7 @@ class FolderCamera:
     """The pictures of a folder or glob, in natural order; ``first``: how many of them were given already."""
 
     is_live = False
+    has_trigger = True
     counter_range: CounterRange | None = None
 
     def __init__(self, settings: CameraSettings, first: int) -> None:

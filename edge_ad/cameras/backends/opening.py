@@ -19,6 +19,7 @@ __all__ = ["BACKENDS", "open_backend"]
 BACKENDS: dict[SourceKind, str] = {
     "folder": "edge_ad.cameras.backends.folder:FolderCamera",
     "video": "edge_ad.cameras.backends.video:VideoCamera",
+    "fake": "edge_ad.cameras.backends.fake:FakeBackend",
 }
 
 
@@ -32,5 +33,5 @@ def open_backend(settings: CameraSettings, first: int) -> CameraBackend:
     if kind not in BACKENDS:
         raise CameraRefusedError(f"source {settings.source!r}: its frames are not captured here")
     module, _, name = BACKENDS[kind].partition(":")
-    maker = cast("Callable[[CameraSettings, int], CameraBackend]", getattr(importlib.import_module(module), name))
-    return maker(settings, first)
+    maker = cast("Callable[..., CameraBackend]", getattr(importlib.import_module(module), name))
+    return maker(settings, first) if settings.is_files else maker(settings)

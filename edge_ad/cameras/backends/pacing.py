@@ -28,13 +28,14 @@ class Pacer:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._is_paced = settings.trigger == "free" and settings.pace == "real"
+        self._is_asked = settings.fps is not None
         self._period_s = 1 / (settings.fps or default_fps)
         self._clock, self._sleep = clock, sleep
         self._due_s: float | None = None
 
     def described(self) -> dict[str, Setting]:
         """The frame rate, where there is one."""
-        return {"fps": round(1 / self._period_s, 3)} if self._is_paced else {}
+        return {"fps": round(1 / self._period_s, 3)} if self._is_paced or self._is_asked else {}
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the next picture is due, but not longer; whether it is."""

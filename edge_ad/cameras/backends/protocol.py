@@ -74,16 +74,21 @@ class Picture:
 class CameraBackend(Protocol):
     """One camera. Everything is called from one thread.
 
-    ``is_live``: frames come by themselves and are lost when nobody takes them; files wait. ``counter_range``: of the
-    camera's frame counter, ``None`` where it has none.
+    ``is_live``: frames come by themselves and are lost when nobody takes them; files wait.
+    ``has_trigger``: it can be told to take one picture; of others the first one begun after the trigger is taken.
+    ``counter_range``: of the camera's frame counter, ``None`` where it has none.
     Every method may raise ``CameraGoneError`` or ``CameraRefusedError``.
     """
 
     is_live: bool
+    has_trigger: bool
     counter_range: CounterRange | None
 
     def open(self) -> dict[str, Setting]:
-        """Open the camera, set what is to be set, and give back what it says that it is set to."""
+        """Open the camera, set what is to be set, and give back what it says that it is set to.
+
+        The names are those of the settings; one that was asked for and is not given back counts as impossible.
+        """
 
     def trigger(self) -> None:
         """Ask for one exposure, in ``software`` mode; the next grab gives it."""

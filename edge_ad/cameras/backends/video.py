@@ -31,6 +31,7 @@ class VideoCamera:
     """The frames of a video file; ``first``: how many of them were given already."""
 
     is_live = False
+    has_trigger = True
     counter_range: CounterRange | None = None
 
     def __init__(self, settings: CameraSettings, first: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edge_ad.sources import list_images
 from edge_ad_metrics.datasets.dataset import GOOD, LabelledImage, LabelledSet
 from edge_ad_metrics.datasets.image_table import named
-from edge_ad_metrics.datasets.mask_files import MaskFolder, MaskIndex, Place, apart
+from edge_ad_metrics.datasets.mask_files import MaskFolder, MaskIndex, Place, apart, is_drawing
 from edge_ad_metrics.datasets.names import (
     files_below,
     folded,
@@ -178,15 +178,25 @@ def _masks_of(folder: Path, types: Sequence[str], *, among_types: bool) -> tuple
     of = mask_folder_of(folder.name)
     if of is not None:
         same = [name for name in types if folded(name) == folded(of)]
-        return (same[0],) if same else None if of and not is_test(of) else ()
+        if same or not of or is_test(of):
+            return tuple(same[:1])
+        if is_other_split(of):
+            return None
+        # ``defect_masks`` holds masks, and ``solder_mask`` may be a type of defect.
+        return () if not among_types or _holds_drawings(folder) else None
     if not is_weak_mask_folder(folder.name):
         return None
     # ``label`` may also be a type of defect: among the types it is, unless what lies in it says otherwise.
     known = {folded(name) for name in types if name != folder.name}
-    says = any(folded(entry.name) in known for entry in folders_of(folder)) or any(
-        mask_stem(path.stem) for path in files_below(folder) if is_image(path)
-    )
+    pictures = [path for path in files_below(folder) if is_image(path)]
+    says = any(folded(entry.name) in known for entry in folders_of(folder))
+    says |= bool(pictures) and all(mask_stem(path.stem) for path in pictures)
     return () if says or not among_types else None
+
+
+def _holds_drawings(folder: Path) -> bool:
+    images, _ = apart(images_of(folder)[0]) if holds_images(folder) else ([], [])
+    return bool(images) and is_drawing(images[0])
 
 
 def _note(text: str, paths: Iterable[Path]) -> list[str]:

@@ -22,6 +22,7 @@ __all__ = ["LAYOUTS", "read_dataset", "read_labelled_images"]
 LAYOUTS: Final = {
     "csv": "label_tables:read_csv",
     "visa": "label_tables:read_visa",
+    "realiad": "json_tables:read_realiad",
     "mvtec": "folders:read_mvtec",
     "btad": "folders:read_btad",
     "mvtec2": "folders:read_mvtec2",
@@ -33,6 +34,7 @@ LAYOUTS: Final = {
 }
 """Asked in this order; each reader answers ``None`` where the data do not have its layout."""
 
+_MOST_TRIED = 40
 _WAY_OUT = (
     "docs/evaluation.md shows how each lies on the disk; of any other, write a CSV file with path,label[,mask] and "
     "give that in place of the folder"
@@ -110,5 +112,8 @@ def _other_layout(root: Path) -> str | None:
 def _folders(root: Path) -> str:
     """What lies there, for a message."""
     names = folder_names(root) if root.is_dir() else []
+    within = [folder for folder in map(root.joinpath, names[:_MOST_TRIED]) if _other_layout(folder)]
+    if within:
+        return f" there but in its folders, of which one can be read at a time: say which, such as  --data {within[0]}"
     normal = ", ".join(NORMAL_NAMES)
     return f" (folders: {named(names)}; none with images is called {normal} or alike)" if names else ""

@@ -28,7 +28,7 @@ from edge_ad_metrics.datasets.names import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["MaskFolder", "MaskIndex", "Place", "apart"]
+__all__ = ["MaskFolder", "MaskIndex", "Place", "apart", "is_drawing"]
 
 _PREFERRED_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 
@@ -80,7 +80,7 @@ def apart(pictures: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     ``000.png`` beside the photograph ``000.jpg``."""
     stems = Counter((path.parent, folded(path.stem)) for path in pictures)
     masks = {path for path in pictures if stems[path.parent, _tagged_stem(path)]}
-    masks |= {path for path in pictures if stems[path.parent, folded(path.stem)] > 1 and _is_drawing(path)}
+    masks |= {path for path in pictures if stems[path.parent, folded(path.stem)] > 1 and is_drawing(path)}
     images = [path for path in pictures if path not in masks]
     shown = {(path.parent, folded(path.stem)) for path in images}
     # A drawing without a photograph is an image like any other.
@@ -93,7 +93,7 @@ def _tagged_stem(path: Path) -> str:
     return "" if tagged is None else folded(tagged[0])
 
 
-def _is_drawing(path: Path) -> bool:
+def is_drawing(path: Path) -> bool:
     """Whether a picture has at most two colours."""
     try:
         pixels = decode_stored(path, read_file(path))
@@ -195,10 +195,12 @@ class MaskIndex:
         """The masks of an image. ``sharers``: how many images the end of a key may mean; ``None``: it is a normal
         image, to which no mask belongs that another has."""
         start_most = 1 if self._folders & self._types else len(place.key)
-        for start in range(start_most):
-            keys = (place.key[start:], place.bare_key[start:])
+        ends = [(place.key[start:], place.bare_key[start:]) for start in range(start_most)]
+        if len(place.key) > 2:  # the masks of a type need not lie in the folders of its images
+            ends.insert(1, (place.key[:1] + place.key[-1:], place.bare_key[:1] + place.bare_key[-1:]))
+        for keys in ends:
             found = self._best(place, keys, free=sharers is None)
-            if found and start and sharers is not None:
+            if found and sharers is not None:
                 self._refuse_shared(place, keys, sharers, found)
             if found:
                 self._used.update(found)

@@ -11,11 +11,13 @@ from edge_ad_metrics.datasets.image_table import named
 from edge_ad_metrics.datasets.mask_files import MaskFolder, MaskIndex, Place, apart
 from edge_ad_metrics.datasets.masks import marks_anything
 from edge_ad_metrics.datasets.names import (
+    files_below,
     folders_of,
     images_of,
     is_image,
     is_image_folder,
     is_normal,
+    is_picture,
     is_test,
     is_weak_mask_folder,
     mask_folder_of,
@@ -63,7 +65,7 @@ def read_masks_beside(root: Path, *, masks: bool = True) -> LabelledSet | None:
     del masks
     for place in _places(root):
         pictures, folder = child(place, is_image_folder), child(place, _is_mask_folder)
-        if pictures is None or folder is None:
+        if pictures is None or folder is None or not any(map(is_picture, files_below(folder))):
             continue
         own = child(pictures, is_test) or pictures
         index = MaskIndex(mask_folders_beside(pictures, place), [])

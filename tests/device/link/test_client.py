@@ -12,6 +12,7 @@ from support.link_ends import SteppingClock, raw_station
 
 from edge_ad.errors import InputError, LinkError, LinkRefusedError, LinkTimeoutError, StationFaultError
 from edge_ad.link import (
+    AlarmChanged,
     Client,
     ExposureComplete,
     FakeStation,
@@ -141,6 +142,23 @@ def test_a_subscriber_sees_what_others_do_without_their_ids(station: FakeStation
         result = watcher.next_event(timeout_s=60)
         assert isinstance(result, PartResult)
         assert (result.trigger, result.id) == (1, None)
+
+
+def test_the_line_may_move_on_before_the_result_is_there(station: FakeStation, link: Client) -> None:
+    station.hold()
+    trigger = link.trigger()
+    link.exposed(trigger, timeout_s=60)
+    with pytest.raises(LinkTimeoutError):
+        link.result(trigger, timeout_s=0.01)
+    with pytest.raises(LinkError, match="trigger 1 does not wait"):
+        link.exposed(trigger)
+
+
+def test_only_subscribed_events_are_given(station: FakeStation, link: Client) -> None:
+    link.subscribe("alarm")
+    link.result(link.trigger(), timeout_s=60)
+    station.alarm("a", "text")
+    assert isinstance(link.next_event(timeout_s=60), AlarmChanged)
 
 
 def test_results_of_others_are_never_taken_for_ones_own(station: FakeStation, link: Client, path: Path) -> None:

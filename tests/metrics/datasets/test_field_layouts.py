@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from support.field_cli import edge_ad
 from support.field_datasets import (
     Counts,
@@ -26,6 +27,12 @@ from support.field_datasets import (
     ucsd,
     white_on_opaque_black,
 )
+from support.public_layouts import PUBLIC_LAYOUTS
+
+from edge_ad_calibration.evaluation import observe
+from edge_ad_export.fidelity import evaluation as fidelity_evaluation
+from edge_ad_metrics.datasets.dataset import LabelledImage
+from edge_ad_metrics.datasets.masks import read_defect
 
 
 @pytest.fixture(scope="module")
@@ -194,19 +201,46 @@ LAYOUTS = [
 ]
 
 
-PARAMS = [pytest.param(one.make, one.expected, id=one.id) for one in LAYOUTS]
+PARAMS = [pytest.param(one.make, one.expected, "", id=one.id) for one in LAYOUTS] + [
+    pytest.param(one.make, one.expected, one.note, id=one.id) for one in PUBLIC_LAYOUTS
+]
 
 
-@pytest.mark.parametrize(("make", "expected"), PARAMS)
-def test_evaluate_reads_it(tmp_path: Path, trained: Trained, make: Callable[[Path], Path], expected: Counts) -> None:
+@pytest.fixture
+def marked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How many pixels a command takes for defective, by the name of each image that has any."""
+    found: dict[str, int] = {}
+
+    def counted(image: LabelledImage, height: int, width: int) -> NDArray[np.bool_] | None:
+        pixels = read_defect(image, height, width)
+        if pixels is not None and pixels.any():
+            found[str(image.path)] = int(pixels.sum())
+        return pixels
+
+    monkeypatch.setattr(fidelity_evaluation, "read_defect", counted)
+    monkeypatch.setattr(observe, "read_defect", counted)
+    return found
+
+
+@pytest.mark.parametrize(("make", "expected", "note"), PARAMS)
+def test_all_commands_count_the_same(
+    tmp_path: Path,
+    trained: Trained,
+    marked: dict[str, int],
+    make: Callable[[Path], Path],
+    expected: Counts,
+    note: str,
+) -> None:
+    """Images, normals, anomalies, masks, defects and defective pixels, of evaluate, export and compare."""
     data = make(tmp_path / "data")
-    check_counts("evaluate", trained.read("evaluate", data, tmp_path / "out" / "b"), expected)
-
-
-@pytest.mark.parametrize(("make", "expected"), PARAMS)
-def test_export_reads_it(tmp_path: Path, trained: Trained, make: Callable[[Path], Path], expected: Counts) -> None:
-    data = make(tmp_path / "data")
-    check_counts("export", trained.read("export", data, tmp_path / "out" / "b"), expected)
+    remarks = []
+    for command in ("evaluate", "export", "compare"):
+        done = trained.read(command, data, tmp_path / "out" / "b")
+        check_counts(command, done, expected)
+        assert (len(marked), sum(marked.values())) == (expected.masks, expected.pixels), command
+        remarks.append([*done.json["notes"], *done.stderr.splitlines()] if command == "evaluate" else done.stderr)
+        marked.clear()
+    assert all(note in str(one) for one in remarks)
 
 
 @pytest.mark.parametrize(

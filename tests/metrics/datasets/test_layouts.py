@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.public_layouts import PUBLIC_LAYOUTS, PublicLayout
 
 from edge_ad.errors import InputError
 from edge_ad_metrics.datasets.dataset import LabelledImage
@@ -46,6 +48,20 @@ def folder(root: Path) -> Path:
     return root
 
 
+def realiad(root: Path) -> Path:
+    for name in ("OK/S0001/a.jpg", "NG/BX/S0002/b.jpg", "NG/AK/S0003/c.jpg"):
+        image(root / "realiad_256/jack" / name)
+    image(root / "realiad_256/jack/NG/BX/S0002/b.png")
+    rows = [("OK", "OK/S0001/a.jpg", None), ("BX", "NG/BX/S0002/b.jpg", "NG/BX/S0002/b.png")]
+    rows.append(("AK", "NG/AK/S0003/c.jpg", None))
+    keys = ("anomaly_class", "image_path", "mask_path")
+    tests = [{"category": "jack", **dict(zip(keys, row, strict=True))} for row in rows]
+    file = root / "realiad_jsons/jack.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"meta": {"normal_class": "OK", "prefix": "jack/"}, "train": [], "test": tests}))
+    return file
+
+
 def table(root: Path) -> Path:
     for name in ("a", "b", "c", "b_mask"):
         image(root / f"pictures/{name}.png")
@@ -74,6 +90,7 @@ def visa(root: Path) -> Path:
         pytest.param(btad, "btad", {"good": 2, "ko": 1}, ["2.png"], id="btad"),
         pytest.param(folder, "folder", {"good": 1, "scratch": 1, "dent": 1}, ["c.png"], id="folder"),
         pytest.param(table, "csv", {"good": 1, "dent": 1, "anomaly": 1}, ["b_mask.png"], id="csv"),
+        pytest.param(realiad, "realiad", {"good": 1, "BX": 1, "AK": 1}, ["b.png"], id="realiad"),
         pytest.param(visa, "visa", {"good": 1, "anomaly": 1}, ["0.png"], id="visa"),
     ],
 )
@@ -84,6 +101,30 @@ def test_a_layout_is_read(tmp_path: Path, make, layout, types, masks, named) -> 
     assert Counter(one.type for one in found.images) == types
     assert [mask.name for one in found.images for mask in one.masks] == masks
     assert all(one.anomalous == (one.type != "good") for one in found.images)
+
+
+@pytest.mark.parametrize("one", PUBLIC_LAYOUTS, ids=lambda one: one.id)
+def test_a_public_layout_is_known_by_its_name(tmp_path: Path, one: PublicLayout) -> None:
+    """And what is left out of it is named, and nothing else is."""
+    found = read_dataset(one.make(tmp_path / "data"))
+    assert found.layout == one.layout
+    assert bool(found.notes) == bool(one.note)
+    assert one.note in " ".join(found.notes)
+
+
+@pytest.mark.parametrize("one", [one for one in PUBLIC_LAYOUTS if one.expected.masks], ids=lambda one: one.id)
+def test_without_masks_the_same_images_are_read(tmp_path: Path, one: PublicLayout) -> None:
+    """``--no-pixels``: masks are looked at only where they are the labels, and are never taken for images."""
+    root = one.make(tmp_path / "data")
+    whole, plain = read_dataset(root), read_dataset(root, masks=False)
+    assert {(image.path, image.type) for image in plain.images} == {(image.path, image.type) for image in whole.images}
+
+
+def test_without_masks_none_is_missing(tmp_path: Path) -> None:
+    mvtec(tmp_path)
+    (tmp_path / "ground_truth/crack/001_mask.png").unlink()
+    found = read_dataset(tmp_path, masks=False)
+    assert [one.masks for one in found.images] == [()] * 5
 
 
 def test_a_table_says_the_part(tmp_path: Path) -> None:
@@ -106,6 +147,47 @@ def test_nothing_that_is_known(tmp_path: Path) -> None:
 def test_another_layout_than_asked_for(tmp_path: Path, layout: str) -> None:
     with pytest.raises(InputError, match=f"expected a data set in the {layout} layout"):
         read_dataset(mvtec(tmp_path), layout)
+
+
+def test_a_json_file_of_real_iad_whose_images_are_ambiguous(tmp_path: Path) -> None:
+    """The public set has them in several sizes; a copy of the file beside the right one decides."""
+    file = realiad(tmp_path)
+    image(tmp_path / "realiad_512/jack/OK/S0001/a.jpg")
+    with pytest.raises(InputError, match=r"in 2 folders: .*realiad_512: put a copy of the file beside"):
+        read_dataset(file)
+    copy = tmp_path / "realiad_256/jack.json"
+    copy.write_bytes(file.read_bytes())
+    assert {one.path.parts[-5] for one in read_dataset(copy).images if one.anomalous} == {"jack"}
+
+
+def seldom(root: Path, *names: str, text: str = "x") -> Path:
+    """Images in a folder, and a file of labels of another kind."""
+    for index in range(3):
+        image(root / f"images/{index}.png")
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "expected"),
+    [
+        pytest.param(lambda root: seldom(root, "train.csv", text="ImageId,ClassId,EncodedPixels\n0.png,1,1 3\n"),
+                     "train.csv", r"expected the columns path,label\[,mask\].*found ImageId", id="severstal"),
+        pytest.param(lambda root: seldom(root, "annotations/a.json", text="{}"), "", "found none.*CSV file", id="coco"),
+        pytest.param(lambda root: seldom(root, "a.json", text='{"images": []}'), "a.json", "Real-IAD.*CSV", id="json"),
+        pytest.param(lambda root: seldom(root, "ANNOTATIONS/crazing_1.xml"), "", r"found none.*CSV file", id="neu-det"),
+        pytest.param(lambda root: seldom(root, "labels/0.txt"), "", r"found none.*CSV file", id="yolo"),
+        pytest.param(lambda root: mvtec(root / "bottle") and mvtec(root / "cable"), "", r"--data .*bottle", id="all"),
+        pytest.param(lambda root: [image(root / f"{name}/0.png") for name in ("0", "1")], "", r"folders: 0, 1; none",
+                     id="numbers"),
+    ],
+)  # fmt: skip
+def test_another_layout_is_refused_with_a_way_out(tmp_path: Path, make, given, expected) -> None:  # type: ignore[no-untyped-def]
+    make(tmp_path / "data")
+    with pytest.raises(InputError, match=expected):
+        read_dataset(tmp_path / "data" / given)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
