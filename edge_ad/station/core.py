@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edge_ad.cameras import CameraState
+import msgspec
+
+from edge_ad.cameras import CameraState, FrameChecks
 from edge_ad.link import messages
 from edge_ad.link.messages import StationState
 from edge_ad.station.actions import (
@@ -29,7 +31,7 @@ from edge_ad.station.states import StationChange
 from edge_ad.verdict import State, Verdict
 
 if TYPE_CHECKING:
-    from edge_ad.cameras import CameraStatus, FrameInfo
+    from edge_ad.cameras import CameraSettings, CameraStatus, FrameInfo
     from edge_ad.station.station_file import StationFile
 
 __all__ = ["StationCore"]
@@ -51,6 +53,7 @@ class StationCore:
         self._jobs = JobBoard(self._out)
         self.recipes = Recipes(self._out, file, self._jobs)
         self.book = PartBook(self._out, file, self.condition, self.recipes, self._jobs, self._switch_if_ready)
+        self._checks = {name: FrameChecks(self._checked(name)) for name in file.camera}
         self._held: deque[tuple[str, int, FrameInfo]] = deque()
 
     @property
@@ -92,6 +95,7 @@ class StationCore:
         if begins and self.file.is_patient(camera) and self._waiting(camera) is None and self._refusal(None):
             self._held.append((camera, ring, info))  # a file waits until the station is ready for its next picture
             return
+        fault = self._checks[camera].check(info, now.ns)
         self.counters.lost_frames += info.lost_before
         if begins and self.condition.takes_triggers:
             for _ in range(min(info.lost_before, 1000)):
@@ -101,7 +105,7 @@ class StationCore:
             self.counters.unasked_frames += not begins
             self._out.append(ReturnFrame(frame))
             return
-        self.book.expose(part, frame, info.captured_at, now, info.damaged)
+        self.book.expose(part, frame, info.captured_at, now, fault)
 
     # --- triggers
 
@@ -311,6 +315,11 @@ class StationCore:
     def _waiting(self, camera: str) -> OpenPart | None:
         """The oldest part that still wants a frame of this camera."""
         return next((one for one in self.parts.values() if one.wanted.get(camera)), None)
+
+    def _checked(self, camera: str) -> CameraSettings:
+        """A camera's settings for its frame checks: a file that waits to be scored does not grow old."""
+        settings = self.file.camera[camera]
+        return msgspec.structs.replace(settings, stale_after_s=1e9) if self.file.is_patient(camera) else settings
 
     def _open_if_ready(self) -> None:
         if self.condition.state is not StationState.STARTING or not self.recipes.active.is_ready:

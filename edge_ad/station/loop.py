@@ -48,6 +48,7 @@ class StationLoop:
         self._notifier = Notifier()
         self._timer_ns = 0
         self._stop_by_ns: int | None = None
+        self._status = ""
         self._woken, self._waking = socket.socketpair()
         for one in (self._woken, self._waking):
             one.setblocking(False)
@@ -95,7 +96,16 @@ class StationLoop:
         due.append(core.next_tick_ns())
         if self._link is not None:
             due.append(self._link.tick(now.ns))
+        self._tell_systemd()
         return min([one for one in due if one is not None], default=now.ns + _LONGEST_WAIT_NS)
+
+    def _tell_systemd(self) -> None:
+        """The service is up when its loop turns: a camera that is unplugged at that time is no reason to end it."""
+        condition = self.core.condition
+        status = f"STATUS={condition.state.value}{': ' + condition.cause if condition.cause else ''}"
+        if status != self._status:
+            self._notifier.tell(*([] if self._status else ["READY=1"]), status)
+            self._status = status
 
     def _tick_timer(self, now: Moment) -> int | None:
         every_ms = self.file.station.timer_ms

@@ -21,9 +21,10 @@ from edge_ad.station.parts import Asker, InspectedPart, Moment, OpenPart, PartFr
 from edge_ad.station.scorers import FrameLease, JobBoard
 from edge_ad.station.states import StationChange
 from edge_ad.station.stop_rules import RuleWatch
-from edge_ad.verdict import Reason, State, Verdict
+from edge_ad.verdict import State, Verdict
 
 if TYPE_CHECKING:
+    from edge_ad.cameras import FrameFault
     from edge_ad.station.condition import Condition
     from edge_ad.station.recipes import Recipes
     from edge_ad.station.station_file import StationFile
@@ -88,7 +89,7 @@ class PartBook:
         return self.parts.get(self._shots.pop(number, 0))
 
     def expose(
-        self, part: OpenPart, frame: CameraFrame | HandedIn, captured_at: float, now: Moment, damaged: str | None
+        self, part: OpenPart, frame: CameraFrame | HandedIn, captured_at: float, now: Moment, fault: FrameFault | None
     ) -> None:
         """One exposure of a part is there: give it to the scorers of its camera."""
         camera = frame.camera
@@ -98,7 +99,6 @@ class PartBook:
         if not any(part.wanted.values()):
             told = messages.ExposureComplete(trigger=part.trigger, part_id=part.part_id)
             self._out.append(Publish(told, _askers([part])))
-        fault = self._stale(lease, now) if damaged is None else (Reason.UNREADABLE, damaged)
         scorers = [one for one in self._recipes.active.scorers.values() if one.camera == camera]
         if fault is None:
             for scorer in scorers:
@@ -110,14 +110,6 @@ class PartBook:
             for one in scorers
         ]
         self.finish_if_complete(part, now)
-
-    def _stale(self, lease: FrameLease, now: Moment) -> tuple[Reason, str] | None:
-        if not isinstance(lease.frame, CameraFrame):
-            return None
-        age_ms = (now.ns - lease.frame.info.captured_ns) / 1e6
-        if age_ms <= self._settings.max_frame_age_ms:
-            return None
-        return Reason.STALE, f"the frame is {age_ms:.0f} ms old, expected at most {self._settings.max_frame_age_ms}"
 
     def finish_if_complete(self, part: OpenPart, now: Moment) -> None:
         if part.is_complete and part.trigger in self.parts:
@@ -176,12 +168,11 @@ def _askers(parts: list[OpenPart]) -> tuple[tuple[int, str], ...]:
     return tuple((one.asker.client, one.asker.id) for one in parts if one.asker is not None)
 
 
-def _invalid(fault: tuple[Reason, str], lease: FrameLease, part: OpenPart, inspection: str) -> Verdict:
-    reason, detail = fault
+def _invalid(fault: FrameFault, lease: FrameLease, part: OpenPart, inspection: str) -> Verdict:
     return Verdict(
         state=State.INVALID,
-        reason=reason,
-        detail=detail,
+        reason=fault.reason,
+        detail=fault.detail,
         frame_id=lease.frame_id,
         part_id=part.part_id,
         captured_at=lease.captured_at,

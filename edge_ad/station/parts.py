@@ -30,7 +30,6 @@ class PartReason:
     FAULT = "fault"
     STOPPED = "stopped"
     SCORER_LOST = "scorer_lost"
-    STALE = "stale"
     DROPPED = "dropped"
     MISSING_FRAMES = "missing_frames"
 

@@ -41,7 +41,7 @@ class StationSettings(Record, frozen=True, kw_only=True):
     a timer every ``timer_ms`` (``timer``). ``deadline_ms``: from the trigger to the verdict; a later one is INVALID.
     ``max_open_parts``: triggers beyond are refused, and frames that would be parts are INVALID.
     ``reject_from``: how many of a part's frames must be rejected to reject the part.
-    ``max_frame_age_ms``: an older frame is stale. ``recipe``: the one to begin with.
+    ``recipe``: the one to begin with.
     """
 
     name: Identifier
@@ -51,7 +51,6 @@ class StationSettings(Record, frozen=True, kw_only=True):
     deadline_ms: Milliseconds = 1_000
     max_open_parts: Small = 8
     reject_from: Small = 1
-    max_frame_age_ms: Milliseconds = 1_000
     recipe: Identifier | None = None
 
 

@@ -18,7 +18,6 @@ _TEMPLATE = """\
 name = {name}
 trigger = "camera"       # every frame is a part; or "link": a client says when; or "timer" with timer_ms = 500
 deadline_ms = 1000       # a verdict that comes later is INVALID
-{age}
 [camera.main]
 source = {source}
 {pace}# exposure_us = 2000     # what is not given stays as the camera has it
@@ -51,14 +50,12 @@ def station_template(name: str, source: str, bundle: str) -> str:
     pace = (
         'pace = "fast"            # files: as fast as they are scored; "real" paces them by fps\n' if is_files else ""
     )
-    age = "max_frame_age_ms = 60000 # files may wait long\n" if is_files else ""
     return _TEMPLATE.format(
         name=json.dumps(name),
         source=json.dumps(source),
         bundle=json.dumps(bundle),
         socket=json.dumps(f"{name}.sock"),
         pace=pace,
-        age=age,
     )
 
 

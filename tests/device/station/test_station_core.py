@@ -109,10 +109,19 @@ class TestEveryFrameIsAPart:
         assert len(of(actions, ReturnFrame)) == 1
 
     def test_an_old_frame_is_stale(self) -> None:
-        core = opened_core(station_file(station={"name": "trial", "max_frame_age_ms": 50}))
+        core = opened_core(station_file(camera={"top": {"source": "0", "stale_after_s": 0.05}}))
         core.frame("top", 1, a_frame(0), at(51))
         (part,) = results(core.actions())
         assert (part.state, part.reason) == (State.INVALID, "stale")
+
+    def test_the_same_pixels_again_are_frozen(self) -> None:
+        core = opened_core(station_file())
+        core.frame("top", 1, a_frame(0, digest=7), at(0))
+        score_all(core, core.actions(), at(0))
+        core.actions()
+        core.frame("top", 1, a_frame(0, slot=1, digest=7), at(1))
+        (part,) = results(core.actions())
+        assert (part.state, part.reason) == (State.INVALID, "frozen")
 
     def test_lost_frames_were_parts_too(self) -> None:
         core = opened_core(station_file())

@@ -43,7 +43,7 @@ def images(tmp_path: Path) -> Path:
 
 def on_a_folder(bundle: Path, images: Path, **station: Any) -> dict[str, Any]:
     return {
-        "station": {"name": "trial", "deadline_ms": 60_000, "max_frame_age_ms": 60_000, **station},
+        "station": {"name": "trial", "deadline_ms": 60_000, **station},
         "camera": {"top": {"source": str(images), "pace": "fast", "allow_repeats": True}},
         "inspect": {"top": {"camera": "top", "bundle": str(bundle)}},
     }
