@@ -72,7 +72,7 @@ def station(path: Path) -> Iterator[FakeStation]:
 
 
 def run(program: Path, path: Path, parts: str) -> list[str]:
-    done = subprocess.run([str(program), str(path)], input=parts, capture_output=True, text=True, check=False)
+    done = subprocess.run([str(program), str(path), "60000"], input=parts, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 
@@ -145,7 +145,7 @@ def test_whatever_a_station_does_instead_means_reject(program: Path, station: Fa
     station.refuse(None)
     station.hold()
     with subprocess.Popen(
-        [str(program), str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        [str(program), str(path), "60000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     ) as running:
         assert running.stdin is not None
         assert running.stdout is not None
@@ -157,6 +157,12 @@ def test_whatever_a_station_does_instead_means_reject(program: Path, station: Fa
         assert "disk_full" in said
         running.stdin.write("again\n")
         assert "not_ready" in running.stdout.readline()
+
+
+def test_a_verdict_that_comes_late_means_reject(program: Path, station: FakeStation, path: Path) -> None:
+    station.hold()
+    done = subprocess.run([str(program), str(path), "50"], input="A-1\n", capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("REJECT A-1 nan the station did not answer in time")
 
 
 def test_no_station_means_reject(program: Path, path: Path) -> None:

@@ -90,7 +90,7 @@ const flow = JSON.parse(require('fs').readFileSync(process.argv[1]));
 const made = flow.find(one => one.type === 'function');
 const kept = new Map();
 const global = { get: name => require(name) };
-const env = { get: () => process.argv[2] };
+const env = { get: name => ({ EDGE_AD_SOCKET: process.argv[2], EDGE_AD_TIMEOUT_MS: process.argv[3] })[name] };
 const context = { get: name => kept.get(name), set: (name, value) => kept.set(name, value) };
 const node = { send: out => console.log(JSON.stringify(out)), status() {}, warn: text => console.error(text) };
 const names = ['global', 'env', 'context', 'node', 'msg'];
@@ -102,22 +102,33 @@ require('readline').createInterface({ input: process.stdin })
 """
 
 
-def test_the_node_red_flow_lets_pass_what_is_accepted_in_time(path: Path) -> None:
-    if shutil.which("node") is None:
+@contextmanager
+def node_red(path: Path, limit_ms: int) -> Iterator[subprocess.Popen[str]]:
+    """The flow's function, run by Node alone."""
+    node = shutil.which("node")
+    if node is None:
         pytest.skip("no Node on this machine")
-    flow = str(NOTES / "node-red" / "flow.json")
-    with FakeStation(path, judge=judge) as station, running("node", "-e", NODE, flow, str(path)) as process:
+    with running(node, "-e", NODE, str(NOTES / "node-red" / "flow.json"), str(path), str(limit_ms)) as process:
+        yield process
+
+
+def test_the_node_red_flow_lets_pass_what_is_accepted_in_time(path: Path) -> None:
+    with FakeStation(path, judge=judge) as station, node_red(path, 60_000) as process:
         said = [json.loads(ask(process, state)) for state in ("ACCEPT", "REJECT", "INVALID")]
         assert said == [
             {"payload": True, "part_id": "ACCEPT", "why": "ACCEPT"},
             {"payload": False, "part_id": "REJECT", "why": "REJECT"},
             {"payload": False, "part_id": "INVALID", "why": "INVALID"},
         ]
+        station.refuse("camera_busy")
+        assert json.loads(ask(process, "ACCEPT")) == {"payload": False, "part_id": "ACCEPT", "why": "camera_busy"}
+
+
+def test_the_node_red_flow_rejects_what_comes_late_and_what_is_lost(path: Path) -> None:
+    with FakeStation(path, judge=judge) as station, node_red(path, 50) as process:
         station.hold()
         assert json.loads(ask(process, "ACCEPT")) == {"payload": False, "part_id": "ACCEPT", "why": "late"}
         station.release()
-        station.refuse("camera_busy")
-        assert json.loads(ask(process, "ACCEPT"))["why"] == "camera_busy"
         station.close()
         assert json.loads(ask(process, "ACCEPT"))["payload"] is False
 
