@@ -1,7 +1,8 @@
 """The evidence store: frames that somebody may want to see again, with maps and verdicts, within a share of the disk.
 
 A folder for each inspection. Each frame has a picture, a map and a record; the record comes last, so that where there
-is one, the others are whole. ``index.sqlite`` repeats the records for queries, and is made anew from them where it is damaged.
+is one, the others are whole. ``index.sqlite`` repeats the records for queries, and is made anew from them where it is
+damaged.
 """
 
 from __future__ import annotations

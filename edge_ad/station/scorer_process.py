@@ -137,7 +137,7 @@ class ScorerProcess:
             self._process.kill()
 
     def close(self) -> None:
-        """Ends it for good: when it has written what it keeps, but after some seconds at the latest. May be repeated."""
+        """Ends it for good: when it has written what it keeps, after some seconds at the latest. May be repeated."""
         self.hang_up()
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
