@@ -28,13 +28,28 @@ def loaded_by(statement: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(python(code).splitlines()[-1])}
 
 
-@pytest.mark.parametrize("statement", ["import edge_ad", "import edge_ad.cli"])
+@pytest.mark.parametrize("statement", ["import edge_ad", "import edge_ad.cli", "import edge_ad.link"])
 def test_an_import_pulls_in_nothing_heavy(statement: str) -> None:
     assert not loaded_by(statement) & (HEAVY | {"numpy"})
 
 
 FOR_WORK = {"scipy", "sklearn", "matplotlib", "onnx", "openvino", "nncf"}
-COMMANDS = ["score", "verify", "info", "bench", "pack", "unpack", "calibrate", "compare", "demo", "evaluate", "export"]
+COMMANDS = [
+    "score",
+    "verify",
+    "info",
+    "bench",
+    "pack",
+    "unpack",
+    "init",
+    "run",
+    "replay",
+    "calibrate",
+    "compare",
+    "demo",
+    "evaluate",
+    "export",
+]
 
 
 def test_the_list_of_commands_is_complete() -> None:

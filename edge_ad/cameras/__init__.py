@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_ad.cameras.backends.fake import FakeCall, FakeCamera, FakeScript
+from edge_ad.cameras.checks import FrameChecks, FrameFault, sample_digest
 from edge_ad.cameras.messages import NO_SLOT, CameraEnded, CameraEvent, CameraState, CameraStatus, FrameInfo
 from edge_ad.cameras.process import CameraProcess
 from edge_ad.cameras.ring import FrameRing
@@ -19,6 +20,9 @@ __all__ = [
     "FakeCall",
     "FakeCamera",
     "FakeScript",
+    "FrameChecks",
+    "FrameFault",
     "FrameInfo",
     "FrameRing",
+    "sample_digest",
 ]

@@ -46,6 +46,7 @@ class FrameInfo(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):
     ``camera_counter``, ``camera_time_ns``, ``exposure_us``, ``gain``: as the camera states them.
     ``lost_before``: frames that were lost between the previous frame and this one: the camera counted them, or no
     slot was free. ``damaged``: what the decoder complained of; such a frame is no evidence of anything.
+    ``digest``: a checksum of a sample of the pixels, which tells whether a frame repeats.
     ``name``: of a camera of files, the picture's.
     """
 
@@ -62,6 +63,7 @@ class FrameInfo(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):
     exposure_us: float | None = None
     gain: float | None = None
     lost_before: int = 0
+    digest: int | None = None
     damaged: str | None = None
     name: str | None = None
 

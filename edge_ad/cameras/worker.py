@@ -18,9 +18,11 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edge_ad.cameras.backends.opening import open_backend
 from edge_ad.cameras.backends.protocol import CameraGoneError, CameraRefusedError, SourceEndedError
-from edge_ad.cameras.checks import LostFrames
+from edge_ad.cameras.checks import LostFrames, sample_digest
 from edge_ad.cameras.messages import (
     NO_SLOT,
     Alive,
@@ -43,7 +45,7 @@ from edge_ad.errors import EdgeAdError, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_ad.cameras.backends.protocol import CameraBackend, Grab
+    from edge_ad.cameras.backends.protocol import CameraBackend, Grab, Picture
 
 __all__ = ["MESSAGE_BYTES", "Capture", "main"]
 
@@ -176,30 +178,17 @@ class Capture:
             self._alive()
             return
         picture = self.backend.fetch(self.ring.slot(slot))
-        if picture.height == 0:
-            self.ring.release(slot)
-            slot = NO_SLOT
         dropped, self._dropped = self._dropped, 0
         self._told_s = time.monotonic()
-        self.mailbox.tell(
-            FrameInfo(
-                slot=slot,
-                height=picture.height,
-                width=picture.width,
-                channels=picture.channels,
-                sequence=sequence,
-                captured_at=grab.captured_at,
-                captured_ns=grab.captured_ns,
-                trigger=trigger,
-                camera_counter=grab.counter,
-                camera_time_ns=grab.camera_time_ns,
-                exposure_us=grab.exposure_us,
-                gain=grab.gain,
-                lost_before=lost + dropped,
-                damaged=picture.damaged,
-                name=grab.name,
-            )
-        )
+        info = _described(grab, picture, slot, sequence)
+        if not picture.height:
+            self.ring.release(slot)
+            info = msgspec.structs.replace(info, slot=NO_SLOT)
+        else:
+            size = picture.height * picture.width * picture.channels
+            pixels = self.ring.slot(slot)[:size].reshape(picture.height, picture.width, picture.channels)
+            info = msgspec.structs.replace(info, digest=sample_digest(pixels))
+        self.mailbox.tell(msgspec.structs.replace(info, trigger=trigger, lost_before=lost + dropped))
 
     def _obey(self, wait_s: float) -> None:
         for command in self.mailbox.commands(wait_s):
@@ -214,6 +203,24 @@ class Capture:
             self._told_s = now
             news, self._dropped_news = self._dropped_news, 0
             self.mailbox.tell(Alive(news))
+
+
+def _described(grab: Grab, picture: Picture, slot: int, sequence: int) -> FrameInfo:
+    return FrameInfo(
+        slot=slot,
+        height=picture.height,
+        width=picture.width,
+        channels=picture.channels,
+        sequence=sequence,
+        captured_at=grab.captured_at,
+        captured_ns=grab.captured_ns,
+        camera_counter=grab.counter,
+        camera_time_ns=grab.camera_time_ns,
+        exposure_us=grab.exposure_us,
+        gain=grab.gain,
+        damaged=picture.damaged,
+        name=grab.name,
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -18,6 +18,7 @@ import onnx_ir as ir
 from edge_ad.bundle import FORMAT, UNSEALED, Bundle, BundleWriter, Manifest
 from edge_ad.bundle.records import Golden, Identifier
 from edge_ad.errors import GateError, InputError
+from edge_ad.files import check_space
 from edge_ad_export.fidelity.gate import Gate, parity_for
 from edge_ad_export.golden import (
     expectation,
@@ -50,6 +51,9 @@ __all__ = ["ExportResult", "export_bundle"]
 # With fewer the order of the scores is decided by chance.
 _FEW_IMAGES = 20
 
+# Of the imported file's size that a variant takes, at least.
+_SHARE = {"fp32": 0.5, "fp16": 0.4, "bf16": 0.4, "int8": 0.2}
+
 
 @dataclass(frozen=True)
 class ExportResult:
@@ -78,6 +82,7 @@ def export_bundle(
     check_report(request.report)
     check_target(request.target, replace=request.replace)
     file = ModelFile(request.model, request.torch)
+    check_space(request.target, file.size_bytes * sum(_SHARE[one.precision] for one in recipes))
     labelled = LabelledSet(layout="none") if request.labelled is None else read_labelled_images(request.labelled)
     extractor = _import_extractor(request)
     imported = import_model(file, scorer_options(request.importing, extractor))

@@ -24,7 +24,14 @@ _REQUEST = "edge_ad_calibration.request:CalibrationRequest"
 
 
 def read_request(
-    *, fpr: float, target: str | None, confidence: float, min_area_px: int, variant: str | None, station: str
+    *,
+    fpr: float,
+    target: str | None,
+    confidence: float,
+    min_area_px: int,
+    variant: str | None,
+    station: str,
+    no_limits: tuple[str, ...],
 ) -> CalibrationRequest:
     """What is promised, by which variant and for which station. Raises :class:`click.UsageError` for two rates."""
     from edge_ad_calibration.request import CalibrationRequest
@@ -39,6 +46,7 @@ def read_request(
         min_area_px=min_area_px,
         variant=variant,
         station=station,
+        no_limits=no_limits,
     )
 
 
@@ -170,6 +178,15 @@ REQUEST = OptionGroup(
             metavar="PX",
             help="The smallest area that a marked region must have, in pixels of the camera. Smaller ones do not "
             "count, and the pixel threshold is set for that.",
+        ),
+        option(
+            "--no-frame-limits",
+            into="no_limits",
+            heading="How the threshold is found",
+            type=click.Choice(["brightness", "contrast", "sharpness", "size", "all"]),
+            multiple=True,
+            help="Go without these limits: a black, white or blurred frame, or one of another size, may then be "
+            "accepted. Repeat the option for several.",
         ),
     ),
 )

@@ -112,7 +112,7 @@ def test_options_reach_the_bundle(tmp_path: Path, model: Path, normals: Path) ->
         pytest.param(["--importer", "keras"], "no importer 'keras': choose one of", id="importer"),
         pytest.param(["--color", "bgr"], "--color does not apply", id="option-of-another-importer"),
         pytest.param(["--max-images", "1"], "1 is not in the range", id="max-images"),
-        pytest.param(["--canvas", "64x64"], "say --tiles too", id="canvas"),
+        pytest.param(["--canvas", "64x64"], "add --tiles", id="canvas"),
         pytest.param(["--roi", "0,0,99,9"], "the region of interest ends at", id="roi-outside"),
         pytest.param(["--ignore-mask", "nowhere.png"], "nowhere.png", id="mask"),
         pytest.param(["--name", "a/b"], "--name a/b", id="name"),
