@@ -292,6 +292,21 @@ def score_objects(bundle: Path, frame: Picture) -> list[Verdict]:
         return [detector.score(frame, objects=[Box(0, 0, 64, 48), Box(64, 0, 64, 48)])]
 
 
+def test_an_evaluation_counts_refused_images_as_rejected(tiny_bundle: Path, normals: Path, tmp_path: Path) -> None:
+    assert run("calibrate", tiny_bundle, "--normal", normals, *PROMISE).exit_code == 0
+    # The model scores brightness: a black part scores lower than any normal one.
+    tiny.write_images(tmp_path / "data/good", [*NORMALS[:9], BLACK])
+    tiny.write_images(tmp_path / "data/dark", [BLACK + 1, DARK_NOISE])
+    done = run("evaluate", tiny_bundle, "--data", tmp_path / "data", "--json")
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    confusion = answer["calibrated"]["confusion"]
+    assert (confusion["true_positives"], confusion["false_negatives"]) == (2, 0)
+    assert confusion["false_positives"] >= 1
+    assert answer["types"][0]["recall"]["value"] == 1.0
+    assert any("3 of 12 images are outside the calibration's limits of frames" in note for note in answer["notes"])
+
+
 def test_a_name_that_has_no_limits_is_refused() -> None:
     with pytest.raises(InputError, match="no limits of 'colour' to go without: expected brightness, contrast, "):
         CalibrationRequest(no_limits=("colour",))

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from edge_ad.bundle.records import DEFAULT_STATION, RankCalibration
 from edge_ad.engines.base import EngineOptions
 from edge_ad.errors import CalibrationError, InputError
-from edge_ad_calibration.evaluation.observe import Observed, Scoring, observations, observe_images, scores_of
+from edge_ad_calibration.evaluation.observe import (
+    Observed,
+    Scoring,
+    decided_scores,
+    observations,
+    observe_images,
+    scores_of,
+)
 from edge_ad_calibration.evaluation.records import Evaluation, PixelMetrics, ScoredRow, TypeMetrics
 from edge_ad_calibration.evaluation.video import observe_clips
 from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, no_progress
@@ -100,6 +107,7 @@ def evaluate_bundle(
             plan=request.plan,
             progress=progress,
             threshold=calibration.image.threshold if calibration else None,
+            limits=calibration.frame_limits if calibration else None,
             journal=journal,
         )
         seen = observe_clips(request.data, data.clips, scoring) if data.clips else observe_images(data.images, scoring)
@@ -135,12 +143,17 @@ def _summarise(
         average_precision=estimate_average_precision(scores),
         rates=tuple(caught_at(scores, rate) for rate in RATES),
         best=operate(scores, best_threshold(scores)),
-        calibrated=None if threshold is None else operate(scores, threshold),
+        calibrated=None if threshold is None else operate(decided_scores(counted), threshold),
         promise=_promise(calibration),
         pixel=_pixel_metrics(seen.areas.get(None)),
         types=_by_type(counted, seen.areas, threshold),
         video=seen.video,
-        notes=(*data.notes, *_notes(request, data, scoring, calibration), *seen.notes),
+        notes=(
+            *data.notes,
+            *_notes(request, data, scoring, calibration),
+            *_about_refused(seen, threshold),
+            *seen.notes,
+        ),
     )
 
 
@@ -198,20 +211,37 @@ def _notes(
     return notes
 
 
+def _about_refused(seen: Observed, threshold: float | None) -> list[str]:
+    """How many images the device refuses for their look or size although their score is not above the threshold."""
+    if threshold is None:
+        return []
+    refused = sum(bool(row.rejected) and row.score <= threshold for row in seen.rows)
+    if not refused:
+        return []
+    return [
+        f"{refused} of {len(seen.rows)} images are outside the calibration's limits of frames and count as rejected at "
+        "the calibrated threshold, although their score is not above it"
+    ]
+
+
 def _by_type(
     rows: tuple[ScoredRow, ...], areas: dict[str | None, PixelAreas], threshold: float | None
 ) -> tuple[TypeMetrics, ...]:
     kinds = sorted({row.type for row in rows if row.label == 1})
-    return tuple(_one_type(kind, scores_of(rows, kind), areas.get(kind), threshold) for kind in kinds)
+    return tuple(
+        _one_type(kind, scores_of(rows, kind), decided_scores(rows, kind), areas.get(kind), threshold) for kind in kinds
+    )
 
 
-def _one_type(kind: str, scores: Scores, areas: PixelAreas | None, threshold: float | None) -> TypeMetrics:
+def _one_type(
+    kind: str, scores: Scores, decided: Scores, areas: PixelAreas | None, threshold: float | None
+) -> TypeMetrics:
     return TypeMetrics(
         type=kind,
         count=scores.anomalous.size,
         roc_auc=estimate_roc_auc(scores),
         average_precision=estimate_average_precision(scores),
-        recall=None if threshold is None else operate(scores, threshold).recall,
+        recall=None if threshold is None else operate(decided, threshold).recall,
         pixel=_pixel_metrics(areas),
     )
 
