@@ -43,6 +43,7 @@ COMMANDS = [
     "unpack",
     "init",
     "run",
+    "replay",
     "calibrate",
     "compare",
     "demo",

@@ -109,7 +109,7 @@ def export_bundle(
         if baseline not in recipes:
             shutil.rmtree((writer.root / baseline.model).parent, ignore_errors=True)
         kept = [one for one in results if one.recipe is not baseline or baseline in recipes]
-        provenance = {**collect_provenance(request, file, setup), **reference_figures(file, found.reference_ms)}
+        provenance = {**collect_provenance(request, file, setup), **reference_figures(file, setup, found.reference_ms)}
         manifest = _write(request, setup, kept, writer.root, provenance)
         if request.report is not None:
             _write_report(request.report, setup, kept, manifest, gate, writer.root)
