@@ -106,6 +106,7 @@ def result(good: list[float]) -> DemoResult:
         sheet=Path("d/verdicts.png"),
         histogram=Path("d/scores.png"),
         figures_file=Path("d/figures.json"),
+        rejects=Path("d/rejects.png"),
     )
 
 

@@ -26,6 +26,7 @@ def describe(result: DemoResult) -> str:
         f"(p50, {figures.variant})",
         f"Pictures     {result.sheet}",
         f"             {result.histogram}",
+        f"             {result.rejects} (the last that the station rejected)",
         f"Figures      {result.figures_file}",
     ]
     return "\n".join(lines)
