@@ -28,7 +28,7 @@ def loaded_by(statement: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(python(code).splitlines()[-1])}
 
 
-@pytest.mark.parametrize("statement", ["import edge_ad", "import edge_ad.cli"])
+@pytest.mark.parametrize("statement", ["import edge_ad", "import edge_ad.cli", "import edge_ad.link"])
 def test_an_import_pulls_in_nothing_heavy(statement: str) -> None:
     assert not loaded_by(statement) & (HEAVY | {"numpy"})
 
@@ -43,6 +43,7 @@ COMMANDS = [
     "unpack",
     "init",
     "run",
+    "replay",
     "calibrate",
     "compare",
     "demo",

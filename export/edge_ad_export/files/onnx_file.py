@@ -8,6 +8,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
 from edge_ad.errors import ModelError
+from edge_ad_export.files.onnx_repairs import mend
 
 __all__ = ["drop_unused", "external_files", "load_weights", "parse_onnx"]
 
@@ -33,6 +34,7 @@ def parse_onnx(path: Path) -> ir.Model:
             f"{path} is no readable ONNX file ({attempts[0]}): it is truncated or of another kind; copy or export it "
             "again"
         )
+    mend(model)
     # Files of old IR versions list their weights among the inputs.
     return common_passes.RemoveInitializersFromInputsPass()(model).model
 

@@ -82,6 +82,7 @@ class ScoreHead(ScoreOnlyHead):
 
 
 _SOFTMAX = ("Softmax", "LogSoftmax")
+_BY_AXIS_SINCE = 13
 _PASSED = ("Identity", "Cast", "Dropout")
 
 
@@ -214,8 +215,9 @@ class MapPlanes:
 
 
 def _softmax_axis(node: ir.Node, rank: int) -> int:
-    """Its default is the last axis; it was 1 before opset 13, and such an axis is always written."""
-    return node.attributes.get_int("axis", -1) % rank
+    """Its default is the last axis, and was 1 before opset 13."""
+    opset = node.graph.opset_imports.get("", _BY_AXIS_SINCE) if node.graph is not None else _BY_AXIS_SINCE
+    return node.attributes.get_int("axis", -1 if opset >= _BY_AXIS_SINCE else 1) % rank
 
 
 def _before_activation(value: ir.Value) -> tuple[str, str | None]:

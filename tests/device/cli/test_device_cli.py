@@ -34,7 +34,20 @@ def images(tmp_path: Path) -> Path:
     return tiny.write_images(tmp_path / "images", [DARK, DARK + 3, tiny.spotted(DARK, 32, 24)])
 
 
-COMMANDS = ["score", "verify", "info", "bench", "pack", "unpack", "init", "run", "calibrate", "demo", "export"]
+COMMANDS = [
+    "score",
+    "verify",
+    "info",
+    "bench",
+    "pack",
+    "unpack",
+    "init",
+    "run",
+    "replay",
+    "calibrate",
+    "demo",
+    "export",
+]
 
 
 def test_all_commands_are_listed() -> None:
