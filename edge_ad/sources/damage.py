@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["DamageWatch", "Dependence"]
+__all__ = ["DamageWatch", "Dependence", "decoder_complaints", "jpeg_complaints"]
 
 # What FFmpeg prints: the name of the part that complains and its address, then what it complains of.
 _LINE = re.compile(r"\[([^\]@]+) @ 0x[0-9a-f]+\]\s*(.*)")
@@ -65,7 +65,7 @@ class DamageWatch:
         text = os.pread(self._file, _READ_BYTES, 0).decode(errors="replace")
         os.ftruncate(self._file, 0)
         os.lseek(self._file, 0, os.SEEK_SET)
-        return decoder_complaints(text)
+        return decoder_complaints(text) + jpeg_complaints(text)
 
 
 def decoder_complaints(text: str) -> list[str]:
@@ -78,6 +78,21 @@ def decoder_complaints(text: str) -> list[str]:
     ]
 
 
+# What libjpeg prints of pictures from which something is missing. It is what decodes JPEGs of USB cameras.
+_LIBJPEG = re.compile(
+    r"Corrupt JPEG data: (?:premature end|bad Huffman|found marker).*|Premature end of JPEG.*"
+    r"|Inconsistent progression.*|Invalid SOS.*"
+)
+
+
+def jpeg_complaints(text: str) -> list[str]:
+    """The complaints of libjpeg that speak of missing pixels.
+
+    Bytes that are left over before a marker are none: common cameras write some into every picture.
+    """
+    return [line for line in text.splitlines() if _LIBJPEG.match(line)]
+
+
 # Codecs that hold back up to 16 pictures to bring them into order, whether or not they have bidirectional ones.
 _HOLD_BACK = re.compile(r"h26[456]|[ahx]vc1|hev1|hvc1|dvh|x26[45]|av01|vvc1|vvi1|davc", re.IGNORECASE)
 _MOST_HELD_BACK = 16
@@ -88,10 +103,12 @@ class Dependence:
 
     ``codec``: the four letters of the stream's codec. Damage ends at the next key frame. Where pictures are shown in
     another order than they are decoded, a complaint may be of a picture that is shown some frames later, and that
-    picture may be a key frame: then only a key frame behind it ends the damage.
+    picture may be a key frame: then only a key frame behind it ends the damage. ``is_live``: the stream was joined on
+    its way, and what comes before its first picture says nothing of it.
     """
 
-    def __init__(self, codec: str) -> None:
+    def __init__(self, codec: str, *, is_live: bool) -> None:
+        self._is_live = is_live
         self._held_back = _MOST_HELD_BACK if _HOLD_BACK.search(codec) else 0
         self._bidirectional = 0
         self._shown = 0
@@ -102,7 +119,7 @@ class Dependence:
         index = self._shown
         self._shown += 1
         self._count_bidirectional(kind)
-        if index == 0:
+        if index == 0 and self._is_live:
             complaints = [one for one in complaints if not (self._held_back and _BEFORE_THE_FIRST.search(one))]
         if complaints:
             self._damaged_at = index

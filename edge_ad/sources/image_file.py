@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad.errors import FrameError
-from edge_ad.sources.stored import has_key_colour, has_unnamed_channel, scaled_netpbm, without_turn
+from edge_ad.errors import FrameError, one_line
+from edge_ad.sources.declared_size import MOST_PIXELS, declared_size
+from edge_ad.sources.stored import damaged_strip, has_key_colour, has_unnamed_channel, scaled_netpbm, without_turn
+from edge_ad.sources.watched_decoder import decode_watched
 from edge_ad.verdict import Reason
 
 if TYPE_CHECKING:
@@ -72,15 +74,28 @@ def decode_stored(path: Path, data: bytes) -> NDArray[np.generic]:
 
     if is_jpeg(data) and not is_whole_jpeg(data):
         raise FrameError(Reason.UNREADABLE, f"{path}: the JPEG file is cut off after {len(data)} bytes: copy it again")
+    size = declared_size(data)
+    if size is not None and size[0] * size[1] > MOST_PIXELS:
+        raise FrameError(
+            Reason.UNREADABLE,
+            f"{path}: expected at most {MOST_PIXELS} pixels, found {size[0]} x {size[1]}: it is damaged, or must be "
+            "cut into smaller pictures",
+        )
     stored = scaled_netpbm(without_turn(data))
     try:
-        pixels: NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(stored.data, np.uint8), cv2.IMREAD_UNCHANGED)
+        decoded = decode_watched(stored.data)
     except cv2.error as error:
-        raise FrameError(Reason.UNREADABLE, f"{path}: cannot be decoded: {error.err}") from error
+        raise FrameError(Reason.UNREADABLE, f"{path}: cannot be decoded: {one_line(error.err)}") from error
+    pixels = decoded.pixels
     if pixels is None:
         raise FrameError(
             Reason.UNREADABLE,
             f"{path}: damaged, cut off or not an image: expected PNG, JPEG, BMP, TIFF or WebP",
+        )
+    complaint = decoded.complaints[0] if decoded.complaints else damaged_strip(data)
+    if complaint:
+        raise FrameError(
+            Reason.UNREADABLE, f"{path}: damaged ({complaint}): copy it again, or save it anew if it looks right"
         )
     return pixels if stored.levels is None else stored.levels[pixels]
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["StoredPixels", "has_key_colour", "has_unnamed_channel", "scaled_netpbm", "without_turn"]
+__all__ = [
+    "StoredPixels",
+    "damaged_strip",
+    "has_key_colour",
+    "has_unnamed_channel",
+    "scaled_netpbm",
+    "tiff_numbers",
+    "without_turn",
+]
 
 _ORIENTATION, _SAMPLES, _EXTRA_SAMPLES = 274, 277, 338
-_SHORT = 3
+_SHORT, _LONG, _LONG8 = 3, 4, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,39 @@ def has_unnamed_channel(data: bytes) -> bool:
     return extra is None or extra.short(data) == 0
 
 
+def tiff_numbers(data: bytes) -> dict[int, int]:
+    """The values of a TIFF file's first directory that are whole numbers of 16 or 32 bits, by tag; of several the
+    first. Empty for other files."""
+    return {
+        entry.tag: entry.short(data) if entry.kind == _SHORT else entry.long(data)
+        for entry in _tiff_entries(data)
+        if entry.kind in (_SHORT, _LONG)
+    }
+
+
+_COMPRESSION, _DEFLATE = 259, (8, 32946)
+_PLACES = ((273, 279), (324, 325))
+
+
+def damaged_strip(data: bytes) -> str:
+    """What is wrong with the deflated strips or tiles of a TIFF file; empty: nothing, or it has none.
+
+    Each ends with a checksum, which the TIFF decoder does not look at.
+    """
+    entries = {entry.tag: entry for entry in _tiff_entries(data)}
+    if _COMPRESSION not in entries or entries[_COMPRESSION].short(data) not in _DEFLATE:
+        return ""
+    for places, sizes in _PLACES:
+        if places in entries and sizes in entries:
+            found = zip(entries[places].numbers(data), entries[sizes].numbers(data), strict=False)
+            try:
+                for place, size in found:
+                    zlib.decompress(memoryview(data)[place : place + size])
+            except zlib.error as error:
+                return f"deflated data: {error}"
+    return ""
+
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPE_AT = 25
 
@@ -86,11 +128,27 @@ class _Entry:
 
     tag: int
     kind: int
+    count: int
     value_at: int
     order: str
+    is_big: bool
 
     def short(self, data: bytes) -> int:
         return int(struct.unpack_from(self.order + "H", data, self.value_at)[0])
+
+    def long(self, data: bytes) -> int:
+        return int(struct.unpack_from(self.order + "I", data, self.value_at)[0])
+
+    def numbers(self, data: bytes) -> tuple[int, ...]:
+        """All whole numbers of the entry; none where it holds something else or lies outside of the file."""
+        letter = {_SHORT: "H", _LONG: "I", _LONG8: "Q"}.get(self.kind)
+        if letter is None or self.count > len(data):
+            return ()
+        layout = struct.Struct(f"{self.order}{self.count}{letter}")
+        pointer = "Q" if self.is_big else "I"
+        is_inside = layout.size <= struct.calcsize(pointer)
+        place = self.value_at if is_inside else struct.unpack_from(self.order + pointer, data, self.value_at)[0]
+        return layout.unpack_from(data, place) if place + layout.size <= len(data) else ()
 
 
 def _tiff_entries(data: bytes) -> Iterator[_Entry]:
@@ -110,11 +168,11 @@ def _tiff_entries(data: bytes) -> Iterator[_Entry]:
         place = start + struct.calcsize(order + count_of)
         head = struct.Struct(order + entry_of)
         for _ in range(count):
-            tag, kind, _count = head.unpack_from(data, place)
+            tag, kind, number = head.unpack_from(data, place)
             size = head.size + (8 if is_big else 4)
             if place + size > len(data):
                 return
-            yield _Entry(tag, kind, place + head.size, order)
+            yield _Entry(tag, kind, number, place + head.size, order, is_big)
             place += size
     except struct.error:
         return

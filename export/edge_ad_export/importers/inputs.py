@@ -120,7 +120,7 @@ def _size(frame: ir.Value, width: int | None, height: int | None, asked: Size | 
 
 def _numbers(option: str, numbers: tuple[float, ...], channels: int) -> tuple[float, ...]:
     if len(numbers) not in (1, channels):
-        raise InputError(f"{option} has {len(numbers)} values: expected 1 or {channels}, one a channel")
+        raise InputError(f"{option} has {len(numbers)} values: expected 1 or {channels}, one per channel")
     return numbers
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from edge_ad.errors import InputError
+from edge_ad.sources.listing import VIDEO_SUFFIXES
 from edge_ad_metrics.datasets.dataset import check_both_classes
 from edge_ad_metrics.datasets.folders import folder_names
 from edge_ad_metrics.datasets.image_table import named
 from edge_ad_metrics.datasets.names import NORMAL_NAMES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edge_ad_metrics.datasets.dataset import LabelledSet
 
 __all__ = ["LAYOUTS", "read_dataset", "read_labelled_images"]
@@ -111,9 +111,14 @@ def _other_layout(root: Path) -> str | None:
 
 def _folders(root: Path) -> str:
     """What lies there, for a message."""
-    names = folder_names(root) if root.is_dir() else []
+    if not root.is_dir():
+        return ""
+    names = folder_names(root)
     within = [folder for folder in map(root.joinpath, names[:_MOST_TRIED]) if _other_layout(folder)]
     if within:
         return f" there but in its folders, of which one can be read at a time: say which, such as  --data {within[0]}"
+    videos = [path.name for path in sorted(root.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES]
+    if videos:
+        return f" (videos: {named(videos)}; expected frame labels beside them, such as {Path(videos[0]).stem}.txt)"
     normal = ", ".join(NORMAL_NAMES)
     return f" (folders: {named(names)}; none with images is called {normal} or alike)" if names else ""

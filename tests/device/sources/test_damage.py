@@ -8,7 +8,7 @@ import pytest
 from support.field_media import LINE_FRAMES, jpegs, write_line
 
 from edge_ad.sources import open_source
-from edge_ad.sources.damage import Dependence, decoder_complaints
+from edge_ad.sources.damage import Dependence, decoder_complaints, jpeg_complaints
 
 
 @pytest.mark.parametrize(
@@ -39,16 +39,33 @@ def test_only_decoders_count(line: str, expected: list[str]) -> None:
     ],
 )
 def test_damage_lasts_until_a_key_frame_behind_it(codec: str, kinds: str, complaint_at: int, damaged: str) -> None:
-    dependence = Dependence(codec)
+    dependence = Dependence(codec, is_live=False)
     found = [
         dependence.is_damaged(["error"] if index == complaint_at else [], kind) for index, kind in enumerate(kinds)
     ]
     assert "".join(".x"[one] for one in found) == damaged
 
 
-def test_what_lies_before_the_place_of_joining_is_no_damage() -> None:
-    assert not Dependence("h264").is_damaged(["non-existing PPS 0 referenced"], "I")
-    assert Dependence("h264").is_damaged(["error while decoding MB 3 4"], "I")
+def test_what_lies_before_the_place_of_joining_is_no_damage_of_a_live_stream() -> None:
+    before = ["non-existing PPS 0 referenced"]
+    assert not Dependence("h264", is_live=True).is_damaged(before, "I")
+    assert Dependence("h264", is_live=False).is_damaged(before, "I")
+    assert Dependence("h264", is_live=True).is_damaged(["error while decoding MB 3 4"], "I")
+
+
+@pytest.mark.parametrize(
+    ("line", "is_damage"),
+    [
+        ("Corrupt JPEG data: premature end of data segment", True),
+        ("Corrupt JPEG data: bad Huffman code", True),
+        ("Corrupt JPEG data: found marker 0xd9 instead of RST3", True),
+        ("Premature end of JPEG file", True),
+        ("Corrupt JPEG data: 2 extraneous bytes before marker 0xd4", False),
+        ("Warning: unknown JFIF revision number 2.01", False),
+    ],
+)
+def test_a_jpeg_of_a_usb_camera_is_damaged_when_pixels_are_missing(line: str, is_damage: bool) -> None:
+    assert bool(jpeg_complaints(line + "\n")) == is_damage
 
 
 @pytest.mark.parametrize("name", ["line.avi", "line.mkv"])

@@ -25,7 +25,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def group_norm(net: Net, value: str, channels: int, groups: int = 2) -> str:
-    """The scale has one number a group before opset 21, one a channel from there on."""
+    """The scale has one number a group before opset 21, one per channel from there on."""
     count = groups if net.opset < 21 else channels
     ones, zeros = net.constant(np.linspace(0.8, 1.2, count)), net.constant(np.zeros(count))
     return net.op("GroupNormalization", value, ones, zeros, num_groups=groups, epsilon=1e-5)
