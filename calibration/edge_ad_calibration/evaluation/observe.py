@@ -146,8 +146,8 @@ def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | N
                 rows.append(taken)
     if problems:
         raise InputError(
-            f"{len(problems)} of {len(images)} images cannot be evaluated: {named(problems)}. Repair them or take "
-            "them out: none is left out unasked"
+            f"{len(problems)} of {len(images)} images cannot be evaluated: {named(problems)}. Repair them or "
+            "remove them from the data: edge-ad leaves out no image by itself"
         )
     return tuple(rows)
 

@@ -1,4 +1,4 @@
-"""Data sets whose folders are the labels: MVTec AD and its kin, BTAD, a plain folder per class."""
+"""Data sets whose folders are the labels: MVTec AD and similar ones, BTAD, or one plain folder for each class."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ PAIR = {"feature_output": ("fine",), "predicted_output": ("fine_student",)}
             id="score",
         ),
         pytest.param(None, {"neighbours": 3}, InputError, "which head it is for cannot be told", id="no family"),
-        pytest.param(LOGITS, {"family": "score"}, InputError, "has 4 numbers an image: say which", id="no class"),
+        pytest.param(LOGITS, {"family": "score"}, InputError, "has 4 numbers per image: say which", id="no class"),
         pytest.param(
             LOGITS, {"anomalous_class": 4}, InputError, "--anomalous-class 4: logits has 4 numbers", id="no such class"
         ),
