@@ -1,4 +1,4 @@
-"""``edge-ad init`` and ``edge-ad run``."""
+"""``edge-ad init``, ``edge-ad run`` and ``edge-ad replay``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
-from edge_ad.cli.options import FILE, bundle_argument
+from edge_ad.cli.options import FILE, FOLDER, PATH, VARIANT, bundle_argument
 from edge_ad.errors import EdgeAdError, InputError
 
 if TYPE_CHECKING:
     from edge_ad.link.messages import Event
     from edge_ad.station import InspectedPart
+    from edge_ad.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,3 +151,64 @@ def _print_text(what: Event | InspectedPart) -> None:
         click.echo(f"alarm: {what.text}", err=True)
     elif isinstance(what, RecipeChanged):
         click.echo(f"recipe: {what.active}{': ' + what.error if what.error else ''}", err=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayOptions:
+    """By what kept frames are scored again."""
+
+    bundle: Path
+    variant: str | None
+    station: str | None
+    threshold: float | None
+    json: bool = False
+
+
+REPLAY = OptionGroup(
+    COMMON,
+    ReplayOptions,
+    (
+        option("--bundle", required=True, type=PATH, metavar="BUNDLE", help="The calibrated bundle to score with."),
+        option(
+            "--threshold", type=float, metavar="SCORE", help="Judge by this threshold instead of the calibration's."
+        ),
+        option("--station", metavar="NAME", help="Use the thresholds of this calibrated station of the bundle."),
+        VARIANT,
+        option("--json", is_flag=True, help="Print one JSON object for each frame instead of a line of text."),
+    ),
+)
+
+
+@command(options=REPLAY)
+@click.argument("evidence", type=FOLDER)
+def replay(evidence: Path, options: ReplayOptions) -> None:
+    """Score kept frames again, and say which verdicts change.
+
+    EVIDENCE is the folder in which a station keeps its evidence.
+    """
+    import msgspec
+
+    from edge_ad.detector import Detector
+    from edge_ad.station.replay import replay_evidence
+
+    frames = changed = 0
+    with Detector.open(options.bundle, options.variant, options.station) as detector:
+        if detector.calibration is None and options.threshold is None:
+            raise InputError(f"{options.bundle} is not calibrated: calibrate it, or give a --threshold")
+        for one in replay_evidence(evidence, detector, options.threshold):
+            frames += 1
+            changed += one.is_changed
+            before, now = one.record.verdict, one.now
+            if options.json:
+                line = {"path": str(one.path), "part_id": one.record.part_id, "before": before, "now": now}
+                sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+            elif one.is_changed:
+                was, is_now = (
+                    f"{v.state.value} {v.score if v.score is None else f'{v.score:.4g}'}" for v in (before, now)
+                )
+                click.echo(f"{one.path}  part {one.record.part_id}  {was} -> {is_now}")
+    click.echo(f"{frames} frames, {changed} verdicts would change", err=True)
+
+
+def _said(verdict: Verdict) -> str:
+    return verdict.state.value if verdict.score is None else f"{verdict.state.value} {verdict.score:.4g}"

@@ -37,7 +37,7 @@ def main(socket: Path) -> None:
     """
     judge = _Judge()
     try:
-        with FakeStation(socket, judge=judge) as station:
+        with FakeStation(socket, judge=judge, keep=1) as station:
             click.echo(f"listens on {socket}", err=True)
             for line in sys.stdin:
                 _obey(station, judge, line)

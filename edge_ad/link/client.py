@@ -230,6 +230,8 @@ class Client:
             sent = 0 if memory is None else socket.send_fds(self._socket, [line], [memory.fd])
             self._socket.sendall(line[sent:])
         except OSError as error:
+            # Half a line may be out: nothing sensible can follow it.
+            self.close()
             raise lost(self._path, error) from error
 
     def _wait(self, found: Callable[[], T | None], timeout_s: float, what: str) -> T:

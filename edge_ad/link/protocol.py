@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from edge_ad.errors import one_line
 from edge_ad.link.messages import (
     LINE_BYTES,
     PROTOCOL_VERSION,
@@ -29,6 +30,7 @@ from edge_ad.link.messages import (
 
 __all__ = [
     "TRANSITIONS",
+    "Allowance",
     "Connection",
     "ConnectionState",
     "Descriptor",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 SECOND_NS = 1_000_000_000
+_ONE = 1 - 1e-6  # sums of parts of a second are not exact
 _SILENT_BEATS = 3
 """So many heartbeats have to be missing before somebody is given up."""
 
@@ -72,7 +75,6 @@ TRANSITIONS: dict[tuple[ConnectionState, Happening], ConnectionState] = {
     (ConnectionState.OPEN, Happening.REQUEST): ConnectionState.OPEN,
     (ConnectionState.OPEN, Happening.BAD_LINE): ConnectionState.OPEN,
     (ConnectionState.OPEN, Happening.SILENT): ConnectionState.CLOSED,
-    (ConnectionState.OPEN, Happening.SLOW): ConnectionState.CLOSED,
     **{
         (state, happening): ConnectionState.CLOSED
         for state in (ConnectionState.GREETING, ConnectionState.OPEN)
@@ -80,6 +82,7 @@ TRANSITIONS: dict[tuple[ConnectionState, Happening], ConnectionState] = {
             Happening.TOO_MANY_BAD_LINES,
             Happening.LINE_TOO_LONG,
             Happening.STRAY_DESCRIPTOR,
+            Happening.SLOW,
             Happening.GONE,
         )
     },
@@ -89,9 +92,11 @@ TRANSITIONS: dict[tuple[ConnectionState, Happening], ConnectionState] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkLimits:
-    """What one client may cost the station."""
+    """What clients may cost the station. ``connects``: of all of them together; the rest is for each one."""
 
     clients: int = 32
+    connects_per_s: float = 20.0
+    connects_burst: float = 64.0
     heartbeat_s: float = 1.0
     hello_s: float = 30.0
     queue_bytes: int = 1 << 20
@@ -124,6 +129,33 @@ class _Line:
     error: ErrorAnswer | None = None
 
 
+class Allowance:
+    """So many of something a second, and ``burst`` at once after a quiet time; a token bucket."""
+
+    def __init__(self, per_s: float, burst: float, now_ns: int) -> None:
+        self._per_s = per_s
+        self._burst = self._tokens = burst
+        self._refilled_ns = now_ns
+
+    def refill(self, now_ns: int) -> None:
+        """What the time since the last call has brought."""
+        gained = (now_ns - self._refilled_ns) * self._per_s / SECOND_NS
+        self._tokens = min(self._burst, self._tokens + gained)
+        self._refilled_ns = now_ns
+
+    def spend(self, cost: float) -> None:
+        """More than there is may be spent; it then takes longer until there is something again."""
+        self._tokens -= cost
+
+    def left(self) -> bool:
+        """Whether something may be done now, as of the last ``refill``."""
+        return self._tokens >= _ONE
+
+    def again_ns(self, now_ns: int) -> int:
+        """When something may be done again."""
+        return now_ns + 1 + int(max(0.0, 1 - self._tokens) / self._per_s * SECOND_NS)
+
+
 class Connection:
     """One client. ``client``: its name, after hello; ``topics``: what it subscribed; ``ended``: why it is closed."""
 
@@ -137,9 +169,9 @@ class Connection:
         self._descriptors: deque[Descriptor] = deque()
         self._outgoing = bytearray()
         self._bad_lines = 0
-        self._started_ns = self._heard_ns = self._sent_ns = self._ticked_ns = self._refilled_ns = now_ns
+        self._heard_ns = self._sent_ns = self._due_ns = now_ns
         self._promised_ns: int | None = None
-        self._tokens = limits.burst
+        self._lines = Allowance(limits.requests_per_s, limits.burst, now_ns)
 
     def is_closed(self) -> bool:
         """Nothing is taken from it any more; what is left in ``outgoing`` may still be written."""
@@ -157,7 +189,8 @@ class Connection:
         whole: list[bytearray] = []
         if b"\n" in data:
             *whole, self._buffer = self._buffer.split(b"\n")
-        self._spend(max(1, len(whole)) + len(data) / 1024, now_ns)
+        self._lines.refill(now_ns)
+        self._lines.spend(max(1, len(whole)) + len(data) / 1024)
         lines = [_read(line) for line in whole if line.strip()]
         if any(len(line) >= LINE_BYTES for line in (*whole, self._buffer)):
             self._close(Happening.LINE_TOO_LONG)
@@ -178,10 +211,8 @@ class Connection:
 
     def reads_again_ns(self, now_ns: int) -> int | None:
         """Until when nothing is read from a client that asks too much; ``None``: read on."""
-        self._refill(now_ns)
-        if self._tokens > 0:
-            return None
-        return now_ns + 1 + int((1 - self._tokens) / self._limits.requests_per_s * SECOND_NS)
+        self._lines.refill(now_ns)
+        return None if self._lines.left() else self._lines.again_ns(now_ns)
 
     # --- what goes out
 
@@ -214,12 +245,18 @@ class Connection:
 
     def tick(self, now_ns: int) -> int | None:
         """Sends a heartbeat that is due, closes a client that is silent; when to be called again."""
-        stood_still_ns = max(0, now_ns - self._ticked_ns - SECOND_NS)
-        self._ticked_ns = now_ns
         # Time in which the station itself did not run is not the client's silence.
-        self._heard_ns += stood_still_ns
+        if now_ns > self._due_ns + SECOND_NS:
+            self._heard_ns = now_ns
+        due_ns = self._next_due(now_ns)
+        self._due_ns = now_ns if due_ns is None else due_ns
+        return due_ns
+
+    # --- inside
+
+    def _next_due(self, now_ns: int) -> int | None:
         if self.state is ConnectionState.GREETING:
-            return self._or_close(self._started_ns + _ns(self._limits.hello_s), now_ns, Happening.NO_HELLO)
+            return self._or_close(self._heard_ns + _ns(self._limits.hello_s), now_ns, Happening.NO_HELLO)
         if self.is_closed():
             return None
         beat_ns = _ns(self._limits.heartbeat_s)
@@ -227,13 +264,11 @@ class Connection:
             if not self._outgoing:  # who does not read needs no heartbeat, and is not to be closed for it
                 self.send(Heartbeat(), now_ns)
             self._sent_ns = now_ns
-        due = self._sent_ns + beat_ns
-        if self._promised_ns is None or self._tokens <= 0:
-            return due
-        silent = self._or_close(self._heard_ns + _SILENT_BEATS * self._promised_ns, now_ns, Happening.SILENT)
-        return None if silent is None else min(due, silent)
-
-    # --- inside
+        due_ns = self._sent_ns + beat_ns
+        if self._promised_ns is None or not self._lines.left():
+            return due_ns
+        silent_ns = self._or_close(self._heard_ns + _SILENT_BEATS * self._promised_ns, now_ns, Happening.SILENT)
+        return None if silent_ns is None else min(due_ns, silent_ns)
 
     def _take(self, line: _Line, now_ns: int) -> Received | None:
         if self.is_closed():
@@ -306,22 +341,14 @@ class Connection:
         self._close(happening)
         return None
 
-    def _spend(self, cost: float, now_ns: int) -> None:
-        self._refill(now_ns)
-        self._tokens -= cost
-
-    def _refill(self, now_ns: int) -> None:
-        gained = (now_ns - self._refilled_ns) * self._limits.requests_per_s / SECOND_NS
-        self._tokens = min(self._limits.burst, self._tokens + gained)
-        self._refilled_ns = now_ns
-
 
 def _read(line: bytes | bytearray) -> _Line:
     try:
         request = decode_request(line)
     except ValueError as error:
         unread = decode_unread(line)
-        return _Line(None, unread.type == "frame", ErrorAnswer(detail=" ".join(str(error).split()), id=unread.id))
+        # A message may repeat a part of the line, which may be long.
+        return _Line(None, unread.type == "frame", ErrorAnswer(detail=one_line(error)[:200], id=unread.id))
     return _Line(request, isinstance(request, FrameRequest))
 
 

@@ -37,7 +37,7 @@ from edge_ad.link.messages import (
     SubscribeRequest,
     encode_line,
 )
-from edge_ad.link.protocol import Connection, Happening, LinkLimits, Received
+from edge_ad.link.protocol import Allowance, Connection, Happening, LinkLimits, Received
 
 __all__ = ["ClientRequest", "LinkServer"]
 
@@ -95,6 +95,7 @@ class LinkServer:
         self._by_fd: dict[int, _Client] = {}
         self._last_client = 0
         self._accepts_again_ns: int | None = None
+        self._connects = Allowance(self._limits.connects_per_s, self._limits.connects_burst, clock())
         self._listening = ListeningSocket(path, mode, group)
         self._listener = self._listening.socket
         self._epoll = select.epoll()
@@ -141,7 +142,11 @@ class LinkServer:
             self._settle(found, now_ns)
 
     def publish(self, event: Event, *, to: Mapping[int, str] | None = None) -> None:
-        """Sends to all who subscribed, and to those in ``to`` (client to its own id of the trigger) in any case."""
+        """Sends to all who subscribed, and to those in ``to`` (client to its own id of the trigger) in any case.
+
+        Raises:
+            ValueError: the event does not fit into a line: a fault with thousands of triggers.
+        """
         if isinstance(event, StateChanged):
             self._state = event
         ids = to or {}
@@ -252,6 +257,11 @@ class LinkServer:
     # --- coming and going
 
     def _accept(self) -> None:
+        now_ns = self._clock()
+        self._connects.refill(now_ns)
+        if not self._connects.left():
+            self._accept_later(self._connects.again_ns(now_ns))
+            return
         try:
             accepted, _ = self._listener.accept()
         except BlockingIOError:
@@ -259,9 +269,9 @@ class LinkServer:
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
                 logger.warning("no client can be taken for now: %s", error.strerror)
-                self._accepts_again_ns = self._clock() + _BACK_OFF_NS
-                self._epoll.modify(self._listener, 0)
+                self._accept_later(now_ns + _BACK_OFF_NS)
             return
+        self._connects.spend(1)
         accepted.setblocking(False)
         self._last_client += 1
         pid, uid, gid = struct.unpack("3i", accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -271,9 +281,14 @@ class LinkServer:
                 _send(accepted, encode_line(ErrorAnswer(detail=f"{self._limits.clients} clients are connected")))
             return
         logger.info("client %d connected: pid %d, uid %d, gid %d", self._last_client, pid, uid, gid)
-        client = _Client(self._last_client, accepted, Connection(self._limits, self._clock()), select.EPOLLIN)
+        client = _Client(self._last_client, accepted, Connection(self._limits, now_ns), select.EPOLLIN)
         self._clients[client.number] = self._by_fd[accepted.fileno()] = client
         self._epoll.register(accepted, select.EPOLLIN)
+
+    def _accept_later(self, again_ns: int) -> None:
+        """Leaves the listener alone until then: it stays readable, and would wake the loop without end."""
+        self._accepts_again_ns = again_ns
+        self._epoll.modify(self._listener, 0)
 
     def _drop(self, client: _Client) -> None:
         if self._clients.pop(client.number, None) is None:

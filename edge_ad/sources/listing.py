@@ -128,7 +128,7 @@ def _left_out(entries: Iterable[Path]) -> str:
     if not names:
         return ""
     pictures = "1 picture" if len(names) == 1 else f"{len(names)} pictures"
-    return f"; {pictures} left out for want of an image's suffix, such as {names[0]}"
+    return f"; {pictures} left out because of names that do not end like those of images, such as {names[0]}"
 
 
 def _say_left_out(place: Path, left_out: str) -> None:

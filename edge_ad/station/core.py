@@ -7,6 +7,7 @@ Every event comes with ``now``, a :class:`Moment`. What is to be done is collect
 from __future__ import annotations
 
 from collections import deque
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -289,7 +290,7 @@ class StationCore:
         if refusal is not None:
             self.book.refused_part(None, now, PartReason.DROPPED, refusal[1])
             return None
-        part = self.book.begin(None, None, now)
+        part = self.book.begin(None, _name_of(frame.info), now)
         for camera, count in part.wanted.items():
             if camera != frame.camera and self.file.camera[camera].trigger == "software":
                 self.book.shoot(part, camera, count)
@@ -340,3 +341,8 @@ class StationCore:
 
     def _refuse_request(self, asker: Asker, reason: str, detail: str) -> None:
         self._out.append(AnswerClient(asker.client, messages.Refused(id=asker.id, reason=reason, detail=detail)))
+
+
+def _name_of(info: FrameInfo) -> str | None:
+    """The part of a picture from a file is called like the file."""
+    return None if info.name is None else PurePath(info.name).name

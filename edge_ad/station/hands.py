@@ -10,7 +10,7 @@ from edge_ad.cameras import CameraProcess
 from edge_ad.cameras.messages import NO_SLOT
 from edge_ad.link import messages
 from edge_ad.station import actions
-from edge_ad.station.scorer_messages import Opening, ScoreThis
+from edge_ad.station.scorer_messages import Opening, Scored, ScoreThis
 from edge_ad.station.scorer_process import ScorerProcess
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Hands:
         self.cameras = {name: CameraProcess(name, one) for name, one in file.camera.items() if one.source != "link"}
         self.scorers: dict[int, ScorerProcess] = {}
         self.scorers_have_been_ready = False
+        self.evidence: dict[str, str] = {}
         self._scorer_cameras: dict[int, str] = {}
         self._rings: dict[str, dict[int, FrameRing]] = {name: {} for name in self.cameras}
         self._handed: dict[int, HandedFrame] = {}
@@ -103,6 +104,14 @@ class Hands:
         self._handed[key] = frame
         return actions.HandedIn(camera, key, frame.height, frame.width, frame.channels)
 
+    def note_evidence(self, scorer: int, scored: Scored) -> None:
+        """How keeping evidence goes; shown with the outputs."""
+        if self._file.evidence is not None:
+            slot = self._core.recipes.slots.get(scorer)
+            name = f"evidence {slot.inspection if slot else scorer}"
+            said = f"failing: {scored.evidence_error}" if scored.evidence_error else "ok"
+            self.evidence[name] = f"{said}, {scored.evidence_kept} kept, {scored.evidence_dropped} not kept"
+
     def snapshot(self, asker: Asker) -> None:
         """Answers how the station stands."""
         if self._link is None:
@@ -121,7 +130,7 @@ class Hands:
                 requested_recipe=None if pending is None else pending.name,
                 open_triggers=tuple(core.parts),
                 cameras={name: state.value for name, state in core.cameras.items()},
-                outputs={one.name: one.state for one in self._outputs},
+                outputs={one.name: one.state for one in self._outputs} | self.evidence,
                 alarms={name: one.text for name, one in core.condition.alarms.items()},
                 counters=core.counters.as_numbers(),
             ),
@@ -129,6 +138,8 @@ class Hands:
 
     def close(self) -> None:
         """Ends cameras, scorers and outputs, and closes every frame."""
+        for scorer in self.scorers.values():
+            scorer.hang_up()  # all of them end side by side
         for scorer in self.scorers.values():
             scorer.close()
         for camera in self.cameras.values():
@@ -146,6 +157,12 @@ class Hands:
             calibration=settings.calibration,
             device=settings.device,
             threads=settings.threads,
+            station=self._file.station.name,
+            inspection=action.inspection,
+            camera=settings.camera,
+            recipe=action.recipe,
+            evidence=self._file.evidence,
+            evidence_bytes=self._file.evidence_bytes(),
         )
         scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb)
         self._scorer_cameras[action.scorer] = settings.camera

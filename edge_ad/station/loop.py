@@ -147,6 +147,7 @@ class StationLoop:
         for event in [] if scorer is None else scorer.receive():
             now = _now()
             if isinstance(event, Scored):
+                self._hands.note_evidence(number, event)
                 self.core.scored(event.job, event.verdict, now)
             elif isinstance(event, ScorerReady):
                 self._hands.scorers_have_been_ready |= self._is_last_to_open(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.verdict import Verdict
 
 __all__ = [
@@ -28,6 +29,12 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     calibration: str | None
     device: str
     threads: int | None
+    station: str
+    inspection: str
+    camera: str
+    recipe: str
+    evidence: EvidenceChoice | None = None
+    evidence_bytes: int = 0
 
 
 class RingGiven(msgspec.Struct, frozen=True, kw_only=True, tag="ring"):
@@ -72,6 +79,9 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
 
     job: int
     verdict: Verdict
+    evidence_kept: int = 0
+    evidence_dropped: int = 0
+    evidence_error: str | None = None
 
 
 Order = Opening | RingGiven | ScoreThis

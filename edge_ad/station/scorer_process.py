@@ -37,6 +37,7 @@ __all__ = ["ScorerDied", "ScorerEvent", "ScorerProcess", "restart_after_s"]
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 30.0
 _AFTER_REFUSAL_S = 2.0
 _MEMORY_EVERY_NS = 500_000_000
+_GRACE_S = 5.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -136,10 +137,19 @@ class ScorerProcess:
             self._process.kill()
 
     def close(self) -> None:
-        """Ends it for good. May be called twice."""
+        """Ends it for good: when it has written what it keeps, after some seconds at the latest. May be repeated."""
+        self.hang_up()
         if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE_S)
             self._bury()
         self._due_ns = None
+
+    def hang_up(self) -> None:
+        """Lets the process end by itself; nothing is heard of it any more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.errors import EdgeAdError, InputError, one_line
+from edge_ad.station.evidence_writer import EvidenceOrigin, EvidenceWriter
 from edge_ad.station.scorer_messages import (
     MESSAGE_BYTES,
     Opening,
@@ -57,12 +58,15 @@ def main(fd: int) -> None:
         except EdgeAdError as error:
             station.send(encode(Refusal(detail=one_line(error))))
             return
-        with detector:
+        with detector, contextlib.ExitStack() as stack:
+            evidence = _open_evidence(order[0], detector)
+            if evidence is not None:
+                stack.callback(evidence.close)
             engine = f"{detector.engine.name} {detector.engine.version} {detector.engine.device}"
             name = f"{detector.bundle.manifest.name}@{detector.bundle.manifest.version}"
             station.send(encode(ScorerReady(bundle=name, variant=detector.variant.id, engine=engine)))
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                _Server(station, detector).serve()
+                _Server(station, detector, evidence).serve()
 
 
 def open_detector(order: Opening) -> Detector:
@@ -87,12 +91,26 @@ def open_detector(order: Opening) -> Detector:
     return detector
 
 
+def _open_evidence(order: Opening, detector: Detector) -> EvidenceWriter | None:
+    if order.evidence is None or detector.calibration is None:
+        return None
+    origin = EvidenceOrigin(
+        station=order.station,
+        inspection=order.inspection,
+        camera=order.camera,
+        recipe=order.recipe,
+        artefact_sha256=detector.bundle.artefact_sha256(detector.variant),
+    )
+    return EvidenceWriter(order.evidence, origin, order.evidence_bytes, detector.calibration)
+
+
 class _Server:
     """Answers orders with one detector, reading frames where they lie."""
 
-    def __init__(self, station: socket.socket, detector: Detector) -> None:
+    def __init__(self, station: socket.socket, detector: Detector, evidence: EvidenceWriter | None) -> None:
         self._station = station
         self._detector = detector
+        self._evidence = evidence
         self._rings: dict[tuple[str, int], mmap.mmap] = {}
         self._following: int | None = None
 
@@ -127,10 +145,23 @@ class _Server:
         if self._following is not None and order.frame_id > self._following:
             self._detector.skip(order.frame_id - self._following)
         self._following = order.frame_id + 1
-        verdict = self._detector.score(
+        scored = self._detector.score_with_map(
             frame, frame_id=order.frame_id, part_id=order.part_id, captured_at=order.captured_at
         )
-        self._station.send(encode(Scored(job=order.job, verdict=verdict)))
+        kept = self._evidence
+        if kept is not None:
+            kept.observe(scored.verdict, order.part_id, frame, scored.map)
+        self._station.send(
+            encode(
+                Scored(
+                    job=order.job,
+                    verdict=scored.verdict,
+                    evidence_kept=kept.kept if kept else 0,
+                    evidence_dropped=kept.dropped if kept else 0,
+                    evidence_error=kept.error if kept else None,
+                )
+            )
+        )
 
 
 def _picture(memory: mmap.mmap, offset: int, order: ScoreThis) -> NDArray[np.uint8]:

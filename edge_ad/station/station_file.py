@@ -11,6 +11,7 @@ from edge_ad.bundle.fields import Identifier, Record
 from edge_ad.cameras import CameraSettings
 from edge_ad.cameras.settings import source_kind
 from edge_ad.errors import InputError
+from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.stop_rules import StopRule
 from edge_ad.station.strict import convert
 
@@ -112,6 +113,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     stop: dict[Identifier, StopRule] = msgspec.field(default_factory=dict)
     output: dict[Identifier, OutputSettings] = msgspec.field(default_factory=dict)
     link: LinkSettings | None = None
+    evidence: EvidenceChoice | None = None
 
     @property
     def first_recipe(self) -> str:
@@ -131,6 +133,10 @@ class StationFile(Record, frozen=True, kw_only=True):
     def trigger_camera(self) -> str:
         """The camera whose frames are parts, where ``trigger`` is ``camera``."""
         return self.station.trigger_camera or next(iter(self.camera))
+
+    def evidence_bytes(self) -> int:
+        """What the evidence of one inspection may take of the disk."""
+        return 0 if self.evidence is None else self.evidence.limit_mb * 1_000_000 // len(self.inspect)
 
     def is_patient(self, camera: str) -> bool:
         """Whether a camera waits until its frames are taken: files do that come as fast as possible."""
@@ -197,7 +203,12 @@ def _below(file: StationFile, folder: Path) -> StationFile:
     if link is not None and link.socket is not None:
         link = msgspec.structs.replace(link, socket=str(folder / link.socket))
     camera = {k: _camera_below(v, folder) for k, v in file.camera.items()}
-    return msgspec.structs.replace(file, inspect=inspect, output=output, recipe=recipe, link=link, camera=camera)
+    evidence = file.evidence
+    if evidence is not None:
+        evidence = msgspec.structs.replace(evidence, folder=str(folder / evidence.folder))
+    return msgspec.structs.replace(
+        file, inspect=inspect, output=output, recipe=recipe, link=link, camera=camera, evidence=evidence
+    )
 
 
 def _camera_below(one: CameraSettings, folder: Path) -> CameraSettings:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge_ad_export.fidelity.evaluation import EvaluationData
 from edge_ad_export.fidelity.examples import choose_examples, example_galleries
 from edge_ad_export.pages.agreement_charts import bar_chart, scatter_chart
-from edge_ad_export.pages.variant_table import change_text, figure_text, source_figures
+from edge_ad_export.pages.variant_table import SOURCE, change_text, figure_text, source_figures
 from edge_ad_export.variants.result import NOISE
 from edge_ad_metrics.machine import describe_cpu
 from edge_ad_report import Fact, Facts, Note, Page, Section, Table, Text
@@ -105,15 +105,18 @@ def _table(results: Sequence[VariantResult], manifest: Manifest) -> Table:
         "Variant", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "of normals", "Worst map", "AUC change",
         "AUPIMO change", "Rejects",
     )  # fmt: skip
-    rows = tuple(_row(one, manifest.default_variant) for one in results)
+    rows = tuple(_row(one, manifest) for one in results)
     if (source := source_figures(manifest.provenance)) is not None:
         figures = (source.latency.removesuffix(" ms"), source.size.removesuffix(" MB"))
-        rows += ((source.name, "imported", *figures, *("-",) * (len(head) - 4)),)
+        rows += ((SOURCE, source.name, *figures, *("-",) * (len(head) - 4)),)
     return Table(head=head, rows=rows, text_columns=2)
 
 
-def _row(one: VariantResult, default: str) -> tuple[str, ...]:
-    verdict = "rejected" if one.rejected else "default" if one.recipe.id == default else "shipped"
+def _row(one: VariantResult, manifest: Manifest) -> tuple[str, ...]:
+    is_written = one.recipe.id in {variant.id for variant in manifest.variants}
+    verdict = "default" if one.recipe.id == manifest.default_variant else "shipped"
+    if one.rejected:
+        verdict = "rejected, but written" if is_written else "rejected"
     return (one.recipe.id, verdict, *(("-",) * 8 if one.fidelity is None else _cells(one.fidelity)))
 
 
@@ -134,6 +137,7 @@ def _remarks(results: Sequence[VariantResult]) -> tuple[Table, ...]:
 
 
 def _cells(found: Fidelity) -> tuple[str, ...]:
+    rejects = found.more_false_rejects
     return (
         f"{found.latency_ms:.2f}",
         f"{found.size_bytes / 1e6:.1f}",
@@ -142,7 +146,7 @@ def _cells(found: Fidelity) -> tuple[str, ...]:
         figure_text(found.map_correlation_min),
         change_text(found.roc_auc_lost),
         change_text(found.aupimo_lost),
-        "-" if found.more_false_rejects is None else f"{found.more_false_rejects:+d}",
+        "-" if rejects is None else f"{rejects:+d}" if rejects else "0",
     )
 
 

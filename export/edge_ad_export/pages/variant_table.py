@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from edge_ad.bundle.records import Fidelity, Trial
     from edge_ad_export.provenance import Provenance
 
-__all__ = ["SourceFigures", "change_text", "figure_text", "format_table", "source_figures"]
+__all__ = ["SOURCE", "SourceFigures", "change_text", "figure_text", "format_table", "source_figures"]
+
+SOURCE: Final = "as imported"
 
 _HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "AUC change", "AUPIMO change", "")
 
@@ -28,9 +30,7 @@ def format_table(trials: Sequence[Trial], default: str, provenance: Provenance, 
     """
     rows = [_HEADER, *((trial.id, *_figures(trial.fidelity), _note(trial, default, written)) for trial in trials)]
     if (source := source_figures(provenance)) is not None:
-        rows.append(
-            (source.name, source.latency, source.size, *("-",) * (len(_HEADER) - 4), "the imported model itself")
-        )
+        rows.append((SOURCE, source.latency, source.size, *("-",) * (len(_HEADER) - 4), source.name))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
     return "\n".join(_line(row, widths) for row in rows)
 
@@ -76,7 +76,7 @@ def change_text(lost: float | None) -> str:
 
 @dataclass(frozen=True)
 class SourceFigures:
-    """The imported file as a row of the table."""
+    """The imported file as a row of the table. ``name``: with what its latency leaves out."""
 
     name: str
     latency: str
@@ -89,7 +89,8 @@ def source_figures(provenance: Provenance) -> SourceFigures | None:
     if not isinstance(size, int):
         return None
     shown = f"{latency:.2f} ms" if isinstance(latency, float) else "-"
-    return SourceFigures(str(name), shown, f"{size / 1e6:.1f} MB")
+    left_out = ", without the score that export composes" if provenance.get("source_score_composed") else ""
+    return SourceFigures(f"{name}{left_out}", shown, f"{size / 1e6:.1f} MB")
 
 
 def _note(trial: Trial, default: str, written: Sequence[str]) -> str:

@@ -233,3 +233,12 @@ def test_another_kind_of_station_is_refused(path: Path, sent: bytes, said: str) 
 def test_a_part_id_that_no_station_takes_is_refused_here(link: Client) -> None:
     with pytest.raises(InputError, match="at most 128 characters, found 129"):
         link.trigger("x" * 129)
+
+
+def test_a_fake_station_that_runs_for_long_keeps_the_newest_requests_alone(path: Path) -> None:
+    with FakeStation(path, keep=2) as station, Client(path, timeout_s=60) as link:
+        for number in range(5):
+            link.result(link.trigger(str(number)), timeout_s=60)
+        kept = station.wait_for(5)
+        assert [getattr(one.request, "part_id", None) for one in kept] == ["3", "4"]
+        assert link.snapshot().counters == {"requests": 6}

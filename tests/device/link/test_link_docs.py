@@ -115,6 +115,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"sends {limits.bad_lines} lines in a row that are not understood",
         f"hello within {limits.hello_s:.0f} s",
         f"is the {limits.clients + 1}rd",
+        f"connects when {limits.connects_burst:.0f} did at once, or more than {limits.connects_per_s:.0f} a second",
         f"a frame of more than {limits.frame_bytes >> 20} MiB",
     }
     assert {one for one in told if one not in section("Limits")} == set()

@@ -19,7 +19,7 @@ from edge_ad.link.messages import (
     TriggerRequest,
     encode_line,
 )
-from edge_ad.link.protocol import Connection, ConnectionState, Happening, LinkLimits
+from edge_ad.link.protocol import TRANSITIONS, Connection, ConnectionState, Happening, LinkLimits
 
 SECOND = 1_000_000_000
 HELLO = encode_line(ClientHello(version=1, client="test"))
@@ -236,6 +236,35 @@ def test_time_in_which_the_station_stood_still_is_not_the_clients_silence() -> N
     made = greeted(encode_line(ClientHello(version=1, client="plc", heartbeat_s=0.5)))
     made.tick(60 * SECOND)
     assert not made.is_closed()
+
+
+def test_a_station_that_says_little_notices_silence_in_time() -> None:
+    made = greeted(encode_line(ClientHello(version=1, client="plc", heartbeat_s=10.0)), heartbeat_s=60)
+    assert made.tick(0) == 30 * SECOND
+    assert made.tick(30 * SECOND) is None
+    assert made.ended is Happening.SILENT
+
+
+def test_a_hello_that_waited_while_the_station_stood_still_counts() -> None:
+    made = connection(hello_s=2)
+    made.tick(0)
+    assert made.tick(60 * SECOND) == 62 * SECOND
+    assert requests(made, HELLO) == [ClientHello(version=1, client="test")]
+
+
+def test_what_a_client_is_told_of_its_long_garbage_is_short() -> None:
+    made = greeted()
+    made.receive(b'{"type":"' + b"x" * 60_000 + b'"}\n', (), 0)
+    assert len(made.outgoing) < 300
+
+
+def test_every_way_to_close_is_in_the_table() -> None:
+    for state in (ConnectionState.GREETING, ConnectionState.OPEN):
+        closing = {happening for (before, happening), after in TRANSITIONS.items() if after is ConnectionState.CLOSED}
+        from_here = {happening for happening in closing if (state, happening) in TRANSITIONS}
+        assert closing - from_here == (
+            {Happening.SILENT} if state is ConnectionState.GREETING else {Happening.WRONG_VERSION, Happening.NO_HELLO}
+        )
 
 
 def test_who_never_promised_may_be_silent_for_ever() -> None:

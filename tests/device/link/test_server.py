@@ -45,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(path: Path, clock: SteppingClock) -> Iterator[LinkServer]:
-    serving = LinkServer(path, station="s", clock=clock, limits=LinkLimits(clients=4))
+    serving = LinkServer(path, station="s", clock=clock, limits=LinkLimits(clients=4, connects_burst=1000))
     yield serving
     serving.close()
 
@@ -237,6 +237,22 @@ def test_more_clients_than_allowed_are_turned_away_with_a_word(
         assert json.loads(read_line(fifth)) == {"type": "error", "detail": "4 clients are connected"}
         assert fifth.recv(1) == b""
     assert len(server.clients) == 4
+
+
+def test_clients_that_connect_without_end_are_taken_slowly(path: Path, clock: SteppingClock) -> None:
+    serving = LinkServer(path, station="s", clock=clock, limits=LinkLimits(connects_burst=3, connects_per_s=2))
+    with ExitStack() as opened:
+        for _ in range(8):
+            opened.enter_context(raw_client(path, hello=False)).sendall(HELLO)
+        assert pump(serving) == []
+        assert list(serving.clients) == [1, 2, 3]
+        assert serving.tick(0) == SECOND // 2 + 1
+        for number in range(4, 9):
+            clock.now_ns += SECOND // 2 + 1
+            serving.tick(clock.now_ns)
+            pump(serving)
+            assert list(serving.clients) == list(range(1, number + 1))
+    serving.close()
 
 
 def test_silent_clients_are_dropped_and_quiet_ones_kept(

@@ -10,6 +10,7 @@ from support.paths import DOCS
 
 from edge_ad.errors import InputError
 from edge_ad.link import StationState
+from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.parts import PartReason
 from edge_ad.station.states import TRANSITIONS, StationChange, draw_states, following
 from edge_ad.station.station_file import (
@@ -31,7 +32,8 @@ def test_the_diagram_is_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "table", [StationSettings, InspectionSettings, RecipeInspection, StopRule, OutputSettings, LinkSettings]
+    "table",
+    [StationSettings, InspectionSettings, RecipeInspection, StopRule, OutputSettings, LinkSettings, EvidenceChoice],
 )
 def test_every_key_of_the_station_file_is_explained(table: type[msgspec.Struct]) -> None:
     assert [name for name in table.__struct_fields__ if f"`{name}" not in PAGE] == []

@@ -99,4 +99,5 @@ def test_the_schema_knows_every_table() -> None:
         "stop",
         "output",
         "link",
+        "evidence",
     }

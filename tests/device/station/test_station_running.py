@@ -110,7 +110,7 @@ def test_results_are_appended_as_json_lines(bundle: Path, images: Path, tmp_path
     output = {"kind": "jsonl", "path": str(tmp_path / "results.jsonl")}
     run_station(station_file(**on_a_folder(bundle, images), output={"results": output}))
     lines = (tmp_path / "results.jsonl").read_bytes().splitlines()
-    assert [msgspec.json.decode(one)["part_id"] for one in lines] == ["1", "2", "3", "4", "5", "6"]
+    assert [msgspec.json.decode(one)["part_id"] for one in lines] == [path.name for path in sorted(images.iterdir())]
 
 
 def test_a_picture_that_is_handed_in_has_the_score_of_the_detector(bundle: Path, tmp_path: Path) -> None:

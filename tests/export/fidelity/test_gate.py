@@ -246,14 +246,14 @@ def test_table() -> None:
         "onnx-fp32      1.23 ms  2.5 MB      2.0e-02      0.9950     no map     -0.0012         0.0000",
         "onnx-int8      1.23 ms  2.5 MB      2.0e-02      0.9950     no map     -0.0012         0.0000",
         "openvino-int8        -       -            -           -          -           -              -",
-        "m.onnx         4.00 ms  3.0 MB            -           -          -           -              -",
+        "as imported    4.00 ms  3.0 MB            -           -          -           -              -",
     ]
     assert [line[94:].lstrip() for line in lines] == [
         "",
         "default",
         "rejected, but written: order",
         "rejected: NNCF",
-        "the imported model itself",
+        "m.onnx",
     ]
 
 
