@@ -187,7 +187,7 @@ def _list(sources: Sequence[str | Path], request: CalibrationRequest) -> list[Pa
 
 
 def _check_places(bundle: Bundle, variant: Variant, request: CalibrationRequest) -> None:
-    """Whether all that will be written can be: what would otherwise come out after hours of scoring.
+    """Checks before the scoring that everything can be written; otherwise it would fail hours later.
 
     Raises:
         InputError: the bundle is packed, or a folder does not exist.

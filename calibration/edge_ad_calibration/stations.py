@@ -99,7 +99,7 @@ def stations_of(names: Sequence[str], request: CalibrationRequest) -> dict[str, 
 
 
 def check_numbers(names: Sequence[str], request: CalibrationRequest, level: Level = "frame") -> None:
-    """Says before any image is scored what would otherwise come out after hours.
+    """Finds before the scoring what would otherwise fail hours later.
 
     Raises:
         InputError: images without a part or a station.
@@ -116,7 +116,7 @@ def check_numbers(names: Sequence[str], request: CalibrationRequest, level: Leve
 def calibrate_each(
     measured: MeasuredNormals, request: CalibrationRequest, now: Clock = utc_now
 ) -> list[StationCalibration]:
-    """Makes the calibrations of all stations. When one of them fails there is none.
+    """Makes the calibrations of all stations. If one of them fails, none is made.
 
     ``now``: tells the time that the calibrations record.
 
@@ -229,8 +229,10 @@ def _learn_limits(
 
 
 def _one_each(observations: Observations) -> list[int]:
-    """One of the normals for each observation: a part's first frame; a frame's objects in turn, as the first of each
-    may always lie in the same corner."""
+    """One of the normals for each observation: the first frame of a part, or one object of a frame.
+
+    The objects of a frame take turns, because the first one may always lie in the same corner.
+    """
     members: dict[int, list[int]] = {}
     for place, part in enumerate(observations.part.tolist()):
         members.setdefault(part, []).append(place)

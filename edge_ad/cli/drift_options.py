@@ -107,15 +107,15 @@ WATCH = OptionGroup(
             metavar="FRAMES",
             type=int,
             help="The number of frames that pass, on average, before RECALIBRATE is shown although nothing has "
-            "drifted. A larger number means fewer false alarms and a later true one.",
+            "drifted. A larger number means fewer false alarms, but real drift is shown later.",
         ),
         option(
             "--defect-rate",
             default_of="edge_ad.drift:DriftSettings.defect_rate",
             metavar="SHARE",
             type=float,
-            help="The share of all parts that may really be defective, such as 0.01 for 1 %. So many defects do not "
-            "count as drift.",
+            help="The share of all parts that may really be defective, such as 0.01 for 1 %. Defects up to this "
+            "share do not count as drift.",
         ),
     ),
 )

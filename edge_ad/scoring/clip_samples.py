@@ -210,4 +210,4 @@ def _store(features: NDArray[Any], out: NDArray[Any]) -> None:
     with np.errstate(over="ignore"):
         np.copyto(out, features)
     if not np.isfinite(out).all():
-        raise FrameError(Reason.NOT_FINITE.value, "the features hold values that are no finite numbers")
+        raise FrameError(Reason.NOT_FINITE.value, "the features hold values that are not finite numbers")

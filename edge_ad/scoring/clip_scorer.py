@@ -109,7 +109,7 @@ class ClipScorer(Scorer):
             raw, anomaly_map = self._masked(self.preprocessor.valid(frame), raw, anomaly_map)
         if not math.isfinite(raw) or (anomaly_map is not None and not math.isfinite(anomaly_map.max())):
             self._smoother.clear()
-            raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is no finite number")
+            raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is not a finite number")
         score = self._smooth(raw)
         total_s = perf_counter() - start
         return Measurement(score, anomaly_map, (total_s - engine_s) * 1e3, engine_s * 1e3, self._covers())

@@ -165,7 +165,7 @@ class Scorer:
         score, anomaly_map = self._masked(frame.valid, score, anomaly_map)
         # The largest value of a map with a NaN in it is NaN.
         if not math.isfinite(score) or (anomaly_map is not None and not math.isfinite(anomaly_map.max())):
-            raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is no finite number")
+            raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is not a finite number")
         total_s = perf_counter() - start
         return Measurement(score, anomaly_map, (total_s - engine_s) * 1e3, engine_s * 1e3)
 

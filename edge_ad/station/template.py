@@ -34,8 +34,12 @@ memory_mb = 1024         # a scorer that takes more is started again
 kind = "jsonl"           # one line for each part
 path = "results.jsonl"
 
-[link]
-socket = {socket}        # other programs trigger and listen here
+[evidence]
+folder = "evidence"      # rejected, borderline and some accepted frames, for  edge-ad replay
+limit_mb = 1000
+
+# [link]                 # other programs trigger and listen here
+# socket = {socket}
 
 # [stop.too-many-rejects]     # stops the station until somebody resets it
 # state = "REJECT"

@@ -76,7 +76,7 @@ def figure_svg(figure: Figure, *, alt: str, caption: str = "") -> Chart:
     """A chart of lines and letters, sharp at every size. With more than some thousand marks use ``figure_png``.
 
     Args:
-        alt: what the chart shows, for who cannot see it.
+        alt: what the chart shows, for readers who cannot see it.
     """
     from markupsafe import escape
     from matplotlib import rc_context

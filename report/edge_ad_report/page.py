@@ -38,7 +38,7 @@ __all__ = [
 
 _LONG_WORD = 16
 _BEFORE_PERCENT = re.compile(r"(?<=\d) (?=%)")
-_SEPARATORS = re.compile(r"[/\\_=#:,-]+(?=.)|(?<=.)(?=\.)")
+_SEPARATORS = re.compile(r"(?<=\w)[/\\_=#:,-]+(?=.)|(?<=.)(?=\.)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,12 @@ def _breakable(text: str) -> Markup:
     """The text as HTML. Long words, such as paths, may be broken after their separators; a number keeps its ``%``."""
     from markupsafe import Markup
 
-    text = _BEFORE_PERCENT.sub("\u00a0", text)
-    words = (_SEPARATORS.sub(r"\g<0>\n", word) if len(word) > _LONG_WORD else word for word in text.split(" "))
-    return Markup("<wbr>").join(" ".join(words).split("\n"))
+    return Markup(" ").join(map(_word, _BEFORE_PERCENT.sub("\u00a0", text).split(" ")))
+
+
+def _word(word: str) -> Markup:
+    from markupsafe import Markup
+
+    if word.startswith("--"):  # an option, which a browser would break after its hyphens
+        return Markup('<span class="short">{}</span>').format(word)
+    return Markup("<wbr>").join((_SEPARATORS.sub(r"\g<0>\n", word) if len(word) > _LONG_WORD else word).split("\n"))

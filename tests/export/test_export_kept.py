@@ -112,7 +112,7 @@ def test_the_steps_are_counted_and_the_frames_watched(request_for: ExportRequest
         "making onnx-fp32 (1 of 2)",
         "making onnx-int8 (2 of 2)",
     ]
-    assert "timing 2 variants in turn" in said
+    assert "timing onnx-fp32, onnx-int8 in turn" in said
     assert [label for label, _ in shown] == [
         "scoring with the imported model",
         "scoring with onnx-fp32",

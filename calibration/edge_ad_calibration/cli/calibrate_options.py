@@ -185,8 +185,8 @@ REQUEST = OptionGroup(
             heading="How the threshold is found",
             type=click.Choice(["brightness", "contrast", "sharpness", "size", "all"]),
             multiple=True,
-            help="Go without these limits: a black, white or blurred frame, or one of another size, may then be "
-            "accepted. Repeat the option for several.",
+            help="Set no limits for this property of a frame. A black, white or blurred frame, or one of another size, "
+            "may then be accepted. Repeat the option for several properties.",
         ),
     ),
 )
@@ -272,14 +272,15 @@ SELECTION = OptionGroup(
             default_of="edge_ad_calibration.normals.selection:Thinning.every",
             type=int,
             metavar="N",
-            help="Take only every N-th frame, because neighbouring frames look alike.",
+            help="Take only every N-th image or frame, because neighbouring ones look alike.",
         ),
         option(
             "--gap",
             into="gap_s",
             type=float,
             metavar="SECONDS",
-            help="Take one frame of a video every so many seconds, because neighbouring frames look alike.",
+            help="The time from one frame that is taken from a video to the next, in seconds. Neighbouring frames look "
+            "alike.",
         ),
         option(
             "--exclude",
@@ -309,7 +310,7 @@ SELECTION = OptionGroup(
             default_of="edge_ad_calibration.normals.exclusions:Selection.same_part",
             type=float,
             metavar="R",
-            help="Two images whose correlation is at least R are taken to show the same part.",
+            help="Two images whose correlation is at least R count as images of the same part.",
         ),
         option(
             "--update",
@@ -331,7 +332,8 @@ OUTPUTS = OptionGroup(
             heading=COMMON,
             type=FILE,
             metavar="FILE",
-            help="Also write an HTML page for people who must trust the thresholds.",
+            help="Also write an HTML page with what is promised, what may speak against it, what was not checked, "
+            "and room for signatures.",
         ),
         option(
             "--plot",

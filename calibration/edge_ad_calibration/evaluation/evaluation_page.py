@@ -104,7 +104,7 @@ def _counted(label: str, rejected: int, passed: int) -> Fact:
 def _rates_section(summary: Evaluation) -> Section:
     rows = tuple(
         (
-            percent(one.rate),
+            f"at most {percent(one.rate)}",
             _few(one.normals_rejected, summary.normal, one.rate),
             percent(round(one.false_positive_rate.high, 4)),
             f"{one.threshold:.6g}",
@@ -114,14 +114,14 @@ def _rates_section(summary: Evaluation) -> Section:
         for one in summary.rates
     )
     head = (
-        "False rejects, at most", "Normals rejected", "On a line perhaps up to", "Rejected above", "Anomalies caught",
+        "False rejects", "Normals rejected", "On a line, up to", "Rejected above", "Anomalies caught",
         "95 % interval",
     )  # fmt: skip
     text = (
         f"Each threshold is the lowest one that rejects no more than this share of the {summary.normal:,} normal "
         f"{summary.observation}s here. It is taken from these labels, so it shows what is possible; edge-ad calibrate "
-        "sets a threshold that holds for parts to come. So many normals leave it open how many are rejected on a line: "
-        "the third column is the upper end of the 95 % interval."
+        "sets a threshold that holds for parts to come. On a line the rate may be higher than here, because these are "
+        "only so many normals: the third column is the upper end of its 95 % interval."
     )
     return Section(
         "How many anomalies are caught at which false-reject rate", (Text(text), Table(head=head, rows=rows))

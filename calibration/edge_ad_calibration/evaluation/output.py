@@ -126,13 +126,13 @@ def _types(result: Evaluation) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationFiles:
-    """``table``: a CSV file, ``report``: an HTML page; ``None`` for what nobody wants."""
+    """The files to write. ``table``: a CSV file. ``report``: an HTML page. ``None`` writes none."""
 
     table: Path | None = None
     report: Path | None = None
 
     def check(self) -> None:
-        """Raises what would otherwise come out after hours of scoring.
+        """Finds before the scoring what would otherwise fail hours later.
 
         Raises:
             InputError, OutputError: a file cannot be written where it is asked for.

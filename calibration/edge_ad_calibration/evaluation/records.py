@@ -1,4 +1,4 @@
-"""What an evaluation says, as it stands in its JSON. Rates are fractions; ``None`` is what could not be had."""
+"""The result of an evaluation, as in its JSON. Rates are fractions; ``None`` stands for what cannot be computed."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Evaluation(_Record, frozen=True, kw_only=True):
 
 
 def figure(value: float | None) -> str:
-    """Four digits, or a dash for what could not be had."""
+    """Four digits, or a dash for ``None``."""
     return "-" if value is None else f"{value:.4f}"
 
 

@@ -100,25 +100,25 @@ _LOOK = Text(
 
 def _facts(station: StationCalibration) -> Facts:
     made = station.calibration
-    facts = [Fact("image threshold", f"{made.image.threshold:.6g}", describe_threshold(made.image))]
+    facts = [Fact("Image threshold", f"{made.image.threshold:.6g}", describe_threshold(made.image))]
     if made.pixel:
         origin = describe_threshold(made.pixel, "map maxima")
-        facts.append(Fact("pixel threshold", f"{made.pixel.threshold:.6g}", origin))
+        facts.append(Fact("Pixel threshold", f"{made.pixel.threshold:.6g}", origin))
     if made.alpha is not None:
         facts.append(_promised(made))
     if isinstance(made, RankCalibration) and not made.doubt:
         reached = percent(round(reached_confidence(made), 4))
-        facts.append(Fact("confidence", percent(made.confidence), f"{reached} reached"))
+        facts.append(Fact("Confidence", percent(made.confidence), f"{reached} reached"))
     pictures, scored = station.observations.pictures, len(station.normals)
     alone = made.observation != "part" and made.image.n == scored
-    counted = f"one an {pictures}" if alone else f"from {scored:,} {pictures}s"
-    facts.append(Fact(f"normal {made.observation}s", f"{made.image.n:,}", counted))
+    counted = f"one per {pictures}" if alone else f"from {scored:,} {pictures}s"
+    facts.append(Fact(f"Normal {made.observation}s", f"{made.image.n:,}", counted))
     return Facts(tuple(facts))
 
 
 def _promised(made: AnyCalibration) -> Fact:
     """The tile of the false-reject rate. It says "guaranteed" only where nothing was found against it."""
-    label, rate = "false rejects, at most", percent(made.alpha or 0)
+    label, rate = "False rejects, at most", percent(made.alpha or 0)
     if made.doubt:
         return Fact(label, "not shown", f"{rate} was asked for: see below", "warning")
     if not isinstance(made, RankCalibration):

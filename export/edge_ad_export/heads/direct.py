@@ -45,11 +45,11 @@ class ScoreHead(ScoreOnlyHead):
         logits, activation = _before_activation(request.value(name))
         shape = request.shape(logits)
         if shape is None or int(np.prod(shape[1:])) == 0:
-            raise ModelError(f"{name} has no known shape: expected one number an image, or one a class")
+            raise ModelError(f"{name} has no known shape: expected one number per image, or one per class")
         if len(axes := [length for length in shape[1:] if length > 1]) > 1:
             raise ModelError(
-                f"{name} has the shape {list(shape)}, which is no number an image: {len(axes)} axes are longer than 1; "
-                "say --family map for a map of classes, or name another with --score-output"
+                f"{name} has the shape {list(shape)}, which is not one number per image: {len(axes)} axes are longer "
+                "than 1; say --family map for a map of classes, or name another with --score-output"
             )
         classes = int(np.prod(shape[1:]))
         index, normal = _class(request, name, classes)
@@ -237,12 +237,12 @@ def _class(request: HeadRequest, name: str, classes: int) -> tuple[int, bool]:
     if anomalous is None and normal is None:
         if classes > 1:
             raise InputError(
-                f"{name} has {classes} numbers an image: say which one is the defect's with --anomalous-class INDEX, "
+                f"{name} has {classes} numbers per image: say which one is the defect's with --anomalous-class INDEX, "
                 "or the good part's with --normal-class INDEX"
             )
         request.assume(f"higher is more anomalous in {name} (--normal-class 0 turns it)")
         return 0, False
     option, index = ("--anomalous-class", anomalous) if normal is None else ("--normal-class", normal)
     if index is None or index >= classes:
-        raise InputError(f"{option} {index}: {name} has {classes} numbers an image, the first is 0")
+        raise InputError(f"{option} {index}: {name} has {classes} numbers per image, the first is 0")
     return index, normal is not None

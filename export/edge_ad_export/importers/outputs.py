@@ -62,7 +62,7 @@ def static_outputs(model: ir.Model, shape: tuple[int, ...]) -> dict[str, tuple[i
 
 
 def is_map(dims: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """One plane an image of a model with an input of this ``shape``, wherever the axes of length 1 are.
+    """One plane per image of a model with an input of this ``shape``, wherever the axes of length 1 are.
 
     Two axes without any for the batch may be vectors as well: they are a map where they are as long, for their
     breadth, as the picture.
@@ -82,7 +82,7 @@ def _sides(shape: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
 
 
 def is_score(dims: tuple[int, ...], batch: int) -> bool:
-    """One number an image."""
+    """One number per image."""
     return prod(dims) == batch
 
 

@@ -137,6 +137,7 @@ def _remarks(results: Sequence[VariantResult]) -> tuple[Table, ...]:
 
 
 def _cells(found: Fidelity) -> tuple[str, ...]:
+    rejects = found.more_false_rejects
     return (
         f"{found.latency_ms:.2f}",
         f"{found.size_bytes / 1e6:.1f}",
@@ -145,7 +146,7 @@ def _cells(found: Fidelity) -> tuple[str, ...]:
         figure_text(found.map_correlation_min),
         change_text(found.roc_auc_lost),
         change_text(found.aupimo_lost),
-        "-" if found.more_false_rejects is None else f"{found.more_false_rejects:+d}",
+        "-" if rejects is None else f"{rejects:+d}" if rejects else "0",
     )
 
 

@@ -78,7 +78,7 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path, normals: 
         f"{scoring} {ids[0]}",
         *(f"making {name} ({step} of {len(ids)})" for step, name in enumerate(ids[1:], 2)),
         f"{scoring} {', '.join(ids[1:])}",
-        f"timing {len(ids)} variants in turn",
+        f"timing {', '.join(ids)} in turn",
     ]
 
 
