@@ -48,7 +48,7 @@ IMAGE_SUFFIXES = frozenset(
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".divx", ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".wmv", ".asf", ".flv", ".f4v"}
     | {".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".vob", ".ts", ".m2t", ".m2ts", ".mts", ".ogv", ".ogm", ".mxf"}
-    | {".mjpeg", ".mjpg", ".mjpe"}
+    | {".mjpeg", ".mjpg", ".mjpe", ".h264", ".264", ".h265", ".265", ".hevc", ".ivf", ".y4m"}
 )
 
 VECTOR_SUFFIX = ".npy"
