@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import drift, machine, memory, pixels, rates, startup
+from benchmarks import drift, link, machine, memory, pixels, rates, startup
 from edge_ad.benchmark import bench_bundle
 from edge_ad.bundle import Bundle
 from edge_ad.cli import main as edge_ad
@@ -55,6 +55,7 @@ def main(bundles: tuple[Path, ...], images: Path | None, runs: int, long: bool) 
                 rates.print_rates(sample.bundle, sample.images, variants)
         pixels.report()
         drift.report()
+        link.report()
         if long:
             first = samples[0].bundle
             variant = Bundle.open(first).manifest.default_variant

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.bundle import DEFAULT_STATION, Bundle, Calibration, Variant
+from edge_ad.bundle import DEFAULT_STATION, Bundle, Calibration, FrameLimits, Variant
 from edge_ad.bundle.calibrations import conformal_p_value
 from edge_ad.engines import EngineInfo, EngineOptions
 from edge_ad.errors import CalibrationError, EngineError, FrameError, InputError
@@ -88,8 +88,11 @@ class Detector:
         *,
         engine: EngineOptions | None = None,
         self_test: bool = True,
+        frame_limits: FrameLimits | None = None,
     ) -> Detector:
         """Opens a bundle, loads one variant (``None``: the bundle's default) and replays its golden frames.
+
+        ``frame_limits``: outside of them a frame is ``INVALID(out_of_range)``; ``None``: those of the calibration.
 
         Raises:
             InputError: no bundle there, or no such variant, station or device.
@@ -113,6 +116,8 @@ class Detector:
         except BaseException:
             scorer.close()
             raise
+        # After the golden frames, which may come from another camera.
+        scorer.guard.limits = frame_limits or (calibration.frame_limits if calibration else None)
         return detector
 
     def __enter__(self) -> Detector:
@@ -128,6 +133,11 @@ class Detector:
         if not self._is_closed:
             self._is_closed = True
             self.scorer.close()
+
+    @property
+    def frame_limits(self) -> FrameLimits | None:
+        """Outside of them a frame is ``INVALID(out_of_range)``; ``None``: no frame is refused for its look or size."""
+        return self.scorer.guard.limits
 
     @property
     def engine(self) -> EngineInfo:

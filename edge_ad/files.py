@@ -6,14 +6,23 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 from typing import TYPE_CHECKING
 
-from edge_ad.errors import OutputError
+from edge_ad.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["atomic_write", "output_error", "part_file", "sync_folder"]
+__all__ = [
+    "atomic_write",
+    "check_folder",
+    "check_output",
+    "check_space",
+    "output_error",
+    "part_file",
+    "sync_folder",
+]
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and run again",
@@ -74,3 +83,50 @@ def output_error(path: Path | str, error: OSError) -> OutputError:
     """The one line for a write that failed: which file, why, what to do."""
     reason = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
     return OutputError(f"{path}: cannot be written: {reason}")
+
+
+def check_output(path: Path, option: str = "") -> None:
+    """Raises before any work what would otherwise come out when its result is written to ``path``.
+
+    ``option``: by which the file was asked for. A device such as ``/dev/null`` and a pipe are taken as they are.
+
+    Raises:
+        InputError: the folder of the file does not exist, or a folder has its name.
+        OutputError: nothing can be written there.
+    """
+    name = f"{option} {path}".strip()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return
+    if not path.parent.is_dir():
+        raise InputError(f"{name}: its folder does not exist: create it first")
+    if path.is_dir():
+        raise InputError(f"{name}: a folder of that name is in the way: choose another name")
+    check_folder(path.parent, name)
+
+
+def check_folder(folder: Path, name: str = "") -> None:
+    """Raises :class:`OutputError` unless files can be written to ``folder``, or it can be made. Leaves nothing.
+
+    ``name``: of what is to be written there, by default the folder itself.
+    """
+    there = _existing(folder)
+    probe = there / f".{secrets.token_hex(8)}.part"
+    try:
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        probe.unlink()
+    except OSError as error:
+        raise output_error(name or folder, error) from error
+
+
+def check_space(folder: Path, needed_bytes: float, name: str = "") -> None:
+    """Raises :class:`OutputError` unless the disk of ``folder``, which need not exist yet, has so much room."""
+    free = shutil.disk_usage(_existing(folder)).free
+    if free < needed_bytes:
+        raise OutputError(
+            f"{name or folder}: cannot be written: it takes about {needed_bytes / 1e6:,.0f} MB, and the disk has "
+            f"{free / 1e6:,.0f} MB: free some space and run again"
+        )
+
+
+def _existing(folder: Path) -> Path:
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())

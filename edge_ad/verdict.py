@@ -45,6 +45,7 @@ class Reason(str, Enum):
     BETWEEN_SCORES = "between_scores"
     NO_OBJECTS = "no_objects"
     BAD_OBJECT = "bad_object"
+    OUT_OF_RANGE = "out_of_range"
     STALE = "stale"
     FROZEN = "frozen"
 

@@ -15,7 +15,14 @@ from support import tiny
 from support.paths import DOCS, ROOT
 
 from edge_ad import Detector
+from edge_ad.bundle import Bundle
 from edge_ad.cli import main
+from edge_ad.sources import list_images, read_image
+from edge_ad_demo.line.dataset import Counts, render
+from edge_ad_demo.line.product import Product
+from edge_ad_demo.trained.gaussian_model import fit, to_model_size
+from edge_ad_demo.trained.onnx_graph import to_onnx
+from edge_ad_metrics.datasets.layouts import read_labelled_images
 
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "firmware_notes" / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -82,8 +89,56 @@ def test_the_tour_of_the_readme_runs(
     done = CliRunner().invoke(main, [*calibrate.split(), "--no-cache"])
     assert done.exit_code == 0, done.output
     (program,) = programs(README)
-    exec(program, {"frame": np.full(tiny.FRAME, 255, np.uint8)})  # noqa: S102
+    exec(program, {"frame": tiny.spotted(tiny.frames(1)[0], 20, 20)})  # noqa: S102
     assert "REJECT" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_tutorial_on_the_demos_product_line_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command of its first part, in order, but for the demo itself, whose pictures and model are made here."""
+    monkeypatch.chdir(tmp_path)
+    dataset = render(Product(0), Path("line/images"), Counts(train=24, calibration=300, test=6, per_defect=2))
+    images = [to_model_size(read_image(path)) for path in list_images(dataset.train)]
+    Path("line/model.onnx").write_bytes(to_onnx(fit(images)))
+    first = (DOCS / "tutorial.md").read_text(encoding="utf-8").partition("## Photographs of magnetic tiles")[0]
+    demo, *commands = re.findall(r"^\$ edge-ad (.*)$", first, re.MULTILINE)
+    assert demo == "demo -o line"
+    assert len(commands) == 9
+    for command in commands:
+        done = CliRunner().invoke(main, command.split())
+        assert done.exit_code == 0, (command, done.output)
+    record = Bundle.open("plate").calibration(Bundle.open("plate").variant())
+    assert record is not None
+    assert record.stations["default"].alpha == 0.01
+    assert len(list(Path("pictures").iterdir())) == 2
+
+
+def test_the_tutorial_divides_the_magnetic_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = programs(DOCS / "tutorial.md")[0]
+    tiny.write_images(tmp_path / "raw/MT_Free/Imgs", tiny.frames(20))
+    for number, path in enumerate(sorted((tmp_path / "raw/MT_Free/Imgs").iterdir())):
+        path.rename(path.with_name(f"exp1_num_{number + 95}.jpg"))
+    for kind in ("Blowhole", "Break", "Crack", "Fray", "Uneven"):
+        folder = tmp_path / f"raw/MT_{kind}/Imgs"
+        folder.mkdir(parents=True)
+        cv2.imwrite(str(folder / "exp1_num_7.jpg"), np.full(tiny.FRAME, 90, np.uint8))
+        cv2.imwrite(str(folder / "exp1_num_7.png"), np.eye(*tiny.FRAME[:2], dtype=np.uint8) * 255)
+    exec(program, {})  # noqa: S102
+    numbers = [
+        sorted(int(path.stem.rpartition("_")[2]) for path in Path("tiles", role).iterdir())
+        for role in ("train", "held-out", "test/good")
+    ]
+    assert numbers == [list(range(95, 101)), list(range(101, 113)), [113, 114]]
+    found = read_labelled_images(Path("tiles"))
+    assert sorted(image.type for image in found.images if image.masks) == [
+        "blowhole",
+        "break",
+        "crack",
+        "fray",
+        "uneven",
+    ]
+    assert sum(not image.anomalous for image in found.images) == 2
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")

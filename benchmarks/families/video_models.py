@@ -25,6 +25,7 @@ from edge_ad import Detector
 from edge_ad.bundle.records import Clip, Geometry, ModelInput, Resize
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring.clip_samples import make_sampler
+from edge_ad.scoring.frame_statistics import FrameGuard
 from edge_ad_export import ExportRequest, ImportOptions, ModelFile, export_bundle, import_model
 from edge_ad_export.model.clip_spec import ClipOptions
 from edge_ad_export.model.head_options import HeadOptions
@@ -93,7 +94,7 @@ def _flow(frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """As the device computes it, ``(frames, 2, SIDE, SIDE)``; none to the first frame."""
     size = ModelInput(width=SIDE, height=SIDE, channels=1)
     preprocessor = Preprocessor(Geometry(resize=Resize(width=SIDE, height=SIDE)), size)
-    sampler = make_sampler(preprocessor, Clip(length=1, input="flow"))
+    sampler = make_sampler(preprocessor, Clip(length=1, input="flow"), FrameGuard())
     fields = np.zeros((len(frames), SIDE, SIDE, 2), np.float32)
     for frame, field in zip(frames, fields, strict=True):
         sampler.write(frame, field)

@@ -10,9 +10,10 @@ import matplotlib.figure  # noqa: F401
 import msgspec
 import scipy.stats  # noqa: F401
 
-from edge_ad.bundle import calibration_name, write_calibrations
+from edge_ad.bundle import FrameLimits, calibration_name, write_calibrations
 from edge_ad.bundle.records import Exclusion, FixedCalibration, RankCalibration, Threshold
 from edge_ad.errors import BundleError, InputError
+from edge_ad.files import check_output
 from edge_ad.sources.listing import is_stream
 from edge_ad.sources.object_table import read_objects
 from edge_ad_calibration.normals.exclusions import SelectedNormals, list_confirmed, select_normals
@@ -26,7 +27,7 @@ from edge_ad_calibration.scoring import ScoreJob, no_progress, open_job, score_i
 from edge_ad_calibration.stations import MeasuredNormals, StationCalibration, calibrate_each, check_numbers
 from edge_ad_calibration.thresholds.groups import Difference
 from edge_ad_calibration.thresholds.methods import utc_now
-from edge_ad_calibration.thresholds.order_statistic import attained_confidence
+from edge_ad_calibration.thresholds.order_statistic import reached_confidence
 from edge_ad_calibration.thresholds.wording import image_guarantee, pixel_guarantee
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     ``None`` for a method without a guarantee, and where the guarantee is not shown. ``guarantee_shown``: whether
     a guarantee was asked for and nothing was found that refutes it; ``doubt`` says what was found. ``not_checked``:
     what could speak against it and was not checked. ``frames``: how many ``pictures``, images or objects, were scored.
-    ``statements``: what is promised, in words. ``difference``: between the groups of a pooled calibration.
-    ``uncalibrated``: the other variants of the bundle that have no thresholds for this station. ``replaced``:
-    under which number the earlier calibration of this station is kept (``edge_ad.bundle.restore_calibration``), or
-    ``None``.
+    ``statements``: what is promised, in words. ``frame_limits``: outside of them a frame is refused; ``None`` of
+    vectors. ``difference``: between the groups of a pooled calibration. ``uncalibrated``: the other variants of the
+    bundle that have no thresholds for this station. ``replaced``: under which number the earlier calibration of this
+    station is kept (``edge_ad.bundle.restore_calibration``), or ``None``.
     """
 
     bundle: str
@@ -72,6 +73,7 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     doubt: str | None
     statements: tuple[str, ...]
     warnings: tuple[str, ...]
+    frame_limits: FrameLimits | None
     not_checked: tuple[str, ...]
     duplicates: tuple[Duplicate, ...]
     leaks: tuple[Leak, ...]
@@ -122,10 +124,11 @@ def calibrate_stations(
         DeviceError: the engine failed, or a file cannot be written.
     """
     variant = bundle.variant(request.variant)
+    _check_places(bundle, variant, request)
     objects = _open_table(bundle, request)
     paths = list(dict.fromkeys(_list(sources, request))) if objects else _list(sources, request)
     plot = request.outputs.plot or (bundle.path / calibration_name(variant)).with_name("calibration.png")
-    _check_before_scoring(bundle, paths, plot, request, objects)
+    _check_before_scoring(bundle, paths, request, objects)
     training = list_normals(request.selection.training) if request.selection.training else []
     confirmed = _confirmed(bundle, variant, request)
     job = ScoreJob(bundle=bundle.path, variant=variant.id, engine=request.engine, min_area_px=request.min_area_px)
@@ -138,7 +141,12 @@ def calibrate_stations(
         engine = engine_record(opened.scorer.engine.info)
         stations = calibrate_each(
             MeasuredNormals(
-                selected=selected, engine=engine, confirmed=tuple(borderline), level=bundle.manifest.geometry.level
+                selected=selected,
+                engine=engine,
+                confirmed=tuple(borderline),
+                level=bundle.manifest.geometry.level,
+                any_size=bundle.manifest.geometry.frame is None,
+                reach=opened.scorer.frames_until_score - 1,
             ),
             request,
             now,
@@ -178,17 +186,28 @@ def _list(sources: Sequence[str | Path], request: CalibrationRequest) -> list[Pa
     return list_table(groups, request.selection.thinning)
 
 
-def _check_before_scoring(
-    bundle: Bundle, paths: Sequence[Path], plot: Path, request: CalibrationRequest, objects: ObjectTable | None
-) -> None:
-    """What would otherwise come out after hours of scoring."""
+def _check_places(bundle: Bundle, variant: Variant, request: CalibrationRequest) -> None:
+    """Checks before the scoring that everything can be written; otherwise it would fail hours later.
+
+    Raises:
+        InputError: the bundle is packed, or a folder does not exist.
+        OutputError: the bundle or a folder cannot be written to.
+    """
     if not bundle.path.is_dir():
         raise InputError(f"{bundle.path} is packed: run  edge-ad unpack  first, calibrate the folder, pack again")
+    check_output(bundle.path / calibration_name(variant))
+    outputs = request.outputs
+    for option, path in (("--plot", outputs.plot), ("--report", outputs.report), ("--sheet", outputs.sheet)):
+        if path is not None:
+            check_output(path, option)
+
+
+def _check_before_scoring(
+    bundle: Bundle, paths: Sequence[Path], request: CalibrationRequest, objects: ObjectTable | None
+) -> None:
+    """What else would come out after hours of scoring."""
     if bundle.manifest.takes_vectors and request.outputs.sheet:
         raise InputError("--sheet shows pictures, and this bundle takes vectors: leave it out")
-    for path in (plot, *request.outputs.asked):
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: its folder does not exist: create it first")
     images = [path for path in paths if not is_stream(path)]
     names = object_names(images, objects) if objects else [str(path) for path in images]
     if len(images) == len(paths):
@@ -210,7 +229,7 @@ def _result(
 ) -> CalibrationResult:
     made, kept = station.calibration, written.replaced
     shown = isinstance(made, RankCalibration | FixedCalibration) and made.doubt is None
-    reached = attained_confidence(made.image, made.alpha) if shown and isinstance(made, RankCalibration) else None
+    reached = reached_confidence(made) if shown and isinstance(made, RankCalibration) else None
     return CalibrationResult(
         bundle=str(bundle.path),
         variant=variant.id,
@@ -230,6 +249,7 @@ def _result(
         doubt=made.doubt,
         statements=made.statements,
         warnings=made.warnings,
+        frame_limits=made.frame_limits,
         not_checked=made.not_checked,
         duplicates=station.normals.duplicates,
         leaks=selected.leaks,

@@ -12,6 +12,7 @@ from edge_ad.engines import EngineOptions
 from edge_ad.errors import InputError
 from edge_ad_calibration.normals.exclusions import Selection
 from edge_ad_calibration.scoring import ScorePlan
+from edge_ad_calibration.thresholds.frame_limits import check_names
 from edge_ad_calibration.thresholds.methods import ByRank
 from edge_ad_calibration.thresholds.order_statistic import check_probability
 
@@ -44,10 +45,11 @@ class CalibrationRequest:
     ``alpha``: the rate of false rejects that must not be exceeded, and of normal parts with any region; not used by
     fixed thresholds and deviations from the median. ``confidence``: the chance that this holds; at least one half.
     ``min_area_px``: a region of the map counts from this area on, in camera pixels. ``variant``: ``None`` is the
-    bundle's default one. ``station``: whose thresholds these are, unless groups name the stations.
+    bundle's default one. ``station``: whose thresholds these are, unless groups name the stations. ``no_limits``: which
+    limits of frames to go without, names of ``LIMIT_NAMES``, or ``all``.
 
     Raises:
-        InputError: a rate, the confidence, the area or the station's name cannot be used.
+        InputError: a rate, the confidence, the area, the station's name or a name of limits cannot be used.
     """
 
     alpha: float = 0.01
@@ -56,6 +58,7 @@ class CalibrationRequest:
     min_area_px: int = 0
     variant: str | None = None
     station: str = DEFAULT_STATION
+    no_limits: tuple[str, ...] = ()
     selection: Selection = field(default_factory=Selection)
     outputs: CalibrationOutputs = field(default_factory=CalibrationOutputs)
     engine: EngineOptions = field(default_factory=EngineOptions)
@@ -72,6 +75,7 @@ class CalibrationRequest:
         if self.min_area_px < 0:
             raise InputError(f"the smallest area of a region must be 0 pixels or more, found {self.min_area_px}")
         check_station(self.station)
+        check_names(self.no_limits)
 
 
 def check_station(name: str) -> None:

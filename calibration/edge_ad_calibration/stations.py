@@ -19,14 +19,16 @@ from edge_ad_calibration.thresholds.cautions import (
     about_copies,
     about_groups,
     about_leaks,
+    about_limits,
     about_method,
     about_streams,
     excluded_sentence,
 )
 from edge_ad_calibration.thresholds.checks import checks_of
+from edge_ad_calibration.thresholds.frame_limits import check_outside, largest_risk, learn_limits
 from edge_ad_calibration.thresholds.groups import compare_groups
 from edge_ad_calibration.thresholds.methods import calibration_by, check_number, fewest_needed, utc_now
-from edge_ad_calibration.thresholds.wording import about_objects, image_guarantee, pixel_guarantee
+from edge_ad_calibration.thresholds.wording import about_objects, about_refused, image_guarantee, pixel_guarantee
 from edge_ad_calibration.thresholds.worth import Asked, Worth, doubt_about
 from edge_ad_metrics.datasets.image_table import read_table
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from edge_ad_calibration.normals.parts import Level, Observations
     from edge_ad_calibration.request import CalibrationRequest
     from edge_ad_calibration.thresholds.checks import Checks
+    from edge_ad_calibration.thresholds.frame_limits import LearnedLimits
     from edge_ad_calibration.thresholds.groups import Difference
     from edge_ad_calibration.thresholds.methods import Clock
 
@@ -67,12 +70,15 @@ class StationCalibration:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredNormals:
     """What the thresholds are made from. ``confirmed``: the scores of the frames near the threshold that a person has
-    confirmed as good."""
+    confirmed as good. ``any_size``: whether the bundle takes frames of any size. ``reach``: how many frames before its
+    own a score is about."""
 
     selected: SelectedNormals
     engine: EngineRecord
     confirmed: tuple[float, ...] = ()
     level: Level = "frame"
+    any_size: bool = False
+    reach: int = 0
 
 
 def stations_of(names: Sequence[str], request: CalibrationRequest) -> dict[str, list[int]]:
@@ -93,7 +99,7 @@ def stations_of(names: Sequence[str], request: CalibrationRequest) -> dict[str, 
 
 
 def check_numbers(names: Sequence[str], request: CalibrationRequest, level: Level = "frame") -> None:
-    """Says before any image is scored what would otherwise come out after hours.
+    """Finds before the scoring what would otherwise fail hours later.
 
     Raises:
         InputError: images without a part or a station.
@@ -110,7 +116,7 @@ def check_numbers(names: Sequence[str], request: CalibrationRequest, level: Leve
 def calibrate_each(
     measured: MeasuredNormals, request: CalibrationRequest, now: Clock = utc_now
 ) -> list[StationCalibration]:
-    """Makes the calibrations of all stations. When one of them fails there is none.
+    """Makes the calibrations of all stations. If one of them fails, none is made.
 
     ``now``: tells the time that the calibrations record.
 
@@ -143,6 +149,7 @@ def _calibrate(
 ) -> StationCalibration:
     selected, selection = measured.selected, request.selection
     observations = group_parts(normals, selection.part_by, measured.level)
+    learned, observations = _learn_limits(normals, observations, measured, request)
     made = calibration_by(
         request.method, observations, request.alpha, request.confidence, images_sha256=normals.images_sha256, now=now
     )
@@ -151,6 +158,7 @@ def _calibrate(
     checks = checks_of(observations, selection, normals.names, vectors=normals.statistics is None)
     warnings = [
         *about_method(made),
+        *about_limits(learned, normals),
         *about_copies(normals.duplicates),
         *about_streams(streams, observations, asked),
         *about_leaks(selected.leaks, selected.near_duplicates, selected.held_out, excluded=selection.exclude_leaks),
@@ -167,6 +175,7 @@ def _calibrate(
         not_checked=tuple(map(str, checks.missing)),
         exclusions=selected.exclusions,
         engine=measured.engine,
+        frame_limits=None if learned is None else learned.limits,
         frame_reference=None
         if normals.statistics is None
         else frame_reference([normals.statistics[place] for place in _one_each(observations)]),
@@ -187,6 +196,7 @@ def _statements(made: AnyCalibration) -> tuple[str, ...]:
         image_guarantee(made),
         *([pixel] if pixel else []),
         *about_objects(made),
+        *about_refused(made),
         *excluded_sentence(made, made.exclusions),
     )
 
@@ -198,9 +208,31 @@ def _worth(normals: Normals, observations: Observations, streams: Sequence[Strea
     return Worth(n=observations.scores.size, repeated=len(repeated), streams=tuple(streams))
 
 
+def _learn_limits(
+    normals: Normals, observations: Observations, measured: MeasuredNormals, request: CalibrationRequest
+) -> tuple[LearnedLimits | None, Observations]:
+    """The limits of frames, and the observations with those marked that lie outside; ``None`` of vectors."""
+    method, alpha, confidence = request.method, request.alpha, request.confidence
+    learned = learn_limits(
+        normals,
+        _one_each(observations),
+        largest_risk(method, observations.scores.size, alpha, confidence),
+        with_size=measured.any_size,
+        off=request.no_limits,
+        reach=measured.reach,
+    )
+    if learned is None:
+        return None, observations
+    marked = observations.mark_outside(learned.outside)
+    check_outside(method, marked, learned, normals, alpha, confidence)
+    return learned.counting(marked.outside), marked
+
+
 def _one_each(observations: Observations) -> list[int]:
-    """One of the normals for each observation: a part's first frame; a frame's objects in turn, as the first of each
-    may always lie in the same corner."""
+    """One of the normals for each observation: the first frame of a part, or one object of a frame.
+
+    The objects of a frame take turns, because the first one may always lie in the same corner.
+    """
     members: dict[int, list[int]] = {}
     for place, part in enumerate(observations.part.tolist()):
         members.setdefault(part, []).append(place)

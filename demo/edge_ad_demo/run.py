@@ -52,6 +52,7 @@ def run(folder: Path, *, seed: int = 0, replace: bool = False, say: Say, counts:
             "--fpr", ASKED.fpr, "--confidence", ASKED.confidence,
         )  # fmt: skip
         frames = _score(folder, bundle, dataset, say)
+        _inspect(folder, bundle, dataset, say)
         return _show(folder, bundle, frames)
 
 
@@ -107,6 +108,21 @@ def _score(folder: Path, bundle: Path, dataset: Dataset, say: Say) -> tuple[Fram
     return read_verdicts(data)
 
 
+def _inspect(folder: Path, bundle: Path, dataset: Dataset, say: Say) -> None:
+    """Lets a station run on parts that come one after the other, as on a line."""
+    line = folder / "line"
+    line.mkdir()
+    for number, (name, path) in enumerate(dataset.mixed(), start=1):
+        shutil.copy(path, line / f"{number:03d}_{name}{path.suffix}")
+    station = folder / "station.toml"
+    _command(say, "init", bundle, "--source", line, "-o", station, "--name", "demo")
+    words = _words("run", station)
+    log = folder / "station.log"
+    say(f"{_shown(words)} > {shlex.quote(str(log))}")
+    with log.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+        _call(words)
+
+
 def _command(say: Say, *arguments: object) -> None:
     words = _words(*arguments)
     say(_shown(words))
@@ -126,7 +142,7 @@ def _call(words: list[str]) -> None:
 
 
 def _show(folder: Path, bundle: Path, frames: Sequence[FrameVerdict]) -> DemoResult:
-    from edge_ad_demo.result.contact_sheet import draw_sheet, load_entries
+    from edge_ad_demo.result.contact_sheet import draw_sheet, load_entries, load_rejects
     from edge_ad_demo.result.histogram import draw_histogram
 
     result = DemoResult(
@@ -134,7 +150,11 @@ def _show(folder: Path, bundle: Path, frames: Sequence[FrameVerdict]) -> DemoRes
         sheet=folder / "verdicts.png",
         histogram=folder / "scores.png",
         figures_file=folder / "figures.json",
+        rejects=folder / "rejects.png",
     )
+    rejects = load_rejects(bundle, folder / "evidence")
+    title, note = "The last parts that the station rejected", "from its evidence, edge-ad-demo/evidence"
+    atomic_write(result.rejects, draw_sheet(rejects, title, note))
     atomic_write(result.sheet, draw_sheet(load_entries(bundle, frames)))
     atomic_write(result.histogram, draw_histogram(frames, result.figures))
     atomic_write(result.figures_file, msgspec.json.format(msgspec.json.encode(result.figures)) + b"\n")

@@ -8,6 +8,7 @@ from edge_ad.bundle.calibration_files import (
     write_calibration,
     write_calibrations,
 )
+from edge_ad.bundle.frame_limits import FrameLimit, FrameLimits
 from edge_ad.bundle.reader import MANIFEST, Bundle, calibration_name
 from edge_ad.bundle.records import DEFAULT_STATION, FORMAT, Calibration, CalibrationRecord, Manifest, Variant
 from edge_ad.bundle.seal import UNSEALED
@@ -23,6 +24,8 @@ __all__ = [
     "Calibration",
     "CalibrationRecord",
     "EarlierCalibration",
+    "FrameLimit",
+    "FrameLimits",
     "Manifest",
     "Variant",
     "WrittenCalibration",

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from edge_ad.bundle.fields import Identifier, Probability, Record, Sha256
+from edge_ad.bundle.frame_limits import FrameLimits
 
 __all__ = [
     "CALIBRATION_FORMAT",
@@ -45,6 +46,8 @@ class Threshold(Record, frozen=True, kw_only=True):
 class OrderStatistic(Threshold, frozen=True, kw_only=True):
     """A threshold that is the ``rank``-th largest of ``n`` held-out normal scores (1 = the largest).
 
+    Normals outside the limits of frames count as the largest.
+
     ``P(false-reject rate <= alpha) >= confidence``, whatever the scores' distribution.
     """
 
@@ -68,7 +71,7 @@ class TailThreshold(Threshold, frozen=True, kw_only=True):
 
 
 class FixedThreshold(Threshold, frozen=True, kw_only=True):
-    """A threshold that a person chose; ``above`` of the ``n`` normals exceed it.
+    """A threshold that a person chose; ``above`` of the ``n`` normals exceed it, or lie outside the limits of frames.
 
     ``bound``: the false-reject rate is at most this with the calibration's confidence (Clopper and Pearson 1934).
     """
@@ -128,6 +131,7 @@ class Calibration(Record, frozen=True, kw_only=True):
     ``statements``: what is promised, in words. ``warnings``: what may speak against it.
     ``doubt``: why the guarantee is not shown although it was asked for; ``None`` if nothing was found against it.
     ``not_checked``: what could speak against it and was not checked, and how to have it checked.
+    ``frame_limits``: outside of them a frame is refused; ``None`` of vectors, and in a record of an earlier version.
     """
 
     alpha: Probability | None = None
@@ -149,6 +153,7 @@ class Calibration(Record, frozen=True, kw_only=True):
     exclusions: tuple[Exclusion, ...] = ()
     engine: EngineRecord | None = None
     frame_reference: FrameReference | None = None
+    frame_limits: FrameLimits | None = None
 
     @property
     def method(self) -> str:

@@ -17,7 +17,7 @@ from edge_ad.bundle.reader import MANIFEST, Bundle, calibration_name
 from edge_ad.bundle.records import FileEntry, Manifest
 from edge_ad.bundle.seal import sealed_json
 from edge_ad.errors import InputError, OutputError
-from edge_ad.files import atomic_write, output_error, part_file, sync_folder
+from edge_ad.files import atomic_write, check_output, check_space, output_error, part_file, sync_folder
 
 __all__ = ["BundleWriter", "pack", "unpack"]
 
@@ -107,6 +107,8 @@ def pack(bundle: Bundle, target: Path) -> Path:
         raise InputError(f"{bundle.path} is packed already")
     if target.exists():
         raise InputError(f"{target} exists already: choose another place")
+    check_output(target, "-o")
+    check_space(target.parent, sum(entry.bytes for entry in bundle.manifest.files.values()), str(target))
     for name in bundle.manifest.files:
         bundle.check_file(name)
     partial = part_file(target)
@@ -131,10 +133,11 @@ def unpack(bundle: Bundle, target: Path, *, replace: bool = False) -> Bundle:
     way once the new one is complete."""
     if bundle.path.is_dir():
         raise InputError(f"{bundle.path} is a folder already")
-    calibrations = {
-        n: r for v in bundle.manifest.variants if (r := bundle.calibration(v)) for n in [calibration_name(v)]
-    }
+    check_space(target, sum(entry.bytes for entry in bundle.manifest.files.values()))
     with BundleWriter(target, replace=replace) as writer:
+        calibrations = {
+            n: r for v in bundle.manifest.variants if (r := bundle.calibration(v)) for n in [calibration_name(v)]
+        }
         for name in bundle.manifest.files:
             path = writer.root / name
             path.parent.mkdir(parents=True, exist_ok=True)

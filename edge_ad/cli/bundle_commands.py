@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from edge_ad.bundle.frame_limits import missing_limits
 from edge_ad.bundle.records import Calibration, Clip, Geometry, Manifest, RankCalibration, Variant
 from edge_ad.cli.option_groups import command
 from edge_ad.cli.options import ENGINE, PATH, as_json, bundle_argument, echo_json, variant_option
@@ -154,6 +155,15 @@ def _clip(clip: Clip) -> str:
     return ", ".join(parts)
 
 
+def _limits(made: Calibration) -> list[str]:
+    """The limits of frames, and what is missing of them."""
+    limits = made.frame_limits
+    if limits is not None and limits.values:
+        return ["limits of frames:", *(f"  {line}" for line in limits.lines)]
+    missing = missing_limits(limits)
+    return [] if missing is None else [missing]
+
+
 def _variant(variant: Variant, manifest: Manifest, stations: Mapping[str, Calibration]) -> str:
     fidelity, reason = variant.fidelity, manifest.rejected(variant.id)
     anomaly_map = f"anomaly map {variant.map.width}x{variant.map.height}" if variant.map else "no anomaly map"
@@ -170,6 +180,8 @@ def _variant(variant: Variant, manifest: Manifest, stations: Mapping[str, Calibr
             f"\n    calibrated for {name}: threshold {made.image.threshold:.6g} ({made.method}), "
             f"{_aim(made)}from {made.image.n} normal {made.observation}s"
         )
+        if not manifest.takes_vectors:
+            line += "".join(f"\n      {text}" for text in _limits(made))
     return line if stations else line + "\n    not calibrated"
 
 

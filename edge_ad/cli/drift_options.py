@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edge_ad.cli.option_groups import OptionGroup, option
 from edge_ad.cli.options import FILE, FOLDER
 from edge_ad.errors import InputError
+from edge_ad.files import check_folder, check_output
 
 if TYPE_CHECKING:
     from edge_ad.detector import Detector
@@ -27,17 +28,28 @@ class WatchOptions:
     run_length: int
     defect_rate: float
 
+    def check(self) -> None:
+        """Raises before anything is scored what the state file would raise after it.
+
+        Raises:
+            InputError: its folder does not exist, or the options contradict each other.
+            OutputError: it cannot be written.
+        """
+        if self.state is not None and not self.drift:
+            raise InputError("--drift-state has nothing to keep with --no-drift: leave one of them out")
+        if self.state is not None:
+            check_output(self.state, "--drift-state")
+
     def open_watch(self, detector: Detector) -> DriftWatch | None:
         """The watch; ``None`` where none is wanted or the bundle has no calibration.
 
         Raises:
-            InputError: the options contradict each other, or a figure is out of range.
+            InputError: a figure is out of range, or the state file is damaged or in use.
+            OutputError: the state file cannot be written.
         """
         from edge_ad.drift import DriftSettings, DriftWatch
 
         settings = DriftSettings(run_length=self.run_length, defect_rate=self.defect_rate)
-        if self.state is not None and not self.drift:
-            raise InputError("--drift-state has nothing to keep with --no-drift: leave one of them out")
         if not self.drift or (detector.calibration is None and self.state is None):
             return None
         return DriftWatch(detector, settings, self.state)
@@ -51,6 +63,11 @@ class KeepOptions:
     frames: int
     megabytes: float
     gap_s: float
+
+    def check(self) -> None:
+        """Raises ``OutputError`` before anything is scored where the folder cannot be written to."""
+        if self.folder is not None:
+            check_folder(self.folder, f"--keep {self.folder}")
 
     def open_sinks(self, detector: Detector) -> list[KeepSink]:
         """The sink for borderline frames, or none.
@@ -90,15 +107,15 @@ WATCH = OptionGroup(
             metavar="FRAMES",
             type=int,
             help="The number of frames that pass, on average, before RECALIBRATE is shown although nothing has "
-            "drifted. A larger number means fewer false alarms and a later true one.",
+            "drifted. A larger number means fewer false alarms, but real drift is shown later.",
         ),
         option(
             "--defect-rate",
             default_of="edge_ad.drift:DriftSettings.defect_rate",
             metavar="SHARE",
             type=float,
-            help="The share of all parts that may really be defective, such as 0.01 for 1 %. So many defects do not "
-            "count as drift.",
+            help="The share of all parts that may really be defective, such as 0.01 for 1 %. Defects up to this "
+            "share do not count as drift.",
         ),
     ),
 )

@@ -23,6 +23,9 @@ COMMANDS = {
     "bench": "edge_ad.cli.bench:bench",
     "pack": "edge_ad.cli.bundle_commands:pack",
     "unpack": "edge_ad.cli.bundle_commands:unpack",
+    "init": "edge_ad.cli.station:init",
+    "run": "edge_ad.cli.station:run",
+    "replay": "edge_ad.cli.station:replay",
 }
 
 # What a command may find missing, and the extra that brings it.

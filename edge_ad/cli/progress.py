@@ -24,9 +24,9 @@ def _quiet(_total: int) -> Iterator[Callable[[int], object]]:
 def progress_bar(
     label: str, *, unit: str = "images", clock: Callable[[], float] = time.monotonic
 ) -> Callable[[int], AbstractContextManager[Callable[[int], object]]]:
-    """A progress bar where stderr is a terminal; nothing elsewhere, so that logs and pipes stay clean.
+    """A progress bar if stderr is a terminal. Otherwise nothing, so that logs and pipes stay clean.
 
-    It is called with how many there are, and gives what takes the number of those that are done.
+    The result is called with the total number, and its context's value with the number that was just done.
     """
 
     @contextmanager

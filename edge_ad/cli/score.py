@@ -14,6 +14,7 @@ from edge_ad.cli.drift_options import KEEP, WATCH, KeepOptions, WatchOptions, de
 from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
 from edge_ad.cli.options import ENGINE, FILE, PATH, VARIANT, bundle_argument, find_bundle
 from edge_ad.errors import InputError
+from edge_ad.files import check_folder, check_output
 
 if TYPE_CHECKING:
     from edge_ad.detector import Detector
@@ -33,6 +34,21 @@ class OutputOptions:
     json: bool = False
     csv: Path | None
     annotate: Path | None
+
+    def check(self) -> None:
+        """Raises before anything is scored what would come out with the first frame, or with the last one.
+
+        Raises:
+            InputError, OutputError: a place cannot be written to.
+        """
+        if self.csv is not None:
+            check_output(self.csv, "--csv")
+        if self.annotate is None:
+            return
+        if self.annotate.suffix.lower() in VIDEO_SUFFIXES:
+            check_output(self.annotate, "--annotate")
+        else:
+            check_folder(self.annotate, f"--annotate {self.annotate}")
 
     def open_sinks(self, *, fps: float | None, verdicts: bool, objects: bool) -> list[Sink]:
         """One sink for each place."""
@@ -134,6 +150,9 @@ def score(
     from edge_ad.stream import Tally, score_frames
 
     _check_order(bundle, sources)
+    output.check()
+    keeping.check()
+    watching.check()
     tally = Tally()
     with ExitStack() as stack:
         opened = [stack.enter_context(open_source(source)) for source in sources]
@@ -145,6 +164,7 @@ def score(
         if (reason := detector.bundle.manifest.rejected(detector.variant.id)) is not None:
             click.echo(f"edge-ad: warning: export rejected {detector.variant.id} ({reason}): {_LOOK_ONLY}", err=True)
         calibrated = detector.calibration is not None
+        _warn_of_limits(detector)
         objects = options.read_objects(detector)
         watch = watching.open_watch(detector)
         if watch is not None:
@@ -168,6 +188,15 @@ def _check_order(bundle: Path, sources: tuple[str, ...]) -> None:
         raise InputError(
             f"{bundle} is not a bundle, but {swapped} is: the bundle comes first, edge-ad score {swapped} {bundle}"
         )
+
+
+def _warn_of_limits(detector: Detector) -> None:
+    """Says once that frames which are out of the ordinary may be accepted."""
+    from edge_ad.bundle.frame_limits import missing_limits
+
+    missing = None if detector.scorer.takes_vectors else missing_limits(detector.frame_limits)
+    if detector.calibration is not None and missing is not None:
+        click.echo(f"edge-ad: warning: {missing}", err=True)
 
 
 def _summary(tally: Tally, *, verdicts: bool) -> str:

@@ -225,7 +225,7 @@ def check_frame(frame: NDArray[np.uint8], geometry: Geometry) -> None:
     if frame.dtype != np.uint8:
         raise FrameError(
             Reason.WRONG_TYPE.value,
-            f"expected a frame of 8 bits a channel, found {frame.dtype}: convert it with the camera's own scale",
+            f"expected a frame of 8 bits per channel, found {frame.dtype}: convert it with the camera's own scale",
         )
     if frame.ndim not in (2, 3) or 0 in frame.shape or (frame.ndim == 3 and frame.shape[2] not in (1, 3)):
         raise FrameError(

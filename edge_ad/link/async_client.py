@@ -149,6 +149,15 @@ class AsyncClient:
             self._side.forget(trigger)
             raise
 
+    async def exposed(self, trigger: int, *, timeout_s: float = 5.0) -> None:
+        """Waits until the last picture for an own trigger is taken: the line may move on.
+
+        Raises:
+            LinkTimeoutError: it was not taken in time. The trigger still waits for its result.
+            LinkError: the connection is lost.
+        """
+        await self._wait(lambda: self._side.exposed(trigger), timeout_s, f"the exposure of trigger {trigger}")
+
     # --- the station
 
     async def snapshot(self) -> Snapshot:
@@ -169,7 +178,7 @@ class AsyncClient:
 
     async def subscribe(self, *topics: Topic) -> None:
         """From now on ``next_event`` gives events of these topics; of all, where none is named."""
-        self._side.subscribed()
+        self._side.subscribed(topics)
         await self._request(SubscribeRequest(id=self._side.next_id(), topics=topics or None))
 
     async def next_event(self, *, timeout_s: float | None = None) -> Event:

@@ -147,6 +147,15 @@ class Client:
             self._side.forget(trigger)
             raise
 
+    def exposed(self, trigger: int, *, timeout_s: float = 5.0) -> None:
+        """Waits until the last picture for an own trigger is taken: the line may move on.
+
+        Raises:
+            LinkTimeoutError: it was not taken in time. The trigger still waits for its result.
+            LinkError: the connection is lost.
+        """
+        self._wait(lambda: self._side.exposed(trigger), timeout_s, f"the exposure of trigger {trigger}")
+
     # --- the station
 
     def snapshot(self) -> Snapshot:
@@ -167,7 +176,7 @@ class Client:
 
     def subscribe(self, *topics: Topic) -> None:
         """From now on ``next_event`` gives events of these topics; of all, where none is named."""
-        self._side.subscribed()
+        self._side.subscribed(topics)
         self._request(SubscribeRequest(id=self._side.next_id(), topics=topics or None))
 
     def next_event(self, *, timeout_s: float = 5.0) -> Event:
@@ -221,6 +230,8 @@ class Client:
             sent = 0 if memory is None else socket.send_fds(self._socket, [line], [memory.fd])
             self._socket.sendall(line[sent:])
         except OSError as error:
+            # Half a line may be out: nothing sensible can follow it.
+            self.close()
             raise lost(self._path, error) from error
 
     def _wait(self, found: Callable[[], T | None], timeout_s: float, what: str) -> T:

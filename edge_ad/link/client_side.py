@@ -15,6 +15,7 @@ from edge_ad.link.messages import (
     LINE_BYTES,
     PART_ID_CHARACTERS,
     PROTOCOL_VERSION,
+    TOPICS,
     Accepted,
     Answer,
     ClientHello,
@@ -30,6 +31,7 @@ from edge_ad.link.messages import (
     Snapshot,
     StateChanged,
     StationHello,
+    Topic,
     TriggerRequest,
     decode_sent,
     encode_line,
@@ -60,12 +62,13 @@ class ClientSide:
         self.not_understood = 0
         self.heard_ns = 0
         self._heartbeat_s = heartbeat_s
-        self._subscribed = False
+        self._topics: frozenset[Topic] = frozenset()
         self._buffer = bytearray()
         self._last_id = 0
         self._waiting: dict[str, Answer | None] = {}
         self._open: dict[int, PartResult | FaultRaised | None] = {}
         self._ids: dict[int, str] = {}
+        self._exposed: set[int] = set()
 
     # --- what goes out
 
@@ -189,6 +192,7 @@ class ClientSide:
         """Gives a trigger up: its result, should it still come, is nobody's."""
         self._open.pop(trigger, None)
         self._ids.pop(trigger, None)
+        self._exposed.discard(trigger)
 
     def give_up(self, name: str) -> None:
         """The answer to this id is no longer waited for."""
@@ -198,9 +202,19 @@ class ClientSide:
         """The oldest event that was not read yet; ``None``: there is none."""
         return self.events.popleft() if self.events else None
 
-    def subscribed(self) -> None:
-        """From now on events are kept for whoever reads them."""
-        self._subscribed = True
+    def subscribed(self, topics: tuple[Topic, ...]) -> None:
+        """From now on events of these topics are kept for whoever reads them; of all, where none is named."""
+        self._topics = frozenset(topics or TOPICS)
+
+    def exposed(self, trigger: int) -> bool | None:
+        """True once the last picture for an own trigger is taken, or its outcome is there; ``None``: not yet.
+
+        Raises:
+            LinkError: no such trigger waits.
+        """
+        if trigger not in self._open:
+            raise LinkError(f"trigger {trigger} does not wait for a result here")
+        return True if trigger in self._exposed or self._open[trigger] is not None else None
 
     def _take(self, line: bytearray) -> None:
         if not line.strip():
@@ -240,7 +254,9 @@ class ClientSide:
             for trigger in event.triggers:
                 if self._open.get(trigger, event) is None:
                     self._open[trigger] = event
-        if self._subscribed or isinstance(event, ExposureComplete):
+        elif isinstance(event, ExposureComplete) and self._ids.get(event.trigger) == event.id:
+            self._exposed.add(event.trigger)
+        if event.__struct_config__.tag in self._topics:
             self.events_lost += len(self.events) == _EVENTS_KEPT
             self.events.append(event)
 

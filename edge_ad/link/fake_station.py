@@ -68,8 +68,8 @@ class Judgement:
 class FakeStation:
     """Serves the link in a thread of its own until it is closed. Every part is accepted, unless told otherwise.
 
-    ``judge``: is asked for each part. ``requests``: everything that clients asked, in its order.
-    ``published``: everything that was told to anybody. ``held``: while true, results wait.
+    ``judge``: is asked for each part. ``requests``: everything that clients asked, in its order, with frames' pixels.
+    ``published``: everything that was told to anybody. Of both only the newest ``keep`` stay, where it is given.
 
     >>> with FakeStation(path) as station, Client(path) as link:    # doctest: +SKIP
     ...     station.hold()
@@ -83,12 +83,15 @@ class FakeStation:
         *,
         station: str = "fake",
         judge: Callable[[RecordedRequest], Judgement] | None = None,
+        keep: int | None = None,
         limits: LinkLimits | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.requests: list[RecordedRequest] = []
         self.published: list[Event] = []
-        self.held = False
+        self._keep = keep
+        self._recorded = 0
+        self._held = False
         self._station = station
         self._judge = judge or (lambda _: Judgement())
         self._clock = clock
@@ -116,12 +119,12 @@ class FakeStation:
     def hold(self) -> None:
         """From now on results wait for ``release``."""
         with self._changed:
-            self.held = True
+            self._held = True
 
     def release(self) -> None:
         """Gives the results that waited, in the order of their triggers."""
         with self._changed:
-            self.held = False
+            self._held = False
             for trigger in self._ledger.open:
                 self._give_result(trigger.number)
 
@@ -161,14 +164,14 @@ class FakeStation:
             self._silent = False
 
     def wait_for(self, count: int, *, timeout_s: float = 60.0) -> list[RecordedRequest]:
-        """The requests, as soon as there are ``count``.
+        """The requests, as soon as there were ``count``.
 
         Raises:
             LinkTimeoutError: there are still fewer.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self.requests) >= count, timeout_s):
-                raise LinkTimeoutError(f"expected {count} requests within {timeout_s:g} s, found {len(self.requests)}")
+            if not self._changed.wait_for(lambda: self._recorded >= count, timeout_s):
+                raise LinkTimeoutError(f"expected {count} requests within {timeout_s:g} s, found {self._recorded}")
             return list(self.requests)
 
     @property
@@ -213,6 +216,8 @@ class FakeStation:
             asked.frame.close()
         recorded = RecordedRequest(asked.client, asked.request, pixels)
         self.requests.append(recorded)
+        self._recorded += 1
+        self._forget()
         self._deal(recorded)
         self._changed.notify_all()
 
@@ -243,7 +248,7 @@ class FakeStation:
         self._asked[trigger.number] = asked, self._clock()
         self._server.answer(asked.client, Accepted(id=request.id, trigger=trigger.number))
         self._publish(ExposureComplete(trigger=trigger.number, part_id=trigger.part_id), trigger.to)
-        if not self.held:
+        if not self._held:
             self._give_result(trigger.number)
 
     def _give_result(self, number: int) -> None:
@@ -288,7 +293,7 @@ class FakeStation:
             recipe=self._recipe,
             open_triggers=tuple(trigger.number for trigger in self._ledger.open),
             alarms=dict(self._alarms),
-            counters={"requests": len(self.requests)},
+            counters={"requests": self._recorded},
         )
 
     def _publish(self, event: Event, to: dict[int, str] | None = None) -> None:
@@ -296,3 +301,7 @@ class FakeStation:
             self._state = event
         self.published.append(event)
         self._server.publish(event, to=to)
+
+    def _forget(self) -> None:
+        if self._keep is not None:
+            del self.requests[: -self._keep or None], self.published[: -self._keep or None]

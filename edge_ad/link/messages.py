@@ -57,8 +57,10 @@ LINE_BYTES = 65_536
 """The longest line in either direction, its line feed included."""
 PART_ID_CHARACTERS = 128
 _REGIONS_KEPT = 8
+_LONGEST_TEXT = 1000
 
 T = TypeVar("T")
+M = TypeVar("M", bound=msgspec.Struct)
 RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 PartId = Annotated[str, msgspec.Meta(max_length=PART_ID_CHARACTERS)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -325,28 +327,43 @@ def decode_unread(line: bytes | bytearray) -> Unread:
 
 
 def encode_line(message: Request | Answer | Event) -> bytes:
-    """One line with its line feed, never longer than ``LINE_BYTES``: a result that is too long loses regions."""
+    """One line with its line feed, never longer than ``LINE_BYTES``: texts are cut, and a result loses regions.
+
+    Raises:
+        ValueError: it is too long even so.
+    """
     line = _encoder.encode(message) + b"\n"
     if len(line) <= LINE_BYTES:
         return line
-    if isinstance(message, PartResult) and message.verdicts:
-        return encode_line(_shortened(message))
-    raise ValueError(f"a {type(message).__name__} of {len(line)} bytes is longer than a line of {LINE_BYTES}")
+    shorter = _shortened(message)
+    if shorter is None:
+        raise ValueError(f"a {type(message).__name__} of {len(line)} bytes is longer than a line of {LINE_BYTES}")
+    return encode_line(shorter)
 
 
-def _shortened(result: PartResult) -> PartResult:
-    """First only the highest regions of each frame and no objects, then no verdicts."""
-    if result.shortened:
-        return msgspec.structs.replace(result, verdicts=())
+def _shortened(message: M) -> M | None:
+    """First with texts cut, then with the highest regions of each frame alone, then without verdicts; then ``None``."""
+    fields = {name: getattr(message, name) for name in message.__struct_fields__}
+    cut = {
+        name: f"{value[:_LONGEST_TEXT]}…"
+        for name, value in fields.items()
+        if isinstance(value, str) and len(value) > _LONGEST_TEXT + 1
+    }
+    if cut:
+        return msgspec.structs.replace(message, **cut)
+    if not isinstance(message, PartResult) or not message.verdicts:
+        return None
+    if message.shortened:
+        return msgspec.structs.replace(message, verdicts=())
     kept = tuple(
         msgspec.structs.replace(
             verdict,
             regions=tuple(sorted(verdict.regions, key=lambda region: -region.peak_score)[:_REGIONS_KEPT]),
             objects=(),
         )
-        for verdict in result.verdicts
+        for verdict in message.verdicts
     )
-    return msgspec.structs.replace(result, verdicts=kept, shortened=True)
+    return msgspec.structs.replace(message, verdicts=kept, shortened=True)
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], line: bytes | bytearray) -> T:

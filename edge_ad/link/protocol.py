@@ -5,22 +5,28 @@ What may follow what stands in ``TRANSITIONS``. Time is an argument, in nanoseco
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from edge_ad.errors import one_line
 from edge_ad.link.messages import (
     LINE_BYTES,
     PROTOCOL_VERSION,
+    AcknowledgeRequest,
     Answer,
     ClientHello,
     ErrorAnswer,
     Event,
     FrameRequest,
     Heartbeat,
+    RecipeRequest,
     Request,
+    ResetRequest,
+    SnapshotRequest,
     Topic,
     decode_request,
     decode_unread,
@@ -29,6 +35,7 @@ from edge_ad.link.messages import (
 
 __all__ = [
     "TRANSITIONS",
+    "Allowance",
     "Connection",
     "ConnectionState",
     "Descriptor",
@@ -38,6 +45,9 @@ __all__ = [
 ]
 
 SECOND_NS = 1_000_000_000
+# In requests: what an operator asks now and then is dearer than what a line asks for every part.
+_COSTS: dict[type, float] = dict.fromkeys((SnapshotRequest, RecipeRequest, AcknowledgeRequest, ResetRequest), 20.0)
+_ONE = 1 - 1e-6  # sums of parts of a second are not exact
 _SILENT_BEATS = 3
 """So many heartbeats have to be missing before somebody is given up."""
 
@@ -72,7 +82,6 @@ TRANSITIONS: dict[tuple[ConnectionState, Happening], ConnectionState] = {
     (ConnectionState.OPEN, Happening.REQUEST): ConnectionState.OPEN,
     (ConnectionState.OPEN, Happening.BAD_LINE): ConnectionState.OPEN,
     (ConnectionState.OPEN, Happening.SILENT): ConnectionState.CLOSED,
-    (ConnectionState.OPEN, Happening.SLOW): ConnectionState.CLOSED,
     **{
         (state, happening): ConnectionState.CLOSED
         for state in (ConnectionState.GREETING, ConnectionState.OPEN)
@@ -80,6 +89,7 @@ TRANSITIONS: dict[tuple[ConnectionState, Happening], ConnectionState] = {
             Happening.TOO_MANY_BAD_LINES,
             Happening.LINE_TOO_LONG,
             Happening.STRAY_DESCRIPTOR,
+            Happening.SLOW,
             Happening.GONE,
         )
     },
@@ -89,14 +99,16 @@ TRANSITIONS: dict[tuple[ConnectionState, Happening], ConnectionState] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkLimits:
-    """What one client may cost the station."""
+    """What clients may cost the station. ``connects``: of all of them together; the rest is for each one."""
 
     clients: int = 32
+    connects_per_s: float = 20.0
+    connects_burst: float = 64.0
     heartbeat_s: float = 1.0
     hello_s: float = 30.0
     queue_bytes: int = 1 << 20
     bad_lines: int = 20
-    requests_per_s: float = 2000.0
+    requests_per_s: float = 1000.0
     burst: float = 500.0
     frame_bytes: int = 128 << 20
 
@@ -124,6 +136,33 @@ class _Line:
     error: ErrorAnswer | None = None
 
 
+class Allowance:
+    """So many of something a second, and ``burst`` at once after a quiet time; a token bucket."""
+
+    def __init__(self, per_s: float, burst: float, now_ns: int) -> None:
+        self._per_s = per_s
+        self._burst = self._tokens = burst
+        self._refilled_ns = now_ns
+
+    def refill(self, now_ns: int) -> None:
+        """What the time since the last call has brought."""
+        gained = (now_ns - self._refilled_ns) * self._per_s / SECOND_NS
+        self._tokens = min(self._burst, self._tokens + gained)
+        self._refilled_ns = now_ns
+
+    def spend(self, cost: float) -> None:
+        """More than there is may be spent; it then takes longer until there is something again."""
+        self._tokens -= cost
+
+    def left(self) -> bool:
+        """Whether something may be done now, as of the last ``refill``."""
+        return self._tokens >= _ONE
+
+    def again_ns(self, now_ns: int) -> int:
+        """When something may be done again."""
+        return now_ns + 1 + int(max(0.0, 1 - self._tokens) / self._per_s * SECOND_NS)
+
+
 class Connection:
     """One client. ``client``: its name, after hello; ``topics``: what it subscribed; ``ended``: why it is closed."""
 
@@ -135,11 +174,12 @@ class Connection:
         self._limits = limits
         self._buffer = bytearray()
         self._descriptors: deque[Descriptor] = deque()
+        self._waiting: deque[tuple[_Line, Descriptor | None]] = deque()
         self._outgoing = bytearray()
         self._bad_lines = 0
-        self._started_ns = self._heard_ns = self._sent_ns = self._ticked_ns = self._refilled_ns = now_ns
+        self._heard_ns = self._sent_ns = self._due_ns = now_ns
         self._promised_ns: int | None = None
-        self._tokens = limits.burst
+        self._allowance = Allowance(limits.requests_per_s, limits.burst, now_ns)
 
     def is_closed(self) -> bool:
         """Nothing is taken from it any more; what is left in ``outgoing`` may still be written."""
@@ -148,25 +188,48 @@ class Connection:
     # --- what comes in
 
     def receive(self, data: bytes, descriptors: Iterable[Descriptor], now_ns: int) -> list[Received]:
-        """The requests that are complete with ``data``. Descriptors that belong to none are closed here."""
+        """``feed`` and ``take`` in one."""
+        self.feed(data, descriptors, now_ns)
+        return self.take(now_ns)
+
+    def feed(self, data: bytes, descriptors: Iterable[Descriptor], now_ns: int) -> None:
+        """What has arrived. Descriptors that belong to no line are closed here."""
         self._descriptors.extend(descriptors)
         if self.is_closed():
             self._close_descriptors()
-            return []
+            return
         self._buffer += data
         whole: list[bytearray] = []
         if b"\n" in data:
             *whole, self._buffer = self._buffer.split(b"\n")
-        self._spend(max(1, len(whole)) + len(data) / 1024, now_ns)
         lines = [_read(line) for line in whole if line.strip()]
+        self._allowance.refill(now_ns)
+        blank = len(whole) - len(lines) if whole else 1
+        self._allowance.spend(blank + len(data) / 1024)
         if any(len(line) >= LINE_BYTES for line in (*whole, self._buffer)):
             self._close(Happening.LINE_TOO_LONG)
         elif not self._descriptors_match(sum(line.is_frame for line in lines)):
             self._close(Happening.STRAY_DESCRIPTOR)
-        received = [one for line in lines if (one := self._take(line, now_ns)) is not None]
-        if self.is_closed():
-            self._close_descriptors()
+        else:
+            self._waiting.extend((line, self._descriptors.popleft() if line.is_frame else None) for line in lines)
+
+    def take(self, now_ns: int, most: float = math.inf) -> list[Received]:
+        """The next requests, until they have cost ``most`` or this client has asked enough for now."""
+        self._allowance.refill(now_ns)
+        received: list[Received] = []
+        spent = 0.0
+        while self._waiting and spent < most and self._allowance.left():
+            line, descriptor = self._waiting.popleft()
+            cost = _COSTS.get(type(line.request), 1.0)
+            self._allowance.spend(cost)
+            spent += cost
+            taken = self._take(line, descriptor, now_ns)
+            received += [] if taken is None else [taken]
         return received
+
+    def has_waiting(self) -> bool:
+        """There are lines that were not taken yet; nothing more is to be read until then."""
+        return bool(self._waiting)
 
     def gone(self) -> None:
         """The client closed its end."""
@@ -177,11 +240,9 @@ class Connection:
         self._close(Happening.STRAY_DESCRIPTOR)
 
     def reads_again_ns(self, now_ns: int) -> int | None:
-        """Until when nothing is read from a client that asks too much; ``None``: read on."""
-        self._refill(now_ns)
-        if self._tokens > 0:
-            return None
-        return now_ns + 1 + int((1 - self._tokens) / self._limits.requests_per_s * SECOND_NS)
+        """Until when nothing is read and taken from a client that asks too much; ``None``: go on."""
+        self._allowance.refill(now_ns)
+        return None if self._allowance.left() else self._allowance.again_ns(now_ns)
 
     # --- what goes out
 
@@ -214,12 +275,18 @@ class Connection:
 
     def tick(self, now_ns: int) -> int | None:
         """Sends a heartbeat that is due, closes a client that is silent; when to be called again."""
-        stood_still_ns = max(0, now_ns - self._ticked_ns - SECOND_NS)
-        self._ticked_ns = now_ns
         # Time in which the station itself did not run is not the client's silence.
-        self._heard_ns += stood_still_ns
+        if now_ns > self._due_ns + SECOND_NS:
+            self._heard_ns = now_ns
+        due_ns = self._next_due(now_ns)
+        self._due_ns = now_ns if due_ns is None else due_ns
+        return due_ns
+
+    # --- inside
+
+    def _next_due(self, now_ns: int) -> int | None:
         if self.state is ConnectionState.GREETING:
-            return self._or_close(self._started_ns + _ns(self._limits.hello_s), now_ns, Happening.NO_HELLO)
+            return self._or_close(self._heard_ns + _ns(self._limits.hello_s), now_ns, Happening.NO_HELLO)
         if self.is_closed():
             return None
         beat_ns = _ns(self._limits.heartbeat_s)
@@ -227,18 +294,13 @@ class Connection:
             if not self._outgoing:  # who does not read needs no heartbeat, and is not to be closed for it
                 self.send(Heartbeat(), now_ns)
             self._sent_ns = now_ns
-        due = self._sent_ns + beat_ns
-        if self._promised_ns is None or self._tokens <= 0:
-            return due
-        silent = self._or_close(self._heard_ns + _SILENT_BEATS * self._promised_ns, now_ns, Happening.SILENT)
-        return None if silent is None else min(due, silent)
+        due_ns = self._sent_ns + beat_ns
+        if self._promised_ns is None or self._waiting or not self._allowance.left():
+            return due_ns
+        silent_ns = self._or_close(self._heard_ns + _SILENT_BEATS * self._promised_ns, now_ns, Happening.SILENT)
+        return None if silent_ns is None else min(due_ns, silent_ns)
 
-    # --- inside
-
-    def _take(self, line: _Line, now_ns: int) -> Received | None:
-        if self.is_closed():
-            return None
-        descriptor = self._descriptors.popleft() if line.is_frame else None
+    def _take(self, line: _Line, descriptor: Descriptor | None, now_ns: int) -> Received | None:
         request, error = line.request, line.error
         if request is not None:
             error = self._refusal(request)
@@ -284,8 +346,10 @@ class Connection:
         return frames <= len(self._descriptors) <= frames + begun
 
     def _close_descriptors(self) -> None:
-        while self._descriptors:
-            self._descriptors.popleft().close()
+        for descriptor in (*self._descriptors, *(one for _, one in self._waiting if one is not None)):
+            descriptor.close()
+        self._descriptors.clear()
+        self._waiting.clear()
 
     def _close(self, happening: Happening, detail: str | None = None) -> None:
         if self.is_closed():
@@ -306,22 +370,14 @@ class Connection:
         self._close(happening)
         return None
 
-    def _spend(self, cost: float, now_ns: int) -> None:
-        self._refill(now_ns)
-        self._tokens -= cost
-
-    def _refill(self, now_ns: int) -> None:
-        gained = (now_ns - self._refilled_ns) * self._limits.requests_per_s / SECOND_NS
-        self._tokens = min(self._limits.burst, self._tokens + gained)
-        self._refilled_ns = now_ns
-
 
 def _read(line: bytes | bytearray) -> _Line:
     try:
         request = decode_request(line)
     except ValueError as error:
         unread = decode_unread(line)
-        return _Line(None, unread.type == "frame", ErrorAnswer(detail=" ".join(str(error).split()), id=unread.id))
+        # A message may repeat a part of the line, which may be long.
+        return _Line(None, unread.type == "frame", ErrorAnswer(detail=one_line(error)[:200], id=unread.id))
     return _Line(request, isinstance(request, FrameRequest))
 
 

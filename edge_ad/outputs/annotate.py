@@ -15,7 +15,7 @@ from edge_ad.verdict import ObjectVerdict, Reason, Region, State, Verdict
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BLANK", "annotate"]
+__all__ = ["BLANK", "Caption", "annotate", "caption_of"]
 
 _GREEN: Colour = (80, 160, 40)
 _RED: Colour = (48, 48, 214)
@@ -41,6 +41,8 @@ def annotate(
     verdict: Verdict,
     anomaly_map: NDArray[np.float32] | None = None,
     colour_range: ColourRange | None = None,
+    *,
+    captioned: bool = True,
 ) -> NDArray[np.uint8]:
     """The frame under its anomaly map and boxes, framed in the verdict's colour, with a caption below.
 
@@ -51,6 +53,7 @@ def annotate(
         image: uint8, (H, W, 3) BGR or (H, W) gray; not changed.
         anomaly_map: float32 (H, W) in camera pixels, raw; NaN where nothing was inspected, which is darkened.
         colour_range: what the colours stand for; without it no map is drawn.
+        captioned: whether the caption is drawn into the picture; a page writes :func:`caption_of` below it instead.
 
     Returns:
         uint8 BGR, larger than the frame by frame line and caption.
@@ -65,7 +68,7 @@ def annotate(
     picture = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
     if anomaly_map is not None and colour_range is not None:
         picture = overlay(picture, anomaly_map, colour_range)
-    layout = _Layout.of(*image.shape[:2])
+    layout = _Layout.of(*image.shape[:2], captioned=captioned)
     canvas = np.full((layout.height, layout.width, 3), _DARK, np.uint8)
     area = canvas[layout.top : layout.top + layout.picture_height, layout.left : layout.left + layout.picture_width]
     area[:] = picture.repeat(layout.enlarge, axis=0).repeat(layout.enlarge, axis=1)
@@ -73,7 +76,8 @@ def annotate(
         _draw_object(area, one, layout, _GRAY if _is_uncalibrated(verdict) else _STATES[one.state])
     for region in verdict.regions:
         _draw_region(area, region, layout)
-    _draw_caption(canvas, verdict, layout)
+    if captioned:
+        _draw_caption(canvas, verdict, layout)
     colour = _colour(verdict)
     cv2.rectangle(canvas, (0, 0), (layout.width - 1, layout.height - 1), colour, 2 * layout.line - 1)
     return canvas
@@ -90,16 +94,17 @@ class _Layout:
     line: int
     left: int
     width: int
+    captioned: bool
 
     @classmethod
-    def of(cls, height: int, width: int) -> _Layout:
+    def of(cls, height: int, width: int, *, captioned: bool) -> _Layout:
         enlarge = max(1, math.ceil(_MIN_SIDE_PX / max(height, width)))
         picture_height, picture_width = enlarge * height, enlarge * width
         side = max(picture_height, picture_width)
         text = min(max(side // _SIDE_PER_TEXT, _MIN_TEXT_PX), _MAX_TEXT_PX)
         line = max(2, text // 6)
         total = max(picture_width, _MIN_SIDE_PX) + 2 * line
-        return cls(enlarge, picture_height, picture_width, text, line, (total - picture_width) // 2, total)
+        return cls(enlarge, picture_height, picture_width, text, line, (total - picture_width) // 2, total, captioned)
 
     @property
     def top(self) -> int:
@@ -111,7 +116,7 @@ class _Layout:
 
     @property
     def height(self) -> int:
-        return self.caption + 5 * self.text + self.line
+        return self.caption + (5 * self.text if self.captioned else 0) + self.line
 
 
 def _draw_region(area: NDArray[np.uint8], region: Region, layout: _Layout) -> None:
@@ -143,17 +148,38 @@ def _draw_object(area: NDArray[np.uint8], one: ObjectVerdict, layout: _Layout, c
 
 def _draw_caption(canvas: NDArray[np.uint8], verdict: Verdict, layout: _Layout) -> None:
     text, gap = layout.text, layout.text // 2
-    tag = _tag(verdict)
+    caption = caption_of(verdict)
     left = layout.line + gap
-    right = left + text_width(tag, text) + 2 * gap
+    right = left + text_width(caption.tag, text) + 2 * gap
     base = layout.caption + 2 * text
     canvas[base - text - gap : base + gap, left:right] = _colour(verdict)
-    draw_text(canvas, tag, left + gap, base, height_px=text, colour=_DARK if verdict.state is State.INVALID else _WHITE)
+    draw_text(
+        canvas,
+        caption.tag,
+        left + gap,
+        base,
+        height_px=text,
+        colour=_DARK if verdict.state is State.INVALID else _WHITE,
+    )
     room = layout.width - layout.line - gap
-    line, height = fit_text(_figures(verdict), text, room - right - gap)
+    line, height = fit_text(caption.figures, text, room - right - gap)
     draw_text(canvas, line, right + gap, base, height_px=height, colour=_WHITE)
-    line, height = fit_text(_remark(verdict), max(10, 3 * text // 4), room - left)
+    line, height = fit_text(caption.remark, max(10, 3 * text // 4), room - left)
     draw_text(canvas, line, left, base + 2 * text, height_px=height, colour=_FAINT)
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A verdict in words. ``tag``: its state. ``figures``: score and limit. ``remark``: what else there is to say."""
+
+    tag: str
+    figures: str
+    remark: str
+
+
+def caption_of(verdict: Verdict) -> Caption:
+    """What stands below an annotated picture."""
+    return Caption(_tag(verdict), _figures(verdict), _remark(verdict))
 
 
 def _is_uncalibrated(verdict: Verdict) -> bool:
@@ -185,4 +211,4 @@ def _remark(verdict: Verdict) -> str:
     if verdict.objects:
         rejected = sum(one.state is State.REJECT for one in verdict.objects)
         regions += f"   {rejected} of {len(verdict.objects)} object{'s' if len(verdict.objects) != 1 else ''} rejected"
-    return regions if verdict.p_value is None else f"p {verdict.p_value:.3g}   {regions}"
+    return regions if verdict.p_value is None else f"p-value {verdict.p_value:.3g}   {regions}"

@@ -1,4 +1,4 @@
-"""Lines of text, each of them whole, to a file or a stream; and the sink that prints one a frame for people."""
+"""Lines of text, each of them whole, to a file or a stream; and the sink that prints one per frame for people."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge_ad.bundle.clip import Clip
     from edge_ad.engines.base import Extractor
     from edge_ad.geometry import Preprocessor
+    from edge_ad.scoring.frame_statistics import FrameGuard
 
 __all__ = ["Sampler", "make_sampler"]
 
@@ -64,12 +65,14 @@ class FrameSampler:
     engine_s = 0.0
     canvas: NDArray[np.uint8] | None = None
 
-    def __init__(self, preprocessor: Preprocessor) -> None:
+    def __init__(self, preprocessor: Preprocessor, guard: FrameGuard) -> None:
         self._preprocessor = preprocessor
+        self._guard = guard
 
     def write(self, frame: NDArray[Any], out: NDArray[Any], *, due: bool = True) -> bool:  # noqa: ARG002
         for _ in self._preprocessor.tiles(frame, out):
             pass
+        self._guard.check(frame, out)
         return True
 
     def miss(self) -> None:
@@ -87,10 +90,11 @@ class FlowSampler:
 
     engine_s = 0.0
 
-    def __init__(self, preprocessor: Preprocessor, stride: int) -> None:
+    def __init__(self, preprocessor: Preprocessor, stride: int, guard: FrameGuard) -> None:
         size = preprocessor.model_input
         self.earlier = stride
         self._preprocessor = preprocessor
+        self._guard = guard
         self.canvas: NDArray[np.uint8] = np.zeros((size.height, size.width, size.channels), np.uint8)
         self._past: deque[NDArray[np.uint8] | None] = deque(maxlen=stride)
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
@@ -98,6 +102,7 @@ class FlowSampler:
     def write(self, frame: NDArray[Any], out: NDArray[Any], *, due: bool = True) -> bool:  # noqa: ARG002
         for _ in self._preprocessor.tiles(frame, self.canvas):
             pass
+        self._guard.check(frame, self.canvas)
         gray = self._gray()
         past = self._past[0] if len(self._past) == self.earlier else None
         if past is not None:
@@ -148,7 +153,7 @@ class VectorSampler:
 class ExtractorSampler:
     """The vector that the bundle's extractor makes of a frame, or of the snippet of frames that ends with it."""
 
-    def __init__(self, preprocessor: Preprocessor, extractor: Extractor) -> None:
+    def __init__(self, preprocessor: Preprocessor, extractor: Extractor, guard: FrameGuard) -> None:
         taken = extractor.input[0]
         # A single frame goes straight into the extractor's input; those of a snippet move up by one as each comes.
         self._window: NDArray[np.uint8] = np.zeros_like(taken) if taken.ndim > _PICTURE else taken[None]
@@ -158,6 +163,7 @@ class ExtractorSampler:
         self._in_a_row = 0
         self._preprocessor = preprocessor
         self._extractor = extractor
+        self._guard = guard
 
     def write(self, frame: NDArray[Any], out: NDArray[Any], *, due: bool = True) -> bool:
         self.engine_s = 0.0
@@ -167,6 +173,7 @@ class ExtractorSampler:
             self._window[place] = self._window[place + 1]
         for _ in self._preprocessor.tiles(frame, self.canvas):
             pass
+        self._guard.check(frame, self.canvas)
         self._in_a_row += 1
         if not due or self._in_a_row <= self.earlier:
             return False
@@ -185,13 +192,17 @@ class ExtractorSampler:
         self._in_a_row = 0
 
 
-def make_sampler(preprocessor: Preprocessor, clip: Clip, extractor: Extractor | None = None) -> Sampler:
-    """What the clip's ``input`` asks for. ``extractor``: of a two-stage variant."""
+def make_sampler(
+    preprocessor: Preprocessor, clip: Clip, guard: FrameGuard, extractor: Extractor | None = None
+) -> Sampler:
+    """What the clip's ``input`` asks for. ``guard``: refuses frames. ``extractor``: of a two-stage variant."""
     if extractor is not None:
-        return ExtractorSampler(preprocessor, extractor)
+        return ExtractorSampler(preprocessor, extractor, guard)
     if clip.input == "flow":
-        return FlowSampler(preprocessor, clip.stride)
-    return FrameSampler(preprocessor) if clip.input == "frame" else VectorSampler(preprocessor.model_input.width)
+        return FlowSampler(preprocessor, clip.stride, guard)
+    if clip.input == "frame":
+        return FrameSampler(preprocessor, guard)
+    return VectorSampler(preprocessor.model_input.width)
 
 
 def _store(features: NDArray[Any], out: NDArray[Any]) -> None:
@@ -199,4 +210,4 @@ def _store(features: NDArray[Any], out: NDArray[Any]) -> None:
     with np.errstate(over="ignore"):
         np.copyto(out, features)
     if not np.isfinite(out).all():
-        raise FrameError(Reason.NOT_FINITE.value, "the features hold values that are no finite numbers")
+        raise FrameError(Reason.NOT_FINITE.value, "the features hold values that are not finite numbers")

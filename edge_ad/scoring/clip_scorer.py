@@ -41,7 +41,7 @@ class ClipScorer(Scorer):
         self.clip = clip
         self.takes_vectors = clip.input == "features" and extractor is None
         self._extractor = extractor
-        self._sampler = make_sampler(preprocessor, clip, extractor)
+        self._sampler = make_sampler(preprocessor, clip, self.guard, extractor)
         # Frames that no clip with a score can hold need no extractor.
         self._looked_at = 1 if extractor is None else math.gcd(clip.stride, clip.hop)
         self._ring = ClipRing(clip.length, clip.stride, engine.input.shape[2:], engine.input.dtype)
@@ -87,7 +87,7 @@ class ClipScorer(Scorer):
         """The score of the clip that ends with this frame, smoothed as the bundle says; the map is the clip's own.
 
         Raises:
-            FrameError: the frame cannot be used, or no score falls on it.
+            FrameError: the frame cannot be used or is outside the limits of the guard, or no score falls on it.
             EngineError: the engine failed.
         """
         start = perf_counter()
@@ -109,7 +109,7 @@ class ClipScorer(Scorer):
             raw, anomaly_map = self._masked(self.preprocessor.valid(frame), raw, anomaly_map)
         if not math.isfinite(raw) or (anomaly_map is not None and not math.isfinite(anomaly_map.max())):
             self._smoother.clear()
-            raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is no finite number")
+            raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is not a finite number")
         score = self._smooth(raw)
         total_s = perf_counter() - start
         return Measurement(score, anomaly_map, (total_s - engine_s) * 1e3, engine_s * 1e3, self._covers())

@@ -1,4 +1,5 @@
-"""How a frame looks before any model sees it: brightness, contrast, sharpness, in a few microseconds."""
+"""How a frame looks before any model sees it: brightness, contrast, sharpness, in a few microseconds; and the guard
+that refuses a frame outside the limits of these."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING
 import cv2
 
 from edge_ad.bundle.records import FrameReference
-from edge_ad.verdict import FrameStatistics
+from edge_ad.errors import FrameError
+from edge_ad.verdict import FrameStatistics, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["frame_reference", "frame_statistics"]
+    from edge_ad.bundle import FrameLimits
+
+__all__ = ["FrameGuard", "frame_reference", "frame_statistics"]
 
 # Whole rows, since sharpness needs neighbours; more pixels would cost time and say nothing new.
 _PIXELS = 8_192
@@ -56,3 +60,33 @@ def frame_reference(frames: Sequence[FrameStatistics]) -> FrameReference:
         contrast=tuple(sorted(one.contrast for one in chosen)),
         sharpness=tuple(sorted(one.sharpness for one in chosen)),
     )
+
+
+class FrameGuard:
+    """Refuses a frame that is outside the limits, before any engine runs. Without limits it refuses nothing.
+
+    ``looks``: of the frame that was checked last; ``None`` where there are no limits to check.
+    """
+
+    def __init__(self) -> None:
+        self.limits: FrameLimits | None = None
+        self.looks: FrameStatistics | None = None
+
+    def check(self, frame: NDArray[np.uint8], canvas: NDArray[np.uint8]) -> None:
+        """Raises :class:`FrameError` where the size of the camera's frame, or the look of the model's input is out of
+        range.
+
+        Args:
+            frame: uint8 ``(H, W)`` or ``(H, W, c)``, as the camera gave it.
+            canvas: uint8 ``(h, w, c)``, the same as the model gets it.
+        """
+        self.looks = None
+        if self.limits is None:
+            return
+        height, width = frame.shape[:2]
+        fault = self.limits.size_fault(width, height)
+        if fault is None:
+            self.looks = frame_statistics(canvas)
+            fault = self.limits.look_fault(self.looks)
+        if fault is not None:
+            raise FrameError(Reason.OUT_OF_RANGE.value, f"{fault}: outside the limits of frames")

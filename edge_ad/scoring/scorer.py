@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_ad.engines.base import Engine
 from edge_ad.errors import FrameError, InputError
 from edge_ad.geometry import Layout, PreparedFrame, Preprocessor, Tile, find_regions, map_in_camera_pixels
+from edge_ad.scoring.frame_statistics import FrameGuard, frame_statistics
 from edge_ad.verdict import Box, FrameSpan, FrameStatistics, Reason, Region
 
 __all__ = ["MeasuredObject", "Measurement", "Scorer"]
@@ -50,6 +51,7 @@ class Scorer:
     A tiled frame scores the largest of its tiles, and where tiles overlap the map keeps the larger value. With an
     ignore mask the score is the largest value of the map outside the mask, since the graph's own score has seen
     what is under it. ``frames_until_score``: how many frames in a row it takes after :meth:`reset` to have a score.
+    ``guard``: refuses frames outside of its limits, before the engine runs; it has none until somebody sets them.
     ``takes_vectors``: its frames are vectors, float32 ``(n,)``, and no pictures. ``takes_objects``: it scores the
     objects of a frame, see :meth:`measure_objects`.
     """
@@ -63,6 +65,7 @@ class Scorer:
         self._joined: NDArray[np.float32] | None = None
         self._canvas: NDArray[np.uint8] = engine.input[0]
         self.frames_until_score = 1
+        self.guard = FrameGuard()
 
     @property
     def canvas(self) -> NDArray[np.uint8] | None:
@@ -84,14 +87,18 @@ class Scorer:
         """The raw score and map of a frame, uint8 ``(H, W)`` gray or ``(H, W, 3)`` BGR.
 
         Raises:
-            FrameError: wrong type or shape, or the model gave a score or map that is not finite.
+            FrameError: wrong type or shape, outside the limits of the guard, or the model gave a score or map that is
+                not finite.
             EngineError: the engine failed.
         """
         start, out = perf_counter(), self.engine.input[0]
-        return self._run(self.preprocessor.prepare(frame, out), out, start)
+        prepared = self.preprocessor.prepare(frame, out)
+        self.guard.check(frame, prepared.canvas)
+        return self._run(prepared, out, start)
 
     def measure_prepared(self, frame: PreparedFrame) -> Measurement:
-        """Measures a frame that :meth:`preparer` has prepared: bit for bit as :meth:`measure` does."""
+        """Measures a frame that :meth:`preparer` has prepared: bit for bit as :meth:`measure` does, but unguarded."""
+        self.guard.looks = None
         return self._run(frame, self.engine.input[0], perf_counter())
 
     def measure_objects(self, frame: NDArray[np.uint8], objects: Sequence[Box]) -> Measurement:  # noqa: ARG002
@@ -124,10 +131,8 @@ class Scorer:
 
         One entry, or one for each object where objects are scored; ``None`` for a vector.
         """
-        from edge_ad.scoring.frame_statistics import frame_statistics
-
         canvas = self.canvas
-        return (None if canvas is None else frame_statistics(canvas),)
+        return (None if canvas is None else self.guard.looks or frame_statistics(canvas),)
 
     def measure_case(self, frames: Sequence[NDArray[np.uint8]]) -> Measurement:
         """Measures a golden case: here one frame."""
@@ -160,7 +165,7 @@ class Scorer:
         score, anomaly_map = self._masked(frame.valid, score, anomaly_map)
         # The largest value of a map with a NaN in it is NaN.
         if not math.isfinite(score) or (anomaly_map is not None and not math.isfinite(anomaly_map.max())):
-            raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is no finite number")
+            raise FrameError(Reason.NOT_FINITE.value, "the model gave a score or map that is not a finite number")
         total_s = perf_counter() - start
         return Measurement(score, anomaly_map, (total_s - engine_s) * 1e3, engine_s * 1e3)
 

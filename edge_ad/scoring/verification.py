@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.bundle import MANIFEST, Bundle, Variant
 from edge_ad.engines import EngineOptions
-from edge_ad.errors import GoldenError, MissingExtraError
+from edge_ad.errors import EngineError, GoldenError, MissingExtraError
 from edge_ad.scoring.golden import Replay, replay
 from edge_ad.scoring.opening import open_scorer
 
@@ -49,10 +49,12 @@ def verify_bundle(path: str | Path, variant: str | None = None, options: EngineO
 
     A variant whose engine is not installed is skipped and says so, unless it was asked for by name. Where that is the
     bundle's default variant, :attr:`Verification.problem` says what to do: the device cannot use the bundle as it is.
+    Another variant than the default one is also skipped where its engine refuses it on this device.
 
     Raises:
         BundleError: something is damaged, or this device scores differently; the message names the file.
         GoldenError: also when no variant at all could run here.
+        EngineError: the engine refuses the default variant, or the one that was asked for.
     """
     bundle = Bundle.open(path)
     for name in bundle.manifest.files:
@@ -84,8 +86,9 @@ def _verify(bundle: Bundle, variant: Variant, options: EngineOptions | None, *, 
         options = replace(options, cache_dir=None)  # it keeps no compiled models; the other engine may
     try:
         scorer = open_scorer(bundle, variant, options)
-    except MissingExtraError as error:
-        if must_run:
+    except (MissingExtraError, EngineError) as error:
+        is_default = variant.id == bundle.manifest.default_variant
+        if must_run or (is_default and isinstance(error, EngineError)):
             raise
         return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
     try:

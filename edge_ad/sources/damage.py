@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["DamageWatch", "Dependence"]
+__all__ = ["DamageWatch", "Dependence", "decoder_complaints", "jpeg_complaints"]
 
 # What FFmpeg prints: the name of the part that complains and its address, then what it complains of.
 _LINE = re.compile(r"\[([^\]@]+) @ 0x[0-9a-f]+\]\s*(.*)")
-# What libjpeg prints, which decodes for cameras of V4L2. Extraneous bytes are harmless: many cameras send some.
-_JPEG_LINE = re.compile(r"Corrupt JPEG data(?!: \d+ extraneous)|Premature end of JPEG|Invalid JPEG")
 # Parts that are no decoder: containers, networks, the conversion of colours. Names of several containers have commas.
 _NO_DECODERS = frozenset(
     {"swscaler", "SWR", "NULL", "IMGUTILS", "AVIOContext", "AVFormatContext", "Parsed_null", "auto_scale_0"}
@@ -67,23 +65,40 @@ class DamageWatch:
         text = os.pread(self._file, _READ_BYTES, 0).decode(errors="replace")
         os.ftruncate(self._file, 0)
         os.lseek(self._file, 0, os.SEEK_SET)
-        return decoder_complaints(text)
+        return decoder_complaints(text) + jpeg_complaints(text)
 
 
 def decoder_complaints(text: str) -> list[str]:
     """The complaints in FFmpeg's lines that are of a decoder and concern pixels."""
-    lines = text.splitlines()
-    found = [_LINE.match(line) for line in lines]
-    return [line for line in lines if _JPEG_LINE.match(line)] + [
+    found = [_LINE.match(line) for line in text.splitlines()]
+    return [
         one.group(2)
         for one in found
         if one and one.group(1) not in _NO_DECODERS and "," not in one.group(1) and not _HARMLESS.search(one.group(2))
     ]
 
 
+# What libjpeg prints of pictures from which something is missing. It is what decodes JPEGs of USB cameras.
+_LIBJPEG = re.compile(
+    r"Corrupt JPEG data: (?:premature end|bad Huffman|found marker).*|Premature end of JPEG.*"
+    r"|Inconsistent progression.*|Invalid SOS.*|Corrupt JPEG data: \d{2,} extraneous bytes.*"
+)
+
+
+def jpeg_complaints(text: str) -> list[str]:
+    """The complaints of libjpeg that speak of missing pixels.
+
+    A few bytes that are left over before a marker are none: common cameras write some into every picture. Many are
+    what remains of a picture after damage in its midst.
+    """
+    return [line for line in text.splitlines() if _LIBJPEG.match(line)]
+
+
 # Codecs that hold back up to 16 pictures to bring them into order, whether or not they have bidirectional ones.
 _HOLD_BACK = re.compile(r"h26[456]|[ahx]vc1|hev1|hvc1|dvh|x26[45]|av01|vvc1|vvi1|davc", re.IGNORECASE)
 _MOST_HELD_BACK = 16
+# MPEG-1 and MPEG-2 hold back one, also where there are no bidirectional pictures.
+_HOLD_ONE_BACK = re.compile(r"mpg[12]|mpeg|m[12]v|mp2v|pim[12]", re.IGNORECASE)
 
 
 class Dependence:
@@ -91,11 +106,13 @@ class Dependence:
 
     ``codec``: the four letters of the stream's codec. Damage ends at the next key frame. Where pictures are shown in
     another order than they are decoded, a complaint may be of a picture that is shown some frames later, and that
-    picture may be a key frame: then only a key frame behind it ends the damage.
+    picture may be a key frame: then only a key frame behind it ends the damage. ``is_live``: the stream was joined on
+    its way, and what comes before its first picture says nothing of it.
     """
 
-    def __init__(self, codec: str) -> None:
-        self._held_back = _MOST_HELD_BACK if _HOLD_BACK.search(codec) else 0
+    def __init__(self, codec: str, *, is_live: bool) -> None:
+        self._is_live = is_live
+        self._held_back = _MOST_HELD_BACK if _HOLD_BACK.search(codec) else int(bool(_HOLD_ONE_BACK.search(codec)))
         self._bidirectional = 0
         self._shown = 0
         self._damaged_at: int | None = None
@@ -105,7 +122,7 @@ class Dependence:
         index = self._shown
         self._shown += 1
         self._count_bidirectional(kind)
-        if index == 0:
+        if index == 0 and self._is_live:
             complaints = [one for one in complaints if not (self._held_back and _BEFORE_THE_FIRST.search(one))]
         if complaints:
             self._damaged_at = index

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from edge_ad.sources.damage import DamageWatch
+from edge_ad.sources.declared_size import MOST_PIXELS
 from edge_ad.sources.ffmpeg import WatchedStream, frame_count, open_stream
 
 if TYPE_CHECKING:
@@ -43,6 +44,13 @@ class Ended(IntEnum):
     CLEANLY = 0
     CANNOT_OPEN = 3
     WRONG_PIXELS = 4
+    STUCK = 5
+    NO_DECODER = 6
+    TOO_LARGE = 7
+
+
+# No decoder works on one frame for that long; longer than it takes to find out that a camera or a network is silent.
+_STUCK_S = 60.0
 
 
 def main() -> int:
@@ -51,17 +59,43 @@ def main() -> int:
     kind, size = SPEC.unpack(sys.stdin.buffer.read(SPEC.size))
     name = os.fsdecode(sys.stdin.buffer.read(size))
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    progress = _Progress()
     capture = _open(name, is_camera=kind == b"i")
     if not capture.isOpened():
         return Ended.CANNOT_OPEN
+    if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > MOST_PIXELS:
+        return Ended.TOO_LARGE
     watch = DamageWatch()  # from here on a decoder may complain about every frame, for days
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # pixels as stored, as of image files
     output.write(GREETING.pack(frame_count(capture), max(capture.get(cv2.CAP_PROP_FPS), 0.0)))
     output.flush()
-    status = _send_frames(WatchedStream(capture, watch), output)
+    status = _send_frames(WatchedStream(capture, watch), output, progress)
     # A crash on the way out counts as well: it means that memory was damaged while frames were decoded.
     capture.release()
     return status
+
+
+class _Progress:
+    """Ends this process when it works on one frame for too long: damaged bytes can keep a decoder busy for ever."""
+
+    def __init__(self) -> None:
+        self._began: float | None = time.monotonic()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def begin(self) -> None:
+        """The decoder begins with a frame."""
+        self._began = time.monotonic()
+
+    def end(self) -> None:
+        """The frame is decoded. Its reader may take as long as it likes."""
+        self._began = None
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(1)
+            began = self._began
+            if began is not None and time.monotonic() - began > _STUCK_S:
+                os._exit(Ended.STUCK)
 
 
 def _claim_output() -> BinaryIO:
@@ -86,14 +120,16 @@ def _open(name: str, *, is_camera: bool) -> cv2.VideoCapture:
     return cv2.VideoCapture(int(name), cv2.CAP_V4L2) if is_camera else open_stream(name)
 
 
-def _send_frames(stream: WatchedStream, output: BinaryIO) -> Ended:
+def _send_frames(stream: WatchedStream, output: BinaryIO, progress: _Progress) -> Ended:
     image: NDArray[np.generic] | None = None
     while stream.grab():
         captured_at = time.time()
         image = stream.fetch(image) if stream.has_pixels else None
+        progress.end()
         if image is None or stream.complaint is not None:
             output.write(FRAME.pack(0, 0, 0, captured_at))
             output.flush()
+            progress.begin()
             continue
         if image.dtype != np.uint8:
             return Ended.WRONG_PIXELS
@@ -102,7 +138,8 @@ def _send_frames(stream: WatchedStream, output: BinaryIO) -> Ended:
         output.write(FRAME.pack(height, width, channels, captured_at))
         output.write(image.data)
         output.flush()
-    return Ended.CLEANLY
+        progress.begin()
+    return Ended.NO_DECODER if stream.has_no_decoder else Ended.CLEANLY
 
 
 if __name__ == "__main__":

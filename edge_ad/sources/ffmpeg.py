@@ -20,6 +20,9 @@ _OPEN_TIMEOUT_MS = 10_000
 _READ_TIMEOUT_S = 10.0
 _MOST_LOST_IN_A_ROW = 1000
 _LINE = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] (.*\S)")
+_NO_DECODER = "Failed to get pixel format"  # FFmpeg has a decoder of hardware only, and there is no such hardware
+# FFV1 has no motion, but its statistics go on from frame to frame up to the next key frame.
+_CALLS_ALL_KEYS = "ffv1"
 # They would change what FFmpeg prints, and what it prints is what tells damaged frames.
 _LOUDNESS = ("OPENCV_FFMPEG_LOGLEVEL", "OPENCV_FFMPEG_DEBUG")
 
@@ -60,13 +63,15 @@ class WatchedStream:
     def __init__(self, capture: cv2.VideoCapture, watch: DamageWatch) -> None:
         self._capture = capture
         self._watch = watch
-        self._dependence = Dependence(_codec(capture))
         self._is_joined_midway = frame_count(capture) == 0
+        self._dependence = Dependence(_codec(capture), is_live=self._is_joined_midway)
         self._lost = 0
         self.complaint: str | None = None
         """Of the frame that was grabbed last: why it is damaged; ``None``: it is sound."""
         self.has_pixels = False
         """Whether the frame that was grabbed last gave any pixels."""
+        self.has_no_decoder = False
+        """Whether the stream has ended because FFmpeg cannot decode it on this machine."""
 
     def grab(self) -> bool:
         """Decode the next frame; ``False``: the stream has ended."""
@@ -79,7 +84,8 @@ class WatchedStream:
                 is_damaged = self._dependence.is_damaged(complaints, _frame_kind(self._capture))
                 self.complaint = _said(complaints) if is_damaged else None
                 return True
-            if not complaints:  # a frame without any picture has some; the end has none
+            self.has_no_decoder = any(one.startswith(_NO_DECODER) for one in complaints)
+            if not complaints or self.has_no_decoder:  # a frame without any picture has some; the end has none
                 return False
             self._lost += 1
             if not self._is_joined_midway:
@@ -98,9 +104,11 @@ class WatchedStream:
     def fetch(self, target: NDArray[np.generic] | None = None) -> NDArray[np.generic] | None:
         """The pixels of the frame that was grabbed, in ``target`` where they fit exactly; ``None``: it has none."""
         decoded, image = self._capture.retrieve(target)
-        if complaints := self._watch.complaints():  # cameras that send JPEG are decoded only now
+        # Pictures of USB cameras are decoded only here.
+        complaints = self._watch.complaints()
+        if self.complaint is None and complaints:
             self.complaint = complaints[0]
-        return image if decoded else None
+        return image if decoded and image is not None and image.size else None
 
 
 def _said(complaints: list[str]) -> str:
@@ -114,4 +122,6 @@ def _codec(capture: cv2.VideoCapture) -> str:
 
 def _frame_kind(capture: cv2.VideoCapture) -> str:
     """``I``, ``P``, ``B``, or ``?`` where the codec does not say."""
+    if _codec(capture).lower() == _CALLS_ALL_KEYS:
+        return "I" if capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) else "P"
     return chr(max(int(capture.get(cv2.CAP_PROP_FRAME_TYPE)), 0)) or "?"

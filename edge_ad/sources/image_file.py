@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad.errors import FrameError
-from edge_ad.sources.stored import has_key_colour, has_unnamed_channel, scaled_netpbm, without_turn
+from edge_ad.errors import FrameError, one_line
+from edge_ad.sources.declared_size import MOST_PIXELS, declared_size
+from edge_ad.sources.stored import (
+    damaged_strip,
+    has_key_colour,
+    has_more_pictures,
+    has_unnamed_channel,
+    scaled_netpbm,
+    without_turn,
+)
+from edge_ad.sources.watched_decoder import decode_watched
 from edge_ad.verdict import Reason
 
 if TYPE_CHECKING:
@@ -29,11 +38,12 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     torchvision, anomalib) read pixels as stored, and a turned picture is something that the model has never seen.
     An alpha channel is dropped where it is opaque everywhere, which changes nothing; palettes become colours. A key
     colour (``tRNS``) and a fourth channel of which a TIFF file says nothing are no transparency and are dropped.
-    PGM and PPM whose largest value is below 255 are scaled to 255. Of a file with several pictures the first is read.
+    PGM and PPM whose largest value is below 255 are scaled to 255.
 
     Raises:
         FrameError: ``unreadable`` (missing, no permission, empty, cut off, not an image), ``wrong_type`` (16
-            bit or float, whose scale would have to be guessed; transparent pixels), ``wrong_shape``.
+            bit or float, whose scale would have to be guessed; transparent pixels), ``wrong_shape`` (channels, several
+            pages or an animation).
     """
     return decode_image(path, read_file(path))
 
@@ -41,6 +51,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 def decode_image(path: Path, data: bytes) -> NDArray[np.uint8]:
     """As :func:`read_image`, of bytes that are in memory already; ``path`` is what messages call them."""
     pixels = decode_stored(path, data)
+    if has_more_pictures(data):
+        raise FrameError(
+            Reason.WRONG_SHAPE,
+            f"{path}: expected one picture, found several pages or an animation: save each as a file of its own",
+        )
     if pixels.dtype != np.uint8:
         raise FrameError(
             Reason.WRONG_TYPE,
@@ -72,15 +87,28 @@ def decode_stored(path: Path, data: bytes) -> NDArray[np.generic]:
 
     if is_jpeg(data) and not is_whole_jpeg(data):
         raise FrameError(Reason.UNREADABLE, f"{path}: the JPEG file is cut off after {len(data)} bytes: copy it again")
+    size = declared_size(data)
+    if size is not None and size[0] * size[1] > MOST_PIXELS:
+        raise FrameError(
+            Reason.UNREADABLE,
+            f"{path}: expected at most {MOST_PIXELS} pixels, found {size[0]} x {size[1]}: it is damaged, or must be "
+            "cut into smaller pictures",
+        )
     stored = scaled_netpbm(without_turn(data))
     try:
-        pixels: NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(stored.data, np.uint8), cv2.IMREAD_UNCHANGED)
+        decoded = decode_watched(stored.data)
     except cv2.error as error:
-        raise FrameError(Reason.UNREADABLE, f"{path}: cannot be decoded: {error.err}") from error
+        raise FrameError(Reason.UNREADABLE, f"{path}: cannot be decoded: {one_line(error.err)}") from error
+    pixels = decoded.pixels
     if pixels is None:
         raise FrameError(
             Reason.UNREADABLE,
             f"{path}: damaged, cut off or not an image: expected PNG, JPEG, BMP, TIFF or WebP",
+        )
+    complaint = decoded.complaints[0] if decoded.complaints else damaged_strip(data)
+    if complaint:
+        raise FrameError(
+            Reason.UNREADABLE, f"{path}: damaged ({complaint}): copy it again, or save it anew if it looks right"
         )
     return pixels if stored.levels is None else stored.levels[pixels]
 

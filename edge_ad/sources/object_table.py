@@ -30,7 +30,7 @@ class ObjectTable:
 
 
 def read_objects(file: Path) -> ObjectTable:
-    """Reads a CSV file with the columns ``path``, ``x``, ``y``, ``width`` and ``height``: one row an object.
+    """Reads a CSV file with the columns ``path``, ``x``, ``y``, ``width`` and ``height``: one row per object.
 
     ``path`` is an image, or ``clip.avi#12`` for frame 12 of a video, from the file's own folder or, where it is not
     there, from the working directory. Boxes are in whole camera pixels; whether they lie inside their frame is only

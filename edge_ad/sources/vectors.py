@@ -1,4 +1,4 @@
-"""Feature vectors as a source: a NumPy file with one row a frame."""
+"""Feature vectors as a source: a NumPy file with one row per frame."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def open_vectors(spec: str | Path) -> VectorSource:
         raise InputError(f"{path}: is no NumPy file of vectors, or cut off: {one_line(error)}") from error
     if rows.ndim != 2 or 0 in rows.shape or rows.dtype.str[1:] not in ("f4", "f8"):
         raise InputError(
-            f"{path}: expected vectors, float32 or float64 (frames, n), one row a frame, found {rows.dtype} "
+            f"{path}: expected vectors, float32 or float64 (frames, n), one row per frame, found {rows.dtype} "
             f"{list(rows.shape)}"
         )
     return VectorSource(path, rows)

@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +17,8 @@ import onnx_ir as ir
 
 from edge_ad.bundle import FORMAT, UNSEALED, Bundle, BundleWriter, Manifest
 from edge_ad.bundle.records import Golden, Identifier
-from edge_ad.errors import GateError, InputError
+from edge_ad.errors import GateError, InputError, ModelError
+from edge_ad.files import check_space
 from edge_ad_export.fidelity.gate import Gate, parity_for
 from edge_ad_export.golden import (
     expectation,
@@ -50,6 +51,9 @@ __all__ = ["ExportResult", "export_bundle"]
 # With fewer the order of the scores is decided by chance.
 _FEW_IMAGES = 20
 
+# Of the imported file's size that a variant takes, at least.
+_SHARE = {"fp32": 0.5, "fp16": 0.4, "bf16": 0.4, "int8": 0.2}
+
 
 @dataclass(frozen=True)
 class ExportResult:
@@ -78,6 +82,7 @@ def export_bundle(
     check_report(request.report)
     check_target(request.target, replace=request.replace)
     file = ModelFile(request.model, request.torch)
+    check_space(request.target, file.size_bytes * sum(_SHARE[one.precision] for one in recipes))
     labelled = LabelledSet(layout="none") if request.labelled is None else read_labelled_images(request.labelled)
     extractor = _import_extractor(request)
     imported = import_model(file, scorer_options(request.importing, extractor))
@@ -91,7 +96,7 @@ def export_bundle(
     remarks = (*_remarks(images), *([held_out.note] if held_out.note else []), *labelled.remarks)
     for line in (*assumptions, *remarks, *_remarks_on_target(request)):
         notify(line)
-    with BundleWriter(request.target, replace=request.replace) as writer:
+    with _blaming(held_out.blame), BundleWriter(request.target, replace=request.replace) as writer:
         setup = prepare(request, imported, images, notify, extractor)
         gate = _gate(request, imported)
         asked = tuple(dict.fromkeys((baseline, *recipes)))
@@ -100,15 +105,26 @@ def export_bundle(
         results = found.variants
         for line in (*_cost_of_shrinking(request, results, baseline), *_limits_of_judging(setup, results, baseline)):
             notify(line)
-        _check_parity(results, baseline, held_out.blame)
+        _check_parity(results, baseline)
         if baseline not in recipes:
             shutil.rmtree((writer.root / baseline.model).parent, ignore_errors=True)
         kept = [one for one in results if one.recipe is not baseline or baseline in recipes]
-        provenance = {**collect_provenance(request, file, setup), **reference_figures(file, found.reference_ms)}
+        provenance = {**collect_provenance(request, file, setup), **reference_figures(file, setup, found.reference_ms)}
         manifest = _write(request, setup, kept, writer.root, provenance)
         if request.report is not None:
             _write_report(request.report, setup, kept, manifest, gate, writer.root)
         return ExportResult(writer.commit(manifest))
+
+
+@contextmanager
+def _blaming(blame: str | None) -> Iterator[None]:
+    """Adds to a comparison that fails what is known to be behind it."""
+    try:
+        yield
+    except (GateError, ModelError) as error:
+        if blame is None:
+            raise
+        raise type(error)(f"{blame} ({error})") from error
 
 
 def _calculates_bf16(request: ExportRequest) -> bool:
@@ -194,12 +210,12 @@ def _gate(request: ExportRequest, imported: ImportedModel) -> Gate:
     return replace(request.gate, parity=max(asked, parity_for(imported.model)))
 
 
-def _check_parity(results: Sequence[VariantResult], baseline: Recipe, blame: str | None) -> None:
+def _check_parity(results: Sequence[VariantResult], baseline: Recipe) -> None:
     found = next(one for one in results if one.recipe is baseline)
     if found.rejected:
         raise GateError(
             f"the exported graph does not score as the imported model does: {baseline.id}: {found.rejected}; "
-            f"no bundle was written{f' ({blame})' if blame else ''}"
+            "no bundle was written"
         )
 
 

@@ -1,4 +1,4 @@
-"""Chooses the golden frames or clips, and what each variant must score on them."""
+"""Chooses the golden frames or clips of a bundle, and stores the scores that each variant must give for them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class GoldenFrame:
-    """One of the given images, stored in the bundle as ``name``."""
+    """``source``: one of the images that were given. ``name``: the file in the bundle that it becomes."""
 
     name: str
     source: Path
@@ -52,7 +52,7 @@ def pick_golden(images: ImageSet, scores: NDArray[np.float64]) -> tuple[GoldenFr
 
 
 def write_golden(frames: Sequence[GoldenFrame], root: Path) -> None:
-    """Stores the frames without loss. Raises :class:`OutputError`."""
+    """Stores the frames without loss. Raises :class:`OutputError` if one cannot be stored."""
     (root / "golden").mkdir()
     for frame in frames:
         encoded, data = cv2.imencode(".png", read_image(frame.source))
@@ -62,7 +62,7 @@ def write_golden(frames: Sequence[GoldenFrame], root: Path) -> None:
 
 
 def expectation(frames: Sequence[GoldenFrame], scorer: Scorer) -> Expectation:
-    """What the variant scores on the frames, and its maps."""
+    """The variant's scores and maps for the golden frames."""
     found = []
     maps = []
     for frame in frames:
@@ -74,7 +74,7 @@ def expectation(frames: Sequence[GoldenFrame], scorer: Scorer) -> Expectation:
 
 
 def golden_record(frames: Sequence[GoldenFrame], variants: Sequence[str]) -> Golden:
-    """The manifest's record of them."""
+    """The manifest's record of the golden frames."""
     return Golden(
         frames=tuple(frame.name for frame in frames),
         expected={variant: expected_name(variant) for variant in variants},
@@ -82,7 +82,7 @@ def golden_record(frames: Sequence[GoldenFrame], variants: Sequence[str]) -> Gol
 
 
 def expected_name(variant: str) -> str:
-    """Where a variant's golden scores lie in the bundle."""
+    """The file in the bundle that holds a variant's golden scores."""
     return f"golden/{variant}.npz"
 
 
@@ -100,7 +100,7 @@ def write_golden_clips(
     order = np.argsort(scores, kind="stable")
     chosen = [int(order[place]) for place in (0, len(order) // 2, -1)]
     clips = {index: clip for index, clip in enumerate(setup.images) if index in chosen}
-    # Of snippets the last one of a clip stands for all of it.
+    # If an extractor takes snippets, the last one of a clip is enough.
     frames = 0 if setup.clip is None else setup.clip.golden_frames
     cases = [clips[index][-frames:] for index in chosen]
     names = []

@@ -1,4 +1,4 @@
-"""Where a bundle comes from: enough to make it again, and to know what its figures were measured on."""
+"""Records where a bundle comes from, so that it can be made again and its figures can be judged."""
 
 from __future__ import annotations
 
@@ -20,17 +20,22 @@ _TOOLS = ("onnx-ir", "onnxscript", "onnxruntime", "openvino", "nncf")
 
 
 def producer() -> str:
-    """Name and version of what wrote the bundle."""
+    """The name and version of the program that wrote the bundle."""
     return f"edge-ad {_version('edge-ad')}"
 
 
-def reference_figures(file: ModelFile, latency_ms: float | None) -> Provenance:
-    """What the imported file costs, to compare the variants with: its size and the latency of its own graph."""
-    return {"source_bytes": file.size_bytes, "source_latency_ms": latency_ms}
+def reference_figures(file: ModelFile, setup: Setup, latency_ms: float | None) -> Provenance:
+    """What the imported file costs: its size, and the latency of its own graph in milliseconds. The score is not in
+    that graph if export composes it."""
+    return {
+        "source_bytes": file.size_bytes,
+        "source_latency_ms": latency_ms,
+        "source_score_composed": setup.imported.head is not None,
+    }
 
 
 def collect_provenance(request: ExportRequest, file: ModelFile, setup: Setup) -> Provenance:
-    """The manifest's provenance. No path of this machine is in it."""
+    """The manifest's provenance. It contains no path of this computer."""
     cpu = describe_cpu()
     first = None if setup.first is None else setup.first.imported
     spec = setup.imported.input if first is None else first.model.input

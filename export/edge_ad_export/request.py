@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.bundle import BundleWriter
-from edge_ad.errors import InputError
+from edge_ad.files import check_output
 from edge_ad_export.fidelity.gate import Gate
 from edge_ad_export.model.imported import ImportOptions
 from edge_ad_export.model.shrink import Shrink
@@ -89,9 +89,14 @@ class CompareRequest:
 
 
 def check_report(report: Path | None) -> None:
-    """Raises :class:`InputError` where the folder of the page does not exist, before anything is computed."""
-    if report is not None and not report.parent.is_dir():
-        raise InputError(f"--report {report}: its folder does not exist: create it first")
+    """Raises before anything is computed what writing the page would raise.
+
+    Raises:
+        InputError: its folder does not exist.
+        OutputError: it cannot be written.
+    """
+    if report is not None:
+        check_output(report, "--report")
 
 
 def check_target(target: Path, *, replace: bool) -> None:

@@ -25,9 +25,11 @@ __all__ = [
     "Confusion",
     "Estimate",
     "OperatingPoint",
+    "RatePoint",
     "Scores",
     "average_precision",
     "best_threshold",
+    "caught_at",
     "estimate_average_precision",
     "estimate_mean",
     "estimate_roc_auc",
@@ -40,6 +42,7 @@ _RESAMPLES: Final = 1000
 _FEWEST_RESAMPLES: Final = 200
 _MOST_DRAWS: Final = 200_000_000
 _BATCH_CELLS: Final = 4_000_000
+_ROUNDING: Final = 1e-9  # a share of a number that is whole in decimals may miss it in binary
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +74,18 @@ class OperatingPoint(msgspec.Struct, frozen=True, kw_only=True):
     false_positive_rate: Estimate
     precision: Estimate | None
     f1: Estimate
+
+
+class RatePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What is caught where at most ``rate`` of the normals are rejected, a fraction. ``recall``: the share of anomalies
+    that is caught. ``false_positive_rate``: the share of normals that is rejected, ``rate`` or less."""
+
+    rate: float
+    threshold: float
+    normals_rejected: int
+    anomalies_caught: int
+    recall: Estimate
+    false_positive_rate: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +168,28 @@ def operate(scores: Scores, threshold: float) -> OperatingPoint:
         false_positive_rate=_rate(false, scores.normal.size),
         precision=_rate(caught, caught + false) if caught + false else None,
         f1=_estimate(2 * caught / (2 * caught + false + missed), scores, f1),
+    )
+
+
+def caught_at(scores: Scores, rate: float) -> RatePoint:
+    """What the lowest threshold catches that rejects at most this share of these normals; it is one of their scores.
+
+    It says what these scores show, not what a line will do: the normals that set the threshold are the ones that it is
+    measured on.
+
+    Args:
+        rate: the share of normals that may be rejected, a fraction from 0 to below 1.
+    """
+    descending = np.sort(scores.normal)[::-1]
+    threshold = float(descending[int(rate * descending.size * (1 + _ROUNDING))])
+    caught, false = int(np.sum(scores.anomalous > threshold)), int(np.sum(scores.normal > threshold))
+    return RatePoint(
+        rate=rate,
+        threshold=threshold,
+        normals_rejected=false,
+        anomalies_caught=caught,
+        recall=_rate(caught, scores.anomalous.size),
+        false_positive_rate=_rate(false, scores.normal.size),
     )
 
 

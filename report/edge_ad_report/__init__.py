@@ -17,6 +17,7 @@ from edge_ad_report.charts import (
     figure_svg,
     image_data_uri,
     new_figure,
+    outline,
     strip,
 )
 from edge_ad_report.page import (
@@ -56,6 +57,7 @@ __all__ = [
     "figure_svg",
     "image_data_uri",
     "new_figure",
+    "outline",
     "render_page",
     "strip",
     "write_page",

@@ -25,6 +25,7 @@ __all__ = [
     "figure_svg",
     "image_data_uri",
     "new_figure",
+    "outline",
     "strip",
 ]
 
@@ -38,6 +39,8 @@ INK: Final = "#1f2428"
 
 _DPI = 144
 _WIDE_IN = 6.5
+_CYAN = (255, 255, 0)
+_OUTLINE_PER_PX = 250
 _SVG_STYLE = {
     "svg.fonttype": "none",  # letters stay letters: they can be searched, copied and read aloud
     "svg.id": "chart",
@@ -73,7 +76,7 @@ def figure_svg(figure: Figure, *, alt: str, caption: str = "") -> Chart:
     """A chart of lines and letters, sharp at every size. With more than some thousand marks use ``figure_png``.
 
     Args:
-        alt: what the chart shows, for who cannot see it.
+        alt: what the chart shows, for readers who cannot see it.
     """
     from markupsafe import escape
     from matplotlib import rc_context
@@ -115,6 +118,25 @@ def image_data_uri(image: NDArray[np.uint8], *, longest_px: int = 640, quality: 
     if not done:
         raise ValueError(f"expected an image that JPEG can hold, found {image.shape} {image.dtype}")
     return _data_uri("image/jpeg", data.tobytes())
+
+
+def outline(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A copy of the photograph in which the edge of what is marked is drawn in cyan, no colour of an anomaly map.
+
+    Args:
+        image: uint8, (H, W, 3) BGR or (H, W) gray; not changed.
+        mask: bool, (H, W).
+
+    Returns:
+        uint8 BGR, (H, W, 3).
+    """
+    import cv2
+
+    colour = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image.copy()
+    contours, _ = cv2.findContours(mask.view("uint8"), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(colour, contours, -1, _CYAN, max(1, max(image.shape[:2]) // _OUTLINE_PER_PX))
+    outlined: NDArray[np.uint8] = colour.astype("uint8", copy=False)
+    return outlined
 
 
 def _is_wide(figure: Figure) -> bool:

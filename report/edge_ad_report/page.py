@@ -5,6 +5,7 @@ Text is plain text: whatever is in it is shown, never run.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jinja2 import Template
+    from markupsafe import Markup
 
 __all__ = [
     "Chart",
@@ -32,6 +34,11 @@ __all__ = [
     "render_page",
     "write_page",
 ]
+
+
+_LONG_WORD = 16
+_BEFORE_PERCENT = re.compile(r"(?<=\d) (?=%)")
+_SEPARATORS = re.compile(r"(?<=\w)[/\\_=#:,-]+(?=.)|(?<=.)(?=\.)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +111,18 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A photograph. ``uri``: from ``image_data_uri``. ``alt``: what it shows, for who cannot see it."""
+    """A photograph. ``uri``: from ``image_data_uri``. ``alt``: what it shows, for readers who cannot see it.
+
+    ``tag``: one or two words on a coloured ground before the caption, such as a verdict; ``tone`` is its colour.
+    ``detail``: a line in small letters below the caption, such as the path of the file.
+    """
 
     uri: str
     alt: str
     caption: str = ""
+    tag: str = ""
+    tone: Literal["", "good", "bad", "unsure"] = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,4 +188,20 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     return environment.get_template("page.html")
+
+
+def _breakable(text: str) -> Markup:
+    """The text as HTML. Long words, such as paths, may be broken after their separators; a number keeps its ``%``."""
+    from markupsafe import Markup
+
+    return Markup(" ").join(map(_word, _BEFORE_PERCENT.sub("\u00a0", text).split(" ")))
+
+
+def _word(word: str) -> Markup:
+    from markupsafe import Markup
+
+    if word.startswith("--"):  # an option, which a browser would break after its hyphens
+        return Markup('<span class="short">{}</span>').format(word)
+    return Markup("<wbr>").join((_SEPARATORS.sub(r"\g<0>\n", word) if len(word) > _LONG_WORD else word).split("\n"))

@@ -106,6 +106,7 @@ def result(good: list[float]) -> DemoResult:
         sheet=Path("d/verdicts.png"),
         histogram=Path("d/scores.png"),
         figures_file=Path("d/figures.json"),
+        rejects=Path("d/rejects.png"),
     )
 
 
@@ -116,7 +117,7 @@ def test_the_report_names_every_figure_and_file() -> None:
         "at most 1% in the long run, with 95% confidence",
         "at exactly 1%, 1 or more are seen in 4% of such runs",
         "missing print   1 of 1 caught   ROC-AUC 1.000",
-        "Latency      3.0 ms a frame, of which the engine 2.0 ms (p50, onnx-fp32)",
+        "Latency      3.0 ms per frame, of which the engine 2.0 ms (p50, onnx-fp32)",
         "d/verdicts.png",
         "d/scores.png",
         "d/figures.json",

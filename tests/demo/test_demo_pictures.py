@@ -34,7 +34,7 @@ def frame(folder: str, score: float, *, regions: tuple[Region, ...] = ()) -> Fra
 
 
 def entry(verdict: FrameVerdict, *, value: float = 0.0) -> SheetFrame:
-    return SheetFrame(verdict, np.full((480, 640, 3), 90, np.uint8), np.full((480, 640), value, np.float32))
+    return SheetFrame("Part", verdict, np.full((480, 640, 3), 90, np.uint8), np.full((480, 640), value, np.float32))
 
 
 def decode(png: bytes) -> NDArray[np.uint8]:

@@ -105,7 +105,8 @@ def test_the_whole_way_ends_with_the_figures(tmp_path: Path) -> None:
     lines: list[str] = []
     result = run(tmp_path / "demo", say=lines.append)
     figures = result.figures
-    assert [line.split()[2] for line in lines if line.startswith("\n$ edge-ad")] == ["export", "calibrate", "score"]
+    commands = [line.split()[2] for line in lines if line.startswith("\n$ edge-ad")]
+    assert commands == ["export", "calibrate", "score", "init", "run"]
     assert msgspec.json.decode(result.figures_file.read_bytes(), type=Figures) == figures
     verdicts = read_verdicts((tmp_path / "demo" / "verdicts.jsonl").read_bytes())
     assert len(verdicts) == Counts().test + Counts().per_defect * len(Kind)
@@ -113,7 +114,7 @@ def test_the_whole_way_ends_with_the_figures(tmp_path: Path) -> None:
     # The guarantee is 1 %; six of 150 are beyond what 99.9 % of honest lines give.
     assert figures.false_rejects < 6
     assert figures.roc_auc > 0.97
-    for picture in (result.sheet, result.histogram):
+    for picture in (result.sheet, result.histogram, result.rejects):
         assert cv2.imread(str(picture)) is not None
     with pytest.raises(EdgeAdError, match="--force"):
         run(tmp_path / "demo", say=silent)

@@ -85,14 +85,14 @@ def test_a_frame_that_cannot_be_scored_is_invalid_and_the_next_one_is_fine(
 @pytest.mark.parametrize("value", [np.nan, np.inf], ids=["nan", "inf"])
 @pytest.mark.parametrize("where", ["score", "map"])
 def test_nan_is_never_a_score(tiny_bundle: Path, value: float, where: str) -> None:
-    """A model whose weights went bad, played by a scale factor that is no finite number."""
+    """A model whose weights went bad, played by a scale factor that is not a finite number."""
     from edge_ad.engines import Artefact, open_engine
 
     model = tiny.model(scale=value, with_map=where == "map")
     engine = open_engine("onnxruntime", Artefact(model.SerializeToString()))
     geometry = Geometry(resize=Resize(width=32, height=32))
     scorer = Scorer(Preprocessor(geometry, tiny.INPUT), engine)
-    with pytest.raises(FrameError, match="no finite number"):
+    with pytest.raises(FrameError, match="not a finite number"):
         scorer.measure(DARK)
     calibrate(tiny_bundle, 0.4)
     bundle = Bundle.open(tiny_bundle)

@@ -95,7 +95,8 @@ def test_the_page_of_an_export(folder: Path) -> None:
     page = (folder / "report.html").read_text()
 
     assert page.count("<svg") == 2 + 2
-    for part in ("onnx-fp32", "openvino-fp32", "Real AUC", "the normal that scores highest", "cut-paste", "scratch"):
+    names = ("onnx-fp32", "openvino-fp32", "On the labelled images", "AUPIMO change")
+    for part in (*names, "the normal image with the highest score", "cut-paste", "scratch", "outlined in cyan"):
         assert part in page
     assert "http://" not in page.replace("http://www.w3.org", "")
 

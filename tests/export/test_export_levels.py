@@ -83,9 +83,9 @@ def test_objects_are_of_any_size(sizes: frozenset[Size]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param({"roi": ROI}, "--roi is fixed in camera pixels", id="roi"),
-        pytest.param({"ignore_mask": Path("mask.png")}, "--ignore-mask is fixed", id="mask"),
-        pytest.param({"frame": Size(64, 48)}, "--frame-size is fixed", id="frame-size"),
+        pytest.param({"roi": ROI}, "--roi is given in camera pixels", id="roi"),
+        pytest.param({"ignore_mask": Path("mask.png")}, "--ignore-mask is given", id="mask"),
+        pytest.param({"frame": Size(64, 48)}, "--frame-size is given", id="frame-size"),
     ],
 )
 def test_objects_have_no_fixed_place(options: dict[str, Any], message: str) -> None:

@@ -13,6 +13,7 @@ from edge_ad_metrics import ranking
 from edge_ad_metrics.ranking import (
     Scores,
     best_threshold,
+    caught_at,
     estimate_average_precision,
     estimate_mean,
     estimate_roc_auc,
@@ -92,3 +93,30 @@ def test_the_interval_covers_the_true_area_as_often_as_it_says() -> None:
         found = estimate_roc_auc(Scores(random.normal(0, 1, 100), random.normal(1, 1, 100)))
         covered += found.low <= truth <= found.high
     assert 0.91 <= covered / 300 <= 0.985
+
+
+@given(SIDES, SIDES, st.floats(0, 0.99))
+def test_a_rate_is_kept_and_no_lower_threshold_keeps_it(
+    normal: list[float], anomalous: list[float], rate: float
+) -> None:
+    made = scores(normal, anomalous)
+    found = caught_at(made, rate)
+    assert found.normals_rejected <= rate * len(normal) * (1 + 1e-6)
+    assert found.anomalies_caught == sum(score > found.threshold for score in anomalous)
+    lower = [score for score in normal if score < found.threshold]
+    rejected = [sum(score > threshold for score in normal) for threshold in lower]
+    assert [count for count in rejected if count <= rate * len(normal)] == []
+
+
+@pytest.mark.parametrize(
+    ("rate", "rejected", "caught"),
+    [
+        pytest.param(0.001, 0, 1, id="less than one normal"),
+        pytest.param(0.1, 10, 2, id="ten of a hundred"),
+        pytest.param(0.29, 29, 2, id="whole in decimals but not in binary"),
+    ],
+)
+def test_what_is_caught_at_a_rate(rate: float, rejected: int, caught: int) -> None:
+    found = caught_at(scores([float(k) for k in range(100)], [95.0, 200.0]), rate)
+    assert (found.normals_rejected, found.anomalies_caught) == (rejected, caught)
+    assert found.false_positive_rate.value == rejected / 100

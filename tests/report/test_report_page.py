@@ -54,7 +54,9 @@ def chart(alt: str = "a line") -> report.Chart:
 
 def full_page() -> report.Page:
     picture = report.Picture(uri=report.image_data_uri(np.zeros((30, 40, 3), np.uint8)), alt=HOSTILE, caption=HOSTILE)
+    signatures = report.Signatures((HOSTILE,))
     parts: tuple[report.page.Part, ...] = (
+        signatures,
         report.Text(HOSTILE),
         report.Note(HOSTILE, "warning"),
         report.Facts((report.Fact(HOSTILE, HOSTILE, HOSTILE),)),
@@ -154,3 +156,36 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="its folder does not exist"):
         report.write_page(tmp_path / "absent/page.html", page)
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        pytest.param("a short-word", "a short-word", id="short"),
+        pytest.param(
+            "/data/held_out/part-0001.png", "/data/<wbr>held_<wbr>out/<wbr>part-<wbr>0001<wbr>.png", id="path"
+        ),
+        pytest.param("<i>/long/enough/to/break</i>", "&lt;i&gt;/long/<wbr>enough", id="escaped"),
+    ],
+)
+def test_long_words_break_after_their_separators(text: str, html: str) -> None:
+    page = report.Page(title="t", sections=(report.Section("s", (report.Text(text),)),))
+    assert f"<p>{html}" in report.render_page(page).decode()
+
+
+def test_a_picture_has_its_verdict_in_words_and_its_path_in_small_letters() -> None:
+    picture = report.Picture(uri="data:", alt="a part", caption="score 3", tag="REJECT", tone="bad", detail="a.png")
+    page = report.Page(title="t", sections=(report.Section("s", (report.Gallery((picture,)),)),))
+    assert '<b class="tag bad">REJECT</b> score 3<small>a.png</small>' in report.render_page(page).decode()
+
+
+@pytest.mark.parametrize("shape", [pytest.param((40, 60), id="gray"), pytest.param((40, 60, 3), id="colour")])
+def test_an_outline_is_drawn_in_cyan_around_what_is_marked(shape: tuple[int, ...]) -> None:
+    image = np.full(shape, 90, np.uint8)
+    mask = np.zeros((40, 60), np.bool_)
+    mask[10:20, 20:40] = True
+    drawn = report.outline(image, mask)
+    assert drawn.shape == (40, 60, 3)
+    assert drawn[10, 30].tolist() == [255, 255, 0]
+    assert drawn[15, 30].tolist() == [90, 90, 90]
+    assert (image == 90).all()

@@ -50,7 +50,8 @@ class Done:
     @property
     def lines(self) -> list[str]:
         """The lines that say why the command failed."""
-        return [line for line in self.stderr.splitlines() if line.startswith(("edge-ad: ", "Error: "))]
+        said = [line for line in self.stderr.splitlines() if line.startswith(("edge-ad: ", "Error: "))]
+        return [line for line in said if not line.startswith("edge-ad: warning: ")]
 
     @property
     def records(self) -> list[dict[str, Any]]:

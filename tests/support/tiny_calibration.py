@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_ad.bundle import DEFAULT_STATION, Bundle, write_calibration
+from edge_ad.bundle import DEFAULT_STATION, Bundle, FrameLimit, FrameLimits, write_calibration
 from edge_ad.bundle.records import OrderStatistic, RankCalibration
 
 __all__ = ["calibrate"]
 
 
 def calibrate(bundle: Path, threshold: float, station: str = DEFAULT_STATION, variant: str | None = None) -> None:
-    """Writes a calibration with this threshold into the bundle."""
+    """Writes a calibration with this threshold into the bundle; its limits of frames allow everything."""
     statistic = OrderStatistic(threshold=threshold, rank=1, n=3)
     opened = Bundle.open(bundle)
     made = RankCalibration(
@@ -24,5 +24,6 @@ def calibrate(bundle: Path, threshold: float, station: str = DEFAULT_STATION, va
         images_sha256="a" * 64,
         created="2026-01-01T00:00:00Z",
         producer="tests",
+        frame_limits=FrameLimits(values={"brightness": FrameLimit()}),
     )
     write_calibration(opened, opened.variant(variant), station, made)

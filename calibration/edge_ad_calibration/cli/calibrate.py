@@ -85,6 +85,9 @@ def _lines(result: CalibrationResult) -> list[str]:
         lines.append(
             f"pixel threshold  {result.pixel.threshold:.6g}, {describe_threshold(result.pixel, 'maxima of the map')}"
         )
+    if result.frame_limits:
+        first, *others = result.frame_limits.lines
+        lines += [f"limits of frames {first}", *(f"                 {line}" for line in others)]
     promise, *rest = result.statements
     lines += [
         f"{'guarantee' if result.doubt is None else 'NO guarantee':<17}{promise}",

@@ -24,7 +24,14 @@ _REQUEST = "edge_ad_calibration.request:CalibrationRequest"
 
 
 def read_request(
-    *, fpr: float, target: str | None, confidence: float, min_area_px: int, variant: str | None, station: str
+    *,
+    fpr: float,
+    target: str | None,
+    confidence: float,
+    min_area_px: int,
+    variant: str | None,
+    station: str,
+    no_limits: tuple[str, ...],
 ) -> CalibrationRequest:
     """What is promised, by which variant and for which station. Raises :class:`click.UsageError` for two rates."""
     from edge_ad_calibration.request import CalibrationRequest
@@ -39,6 +46,7 @@ def read_request(
         min_area_px=min_area_px,
         variant=variant,
         station=station,
+        no_limits=no_limits,
     )
 
 
@@ -171,6 +179,15 @@ REQUEST = OptionGroup(
             help="The smallest area that a marked region must have, in pixels of the camera. Smaller ones do not "
             "count, and the pixel threshold is set for that.",
         ),
+        option(
+            "--no-frame-limits",
+            into="no_limits",
+            heading="How the threshold is found",
+            type=click.Choice(["brightness", "contrast", "sharpness", "size", "all"]),
+            multiple=True,
+            help="Set no limits for this property of a frame. A black, white or blurred frame, or one of another size, "
+            "may then be accepted. Repeat the option for several properties.",
+        ),
     ),
 )
 
@@ -255,14 +272,15 @@ SELECTION = OptionGroup(
             default_of="edge_ad_calibration.normals.selection:Thinning.every",
             type=int,
             metavar="N",
-            help="Take only every N-th frame, because neighbouring frames look alike.",
+            help="Take only every N-th image or frame, because neighbouring ones look alike.",
         ),
         option(
             "--gap",
             into="gap_s",
             type=float,
             metavar="SECONDS",
-            help="Take one frame of a video every so many seconds, because neighbouring frames look alike.",
+            help="The time from one frame that is taken from a video to the next, in seconds. Neighbouring frames look "
+            "alike.",
         ),
         option(
             "--exclude",
@@ -292,7 +310,7 @@ SELECTION = OptionGroup(
             default_of="edge_ad_calibration.normals.exclusions:Selection.same_part",
             type=float,
             metavar="R",
-            help="Two images whose correlation is at least R are taken to show the same part.",
+            help="Two images whose correlation is at least R count as images of the same part.",
         ),
         option(
             "--update",
@@ -314,7 +332,8 @@ OUTPUTS = OptionGroup(
             heading=COMMON,
             type=FILE,
             metavar="FILE",
-            help="Also write an HTML page for people who must trust the thresholds.",
+            help="Also write an HTML page with what is promised, what may speak against it, what was not checked, "
+            "and room for signatures.",
         ),
         option(
             "--plot",

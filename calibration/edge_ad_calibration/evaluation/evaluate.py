@@ -8,16 +8,26 @@ from typing import TYPE_CHECKING
 from edge_ad.bundle.records import DEFAULT_STATION, RankCalibration
 from edge_ad.engines.base import EngineOptions
 from edge_ad.errors import CalibrationError, InputError
-from edge_ad_calibration.evaluation.observe import Observed, Scoring, observations, observe_images, scores_of
+from edge_ad_calibration.evaluation.observe import (
+    Observed,
+    Scoring,
+    decided_scores,
+    observations,
+    observe_images,
+    scores_of,
+)
 from edge_ad_calibration.evaluation.records import Evaluation, PixelMetrics, ScoredRow, TypeMetrics
 from edge_ad_calibration.evaluation.video import observe_clips
 from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, no_progress
+from edge_ad_calibration.scoring.journal import check_room
+from edge_ad_calibration.thresholds.methods import utc_now
 from edge_ad_calibration.thresholds.wording import percent
 from edge_ad_metrics.datasets.dataset import check_both_classes
 from edge_ad_metrics.datasets.layouts import read_dataset
 from edge_ad_metrics.ranking import (
     Scores,
     best_threshold,
+    caught_at,
     estimate_average_precision,
     estimate_mean,
     estimate_roc_auc,
@@ -30,6 +40,7 @@ if TYPE_CHECKING:
     from edge_ad.bundle import Bundle, Variant
     from edge_ad.bundle.records import Calibration
     from edge_ad_calibration.scoring import Progress
+    from edge_ad_calibration.thresholds.methods import Clock
     from edge_ad_metrics.datasets.dataset import LabelledSet
     from edge_ad_metrics.pixels import PixelAreas
 
@@ -65,8 +76,16 @@ class Evaluated:
     counted: tuple[ScoredRow, ...]
 
 
-def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, progress: Progress = no_progress) -> Evaluated:
+RATES = (0.001, 0.005, 0.01, 0.02, 0.05)
+"""The false-reject rates, fractions, at which an evaluation says how many anomalies are caught."""
+
+
+def evaluate_bundle(
+    bundle: Bundle, request: EvaluationRequest, progress: Progress = no_progress, now: Clock = utc_now
+) -> Evaluated:
     """Measures one variant of ``bundle`` on labelled data, through the artefact and geometry of the device.
+
+    ``now``: tells the time that the result records.
 
     Raises:
         InputError: no such data, variant or station, labels of one class, images or masks that cannot be used.
@@ -78,6 +97,8 @@ def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, progress: Progre
     wants_maps = request.pixels and variant.map is not None
     data = read_dataset(request.data, request.layout, masks=wants_maps)
     wants_maps = wants_maps and any(image.masks for image in data.images if image.anomalous)
+    if wants_maps and variant.map is not None:
+        check_room(request.plan.cache, len(data.images), variant.map.width * variant.map.height)
     with MapJournal(request.plan.cache, str(request.data.absolute())) as journal:
         scoring = Scoring(
             bundle=bundle,
@@ -86,21 +107,30 @@ def evaluate_bundle(bundle: Bundle, request: EvaluationRequest, progress: Progre
             plan=request.plan,
             progress=progress,
             threshold=calibration.image.threshold if calibration else None,
+            limits=calibration.frame_limits if calibration else None,
             journal=journal,
         )
         seen = observe_clips(request.data, data.clips, scoring) if data.clips else observe_images(data.images, scoring)
         counted = observations(seen.rows)
         check_both_classes(request.data, [row.label == 1 for row in counted], "parts")
-        return Evaluated(data, _summarise(request, data, scoring, calibration, seen), seen.rows, counted)
+        summary = _summarise(request, data, scoring, calibration, seen, created=now().isoformat(timespec="seconds"))
+        return Evaluated(data, summary, seen.rows, counted)
 
 
 def _summarise(
-    request: EvaluationRequest, data: LabelledSet, scoring: Scoring, calibration: Calibration | None, seen: Observed
+    request: EvaluationRequest,
+    data: LabelledSet,
+    scoring: Scoring,
+    calibration: Calibration | None,
+    seen: Observed,
+    *,
+    created: str,
 ) -> Evaluation:
     manifest, threshold = scoring.bundle.manifest, scoring.threshold
     counted = observations(seen.rows)
     scores = scores_of(counted)
     return Evaluation(
+        created=created,
         bundle=f"{manifest.name}@{manifest.version}",
         variant=scoring.variant.id,
         station=(request.station or DEFAULT_STATION) if calibration else None,
@@ -111,13 +141,19 @@ def _summarise(
         anomalous=scores.anomalous.size,
         roc_auc=estimate_roc_auc(scores),
         average_precision=estimate_average_precision(scores),
+        rates=tuple(caught_at(scores, rate) for rate in RATES),
         best=operate(scores, best_threshold(scores)),
-        calibrated=None if threshold is None else operate(scores, threshold),
+        calibrated=None if threshold is None else operate(decided_scores(counted), threshold),
         promise=_promise(calibration),
         pixel=_pixel_metrics(seen.areas.get(None)),
         types=_by_type(counted, seen.areas, threshold),
         video=seen.video,
-        notes=(*data.notes, *_notes(request, data, scoring, calibration), *seen.notes),
+        notes=(
+            *data.notes,
+            *_notes(request, data, scoring, calibration),
+            *_about_refused(seen, threshold),
+            *seen.notes,
+        ),
     )
 
 
@@ -152,17 +188,19 @@ def _notes(
     notes = []
     if calibration is None:
         notes.append(
-            f"{scoring.variant.id} is not calibrated: there is no threshold to measure, "
-            "and the best one on these labels is a hindsight (edge-ad calibrate)"
+            f"{scoring.variant.id} is not calibrated, so there is no threshold to measure: run edge-ad calibrate. The "
+            "best threshold on these labels is no substitute, because it is chosen with them"
         )
     elif calibration.doubt is not None:
         notes.append(f"the calibration does not show the rate that was asked for: {calibration.doubt}")
     if calibration and (calibration.observation == "part" or calibration.part_by) and _observation(data) != "part":
-        counted = f"the calibration counts {calibration.observation}s, these data single images"
-        notes.append(f"{counted}: say the part of each in a CSV file")
+        notes.append(
+            f"the calibration counts {calibration.observation}s, but these data count single images: name the part of "
+            "each image in a CSV file with a column part"
+        )
     if data.clips:
         notes.append(
-            "frames of one clip resemble one another: the intervals take them for independent and are too narrow"
+            "neighbouring frames of a clip look alike, but the intervals take them for independent and are too narrow"
         )
     unmasked = sum(image.anomalous and not image.masks for image in data.images)
     if scoring.job.maps and unmasked:
@@ -173,20 +211,37 @@ def _notes(
     return notes
 
 
+def _about_refused(seen: Observed, threshold: float | None) -> list[str]:
+    """How many images the device refuses for their look or size although their score is not above the threshold."""
+    if threshold is None:
+        return []
+    refused = sum(bool(row.rejected) and row.score <= threshold for row in seen.rows)
+    if not refused:
+        return []
+    return [
+        f"{refused} of {len(seen.rows)} images are outside the calibration's limits of frames and count as rejected at "
+        "the calibrated threshold, although their score is not above it"
+    ]
+
+
 def _by_type(
     rows: tuple[ScoredRow, ...], areas: dict[str | None, PixelAreas], threshold: float | None
 ) -> tuple[TypeMetrics, ...]:
     kinds = sorted({row.type for row in rows if row.label == 1})
-    return tuple(_one_type(kind, scores_of(rows, kind), areas.get(kind), threshold) for kind in kinds)
+    return tuple(
+        _one_type(kind, scores_of(rows, kind), decided_scores(rows, kind), areas.get(kind), threshold) for kind in kinds
+    )
 
 
-def _one_type(kind: str, scores: Scores, areas: PixelAreas | None, threshold: float | None) -> TypeMetrics:
+def _one_type(
+    kind: str, scores: Scores, decided: Scores, areas: PixelAreas | None, threshold: float | None
+) -> TypeMetrics:
     return TypeMetrics(
         type=kind,
         count=scores.anomalous.size,
         roc_auc=estimate_roc_auc(scores),
         average_precision=estimate_average_precision(scores),
-        recall=None if threshold is None else operate(scores, threshold).recall,
+        recall=None if threshold is None else operate(decided, threshold).recall,
         pixel=_pixel_metrics(areas),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import edge_ad
 from edge_ad.detector import Detector
 from edge_ad_calibration.evaluation.example_pictures import ExamplePictures
 from edge_ad_calibration.evaluation.metric_charts import (
@@ -14,7 +15,8 @@ from edge_ad_calibration.evaluation.metric_charts import (
     types_chart,
 )
 from edge_ad_calibration.evaluation.observe import scores_of
-from edge_ad_calibration.evaluation.records import figure, with_interval
+from edge_ad_calibration.evaluation.records import figure, share, with_interval
+from edge_ad_calibration.thresholds.wording import percent
 from edge_ad_report import Fact, Facts, Gallery, Note, Page, Section, Table, Text
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def evaluation_page(result: Evaluated, bundle: Bundle, request: EvaluationReques
         "How well normal and anomalous are told apart",
         (histogram_chart(scores, summary), roc_chart(scores, summary), precision_recall_chart(scores, summary)),
     )
-    sections = [ranking, _threshold_section(summary)]
+    sections = [ranking, _rates_section(summary), _threshold_section(summary)]
     if len(summary.types) > 1:
         sections.append(Section("By type of defect", (types_chart(result.counted, summary), _types_table(summary))))
     if summary.video:
@@ -50,16 +52,17 @@ def evaluation_page(result: Evaluated, bundle: Bundle, request: EvaluationReques
     return Page(
         title="Evaluation",
         subtitle=_subtitle(summary),
-        lead=(_facts(summary), *_lead_text(summary), *(Note(note, "warning") for note in summary.notes)),
+        lead=(_facts(summary), *_lead_text(summary), *(Note(_sentence(note), "warning") for note in summary.notes)),
         sections=tuple(sections),
-        footer="Brackets hold 95 % confidence intervals: exact binomial ones of rates, bootstrap ones of all else.",
+        footer=f"Measured at {summary.created} with edge-ad {edge_ad.__version__}. Brackets hold 95 % confidence "
+        "intervals: exact binomial ones for rates, bootstrap ones for all other figures.",
     )
 
 
 def _subtitle(summary: Evaluation) -> str:
     station = f" · station {summary.station}" if summary.station else ""
     return (
-        f"{summary.bundle} · {summary.variant}{station} · {summary.data} ({summary.layout}), "
+        f"{summary.created[:10]} · {summary.bundle} · {summary.variant}{station} · {summary.data} ({summary.layout}), "
         f"{summary.normal:,} normal and {summary.anomalous:,} anomalous {summary.observation}s"
     )
 
@@ -70,11 +73,16 @@ def _lead_text(summary: Evaluation) -> tuple[Text, ...]:
     return (Text(f"What the calibration promises: {summary.promise}."),)
 
 
+def _sentence(note: str) -> str:
+    return f"{note[0].upper()}{note[1:]}{'' if note.endswith('.') else '.'}"
+
+
 def _facts(summary: Evaluation) -> Facts:
     facts = [_fact("ROC-AUC", summary.roc_auc), _fact("Average precision", summary.average_precision)]
     if summary.calibrated:
-        facts.append(_fact("Anomalies rejected", summary.calibrated.recall))
-        facts.append(_fact("Normals rejected", summary.calibrated.false_positive_rate))
+        counts = summary.calibrated.confusion
+        facts.append(_counted("Anomalies rejected", counts.true_positives, counts.false_negatives))
+        facts.append(_counted("Normals rejected", counts.false_positives, counts.true_negatives))
     if summary.pixel:
         facts += [Fact("Pixel ROC-AUC", figure(summary.pixel.roc_auc)), Fact("AUPRO", figure(summary.pixel.aupro))]
         facts.append(_fact("AUPIMO", summary.pixel.aupimo))
@@ -89,8 +97,44 @@ def _fact(label: str, estimate: Estimate | None) -> Fact:
     return Fact(label, figure(estimate.value), f"{estimate.low:.3f} to {estimate.high:.3f}")
 
 
+def _counted(label: str, rejected: int, passed: int) -> Fact:
+    return Fact(label, f"{rejected:,} of {rejected + passed:,}", f"{passed:,} pass")
+
+
+def _rates_section(summary: Evaluation) -> Section:
+    rows = tuple(
+        (
+            f"at most {percent(one.rate)}",
+            _few(one.normals_rejected, summary.normal, one.rate),
+            percent(round(one.false_positive_rate.high, 4)),
+            f"{one.threshold:.6g}",
+            share(one.anomalies_caught, summary.anomalous),
+            f"{one.recall.low:.3f} to {one.recall.high:.3f}",
+        )
+        for one in summary.rates
+    )
+    head = (
+        "False rejects", "Normals rejected", "On a line, up to", "Rejected above", "Anomalies caught",
+        "95 % interval",
+    )  # fmt: skip
+    text = (
+        f"Each threshold is the lowest one that rejects no more than this share of the {summary.normal:,} normal "
+        f"{summary.observation}s here. It is taken from these labels, so it shows what is possible; edge-ad calibrate "
+        "sets a threshold that holds for parts to come. On a line the rate may be higher than here, because these are "
+        "only so many normals: the third column is the upper end of its 95 % interval."
+    )
+    return Section(
+        "How many anomalies are caught at which false-reject rate", (Text(text), Table(head=head, rows=rows))
+    )
+
+
+def _few(rejected: int, normals: int, rate: float) -> str:
+    """A rate below one normal cannot be told from a rate of 0."""
+    return f"{rejected:,} of {normals:,}{'' if rate * normals >= 1 else ': too few to tell'}"
+
+
 def _threshold_section(summary: Evaluation) -> Section:
-    points = [("Best F1, in hindsight", summary.best)]
+    points = [("Best F1 on these labels", summary.best)]
     if summary.calibrated:
         points.insert(0, ("Calibrated threshold", summary.calibrated))
     table = Table(
@@ -100,12 +144,12 @@ def _threshold_section(summary: Evaluation) -> Section:
             for label, *cells in zip(_POINT_ROWS, *(_point_cells(point) for _, point in points), strict=True)
         ),
     )
-    hindsight = Text(
-        "The best threshold is taken from these very labels. It says what is possible, not what to expect: "
-        "a line has no labels."
+    remark = Text(
+        "The threshold with the best F1 is taken from these labels. It shows what is possible, not what to expect on a "
+        "line, where there are no labels."
     )
     return Section(
-        "What the threshold does", (*(confusion_chart(point, name) for name, point in points), table, hindsight)
+        "What the threshold does", (*(confusion_chart(point, name) for name, point in points), table, remark)
     )
 
 
@@ -156,16 +200,22 @@ def _video_section(video: VideoMetrics) -> Section:
 
 def _picture_sections(result: Evaluated, bundle: Bundle, request: EvaluationRequest) -> list[Section]:
     ascending = sorted(result.counted, key=lambda row: row.score)
-    anomalies = [row for row in ascending if row.label == 1][:_PICTURES]
-    normals = [row for row in reversed(ascending) if row.label == 0][:_PICTURES]
+    anomalies = [row for row in ascending if row.label == 1]
+    normals = [row for row in reversed(ascending) if row.label == 0]
     masks = {str(image.path): image.masks for image in result.data.images if image.masks}
     with Detector.open(bundle, request.variant, request.station, engine=request.engine) as detector:
         pictures = ExamplePictures(detector, masks)
-        alarms, misses = pictures.of(normals), pictures.of(anomalies)  # a normal first: it sets the colour scale
-    outline = " The marked defect is outlined in cyan." if masks else ""
+        # Normals first: they set the colour scale.
+        alarms, misses = pictures.of(normals, _PICTURES), pictures.of(anomalies, _PICTURES)
+    outlined = " The marked defect is outlined in cyan." if masks else ""
+    once = "Images that look alike are shown once."
     return [
         Section(
-            "Missed first: the anomalies that score lowest", (Text(f"Lowest score first.{outline}"), Gallery(misses))
+            "The anomalies with the lowest scores: the first to be missed",
+            (Text(f"The lowest score comes first. {once}{outlined}"), Gallery(misses)),
         ),
-        Section("Rejected first: the normals that score highest", (Text("Highest score first."), Gallery(alarms))),
+        Section(
+            "The normals with the highest scores: the first to be rejected",
+            (Text(f"The highest score comes first. {once}"), Gallery(alarms)),
+        ),
     ]

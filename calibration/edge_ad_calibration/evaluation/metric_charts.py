@@ -134,7 +134,7 @@ def _some(ascending: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _thresholds(axes: Axes, result: Evaluation) -> None:
-    axes.axvline(result.best.threshold, color=FAINT, linewidth=1.2, linestyle=":", label="best F1, in hindsight")
+    axes.axvline(result.best.threshold, color=FAINT, linewidth=1.2, linestyle=":", label="best F1 on these labels")
     if result.calibrated:
         axes.axvline(
             result.calibrated.threshold, color=LIMIT, linewidth=1.6, linestyle="--", label="calibrated threshold"

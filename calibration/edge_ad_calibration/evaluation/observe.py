@@ -15,14 +15,14 @@ from edge_ad_calibration.evaluation.records import ScoredRow
 from edge_ad_calibration.scoring import ScoreJob, UnscoredImage, score_images
 from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_metrics.datasets.image_table import named
-from edge_ad_metrics.datasets.masks import read_defect
+from edge_ad_metrics.datasets.masks import read_defect, unmarked_note
 from edge_ad_metrics.pixels import PixelSample, measure_pixels
 from edge_ad_metrics.ranking import Scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from edge_ad.bundle import Bundle, Variant
+    from edge_ad.bundle import Bundle, FrameLimits, Variant
     from edge_ad.bundle.records import FrameSize
     from edge_ad.geometry import Layout
     from edge_ad_calibration.evaluation.records import VideoMetrics
@@ -30,14 +30,15 @@ if TYPE_CHECKING:
     from edge_ad_metrics.datasets.dataset import LabelledImage
     from edge_ad_metrics.pixels import PixelAreas
 
-__all__ = ["Observed", "Scoring", "observations", "observe_images", "scores_of"]
+__all__ = ["Observed", "Scoring", "decided_scores", "observations", "observe_images", "scores_of"]
 
 _WAITING = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """With what is scored, where and how. ``threshold``: the calibrated one, if there is one.
+    """With what is scored, where and how. ``threshold``: the calibrated one, if there is one; ``limits``: the limits of
+    frames that go with it.
 
     ``journal``: keeps the maps, where the job wants them.
     """
@@ -49,15 +50,24 @@ class Scoring:
     progress: Progress
     threshold: float | None
     journal: MapJournal
+    limits: FrameLimits | None = None
 
-    def row(self, image: LabelledImage, score: float) -> ScoredRow:
+    def refuses(self, outcome: ScoredImage) -> bool:
+        """Whether the device would refuse this image for its look or size, whatever it scores."""
+        if self.limits is None:
+            return False
+        size, looks = outcome.size, outcome.statistics
+        fault = self.limits.size_fault(size.width, size.height)
+        return bool(fault or (looks is not None and self.limits.look_fault(looks)))
+
+    def row(self, image: LabelledImage, score: float, *, refused: bool = False) -> ScoredRow:
         return ScoredRow(
             path=str(image.path),
             label=int(image.anomalous),
             type=image.type,
             part=image.part,
             score=score,
-            rejected=None if self.threshold is None else score > self.threshold,
+            rejected=None if self.threshold is None else refused or score > self.threshold,
         )
 
 
@@ -79,7 +89,8 @@ def observations(rows: tuple[ScoredRow, ...]) -> tuple[ScoredRow, ...]:
         held = parts.setdefault(key, row)
         highest = max(held, row, key=lambda one: one.score)
         worst = max(held, row, key=lambda one: one.label)
-        parts[key] = msgspec.structs.replace(highest, label=worst.label, type=worst.type)
+        rejected = held.rejected or row.rejected
+        parts[key] = msgspec.structs.replace(highest, label=worst.label, type=worst.type, rejected=rejected)
     return tuple(parts.values())
 
 
@@ -89,6 +100,12 @@ def scores_of(rows: tuple[ScoredRow, ...], kind: str | None = None) -> Scores:
         normal=np.array([row.score for row in rows if row.label == 0]),
         anomalous=np.array([row.score for row in rows if row.label == 1 and kind in (None, row.type)]),
     )
+
+
+def decided_scores(rows: tuple[ScoredRow, ...], kind: str | None = None) -> Scores:
+    """As :func:`scores_of`, but infinite for what is rejected for another reason than its score too."""
+    decided = (msgspec.structs.replace(row, score=np.inf) if row.rejected else row for row in rows)
+    return scores_of(tuple(decided), kind)
 
 
 def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observed:
@@ -102,7 +119,7 @@ def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observe
     maps = MapStore(scoring.journal)
     rows, notes = _score(images, scoring, maps), []
     if maps.unmarked:
-        notes.append(f"{len(maps.unmarked)} masks mark no pixel: their images are left out of the pixel metrics")
+        notes.append(unmarked_note(len(maps.unmarked)))
     if maps.normals in (0, len(maps)):
         return Observed(rows, notes=tuple(notes))
     areas = measure_pixels(lambda: maps, images=len(maps), normals=maps.normals)
@@ -129,8 +146,8 @@ def _score(images: Sequence[LabelledImage], scoring: Scoring, maps: MapStore | N
                 rows.append(taken)
     if problems:
         raise InputError(
-            f"{len(problems)} of {len(images)} images cannot be evaluated: {named(problems)}. Repair them or take "
-            "them out: none is left out unasked"
+            f"{len(problems)} of {len(images)} images cannot be evaluated: {named(problems)}. Repair them or "
+            "remove them from the data: edge-ad leaves out no image by itself"
         )
     return tuple(rows)
 
@@ -151,7 +168,7 @@ class _Intake:
             self._keep(image, outcome)
         except InputError as error:
             return str(error)
-        return self._scoring.row(image, outcome.score)
+        return self._scoring.row(image, outcome.score, refused=self._scoring.refuses(outcome))
 
     def _keep(self, image: LabelledImage, outcome: ScoredImage) -> None:
         """Keeps the map, and has it measured where there is a mask for it, or the image is normal."""

@@ -8,9 +8,9 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_ad.errors import InputError
-from edge_ad.files import atomic_write
-from edge_ad_calibration.evaluation.records import figure, with_interval
+from edge_ad.files import atomic_write, check_output
+from edge_ad_calibration.evaluation.records import figure, share, with_interval
+from edge_ad_calibration.thresholds.wording import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,7 +46,8 @@ def lines(result: Evaluation) -> Iterator[str]:
         yield from _operating("calibrated", result.calibrated)
         if result.promise:
             yield _line("promised", result.promise)
-    yield from _operating("best F1, in hindsight", result.best)
+    yield from _operating("threshold with the best F1 on these labels", result.best)
+    yield from _rates(result)
     if len(result.types) > 1:
         yield from _types(result)
     for note in result.notes:
@@ -75,8 +76,20 @@ def _operating(name: str, point: OperatingPoint) -> Iterator[str]:
     yield _line("false rejects (FPR)", with_interval(point.false_positive_rate))
     yield _line("precision", with_interval(point.precision))
     yield _line("F1", with_interval(point.f1))
-    yield _line("anomalous", f"{counts.true_positives:,} rejected, {counts.false_negatives:,} accepted")
-    yield _line("normal", f"{counts.false_positives:,} rejected, {counts.true_negatives:,} accepted")
+    caught, false = counts.true_positives, counts.false_positives
+    yield _line(
+        "anomalous", f"{caught:,} of {caught + counts.false_negatives:,} rejected, {counts.false_negatives:,} pass"
+    )
+    yield _line("normal", f"{false:,} of {false + counts.true_negatives:,} rejected, {counts.true_negatives:,} pass")
+
+
+def _rates(result: Evaluation) -> Iterator[str]:
+    """How many anomalies are caught where few of these normals are rejected."""
+    yield "anomalies caught if at most this share of these normals is rejected:"
+    for one in result.rates:
+        caught = share(one.anomalies_caught, result.anomalous)
+        few = "" if one.rate * result.normal >= 1 else ", too few to tell this rate from 0"
+        yield _line(percent(one.rate), f"{caught}; {one.normals_rejected:,} of {result.normal:,} normals rejected{few}")
 
 
 def _video(video: VideoMetrics) -> Iterator[str]:
@@ -113,16 +126,21 @@ def _types(result: Evaluation) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationFiles:
-    """``table``: a CSV file, ``report``: an HTML page; ``None`` for what nobody wants."""
+    """The files to write. ``table``: a CSV file. ``report``: an HTML page. ``None`` writes none."""
 
     table: Path | None = None
     report: Path | None = None
 
     def check(self) -> None:
-        """Raises ``InputError`` or ``ImportError`` for what would otherwise come out after hours of scoring."""
-        for path in (self.table, self.report):
-            if path is not None and not path.parent.is_dir():
-                raise InputError(f"{path}: its folder does not exist: create it first")
+        """Finds before the scoring what would otherwise fail hours later.
+
+        Raises:
+            InputError, OutputError: a file cannot be written where it is asked for.
+            ModuleNotFoundError: a library is missing that draws the page.
+        """
+        for option, path in (("--csv", self.table), ("--report", self.report)):
+            if path is not None:
+                check_output(path, option)
         if self.report is not None:
             for needed in ("jinja2", "matplotlib"):
                 importlib.import_module(needed)

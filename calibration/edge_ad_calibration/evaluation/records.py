@@ -1,10 +1,10 @@
-"""What an evaluation says, as it stands in its JSON. Rates are fractions; ``None`` is what could not be had."""
+"""The result of an evaluation, as in its JSON. Rates are fractions; ``None`` stands for what cannot be computed."""
 
 from __future__ import annotations
 
 import msgspec
 
-from edge_ad_metrics.ranking import Estimate, OperatingPoint
+from edge_ad_metrics.ranking import Estimate, OperatingPoint, RatePoint
 
 __all__ = [
     "Delay",
@@ -14,6 +14,7 @@ __all__ = [
     "TypeMetrics",
     "VideoMetrics",
     "figure",
+    "share",
     "with_interval",
 ]
 
@@ -89,8 +90,11 @@ class Evaluation(_Record, frozen=True, kw_only=True):
     ``calibrated``: at the calibrated threshold, ``None`` for an uncalibrated bundle.
     ``best`` is the threshold with the highest F1 on these very labels: what no calibration can promise.
     ``promise``: what the calibration says of the false-positive rate; ``None`` where it gives no guarantee.
+    ``rates``: the share of anomalies that is caught at fixed false-reject rates. ``created``: when this was measured,
+    ISO 8601.
     """
 
+    created: str
     bundle: str
     variant: str
     station: str | None
@@ -101,6 +105,7 @@ class Evaluation(_Record, frozen=True, kw_only=True):
     anomalous: int
     roc_auc: Estimate
     average_precision: Estimate
+    rates: tuple[RatePoint, ...]
     best: OperatingPoint
     calibrated: OperatingPoint | None
     promise: str | None
@@ -111,8 +116,13 @@ class Evaluation(_Record, frozen=True, kw_only=True):
 
 
 def figure(value: float | None) -> str:
-    """Four digits, or a dash for what could not be had."""
+    """Four digits, or a dash for ``None``."""
     return "-" if value is None else f"{value:.4f}"
+
+
+def share(count: int, total: int) -> str:
+    """A count with what it is out of, and as a percentage: ``24 of 160 (15.0 %)``."""
+    return f"{count:,} of {total:,} ({100 * count / total:.1f} %)"
 
 
 def with_interval(estimate: Estimate | None) -> str:

@@ -1,4 +1,4 @@
-"""How many independent frames the frames of a video are worth."""
+"""Estimates how many independent frames the frames of a video are worth."""
 
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ class Stream:
 def correlation_length(scores: NDArray[np.float64]) -> float:
     """The integrated autocorrelation time ``1 + 2 * (rho_1 + rho_2 + ...)`` of the scores' ranks, in frames; 1 or more.
 
-    ``n`` frames estimate a mean, and a share above a threshold, about as well as ``n`` over this many independent
-    ones. The sum ends where the sum of two neighbouring terms is no longer positive (C. J. Geyer, "Practical Markov
-    chain Monte Carlo", Statistical Science 7 (1992) 473-483). Ranks, so that one frame far out does not count more.
+    ``n`` frames estimate a mean, or a share above a threshold, about as well as ``n`` divided by this number of
+    independent frames. The sum ends where the sum of two neighbouring terms is no longer positive (C. J. Geyer,
+    "Practical Markov chain Monte Carlo", Statistical Science 7 (1992) 473-483). Ranks are used so that a single
+    outlier does not count more than another frame.
 
     Args:
         scores: float64 ``(n,)``, raw, in the order of time.

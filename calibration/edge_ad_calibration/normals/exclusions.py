@@ -1,12 +1,10 @@
-"""Excludes normals: those that a person named, and those that look like training images."""
+"""Leaves out normal images: those that a person names, and those that look like training images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-
-import numpy as np
 
 from edge_ad.bundle.records import Exclusion
 from edge_ad.drift.kept import CONFIRMED, read_kept
@@ -27,13 +25,11 @@ if TYPE_CHECKING:
     from edge_ad_calibration.normals.selection import Thinning
 
 __all__ = [
-    "SHOWN",
     "Exclude",
     "SelectedNormals",
     "Selection",
     "exclude_leaks",
     "exclude_named",
-    "highest",
     "list_confirmed",
     "select_normals",
 ]
@@ -41,7 +37,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Exclude:
-    """An image that is not to count, and why.
+    """An image that must not count, and the reason.
 
     Raises:
         InputError: no reason is given.
@@ -52,7 +48,7 @@ class Exclude:
 
     def __post_init__(self) -> None:
         if not self.reason.strip():
-            raise InputError(f"{self.image} is to be excluded without a reason: say why with --reason")
+            raise InputError(f"--exclude {self.image} needs a reason: say why with --reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,20 +79,22 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.exclude_leaks and not self.training:
-            raise InputError("to exclude images that repeat training images, name these with --train")
+            raise InputError("--exclude-leaks needs the training images: name them with --train")
         if self.pooled and self.groups is None:
-            raise InputError("--pool joins the groups of a CSV file: name it with --groups")
+            raise InputError("--pool joins the groups of a CSV file: name the file with --groups")
         if not 0 < self.same_part <= 1:
             raise InputError(
-                f"the correlation of images of one part must lie between 0 and 1, found {self.same_part:g}"
+                f"--same-part is a correlation: expected more than 0 and at most 1, found {self.same_part:g}"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class SelectedNormals:
-    """``normals``: those that count. ``held_out``: how many the check for leaks looked at; 0 without one.
+    """The normals after images were left out, and what was found among them.
 
-    ``near_duplicates``: how many of these look like one that counts as another observation.
+    ``normals``: those that count. ``exclusions``: those that were left out. ``leaks``: the normals that look like
+    training images. ``held_out``: how many images were compared with training images; 0 if there was no comparison.
+    ``near_duplicates``: how many of these look like an image of another observation.
     """
 
     normals: Normals
@@ -116,7 +114,9 @@ def select_normals(normals: Normals, selection: Selection, training: Sequence[Pa
     if not training:
         return SelectedNormals(after.normals, after.exclusions)
     if any(is_stream(file_of(name)) for name in after.normals.names):
-        raise InputError("--train compares images, found a video or vectors among the normals: give image files")
+        raise InputError(
+            "--train compares image files, but a video or a file of vectors is among the normals: leave out --train"
+        )
     held_out = read_signatures([file_of(name) for name in after.normals.names])
     leaks = find_leaks(held_out, read_signatures(training), same_part=selection.same_part)
     part = group_parts(after.normals, selection.part_by).part
@@ -127,12 +127,8 @@ def select_normals(normals: Normals, selection: Selection, training: Sequence[Pa
     )
 
 
-SHOWN = 12
-"""How many of the highest-scoring normals are shown."""
-
-
 def exclude_named(normals: Normals, excludes: Sequence[Exclude]) -> SelectedNormals:
-    """Excludes the images that a person named. When one of several exact copies is named, all of them go.
+    """Leaves out the images that a person named. If one of several exact copies is named, all of them are left out.
 
     Raises:
         InputError: a name is not among the normals, or none is left.
@@ -146,7 +142,7 @@ def exclude_named(normals: Normals, excludes: Sequence[Exclude]) -> SelectedNorm
 
 
 def exclude_leaks(normals: Normals, leaks: Sequence[Leak]) -> SelectedNormals:
-    """Excludes the images that look like training images. Raises :class:`InputError` when none is left."""
+    """Leaves out the images that look like training images. Raises :class:`InputError` if none is left."""
     places = {name: place for place, name in enumerate(normals.names)}
     reasons = {
         places[leak.image]: f"looks like the training image {leak.training_image} (correlation {leak.correlation:g})"
@@ -155,27 +151,22 @@ def exclude_leaks(normals: Normals, leaks: Sequence[Leak]) -> SelectedNormals:
     return _without(normals, reasons, "leak-check")
 
 
-def highest(normals: Normals, most: int = SHOWN) -> list[str]:
-    """The names of the highest-scoring normals, the highest first."""
-    return [normals.names[place] for place in np.argsort(-normals.scores, kind="stable")[:most]]
-
-
 def list_confirmed(folder: Path, artefact_sha256: str) -> list[Path]:
-    """The pictures of borderline frames in ``folder/confirmed``, which a person has put there.
+    """The pictures in ``folder/confirmed``: borderline frames that a person has moved there.
 
     Raises:
-        InputError: there are none, one is damaged, or it was kept while another model judged.
+        InputError: there are none, one is damaged, or one was kept with another model.
     """
     sidecars = sorted((folder / CONFIRMED).glob("*.json"))
     if not sidecars:
         raise InputError(
-            f"{folder / CONFIRMED}: no confirmed frames: move both files of a good part there from pending"
+            f"{folder / CONFIRMED}: there are no confirmed frames: move both files of each good part there from pending"
         )
     pictures = []
     for sidecar in sidecars:
         kept = read_kept(sidecar)
         if kept.artefact_sha256 != artefact_sha256:
-            raise InputError(f"{sidecar} was kept while another model judged: take it and its picture out")
+            raise InputError(f"{sidecar} was kept with another model: remove it and its picture from the folder")
         pictures.append(sidecar.parent / kept.image)
     return pictures
 
@@ -183,7 +174,7 @@ def list_confirmed(folder: Path, artefact_sha256: str) -> list[Path]:
 def _without(normals: Normals, reasons: dict[int, str], by: Literal["person", "leak-check"]) -> SelectedNormals:
     rest = [place for place in range(len(normals)) if place not in reasons]
     if not rest:
-        raise InputError(f"all {len(normals)} normals are taken out: nothing is left to calibrate with")
+        raise InputError(f"all {len(normals)} normals are left out: none is left to calibrate with")
     exclusions = tuple(
         Exclusion(
             image=normals.names[place],

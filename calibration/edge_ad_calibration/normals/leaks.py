@@ -25,27 +25,28 @@ __all__ = [
     "Signatures",
     "count_near_duplicates",
     "find_leaks",
+    "likeness",
     "read_signatures",
     "sign",
     "thumbnail",
 ]
 
 SAME_PART = 0.95
-"""From this correlation on, two images are taken for photographs of one part."""
+"""Two images with this correlation or more are taken to show the same part."""
 
 _SIDE = 32
 _HASH_SIDE = 8
 _MOST_BITS = 3
 _ROWS = 1024
-# With fewer images their mean is no picture of what all parts have in common.
+# The mean of fewer images does not show what all parts have in common.
 _FEWEST_FOR_MEAN = 10
 
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True):
     """A held-out image and the training image that it resembles most.
 
-    ``correlation``: of what distinguishes each from the mean training image. ``hash_distance``: in how many of 63
-    bits their perceptual hashes differ.
+    ``correlation``: of the two, after the mean training image was subtracted from each. ``hash_distance``: how many of
+    the 63 bits of their perceptual hashes differ.
     """
 
     image: str
@@ -56,9 +57,11 @@ class Leak(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Signatures:
-    """What is compared. ``gray``: float32 ``(n, 1024)``, images as 32 x 32 gray pixels of mean 0 and norm 1.
+    """What is compared of ``n`` images.
 
-    ``hashes``: float32 ``(n, 63)`` of -1 and 1, the signs of the lowest frequencies but the mean against their median.
+    ``gray``: float32 ``(n, 1024)``, each image as 32 x 32 gray pixels with mean 0 and norm 1. ``hashes``: float32
+    ``(n, 63)`` of -1 and 1, a perceptual hash: whether each of the lowest frequencies, without the mean, is above their
+    median.
     """
 
     names: tuple[str, ...]
@@ -67,10 +70,10 @@ class Signatures:
 
 
 def read_signatures(paths: Sequence[Path], *, workers: int | None = None) -> Signatures:
-    """Reads images and signs them. About 4 KB of memory an image.
+    """Reads images and computes their signatures, which take about 4 KB of memory for each image.
 
     Raises:
-        InputError: images cannot be read; names the first of them.
+        InputError: images cannot be read; the message names the first of them.
     """
     with ThreadPoolExecutor(workers) as pool:
         signed = list(pool.map(_read, paths))
@@ -105,15 +108,15 @@ def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def find_leaks(held_out: Signatures, training: Signatures, *, same_part: float = SAME_PART) -> list[Leak]:
-    """The held-out images whose nearest training image shows the same part.
+    """The held-out images that seem to show the same part as a training image.
 
-    The mean training image is taken off first: what all parts have in common makes any two of them correlate, and
-    says nothing. What is left is what tells one part from another. It is not fooled by other brightness, contrast,
-    noise or compression; the perceptual hash adds pairs that differ in one place. Images that are turned, mirrored
-    or shifted by much are not found.
+    The mean training image is subtracted first, because what all parts have in common makes any two images correlate.
+    The rest tells one part from another, in spite of another brightness, contrast, noise or compression. The
+    perceptual hash also finds pairs that differ in one place. Images that are turned, mirrored or shifted by much are
+    not found.
 
     Args:
-        same_part: from which correlation on; images whose hashes differ in 3 bits or fewer are found too.
+        same_part: the smallest correlation; images whose hashes differ in 3 bits or fewer are found too.
     """
     mean = training.gray.mean(axis=0) if len(training.names) >= _FEWEST_FOR_MEAN else np.float32(0)
     reference = _unit(training.gray - mean)
@@ -138,11 +141,11 @@ def find_leaks(held_out: Signatures, training: Signatures, *, same_part: float =
 
 
 def count_near_duplicates(held_out: Signatures, part: NDArray[np.intp], *, same_part: float = SAME_PART) -> int:
-    """How many held-out images look like one that counts as another observation.
+    """How many held-out images look like an image of another observation.
 
     Args:
-        part: intp ``(n,)``, to which observation each image belongs.
-        same_part: from which correlation on, as in :func:`find_leaks`.
+        part: intp ``(n,)``, the observation that each image belongs to.
+        same_part: the smallest correlation, as in :func:`find_leaks`.
     """
     mean = held_out.gray.mean(axis=0) if len(held_out.names) >= _FEWEST_FOR_MEAN else np.float32(0)
     gray, near_duplicates = _unit(held_out.gray - mean), 0
@@ -152,6 +155,14 @@ def count_near_duplicates(held_out: Signatures, part: NDArray[np.intp], *, same_
         alike &= part[rows, None] != part[None]
         near_duplicates += int(alike.any(axis=1).sum())
     return near_duplicates
+
+
+def likeness(images: Signatures) -> NDArray[np.float32]:
+    """The correlation of each two images, as in :func:`find_leaks`: float32 ``(n, n)``, -1 to 1."""
+    mean = images.gray.mean(axis=0) if len(images.names) >= _FEWEST_FOR_MEAN else np.float32(0)
+    gray = _unit(images.gray - mean)
+    alike: NDArray[np.float32] = gray @ gray.T
+    return alike
 
 
 def _read(path: Path) -> NDArray[np.float32] | FrameError:

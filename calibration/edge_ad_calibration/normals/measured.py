@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edge_ad.bundle.records import FrameSize
     from edge_ad.engines import EngineInfo
     from edge_ad.sources import Frame
     from edge_ad.sources.object_table import ObjectTable
@@ -47,11 +48,12 @@ class Duplicate(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normals:
-    """What was measured, one entry per different image, in the order of the images.
+    """What was measured: one entry for each image, in their order; exact copies are left out.
 
     ``scores``: float64 ``(n,)``, raw.
-    ``peaks``: float64 ``(n,)``, the value of each map below which every pixel threshold shows a region; ``None``
-    without a map. ``statistics``: how each looks to the model; ``None`` of vectors.
+    ``peaks``: float64 ``(n,)``, for each map the value below which every pixel threshold marks a region; ``None``
+    if there are no maps. ``statistics``: brightness, contrast and sharpness of each; ``None`` for vectors. ``sizes``:
+    in camera pixels. ``duplicates``: the copies that were left out.
     """
 
     names: tuple[str, ...]
@@ -59,6 +61,7 @@ class Normals:
     scores: NDArray[np.float64]
     peaks: NDArray[np.float64] | None
     statistics: tuple[FrameStatistics, ...] | None
+    sizes: tuple[FrameSize, ...] | None = None
     duplicates: tuple[Duplicate, ...] = ()
 
     def __len__(self) -> int:
@@ -78,6 +81,7 @@ class Normals:
             scores=self.scores[index],
             peaks=None if self.peaks is None else self.peaks[index],
             statistics=None if self.statistics is None else tuple(self.statistics[k] for k in which),
+            sizes=None if self.sizes is None else tuple(self.sizes[k] for k in which),
             duplicates=self.duplicates,
         )
 
@@ -85,21 +89,20 @@ class Normals:
 def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
     """Collects the results of scoring.
 
-    Exact copies are counted once. A copy adds no observation, and counting it would promise more than was
-    seen: the guarantee grows with the number of *independent* normals. It is no reason to refuse either, since
-    what remains is the set of different images that was meant.
+    Exact copies are counted once, because the guarantee counts independent normals and a copy is none.
 
-    Every image is looked at before an error is raised: all that is wrong is said at once, and nothing is
-    dropped silently, for a calibration without the images that a station cannot score promises too much.
+    All images are looked at before an error is raised, so that one message names all problems. No image is left out
+    silently: a calibration without the images that a station cannot score would promise too much.
 
     Raises:
-        InputError: images are unreadable or cannot be scored; names the first of them and says how many. Or there
-            is none.
+        InputError: some images cannot be read or scored; the message names the first of them and says how many there
+            are. Or there is no image.
     """
     name_of: dict[str, str] = {}
     scores: list[float] = []
     peaks: list[float] = []
     statistics: list[FrameStatistics] = []
+    sizes: list[FrameSize] = []
     duplicates: list[Duplicate] = []
     problems: list[str] = []
     total = 0
@@ -113,31 +116,33 @@ def collect_normals(outcomes: Iterable[Outcome]) -> Normals:
             continue
         name_of[outcome.pixel_sha256] = name
         scores.append(outcome.score)
+        sizes.append(outcome.size)
         statistics += [] if outcome.statistics is None else [outcome.statistics]
         if outcome.peak is not None:
             peaks.append(outcome.peak)
     if problems:
         raise _cannot_score(problems, total)
     if not scores:
-        raise InputError("there is not one picture among the normals: name images, or a video that has frames")
+        raise InputError("there is no picture among the normals: name images, or a video that has frames")
     return Normals(
         names=tuple(name_of.values()),
         pixel_sha256=tuple(name_of),
         scores=np.array(scores, dtype=np.float64),
         peaks=np.array(peaks, dtype=np.float64) if peaks else None,
         statistics=tuple(statistics) or None,
+        sizes=tuple(sizes),
         duplicates=tuple(duplicates),
     )
 
 
 def _cannot_score(problems: list[str], total: int) -> InputError:
     return InputError(
-        f"{len(problems)} of {total} images cannot be scored: {named(problems, '; ')}. Repair them or take them out: "
-        "none is left out unasked"
+        f"{len(problems)} of {total} images cannot be scored: {named(problems, '; ')}. Repair them or leave "
+        "them out of --normal: edge-ad leaves out no image by itself"
     )
 
 
-_CLIPS = "clips, which images are not: give videos"
+_CLIPS = "clips, and single images are no clips: give videos"
 
 
 def measure_normals(
@@ -148,10 +153,10 @@ def measure_normals(
     progress: Progress,
     objects: ObjectTable | None = None,
 ) -> Iterator[Outcome]:
-    """Scores images, and of videos and files of vectors the frames that thinning leaves; images come first.
+    """Scores the images, then the frames of videos and the vectors of files that are left after thinning.
 
-    ``objects``: where the objects of these frames are. Each is scored, in place of its frame; in this process and
-    uncached.
+    ``objects``: where the objects of these frames are. Each object is then scored instead of its frame. This is done
+    in this process, and the scores are not cached.
 
     Raises:
         EdgeAdError: as ``score_images`` and ``score_frames``; :class:`InputError` also where a video's frame rate is
@@ -162,7 +167,7 @@ def measure_normals(
     manifest = Bundle.open(job.job.bundle).manifest
     if manifest.clip is not None:
         if images:
-            wanted = "vectors, which images are not: give .npy files" if manifest.takes_vectors else _CLIPS
+            wanted = "vectors, not images: give .npy files" if manifest.takes_vectors else _CLIPS
             raise InputError(f"{images[0]}: this bundle scores {wanted}")
         yield from _clips(videos, job, thinning)
         return
@@ -194,14 +199,14 @@ def read_frame(name: str) -> NDArray[np.uint8]:
 
 
 def engine_record(info: EngineInfo) -> EngineRecord:
-    """What the calibration says of the engine."""
+    """The engine as the calibration records it."""
     return EngineRecord(
         name=info.name, version=info.version, device=info.device, precision=info.precision, threads=info.threads
     )
 
 
 def _clips(videos: Sequence[Path], job: OpenJob, thinning: Thinning) -> Iterator[Outcome]:
-    """A model of clips sees every frame, each video by itself; what is thinned is the scores."""
+    """Scores clips, each video by itself. The model sees every frame; the scores are thinned, not the frames."""
     for video in videos:
         with closing(open_source(video)) as source:
             step = thinning.step(str(video), source.fps)

@@ -32,15 +32,16 @@ def object_names(images: Sequence[Path], table: ObjectTable) -> list[str]:
     if missing:
         raise InputError(
             f"{table.file} names no object in {len(missing)} of {len(images)} images: {named(missing)}. Add rows for "
-            "them or take them out: none is left out unasked"
+            "them or leave them out of --normal: edge-ad leaves out no image by itself"
         )
     return [str(FrameName(image, box=box)) for image, boxes in found.items() for box in boxes]
 
 
 def object_frames(frames: Iterable[Frame], table: ObjectTable) -> Iterator[Frame]:
-    """Each object as a frame of its own; a frame with a box that does not fit is one that says so.
+    """Yields each object as a frame of its own.
 
-    Frames without objects are passed over: what is counted is objects, and there is none in them.
+    A frame with a box that does not fit becomes a frame with an error. Frames without objects are skipped, because
+    objects are what is counted.
     """
     for frame in frames:
         boxes = table.boxes(frame.source)

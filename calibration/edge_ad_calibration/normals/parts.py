@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,23 +33,26 @@ __all__ = [
 ]
 
 Level = Literal["frame", "object"]
-"""What each score belongs to."""
+"""Whether a score belongs to a frame or to an object in it."""
 
 Kind = Literal["frame", "part", "object"]
-"""What an observation is."""
+"""What counts as one observation."""
 
 FRAME = "frame"
-"""All objects of a frame are one observation."""
+"""The value of ``--part-by`` for which all objects of a frame are one observation."""
 
 _COLUMN = re.compile(r"(?P<file>.+\.csv):(?P<column>[^:]+)", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observations:
-    """What is counted. ``part``: intp ``(frames,)``, to which observation each of the normals belongs.
+    """What is counted.
 
-    ``pictures``: what one of the normals is. ``scores``: float64 ``(n,)``, the largest of each observation's frames or
-    objects. ``peaks``: likewise; ``None`` without a map.
+    ``kind``: what one observation is. ``pictures``: what one of the normals is. ``names``: of the observations.
+    ``scores``: float64 ``(n,)``, for each observation the largest score of its frames or objects. ``peaks``: the same
+    for the maps; ``None`` if there are none. ``part``: intp ``(frames,)``, the observation that each normal belongs to.
+    ``outside``: bool ``(n,)``, which observations are outside the limits of frames and count as rejected; ``None`` if
+    none is.
     """
 
     kind: Kind
@@ -58,11 +61,21 @@ class Observations:
     scores: NDArray[np.float64]
     peaks: NDArray[np.float64] | None
     part: NDArray[np.intp]
+    outside: NDArray[np.bool_] | None = None
+
+    def mark_outside(self, normals: NDArray[np.bool_]) -> Observations:
+        """The same, with an observation outside where any of its normals is; ``normals``: bool ``(frames,)``."""
+        outside = np.zeros(self.scores.size, np.bool_)
+        outside[self.part[normals]] = True
+        return replace(self, outside=outside)
 
 
 @dataclass(frozen=True, slots=True)
 class PartBy:
-    """How frames are told apart by part. ``text``: as the user said it."""
+    """How to tell which part a frame shows. ``text``: as the user wrote it.
+
+    ``pattern``: a regular expression for file names. ``table`` and ``column``: a CSV file that names the part.
+    """
 
     text: str
     pattern: re.Pattern[str] | None = None
@@ -104,7 +117,7 @@ def parse_part_by(text: str) -> PartBy:
     try:
         pattern = re.compile(text)
     except re.error as error:
-        raise InputError(f"--part-by {text!r} is no regular expression: {error}") from None
+        raise InputError(f"--part-by {text!r} is not a regular expression: {error}") from None
     if pattern.groups != 1:
         raise InputError(
             f"--part-by {text!r} has {pattern.groups} groups: expected folder, FILE.csv:COLUMN or a regular expression "
@@ -121,10 +134,10 @@ def kind_of(by: PartBy | None, level: Level) -> Kind:
 
 
 def group_parts(normals: Normals, by: PartBy | None, level: Level = "frame") -> Observations:
-    """The observations in the order of their first frames. Without ``by`` each image is one, or each object.
+    """The observations, in the order of their first frames. Without ``by``, each image or object is one.
 
-    A part that is rejected when any of its frames is, is rejected exactly when its largest score is above the
-    threshold. So its largest score is its score, and what is promised is promised of parts.
+    A part is rejected if any of its frames is rejected, that is, if its largest score is above the threshold. So the
+    score of a part is its largest score, and the promise is about parts.
 
     Raises:
         InputError: an image belongs to no part.

@@ -1,4 +1,4 @@
-"""Which images are the normals: what the user names, thinned where it is a stream."""
+"""Lists the normal images that the user names; streams are thinned."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TABLE = re.compile(r"(?P<file>.+\.csv)(?::(?P<column>[^:=]+)=(?P<value>.*))?", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thinning:
-    """How much of a stream is taken: every ``every``-th frame, or in a video one frame in ``gap_s`` seconds.
+    """How many frames of a stream are taken: every ``every``-th frame, or one frame of a video every ``gap_s`` seconds.
 
     Raises:
         InputError: both were given, or one is too small.
@@ -34,18 +34,20 @@ class Thinning:
 
     def __post_init__(self) -> None:
         if self.every < 1:
-            raise InputError(f"expected every frame (1), every second one (2) and so on, found {self.every}")
+            raise InputError(f"--every takes every N-th frame: expected 1 or more, found {self.every}")
         if self.gap_s is not None and not 0 < self.gap_s < float("inf"):
-            raise InputError(f"the gap between frames must be a time in seconds above 0, found {self.gap_s:g}")
+            raise InputError(
+                f"--gap is a time in seconds between two frames: expected more than 0, found {self.gap_s:g}"
+            )
         if self.gap_s is not None and self.every > 1:
-            raise InputError("a stream is thinned by number or by time: give --every or --gap, not both")
+            raise InputError("--every thins by number and --gap by time: give only one of them")
 
     def step(self, label: str, fps: float | None) -> int:
-        """Of how many frames one is taken. Raises :class:`InputError` where the frame rate is needed and unknown."""
+        """Every how many frames one is taken. Raises :class:`InputError` if the frame rate is needed but unknown."""
         if self.gap_s is None:
             return self.every
         if not fps:
-            raise InputError(f"{label}: its frame rate is unknown, so --gap cannot be kept: use --every")
+            raise InputError(f"{label}: its frame rate is unknown, so --gap cannot be used: use --every")
         return max(1, round(self.gap_s * fps))
 
 
@@ -59,7 +61,7 @@ def list_normals(sources: Sequence[str | Path], thinning: Thinning = ALL) -> lis
     with a column ``path``, or rows of one: ``file.csv:column=value``.
 
     Raises:
-        InputError: no source was given, one of them names no image, or a gap in seconds is asked of images.
+        InputError: no source was given, a source names no image, or --gap is given for images.
     """
     if not sources:
         raise InputError("no images were given: name a folder of normals, an image or a glob with --normal")
@@ -81,7 +83,7 @@ def list_table(file: Path, thinning: Thinning = ALL) -> list[Path]:
     """The files in the column ``path`` of a CSV file; images are thinned, videos come whole.
 
     Raises:
-        InputError: the file cannot be used, or a gap in seconds is asked of images.
+        InputError: the file cannot be used, or --gap is given for images.
     """
     return _thin(read_table(file).paths, thinning, file)
 
@@ -90,7 +92,7 @@ def _thin(found: Sequence[Path], thinning: Thinning, source: str | Path) -> list
     """Videos are thinned frame by frame when they are scored."""
     images = [path for path in found if not is_stream(path)]
     if images and thinning.gap_s is not None:
-        raise InputError(f"{source}: images have no frame rate, so --gap cannot be kept: use --every")
+        raise InputError(f"{source}: images have no frame rate, so --gap cannot be used: use --every")
     return images[:: thinning.every] + [path for path in found if is_stream(path)]
 
 

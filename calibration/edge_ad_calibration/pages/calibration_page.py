@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import edge_ad
 from edge_ad.bundle.records import OrderStatistic, RankCalibration
 from edge_ad_calibration.pages.plots import draw_distribution, draw_scores
-from edge_ad_calibration.thresholds.order_statistic import attained_confidence, largest_rank, smallest_alpha, smallest_n
+from edge_ad_calibration.pages.verdict_picture import verdict_picture
+from edge_ad_calibration.thresholds.order_statistic import largest_rank, reached_confidence, smallest_alpha, smallest_n
 from edge_ad_calibration.thresholds.wording import describe_threshold, percent
 from edge_ad_report import (
     Fact,
@@ -21,14 +22,13 @@ from edge_ad_report import (
     Signatures,
     Table,
     Text,
-    image_data_uri,
     write_page,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edge_ad.bundle import Bundle, Variant
+    from edge_ad.bundle import Bundle, FrameLimits, Variant
     from edge_ad.bundle.records import AnyCalibration
     from edge_ad_calibration.pages.highest_normals import ShownNormal
     from edge_ad_calibration.stations import StationCalibration
@@ -71,49 +71,54 @@ def _station(station: StationCalibration, shown: Sequence[ShownNormal]) -> list[
         Section("What may speak against it", _cautions(station)),
         Section("The normals", _charts(station)),
     ]
+    if made.frame_limits is not None:
+        sections.append(Section("Limits of frames", (_limits(made.frame_limits),)))
     if station.difference:
         sections.append(Section("The groups", (_groups(station.difference),)))
     if isinstance(made, RankCalibration):
-        sections.append(Section("What more normals would buy", (_offer(made),)))
+        sections.append(Section("What more normals would allow", (_offer(made),)))
     if shown:  # vectors have no pictures
         sections.append(Section("The highest-scoring normals", (_LOOK, _gallery(shown))))
     if made.exclusions:
-        sections.append(Section("Taken out", (_exclusions(made),)))
+        sections.append(Section("Left out", (_exclusions(made),)))
     sections.append(Section("The record", (_record(station),)))
     return sections
 
+
+# Numbers of normals that differ by less than this factor say the same.
+_ALMOST_SAME = 1.25
 
 _SIGNED = Text(
     "Sign if you have read what may speak against the thresholds and what was not checked, and have looked at the "
     "normal images with the highest scores."
 )
 _LOOK = Text(
-    "Look for parts that are not normal. One that is not can be taken out with --exclude FILE --reason TEXT; what is "
-    "taken out, and why, is recorded."
+    "Each part is shown once, and so are images that look alike. Look for parts that are not normal: they can be left "
+    "out with --exclude FILE --reason TEXT, and the record then says what was left out and why."
 )
 
 
 def _facts(station: StationCalibration) -> Facts:
     made = station.calibration
-    facts = [Fact("image threshold", f"{made.image.threshold:.6g}", describe_threshold(made.image))]
+    facts = [Fact("Image threshold", f"{made.image.threshold:.6g}", describe_threshold(made.image))]
     if made.pixel:
         origin = describe_threshold(made.pixel, "map maxima")
-        facts.append(Fact("pixel threshold", f"{made.pixel.threshold:.6g}", origin))
+        facts.append(Fact("Pixel threshold", f"{made.pixel.threshold:.6g}", origin))
     if made.alpha is not None:
         facts.append(_promised(made))
     if isinstance(made, RankCalibration) and not made.doubt:
-        reached = percent(round(attained_confidence(made.image, made.alpha), 4))
-        facts.append(Fact("confidence", percent(made.confidence), f"{reached} reached"))
+        reached = percent(round(reached_confidence(made), 4))
+        facts.append(Fact("Confidence", percent(made.confidence), f"{reached} reached"))
     pictures, scored = station.observations.pictures, len(station.normals)
     alone = made.observation != "part" and made.image.n == scored
-    counted = f"one an {pictures}" if alone else f"from {scored:,} {pictures}s"
-    facts.append(Fact(f"normal {made.observation}s", f"{made.image.n:,}", counted))
+    counted = f"one per {pictures}" if alone else f"from {scored:,} {pictures}s"
+    facts.append(Fact(f"Normal {made.observation}s", f"{made.image.n:,}", counted))
     return Facts(tuple(facts))
 
 
 def _promised(made: AnyCalibration) -> Fact:
     """The tile of the false-reject rate. It says "guaranteed" only where nothing was found against it."""
-    label, rate = "false rejects, at most", percent(made.alpha or 0)
+    label, rate = "False rejects, at most", percent(made.alpha or 0)
     if made.doubt:
         return Fact(label, "not shown", f"{rate} was asked for: see below", "warning")
     if not isinstance(made, RankCalibration):
@@ -145,6 +150,25 @@ def _charts(station: StationCalibration) -> tuple[Chart, ...]:
     return tuple(charts)
 
 
+def _limits(limits: FrameLimits) -> Table:
+    rows = [
+        (name, limit.text, _number(limit.seen_lowest), _number(limit.seen_highest))
+        for name, limit in limits.values.items()
+    ]
+    rows += [(name, f"none: {reason}", "", "") for name, reason in limits.off.items()]
+    return Table(
+        head=("value", "limits", "lowest seen", "highest seen"),
+        rows=tuple(rows),
+        text_columns=2,
+        caption="A frame outside is INVALID and not scored. That counts as a reject in what is promised; normals that "
+        f"were counted so: {limits.outside:,}.",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
 def _groups(found: Difference) -> Table:
     rows = [
         (
@@ -166,14 +190,14 @@ def _groups(found: Difference) -> Table:
 
 def _offer(made: RankCalibration) -> Table:
     alpha, confidence, n = made.alpha, made.confidence, made.image.n
-    needed = {smallest_n(alpha / part, confidence) for part in (1, 2, 5, 10)}
+    needed = [smallest_n(alpha / part, confidence) for part in (1, 2, 5, 10)]
     rows = [
         (
             f"{size:,}{' (this one)' if size == n else ''}",
             f"{100 * smallest_alpha(size, confidence):.3g} %",
             f"{max(largest_rank(size, alpha, confidence) - 1, 0):,}" if size >= min(needed) else "none: too few",
         )
-        for size in sorted(needed | {n, 2 * n, 5 * n, 10 * n})
+        for size in _spaced([*([] if made.doubt else [n]), *needed, 2 * n, 5 * n, 10 * n])
     ]
     return Table(
         head=(
@@ -182,21 +206,26 @@ def _offer(made: RankCalibration) -> Table:
             f"bad ones tolerated at {percent(alpha)}",
         ),
         rows=tuple(rows),
-        caption=f"With {percent(confidence)} confidence.",
+        caption=f"With {percent(confidence)} confidence, for independent normals.",
     )
+
+
+def _spaced(sizes: Sequence[int]) -> list[int]:
+    """The sizes in ascending order, without those that are almost the same as an earlier one in the list."""
+    kept: list[int] = []
+    for size in sizes:
+        if all(max(size, other) > _ALMOST_SAME * min(size, other) for other in kept):
+            kept.append(size)
+    return sorted(kept)
 
 
 def _gallery(shown: Sequence[ShownNormal]) -> Gallery:
-    return Gallery(
-        tuple(
-            Picture(
-                uri=image_data_uri(one.picture, longest_px=480),
-                alt=f"normal {Path(one.name).name} with its anomaly map, score {one.score:.5g}",
-                caption=f"{number}. {one.name}",
-            )
-            for number, one in enumerate(shown, start=1)
-        )
-    )
+    return Gallery(tuple(_picture(number, one) for number, one in enumerate(shown, start=1)))
+
+
+def _picture(number: int, one: ShownNormal) -> Picture:
+    what = f"normal {Path(one.name).name} with its anomaly map, score {one.score:.5g}"
+    return verdict_picture(one.picture, one.verdict, what, remark=one.remark, detail=f"{number}. {one.name}")
 
 
 def _exclusions(made: AnyCalibration) -> Table:

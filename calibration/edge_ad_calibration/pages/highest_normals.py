@@ -11,8 +11,10 @@ import numpy as np
 
 from edge_ad.detector import Detector
 from edge_ad.outputs import ColourScale, annotate
+from edge_ad.outputs.annotate import caption_of
 from edge_ad.outputs.draw_text import draw_text, fit_text
 from edge_ad.scoring.objects import sole_object
+from edge_ad_calibration.normals.distinct import pick_distinct
 from edge_ad_calibration.normals.measured import read_frame
 
 if TYPE_CHECKING:
@@ -22,37 +24,66 @@ if TYPE_CHECKING:
 
     from edge_ad.bundle import Bundle, Calibration, Variant
     from edge_ad.scoring.scorer import Scorer
+    from edge_ad.verdict import Verdict
+    from edge_ad_calibration.normals.distinct import Picked
+    from edge_ad_calibration.normals.measured import Normals
+    from edge_ad_calibration.normals.parts import Observations
 
-__all__ = ["ShownNormal", "draw_sheet", "show_normals"]
+__all__ = ["SHOWN", "ShownNormal", "choose_highest", "draw_sheet", "show_normals"]
 
 _COLUMNS = 4
 # All lengths in pixels of the sheet.
-_CELL, _CAPTION, _GAP, _TEXT, _TITLE = 400, 30, 12, 11, 18
+_CELL, _CAPTION, _GAP, _TEXT, _TITLE = 400, 24, 12, 11, 18
 _PAPER, _INK = 255, (40, 36, 31)
 _QUALITY = 90
 
 
+SHOWN = 12
+"""How many of the highest-scoring normals are shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShownNormal:
-    """A normal with its anomaly map and verdict. ``picture``: uint8 BGR, ``(H, W, 3)``."""
+    """A normal with its anomaly map and verdict. ``picture``: uint8 BGR, ``(H, W, 3)``.
+
+    ``alike``: how many other normals show the same part or look like this one, and are not shown.
+    """
 
     name: str
     score: float
     picture: NDArray[np.uint8]
+    verdict: Verdict
+    alike: int = 0
+
+    @property
+    def remark(self) -> str:
+        """What stands below the picture beside its verdict."""
+        return f"and {self.alike} more like this" if self.alike else ""
+
+
+def choose_highest(normals: Normals, observations: Observations, most: int = SHOWN) -> list[Picked]:
+    """The names of the highest-scoring normals, the highest first, one of each part and none that looks like another.
+
+    Raises:
+        FrameError: one of them cannot be read any more.
+    """
+    order = np.argsort(-normals.scores, kind="stable").tolist()
+    names = [normals.names[place] for place in order]
+    return pick_distinct(names, [int(observations.part[place]) for place in order], most, read_frame)
 
 
 def show_normals(
-    bundle: Bundle, variant: Variant, scorer: Scorer, calibration: Calibration, names: Sequence[str]
+    bundle: Bundle, variant: Variant, scorer: Scorer, calibration: Calibration, chosen: Sequence[Picked]
 ) -> list[ShownNormal]:
-    """Scores the named normals as the device does with this calibration, and draws their verdicts.
+    """Scores the chosen normals as the device does with this calibration, and draws their maps and regions.
 
     Raises:
         FrameError: one of them cannot be read any more.
     """
     detector, scale = Detector(bundle, variant, scorer, calibration), ColourScale()
     shown = []
-    for name in names:
-        image = read_frame(name)
+    for one in chosen:
+        image = read_frame(one.name)
         inspected = detector.score_with_map(image, objects=sole_object(bundle, image))
         verdict = inspected.verdict
         anomaly_map = (
@@ -60,8 +91,8 @@ def show_normals(
         )
         colour_range = None if anomaly_map is None else scale.fit(anomaly_map, verdict.pixel_threshold)
         score = verdict.score
-        picture = annotate(image, verdict, anomaly_map, colour_range)
-        shown.append(ShownNormal(name, float("nan") if score is None else score, picture))
+        picture = annotate(image, verdict, anomaly_map, colour_range, captioned=False)
+        shown.append(ShownNormal(one.name, float("nan") if score is None else score, picture, verdict, one.alike))
     return shown
 
 
@@ -81,11 +112,15 @@ def _cell(number: int, one: ShownNormal) -> NDArray[np.uint8]:
     scale = _CELL / max(width, height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(one.picture, size, interpolation=cv2.INTER_AREA)
-    cell = np.full((size[1] + _CAPTION + _GAP, _CELL, 3), _PAPER, np.uint8)
+    cell = np.full((size[1] + 2 * _CAPTION + _GAP, _CELL, 3), _PAPER, np.uint8)
     left = (_CELL - size[0]) // 2
     cell[: size[1], left : left + size[0]] = small
     text, text_height = fit_text(f"{number}. {Path(one.name).parent.name}/{Path(one.name).name}", _TEXT, _CELL)
     draw_text(cell, text, 0, size[1] + _TEXT + 6, height_px=text_height, colour=_INK)
+    caption = caption_of(one.verdict)
+    line = "   ".join(filter(None, (caption.tag, caption.figures, one.remark)))
+    text, text_height = fit_text(line, _TEXT, _CELL)
+    draw_text(cell, text, 0, size[1] + _CAPTION + _TEXT, height_px=text_height, colour=_INK)
     return cell
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.bundle.records import DEFAULT_STATION
 from edge_ad.files import atomic_write
-from edge_ad_calibration.normals.exclusions import highest
-from edge_ad_calibration.pages.highest_normals import draw_sheet, show_normals
+from edge_ad_calibration.pages.highest_normals import choose_highest, draw_sheet, show_normals
 from edge_ad_calibration.pages.plots import draw_calibration
 
 if TYPE_CHECKING:
@@ -60,10 +59,10 @@ def publish(
         )
         atomic_write(files[name].plot, draw_calibration(made, station.observations, f"{subject} · {made.created}"))
         if outputs.sheet or outputs.report:
-            images = [] if bundle.manifest.takes_vectors else highest(station.normals)
+            images = [] if bundle.manifest.takes_vectors else choose_highest(station.normals, station.observations)
             shown[name] = show_normals(bundle, variant, scorer, made, images)
         if (sheet := files[name].sheet) is not None:
-            title = f"The {len(shown[name])} highest-scoring of {len(station.normals):,} normals: {subject}"
+            title = f"The {len(shown[name])} highest-scoring parts among {len(station.normals):,} normals: {subject}"
             atomic_write(sheet, draw_sheet(shown[name], title))
     if outputs.report:
         from edge_ad_calibration.pages.calibration_page import write_report

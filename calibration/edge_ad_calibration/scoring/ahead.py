@@ -19,7 +19,7 @@ def in_order(items: Iterable[_T], submit: Callable[[_T], Future[_R]], *, ahead: 
     """Yields ``submit(item).result()`` item by item, with up to ``ahead`` later items already submitted.
 
     Unlike ``Executor.map`` it takes items only as they are needed, so that neither they nor their results pile up.
-    What a future raises is raised here; futures that nobody will ask for any more are cancelled.
+    What a future raises is raised here; futures whose result is no longer needed are cancelled.
     """
     pending: deque[Future[_R]] = deque()
     try:

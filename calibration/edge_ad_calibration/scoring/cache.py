@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["FILE", "ScoreCache", "ScoreRecord", "default_folder", "why_unusable"]
 
 FILE = "scores-1.sqlite"
-"""The number is the format's: another one is another file."""
+"""The number is that of the format: another format has another file."""
 
 _WRITE_EVERY_S = 1.0
 _MOST_UNWRITTEN = 500
@@ -42,7 +42,7 @@ _ADD = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?)"
 
 
 class ScoreRecord(msgspec.Struct, frozen=True, array_like=True):
-    """A score as it is kept, as MessagePack: its doubles come back bit for bit. SQLite's own make 0.0 of -0.0."""
+    """A score as it is kept. It is written as MessagePack, which keeps every bit; SQLite would turn -0.0 into 0.0."""
 
     pixel_sha256: bytes
     size: FrameSize
@@ -55,7 +55,7 @@ class ScoreRecord(msgspec.Struct, frozen=True, array_like=True):
         return cls(bytes.fromhex(image.pixel_sha256), image.size, image.score, image.peak, image.statistics)
 
     def scored(self, path: Path, file_sha256: str, anomaly_map: NDArray[np.float32] | None = None) -> ScoredImage:
-        """The image again. ``anomaly_map``: float32 ``(h', w')``, raw, where it was kept."""
+        """The record as a scored image. ``anomaly_map``: float32 ``(h', w')``, raw; ``None`` if none was kept."""
         return ScoredImage(
             path=path,
             file_sha256=file_sha256,
@@ -90,18 +90,18 @@ def why_unusable(folder: Path) -> str | None:
 
 
 class ScoreCache:
-    """Scores by the identity of what measured them and the SHA-256 of the image file's bytes.
+    """Keeps scores. A score is found by what it was measured with and by the SHA-256 of the image file.
 
-    Images that cannot be scored are not kept, nor are maps. Rows go to disk once a second or sooner: a killed
-    process loses no more than that, and SQLite undoes a write that was torn. Several runs may share the file.
-    :meth:`find` may be called from any thread.
+    Maps and images that cannot be scored are not kept. Scores are written once a second or sooner, so a process that is
+    killed loses no more than that; SQLite undoes an incomplete write. Several runs may share the file. :meth:`find` may
+    be called from any thread.
     """
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Opens the cache in ``folder``, which is made where it is absent.
+        """Opens the cache in ``folder``, which is created if it does not exist.
 
         Raises:
-            OutputError: the folder cannot be made, the file cannot be opened or is damaged.
+            OutputError: the folder cannot be created, or the file cannot be opened or is damaged.
         """
         self.path = folder / FILE
         self._clock = clock
@@ -120,14 +120,14 @@ class ScoreCache:
             failing.pop_all()
 
     def find(self, identity: bytes, path: Path, file_sha256: str) -> ScoredImage | None:
-        """What is known of the file ``path`` with these bytes."""
+        """The score of the file ``path`` with these bytes; ``None`` if it is not in the cache."""
         with self._lock, self._explained():
             row = self._database.execute(_FIND, (identity, bytes.fromhex(file_sha256))).fetchone()
             record = None if row is None else msgspec.msgpack.decode(row[0], type=ScoreRecord)
         return None if record is None else record.scored(path, file_sha256)
 
     def add(self, identity: bytes, outcome: Outcome) -> None:
-        """Keeps what was measured; passes over what came from the cache, from no file, or could not be scored."""
+        """Keeps a score. Scores from the cache, of frames without a file, and of images with an error are not kept."""
         if not isinstance(outcome, ScoredImage) or outcome.cached or outcome.file_sha256 is None:
             return
         record = msgspec.msgpack.encode(ScoreRecord.of(outcome))
@@ -136,7 +136,7 @@ class ScoreCache:
             self._write()
 
     def close(self) -> None:
-        """Writes what is left, after an error and Ctrl-C too."""
+        """Writes the scores that are not written yet, also after an error or Ctrl-C, and closes the file."""
         try:
             self._write()
         finally:

@@ -1,6 +1,6 @@
-"""Scoring on a Dask cluster, whose workers see the bundle and the images under the same paths as this machine.
+"""Scores on a Dask cluster. Its workers see the bundle and the images under the same paths as this computer.
 
-The one module that knows Dask: it reaches or starts the cluster and refuses one that does not fit the job.
+Only this module uses Dask. It connects to the cluster or starts it, and refuses one that does not fit the job.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 __all__ = ["LOCAL", "score_on_cluster"]
 
 LOCAL = "local"
-"""The address that stands for worker processes on this machine."""
+"""The address that means worker processes on this computer."""
 
 _CONNECT_S = 10
 _ATTEMPTS = 3
 _DISTRIBUTION = "edge-ad"
 
-# Images a task: enough to make a task's cost small beside theirs, few enough for a dead worker to lose little.
+# Images for each task: enough that the cost of the task itself is small, few enough that a dead worker loses little.
 _CHUNK = 16
 # Images that a worker is asked whether it sees them.
 _LOOKED_FOR = 3
@@ -49,12 +49,12 @@ _LOOKED_FOR = 3
 _CHUNKS_EACH = 2
 
 _Entry = Path | ScoredImage
-"""An image to score, or one whose score is known."""
+"""An image to score, or an image whose score is known already."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Workers:
-    """The workers that are at a job."""
+    """The workers that score a job."""
 
     executor: Executor
     ahead: int
@@ -62,7 +62,7 @@ class _Workers:
     identity: Identity
 
     def submit(self, entries: tuple[_Entry, ...]) -> Future[ScoredChunk]:
-        """Sends a chunk off, unless all of it is known."""
+        """Sends a chunk to a worker, unless all its scores are known."""
         known = tuple(entry for entry in entries if isinstance(entry, ScoredImage))
         if len(known) < len(entries):
             return self.executor.submit(score_chunk, Chunk(self.job, self.identity, entries))
@@ -76,7 +76,7 @@ def score_on_cluster(
 ) -> Generator[Outcome]:
     """As :func:`~edge_ad_calibration.scoring.service.score_images`, on the workers of ``plan.cluster``.
 
-    A worker that dies has its images scored by another one. When all have died it waits for one to come.
+    If a worker dies, another one scores its images. If all have died, this waits until a new one comes.
     """
     with ExitStack() as stack:
         stack.enter_context(_explained(plan.cluster))
@@ -99,7 +99,7 @@ def _open_on_workers(executor: Executor, ahead: int, job: ScoreJob, images: Sequ
 
 
 def _entries(images: Iterable[Path], find: Find | None, workers: int | None) -> Generator[_Entry]:
-    """The images, each replaced by what is known of it. Its file is read here for that, and only for that."""
+    """Yields each image, or its score if that is known. Only for this look-up are the files read on this computer."""
     paths = (image.absolute() for image in images)
     if find is None:
         yield from paths
@@ -125,7 +125,7 @@ def _connected(job: ScoreJob, plan: ScorePlan) -> Iterator[Any]:
 
     Raises:
         MissingExtraError: Dask is not installed.
-        InputError: no such cluster, one without workers, or with another version of edge-ad.
+        InputError: no cluster answers, it has no workers, or they have another version of edge-ad.
     """
     try:
         from distributed import LocalCluster
@@ -173,7 +173,7 @@ def _connect(address: Any, plan: ScorePlan, attempts: int = _ATTEMPTS) -> Any:
 
 @contextmanager
 def _explained(cluster: str | None) -> Iterator[None]:
-    """Whatever Dask raises becomes a :class:`DeviceError`; edge-ad's own errors come through from the workers."""
+    """Turns what Dask raises into a :class:`DeviceError`. Errors of edge-ad on the workers stay as they are."""
     try:
         yield
     except (EdgeAdError, KeyboardInterrupt):
@@ -183,7 +183,7 @@ def _explained(cluster: str | None) -> Iterator[None]:
 
 
 def _thread_count(client: Any) -> int:
-    """How many tasks run at once, at least one."""
+    """How many tasks run at the same time; at least one."""
     threads: dict[str, int] = client.nthreads()
     return max(1, sum(threads.values()))
 
@@ -196,7 +196,7 @@ def _hang_up(client: Any) -> None:
 
 
 def _processes(job: ScoreJob) -> int:
-    """As many engines as the cores bear; one that is given no number of threads takes them all."""
+    """How many engines fit on the cores. An engine without a given number of threads uses all cores."""
     cores = core_count()
     return max(1, cores // (job.engine.threads or cores))
 

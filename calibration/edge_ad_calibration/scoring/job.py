@@ -1,4 +1,4 @@
-"""The request to score many images, and the result for each of them. Imports nothing heavy."""
+"""What is asked when many images are scored, and the result for each image. This module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Progress", "ScoreJob", "ScorePlan", "ScoredImage", "UnscoredImage", "no_progress"]
 
 Progress = Callable[[int], AbstractContextManager[Callable[[int], object]]]
-"""Shows progress: takes how many images there are; the context's value is told how many more are done."""
+"""Shows progress. It is called with the number of images, and its context's value with the number just done."""
 
 
 def no_progress(total: int) -> AbstractContextManager[Callable[[int], object]]:  # noqa: ARG001
@@ -32,9 +32,9 @@ def no_progress(total: int) -> AbstractContextManager[Callable[[int], object]]: 
 class ScoreJob:
     """What is measured.
 
-    ``variant``: ``None`` is the bundle's default one. ``min_area_px``: the smallest region of the map that counts,
-    in camera pixels; 0: any. ``maps``: every image's anomaly map is wanted too. The score cache keeps none:
-    it takes the engine for every image, or a ``MapJournal``.
+    ``variant``: ``None`` is the bundle's default one. ``min_area_px``: the smallest region of the map that counts, in
+    camera pixels; 0 counts all. ``maps``: whether the anomaly maps are wanted too. The score cache keeps no maps, so
+    they need the engine for every image, or a ``MapJournal``.
     """
 
     bundle: Path
@@ -46,13 +46,13 @@ class ScoreJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorePlan:
-    """Where and how it is measured. Nothing of it changes a number.
+    """Where and how the images are scored. Nothing of this changes a score.
 
-    ``cache``: the folder of the score cache; ``None``: no cache.
+    ``cache``: the folder of the score cache; ``None`` keeps no scores.
     ``cluster``: the address of a Dask scheduler (``tcp://host:8786``), ``local`` for worker processes on this
-    machine, ``None`` for this process.
-    ``workers``: threads that read and decode ahead of the engine; the worker processes of a ``local`` cluster.
-    ``None``: as many as suit this machine.
+    computer, ``None`` for this process.
+    ``workers``: how many threads read and decode images, or how many processes a ``local`` cluster has. ``None`` takes
+    a number that suits this computer.
     """
 
     cache: Path | None = None
@@ -62,7 +62,7 @@ class ScorePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredImage:
-    """One image or vector, measured.
+    """The result for one image, frame or vector.
 
     ``path``: as it was given; of a frame its source, such as ``clip.avi#12``. ``file_sha256``: of the file's bytes,
     ``None`` of a frame. ``pixel_sha256``: of the decoded pixels and their shape, so that it is
@@ -90,8 +90,11 @@ class ScoredImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnscoredImage:
-    """One image that cannot be scored. ``error``: the line that names it and says why and what to do. ``pending``: it
-    is a frame of a clip on which no score is due."""
+    """One image that cannot be scored.
+
+    ``error``: a line that names the image and says why, and what to do. ``pending``: whether it is a frame of a clip
+    that gets no score of its own, which is no fault.
+    """
 
     path: Path
     error: str

@@ -1,6 +1,6 @@
 """Keeps anomaly maps on the disk until an evaluation is done.
 
-So memory stays bounded, and a run that was killed goes on where it stopped.
+This limits the memory that is needed, and a run that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_ad.errors import OutputError
-from edge_ad.files import output_error
+from edge_ad.files import check_space, output_error
 from edge_ad_calibration.scoring.cache import ScoreRecord
 from edge_ad_calibration.scoring.job import ScoredImage
 
@@ -36,15 +36,16 @@ if TYPE_CHECKING:
     from edge_ad_calibration.scoring.measure import Find
     from edge_ad_calibration.scoring.opened import Identity
 
-__all__ = ["KEPT_DAYS", "MapJournal", "find_earlier"]
+__all__ = ["KEPT_DAYS", "MapJournal", "check_room", "find_earlier"]
 
 KEPT_DAYS = 7
-"""For how long the maps of an evaluation that nobody has resumed stay."""
+"""After how many days the maps of an evaluation that was not resumed are deleted."""
 
 _NAME = "maps-1-{}.bin"
 _MAGIC = b"edge-ad maps 1\n\0"
 _HEAD = struct.Struct("<32sII")  # SHA-256 of the image file, length and CRC-32 of what follows
 _DAY_S = 86_400
+_CELL_BYTES = 4
 
 
 class _Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -59,13 +60,13 @@ class _Entry(msgspec.Struct, frozen=True, array_like=True):
 class MapJournal:
     """The maps of one job's images, one after the other in one file. A context manager.
 
-    ``folder``: where the file is, ``maps-1-<job>.bin``. Left without an error, the file goes; left with one, or killed,
-    it stays, and the next run of the same job finds in it all that was added: a record whose length or checksum does
-    not fit is as good as absent. The next job deletes files that were not used for :data:`KEPT_DAYS` days.
-    ``None``, or where another process is at the same job: a nameless file, which goes in any case.
-    ``data``: which images, so that two jobs that differ in nothing else do not end each other's. ``clock``: the time of
-    a folder, in seconds since 1970, by which abandoned files are found; unless given, that of the folder's own disk,
-    whose clock may be another than this machine's.
+    ``folder``: where the file ``maps-1-<job>.bin`` is. The file is deleted if the context ends without an error. After
+    an error, or if the process is killed, it stays, and the next run of the same job finds the maps in it; a record
+    whose length or checksum is wrong is ignored. The next job deletes files that were not used for :data:`KEPT_DAYS`
+    days. If the folder is ``None``, or another process works at the same job, a temporary file is used instead.
+    ``data``: names the images, so that jobs on different images have different files. ``clock``: the time of a folder
+    in seconds since 1970, by which old files are found. Without it, the clock of the folder's own disk is used, which
+    may differ from that of this computer.
     """
 
     def __init__(self, folder: Path | None, data: str = "", *, clock: Callable[[Path], float] | None = None) -> None:
@@ -82,17 +83,17 @@ class MapJournal:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if self._path is not None and kind is None:
-            # Before it is closed, and with it unlocked: no other process may be at it by then.
+            # Deleted before it is closed and so unlocked: no other process can use it then.
             self._path.unlink(missing_ok=True)
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
     def begin(self, identity: bytes) -> None:
-        """Opens the file of the job with this identity, and looks what is there already.
+        """Opens the file of the job with this identity, and finds the maps that are in it already.
 
         Raises:
-            OutputError: the folder or the file cannot be made.
+            OutputError: the folder or the file cannot be created.
         """
         job = hashlib.sha256(identity + self._data.encode("utf-8", "surrogateescape")).digest()
         if self._folder is not None:
@@ -106,7 +107,7 @@ class MapJournal:
         self._resume(_MAGIC + job)
 
     def find(self, path: Path, file_sha256: str) -> ScoredImage | None:
-        """What an earlier run has measured of a file with these bytes, its map with it. Made for threads."""
+        """The result of an earlier run for a file with these bytes, with its map, or ``None``. Thread-safe."""
         place = self._earlier.get(bytes.fromhex(file_sha256))
         entry = None if place is None else self._entry(place)
         return None if entry is None else entry.record.scored(path, file_sha256, _map_of(entry))
@@ -132,7 +133,7 @@ class MapJournal:
         return place
 
     def read(self, place: int) -> NDArray[np.float32]:
-        """The map ``(h', w')`` at a place. Raises :class:`OutputError` where the disk has lost it."""
+        """The map ``(h', w')`` at a place. Raises :class:`OutputError` if it is damaged on the disk."""
         entry = self._entry(place)
         if entry is None:
             raise OutputError(f"{self._path or tempfile.gettempdir()}: a map is damaged on the disk: run again")
@@ -153,12 +154,12 @@ class MapJournal:
         os.ftruncate(self._file, self._end)
 
     def _records(self, size: int) -> Iterator[tuple[bytes, int, int]]:
-        """What stands there whole, if its checksum is right: hash, begin and end."""
+        """Yields the hash, begin and end of each record that is complete."""
         place = self._end
         while place + _HEAD.size <= size:
             digest, length, _ = _HEAD.unpack(os.pread(self._file, _HEAD.size, place))
             end = place + _HEAD.size + length
-            # A disk that lost its power leaves zeros.
+            # A disk that lost its power may leave zeros.
             if end > size or length == 0:
                 return
             yield digest, place, end
@@ -187,11 +188,12 @@ class MapJournal:
 def find_earlier(
     job: ScoreJob, identity: Identity, cache: ScoreCache | None, journal: MapJournal | None
 ) -> Find | None:
-    """Where results of earlier runs are found: in the score cache or, where maps are wanted, in the journal, which is
-    opened here. ``None`` where nothing is kept.
+    """The function that finds results of earlier runs: that of the score cache or, if maps are wanted, of the journal.
+
+    The journal is opened here. ``None`` if nothing is kept.
 
     Raises:
-        OutputError: the journal's folder or file cannot be made.
+        OutputError: the journal's folder or file cannot be created.
     """
     if not job.maps:
         return None if cache is None else partial(cache.find, identity.digest)
@@ -208,7 +210,7 @@ def _map_of(entry: _Entry) -> NDArray[np.float32]:
 
 
 def _lock(path: Path) -> int:
-    """Opens the file for this process alone; -1: another one has it."""
+    """Opens the file for this process alone. Returns -1 if another process has it."""
     try:
         while True:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -217,7 +219,7 @@ def _lock(path: Path) -> int:
             except BlockingIOError:
                 os.close(file)
                 return -1
-            # Whoever had it may have deleted it since.
+            # The process that had the file may have deleted it in the meantime.
             if path.exists() and os.path.samestat(path.stat(), os.fstat(file)):
                 return file
             os.close(file)
@@ -238,6 +240,17 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
+
+
+def check_room(folder: Path | None, images: int, cells: int) -> None:
+    """Raises :class:`OutputError` unless the disk has room for so many maps of so many cells. Maps that are there count
+    as room: they are used again, or deleted.
+
+    ``folder``: as :class:`MapJournal` takes it.
+    """
+    place = folder or Path(tempfile.gettempdir())
+    there = sum(path.stat().st_size for path in place.glob(_NAME.format("*")))
+    check_space(place, images * cells * _CELL_BYTES - there, f"{place}: the anomaly maps")
 
 
 def _time_of_disk(folder: Path) -> float:

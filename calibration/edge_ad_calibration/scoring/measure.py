@@ -1,4 +1,4 @@
-"""Images through an engine that is open: each from its file to what the engine takes, and from there to its score."""
+"""Scores images with an open engine: reads each file, prepares it for the engine, and measures it."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ __all__ = ["PENDING", "LoadedImage", "Want", "load", "load_frame", "look_up", "m
 
 
 PENDING = frozenset({Reason.WARMING_UP.value, Reason.BETWEEN_SCORES.value})
-"""Why a frame that is fine has no score: none of a clip falls on it."""
+"""The reasons why a good frame of a clip has no score of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What is asked for beside the score; see ``ScoreJob``."""
+    """What is measured besides the score; see ``ScoreJob``."""
 
     map: bool = False
     min_area_px: int = 0
 
 
-# Images that wait, beside those that a thread is busy with: enough to bridge a slow file, few enough to hold.
+# Images that wait for the engine: enough to bridge a slow file, few enough for the memory.
 _WAITING = 2
 _SCORES = Want()
 
@@ -59,7 +59,7 @@ _SCORES = Want()
 class LoadedImage:
     """An image that waits for the engine.
 
-    ``content``: as the model takes it, and then ``statistics`` are there too; or the pixels, uint8 ``(H, W, 3)`` BGR or
+    ``content``: the prepared input of the model, with its ``statistics``; or the pixels, uint8 ``(H, W, 3)`` BGR or
     ``(H, W)`` gray; or a vector, float32 ``(n,)``.
     """
 
@@ -79,7 +79,7 @@ def score_with(
     workers: int | None = None,
     find: Find | None = None,
 ) -> Generator[Outcome]:
-    """Scores images with an engine that is open already. ``find`` is asked before an image is decoded."""
+    """Scores images with an open engine. ``find`` may know the score of a file; it is asked before decoding."""
     threads, of_thread = workers or max(2, core_count()), local()
 
     def begin() -> None:
@@ -94,9 +94,9 @@ def score_with(
 
 
 def load(path: Path, preparer: Preprocessor | None = None, find: Find | None = None) -> LoadedImage | Outcome:
-    """Reads, decodes and prepares a file, unless ``find`` knows the score of such bytes. Made for threads.
+    """Reads, decodes and prepares a file, unless ``find`` knows its score. May be called from several threads.
 
-    ``preparer``: one of this thread's own; ``None``: the pixels will do. See ``Scorer.preparer``.
+    ``preparer``: prepares the model's input, one for each thread; ``None`` keeps the pixels. See ``Scorer.preparer``.
     """
     try:
         data = read_file(path)
@@ -110,8 +110,11 @@ def load(path: Path, preparer: Preprocessor | None = None, find: Find | None = N
 
 
 def load_frame(frame: Frame, scorer: Scorer) -> LoadedImage | UnscoredImage:
-    """A frame of a source, its pixels or vector as they are. Raises :class:`InputError` for what the scorer cannot
-    take: a vector for a picture, or the other way round."""
+    """A frame of a source with its pixels or vector.
+
+    Raises:
+        InputError: the frame is a vector but the scorer takes pictures, or the other way round.
+    """
     path, sample = Path(frame.source), sample_of(frame, scorer)
     if sample is None:
         return UnscoredImage(path=path, error=str(frame.error))
@@ -119,7 +122,7 @@ def load_frame(frame: Frame, scorer: Scorer) -> LoadedImage | UnscoredImage:
 
 
 def look_up(path: Path, find: Find) -> Path | ScoredImage:
-    """What ``find`` knows of the file's bytes, else the path; also where it cannot be read: scoring it says why."""
+    """The score that ``find`` knows for the file. If it knows none, or the file cannot be read, the path."""
     try:
         return find(path, hashlib.sha256(read_file(path)).hexdigest()) or path
     except FrameError:
@@ -127,7 +130,7 @@ def look_up(path: Path, find: Find) -> Path | ScoredImage:
 
 
 def measure(image: LoadedImage, scorer: Scorer, want: Want) -> Outcome:
-    """Scores one image. Raises :class:`EngineError` where the engine fails; the image's own faults are an outcome."""
+    """Scores one image. Raises :class:`EngineError` if the engine fails. A fault of the image is a result, no error."""
     content = image.content
     try:
         measured = scorer.measure_prepared(content) if isinstance(content, PreparedFrame) else scorer.measure(content)
@@ -151,7 +154,7 @@ def _loaded(path: Path, file_sha256: str | None, pixels: NDArray[Any]) -> Loaded
 
 
 def _statistics(scorer: Scorer) -> FrameStatistics | None:
-    """Of the frame just measured; ``None`` of a vector."""
+    """The statistics of the frame that was just measured; ``None`` for a vector."""
     return None if scorer.canvas is None else frame_statistics(scorer.canvas)
 
 

@@ -1,4 +1,4 @@
-"""Opens a job: its bundle and engine, checked with the golden frames; and says what its scores depend on."""
+"""Opens the bundle and engine of a job, checks them with the golden frames, and says what the scores depend on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["Identity", "OpenJob", "identify", "open_job", "opened"]
 
 @dataclass(frozen=True)
 class OpenJob:
-    """An opened variant. Not thread-safe: it holds one engine. ``job``: what it was opened for."""
+    """An opened variant. It is not thread-safe, because it holds one engine. ``job``: what it was opened for."""
 
     job: ScoreJob
     bundle: Bundle
@@ -39,25 +39,26 @@ class OpenJob:
 
     @cached_property
     def identity(self) -> Identity:
-        """What the scores depend on. The first call takes part of a second: the CPU is asked what it is."""
+        """What the scores depend on. The first call takes part of a second, because the CPU is queried."""
         return identify(self.bundle, self.variant, self.scorer.engine.info, min_area_px=self.job.min_area_px)
 
     def close(self) -> None:
-        """Gives the engine's memory back."""
+        """Frees the memory of the engine."""
         self.scorer.close()
 
 
 def open_job(job: ScoreJob) -> OpenJob:
     """Opens the variant and replays its golden frames.
 
-    Not ``Detector.open``: it refuses a bundle whose calibration is stale, which calibrating anew is to replace.
+    This is not ``Detector.open``, which refuses a bundle with a calibration for another graph: that calibration is
+    about to be replaced.
 
     Raises:
         InputError, BundleError, MissingExtraError, EngineError: as ``Detector.open``.
     """
     bundle = Bundle.open(job.bundle)
     variant = bundle.variant(job.variant)
-    # Threads decode beside the engine and need the cores on which its own would wait.
+    # Other threads decode images at the same time and need the cores on which the engine's threads would wait.
     scorer = open_scorer(bundle, variant, replace(job.engine, spin=False))
     try:
         replay(bundle, variant, scorer)
@@ -69,7 +70,7 @@ def open_job(job: ScoreJob) -> OpenJob:
 
 @contextmanager
 def opened(job: ScoreJob | OpenJob) -> Iterator[OpenJob]:
-    """The job with its engine open. One that was open before stays open; its next frame begins a new stream.
+    """Opens a job for a while. A job that is open already stays open, and its next frame begins a new stream.
 
     Raises:
         InputError, BundleError, MissingExtraError, EngineError: as :func:`open_job`.
@@ -82,15 +83,15 @@ def opened(job: ScoreJob | OpenJob) -> Iterator[OpenJob]:
         yield fresh
 
 
-# A cluster of several CPU models is common, and what it may cost, the last digits of a score, the golden frames bound.
+# Clusters often have several models of CPU. Only the last digits of a score may differ, and golden frames check that.
 _OF_THE_MACHINE = {"cpu", "cores"}
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """The artefact, the geometry, and what computes them.
+    """What a score depends on: the artefact, the geometry, and what computes them.
 
-    The engine's kernels are chosen by the ``cpu`` and split over its ``cores``, which can change the last digits.
-    ``min_area_px`` changes the peak alone.
+    The engine chooses its kernels by the ``cpu`` and splits the work over the ``cores``, which can change the last
+    digits. ``min_area_px`` changes only the peak.
     """
 
     artefact_sha256: str
@@ -104,11 +105,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> bytes:
-        """32 bytes that stand for all of it."""
+        """A hash of all fields, 32 bytes."""
         return hashlib.sha256(msgspec.json.encode(self)).digest()
 
     def difference(self, other: Identity) -> str | None:
-        """What sets the two apart, in words; ``None`` where they differ by the machine at most."""
+        """The difference in words; ``None`` if only the machine differs or nothing."""
         mine, theirs = msgspec.to_builtins(self), msgspec.to_builtins(other)
         unlike = [name for name in mine if name not in _OF_THE_MACHINE and mine[name] != theirs[name]]
         return "; ".join(f"{name}: expected {mine[name]}, found {theirs[name]}" for name in unlike) or None

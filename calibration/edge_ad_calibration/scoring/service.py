@@ -1,4 +1,4 @@
-"""Scoring many images or frames: outcomes come out one for each and in their order, measured here or on a cluster."""
+"""Scores many images or frames, here or on a cluster, and yields one outcome for each, in their order."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def score_images(
 ) -> Generator[Outcome]:
     """Scores every image once and yields one outcome for each, in the order given.
 
-    The variant's golden frames are replayed first, so that a machine that scores differently measures nothing. A job
-    that is open already (``open_job``) is used as it is and stays open; the workers of a cluster open their own.
-    An image that cannot be scored is an outcome, not an exception. Only a few images are in memory at any time,
-    however many there are. Closing the iterator early stops the work.
+    The variant's golden frames are scored first, so that a machine with other scores measures nothing. A job that is
+    open already (``open_job``) is used and stays open; the workers of a cluster open their own. An image that cannot be
+    scored is an outcome, not an exception. Only a few images are in memory at any time. Closing the iterator early
+    stops the work.
 
-    ``journal``: of a job with maps; what it has from an earlier run is not scored again. Who takes the outcomes adds
-    them.
+    ``journal``: for a job with maps. Images in it from an earlier run are not scored again. The caller adds the new
+    outcomes to it.
 
     Raises:
-        InputError: no such bundle, variant, device or cluster, or the cache is damaged.
+        InputError: the bundle, variant, device or cluster does not exist, or the cache is damaged.
         MissingExtraError: the engine or, for a cluster, Dask is not installed.
         BundleError: the bundle is damaged, differs on a worker, or this machine gives other scores than it promises.
         DeviceError: the engine or the cluster failed, or the cache cannot be written.
@@ -54,12 +54,12 @@ def score_images(
 
 
 def score_frames(frames: Iterable[Frame], job: ScoreJob | OpenJob) -> Generator[Outcome]:
-    """Scores the frames of a source, or of several chained, in this process; otherwise as :func:`score_images`.
+    """Scores the frames of one or several sources in this process; otherwise as :func:`score_images`.
 
-    A video is decoded by a process of its own, which is at work while the engine is. Nothing is cached.
+    A video is decoded by a process of its own while the engine works. Nothing is cached.
 
     Raises:
-        SourceError: the source failed for good.
+        SourceError: the source failed and does not recover.
         InputError, MissingExtraError, BundleError, DeviceError: as :func:`score_images`.
     """
     with opened(job) as at_work:
@@ -67,7 +67,7 @@ def score_frames(frames: Iterable[Frame], job: ScoreJob | OpenJob) -> Generator[
         for frame in frames:
             item = load_frame(frame, scorer)
             outcome = measure(item, scorer, want) if isinstance(item, LoadedImage) else item
-            # A frame of a clip on which no score is due is no outcome.
+            # A frame of a clip that gets no score of its own is no outcome.
             if isinstance(outcome, ScoredImage) or not outcome.pending:
                 yield outcome
 

@@ -1,4 +1,4 @@
-"""What runs on a Dask worker: its own copy of the engine, opened once a process."""
+"""The code that runs on a Dask worker. Each process opens its own engine once."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Chunk", "ScoredChunk", "SealedJob", "describe", "score_chunk"]
 
-# A worker may run several threads; an engine bears one.
+# A worker may run several threads, but an engine is used by one at a time.
 _engine = Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class SealedJob:
-    """A job and the seal of the manifest that the client sees: a bundle exported anew is opened anew."""
+    """A job with the seal of the bundle's manifest, so that a worker opens a bundle again if it was exported again."""
 
     job: ScoreJob
     seal: str
@@ -35,7 +35,7 @@ class SealedJob:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Images to score, between others whose outcome is known already. ``expected``: what must compute them."""
+    """Images to score, and others whose outcome is known already. ``expected``: what the scores must depend on."""
 
     job: SealedJob
     expected: Identity
@@ -44,14 +44,14 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class ScoredChunk:
-    """The outcomes, in the order of the images, and what computed them."""
+    """The outcomes, in the order of the images, and what the scores depend on."""
 
     outcomes: tuple[Outcome, ...]
     identity: Identity
 
 
 def describe(job: SealedJob, files: Sequence[Path]) -> Identity:
-    """Opens the job on this worker and says what computes here.
+    """Opens the job on this worker and says what its scores depend on.
 
     Raises:
         InputError: this worker does not see the bundle, or one of the ``files`` that the client sees.
@@ -71,7 +71,7 @@ def score_chunk(chunk: Chunk) -> ScoredChunk:
     """Scores a chunk's images.
 
     Raises:
-        BundleError: this worker sees another bundle or computes with something else than expected.
+        BundleError: this worker sees another bundle, or its scores would depend on something else than expected.
         EdgeAdError: the bundle cannot be opened here, or the engine failed.
     """
     with _engine:
@@ -87,7 +87,7 @@ def score_chunk(chunk: Chunk) -> ScoredChunk:
     return ScoredChunk(outcomes, opened.identity)
 
 
-# One at a time: the bundle before is closed as nobody refers to it any more.
+# Only one bundle is open: the one before is closed when nothing refers to it any more.
 @lru_cache(maxsize=1)
 def _open(sealed: SealedJob) -> OpenJob:
     from edge_ad.bundle import Bundle

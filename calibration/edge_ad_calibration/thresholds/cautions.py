@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge_ad.bundle.frame_limits import missing_limits
 from edge_ad.bundle.records import FixedCalibration, MadCalibration, RankCalibration, TailCalibration
 from edge_ad_calibration.thresholds.groups import describe_difference
 from edge_ad_calibration.thresholds.order_statistic import confidence_with_excluded
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from edge_ad.bundle.records import AnyCalibration, Exclusion
     from edge_ad_calibration.normals.correlation import Stream
     from edge_ad_calibration.normals.leaks import Leak
-    from edge_ad_calibration.normals.measured import Duplicate
+    from edge_ad_calibration.normals.measured import Duplicate, Normals
     from edge_ad_calibration.normals.parts import Observations
+    from edge_ad_calibration.thresholds.frame_limits import LearnedLimits
     from edge_ad_calibration.thresholds.groups import Difference
     from edge_ad_calibration.thresholds.worth import Asked
 
@@ -27,6 +29,7 @@ __all__ = [
     "about_copies",
     "about_groups",
     "about_leaks",
+    "about_limits",
     "about_method",
     "about_streams",
     "excluded_sentence",
@@ -86,6 +89,19 @@ def about_leaks(leaks: Sequence[Leak], near_duplicates: int, held_out: int, *, e
         cautions.append(
             f"{near_duplicates} of {held_out} normals look like another normal: if they show the same part, "
             "say with --part-by which images belong to one part"
+        )
+    return cautions
+
+
+def about_limits(learned: LearnedLimits | None, normals: Normals) -> list[str]:
+    """Warnings about limits of frames that are missing, and about normals outside of those that there are."""
+    if learned is None:
+        return []
+    missing = missing_limits(learned.limits)
+    cautions = [] if missing is None else [missing]
+    if learned.faults:
+        cautions.append(
+            f"normals outside the limits of frames are counted as rejected: {learned.describe_faults(normals)}"
         )
     return cautions
 

@@ -171,7 +171,7 @@ def calibration_by(
     )
     match method:
         case ByRank(rank):
-            image = threshold(scores, alpha, confidence, rank=rank)
+            image = threshold(scores, alpha, confidence, rank=rank, outside=observations.outside)
             pixel = None if peaks is None else threshold(peaks, alpha, confidence, rank=rank, what=_PEAK)
             return RankCalibration(alpha=alpha, confidence=confidence, image=image, pixel=pixel, **common)
         case ByTail():
@@ -181,7 +181,7 @@ def calibration_by(
         case ByFixed(value, at):
             return FixedCalibration(
                 confidence=confidence,
-                image=fixed_threshold(scores, value, confidence),
+                image=fixed_threshold(scores, value, confidence, outside=observations.outside),
                 pixel=None if peaks is None or at is None else fixed_threshold(peaks, at, confidence, what=_PEAK),
                 **common,
             )
@@ -209,13 +209,21 @@ def kept_scores(scores: NDArray[np.float64], most: int = MOST_SCORES) -> tuple[f
     return tuple(kept[::-1].tolist())
 
 
-def fixed_threshold(scores: ArrayLike, value: float, confidence: float, *, what: str = "score") -> FixedThreshold:
+def fixed_threshold(
+    scores: ArrayLike,
+    value: float,
+    confidence: float,
+    *,
+    what: str = "score",
+    outside: NDArray[np.bool_] | None = None,
+) -> FixedThreshold:
     """A chosen threshold, with the exact upper bound on its false-reject rate that the normals give.
 
     The bound is that of Clopper and Pearson (Biometrika 26 (1934) 404-413). It holds where the threshold was chosen
     without these normals.
 
     ``scores``: ``(n,)``, raw, in any order. ``value``: the threshold, raw. ``confidence``: of the bound, a fraction.
+    ``outside``: bool ``(n,)``, which normals are rejected whatever they score.
 
     Raises:
         InputError: the scores cannot be used, or ``value`` is not finite.
@@ -226,7 +234,7 @@ def fixed_threshold(scores: ArrayLike, value: float, confidence: float, *, what:
     if not math.isfinite(value):
         raise InputError(f"a fixed threshold must be a finite number, found {value}")
     checked = check_scores(scores, what)
-    above = int(np.sum(checked > value))
+    above = int(np.sum(checked > value if outside is None else (checked > value) | outside))
     interval = binomtest(above, checked.size, alternative="less").proportion_ci(confidence, method="exact")
     return FixedThreshold(threshold=value, n=checked.size, above=above, bound=float(interval.high))
 

@@ -28,6 +28,8 @@ from edge_ad_calibration.thresholds.wording import percent
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from edge_ad.bundle.records import RankCalibration
+
 __all__ = [
     "attained_confidence",
     "check_enough",
@@ -35,6 +37,7 @@ __all__ = [
     "check_scores",
     "confidence_with_excluded",
     "largest_rank",
+    "reached_confidence",
     "round_up",
     "smallest_alpha",
     "smallest_n",
@@ -103,6 +106,12 @@ def attained_confidence(statistic: OrderStatistic, alpha: float) -> float:
     return float(betainc(statistic.rank, statistic.n - statistic.rank + 1, alpha))
 
 
+def reached_confidence(calibration: RankCalibration) -> float:
+    """:func:`attained_confidence` of a calibration, less the risk that its limits of frames use."""
+    limits = calibration.frame_limits
+    return attained_confidence(calibration.image, calibration.alpha) - (limits.risk if limits else 0.0)
+
+
 def confidence_with_excluded(statistic: OrderStatistic, alpha: float, excluded: int) -> float:
     """``P(false-reject rate <= alpha)`` if the normals that were taken out had been good parts after all.
 
@@ -118,7 +127,13 @@ def confidence_with_excluded(statistic: OrderStatistic, alpha: float, excluded: 
 
 
 def threshold(
-    scores: ArrayLike, alpha: float, confidence: float, *, rank: int | None = None, what: str = "score"
+    scores: ArrayLike,
+    alpha: float,
+    confidence: float,
+    *,
+    rank: int | None = None,
+    what: str = "score",
+    outside: NDArray[np.bool_] | None = None,
 ) -> OrderStatistic:
     """The lowest of the scores that, as the threshold, keeps ``P(false-reject rate <= alpha) >= confidence``.
 
@@ -129,17 +144,21 @@ def threshold(
         rank: which of the scores, 1 being the largest; ``None``: the highest rank that keeps the promise. Up to
             ``rank - 1`` bad images among the normals cannot lift the threshold to their own scores.
         what: what one of the scores is called in messages.
+        outside: bool ``(n,)``, which normals are rejected whatever they score; each counts as the largest score.
 
     Raises:
-        InputError: the scores are not one-dimensional, are empty, not finite or all the same, or ``alpha``
-            or ``confidence`` does not lie between 0 and 1.
+        InputError: the scores are not one-dimensional, are empty, not finite or all the same, ``rank`` or more normals
+            are outside, or ``alpha`` or ``confidence`` does not lie between 0 and 1.
         NotEnoughNormalsError: not even the largest score, or not the ``rank`` asked for, carries the promise; says
             the number needed.
     """
-    ascending = np.sort(check_scores(scores, what))
-    n = ascending.size
+    checked = check_scores(scores, what)
+    n = checked.size
     check_enough(n, alpha, confidence, rank or 1)
     rank = rank or largest_rank(n, alpha, confidence)
+    ascending = np.sort(checked if outside is None else checked[~outside])
+    if n - ascending.size >= rank:
+        raise InputError(f"{n - ascending.size} normals are rejected whatever they score, and the rank is {rank}")
     return OrderStatistic(threshold=float(ascending[n - rank]), rank=rank, n=n)
 
 

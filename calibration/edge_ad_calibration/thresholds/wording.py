@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge_ad.bundle.frame_limits import listed
 from edge_ad.bundle.records import FixedThreshold, MadThreshold, OrderStatistic, TailThreshold
 
 if TYPE_CHECKING:
     from edge_ad.bundle.records import Calibration, Threshold
 
-__all__ = ["about_objects", "describe_rank", "describe_threshold", "image_guarantee", "percent", "pixel_guarantee"]
+__all__ = [
+    "about_objects",
+    "about_refused",
+    "describe_rank",
+    "describe_threshold",
+    "image_guarantee",
+    "percent",
+    "pixel_guarantee",
+]
 
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
@@ -37,6 +46,14 @@ def about_objects(calibration: Calibration) -> list[str]:
     if calibration.observation != "object":
         return []
     return ["This is about single objects: a frame is rejected when any of its objects is, which happens more often."]
+
+
+def about_refused(calibration: Calibration) -> list[str]:
+    """That a frame outside its limits counts as a reject."""
+    limits = calibration.frame_limits
+    if limits is None or not limits.values:
+        return []
+    return [f"A frame outside the limits of {listed(limits.values)} is refused; this counts as a reject."]
 
 
 def describe_threshold(found: Threshold, what: str = "scores") -> str:

@@ -77,6 +77,8 @@ def doubt_about(made: AnyCalibration, worth: Worth, things: str) -> str | None:
 
     ``things``: what the observations are called, such as ``frames``.
     """
+    if worth.independent == worth.n:
+        return None
     match made:
         case RankCalibration(image=OrderStatistic(rank=rank)):
             promised = made.alpha

@@ -59,6 +59,15 @@ class Dataset:
     def defects(self, kind: Kind) -> Path:
         return self.root / "test" / kind.value
 
+    def mixed(self) -> list[tuple[str, Path]]:
+        """The pictures of the test, good and defective mixed as they come on a line, each with what it is."""
+        kinds = [("good", self.test), *((kind.value, self.defects(kind)) for kind in Kind)]
+        placed = []
+        for name, folder in kinds:
+            pictures = sorted(folder.glob("*.png"))
+            placed += [((number + 0.5) / len(pictures), name, path) for number, path in enumerate(pictures)]
+        return [(name, path) for _, name, path in sorted(placed)]
+
     def masks(self, kind: Kind) -> Path:
         return self.root / "ground_truth" / kind.value
 

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from edge_ad import Detector
 from edge_ad.sources import read_image
-from edge_ad.verdict import Box
+from edge_ad.station.evidence import EvidenceRecord, find_evidence
+from edge_ad.verdict import Box, Verdict
 from edge_ad_demo.result.figures import GOOD, FrameVerdict
 from edge_ad_demo.result.palette import ACCEPTED, FAINT, INK, REJECTED
 
-__all__ = ["SheetFrame", "draw_sheet", "load_entries"]
+__all__ = ["SheetFrame", "draw_sheet", "load_entries", "load_rejects"]
 
 _DPI = 100
 _PER_KIND = 2
@@ -35,13 +36,16 @@ _ROW_HEIGHT = _PICTURE_HEIGHT + _CAPTION + _ROW_GAP
 # The frame's middle, where the part is.
 _CROP = (slice(32, 448), slice(23, 617))
 _BOX_MARGIN_PX = 3
+_TITLE = "Verdicts on fresh parts"
+_NOTE = "the first two of every kind, not picked"
 
 
 @dataclass(frozen=True, slots=True)
 class SheetFrame:
     """One scored frame: ``image`` (H, W, 3) uint8 BGR, ``anomaly_map`` (H, W) float32 in score units."""
 
-    verdict: FrameVerdict
+    title: str
+    verdict: Verdict
     image: NDArray[np.uint8]
     anomaly_map: NDArray[np.float32]
 
@@ -60,15 +64,22 @@ def load_entries(bundle: Path, frames: Sequence[FrameVerdict]) -> tuple[SheetFra
         return tuple(_take(detector, frame) for frame in _first_of_each(frames))
 
 
-def draw_sheet(entries: Sequence[SheetFrame]) -> bytes:
-    """Draw the entries two to a row; a PNG file."""
+def load_rejects(bundle: Path, evidence: Path, count: int = 6) -> tuple[SheetFrame, ...]:
+    """The last frames that a station has rejected and kept."""
+    rejects = [(record, folder) for record, folder in find_evidence(evidence) if record.why == "reject"][-count:]
+    with Detector.open(bundle, self_test=False) as detector:
+        return tuple(_kept(detector, record, folder) for record, folder in rejects)
+
+
+def draw_sheet(entries: Sequence[SheetFrame], title: str = _TITLE, note: str = _NOTE) -> bytes:
+    """Draw the entries two to a row; a PNG file. ``entries``: one or more."""
     width = 2 * _MARGIN + _PER_KIND * _CELL_WIDTH + (_PER_KIND - 1) * _COLUMN_GAP
     rows = -(-len(entries) // _PER_KIND)
     height = _HEADER + rows * _ROW_HEIGHT + _MARGIN - _ROW_GAP
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
-    _draw_header(axes, entries[0].verdict)
+    _draw_header(axes, entries[0].verdict, title, note)
     for number, entry in enumerate(entries):
         row, column = divmod(number, _PER_KIND)
         cell = _Cell(_MARGIN + column * (_CELL_WIDTH + _COLUMN_GAP), _HEADER + row * _ROW_HEIGHT)
@@ -87,17 +98,24 @@ def _take(detector: Detector, frame: FrameVerdict) -> SheetFrame:
     image = read_image(Path(frame.source))
     anomaly_map = detector.score_with_map(image).map
     assert anomaly_map is not None  # noqa: S101  # the demo's model always gives a map
-    return SheetFrame(frame, image, detector.map_in_camera_pixels(anomaly_map, image))
+    return SheetFrame(_title(frame), frame, image, detector.map_in_camera_pixels(anomaly_map, image))
 
 
-def _draw_header(axes: Axes, verdict: FrameVerdict) -> None:
-    axes.text(_MARGIN, 34, "Verdicts on fresh parts", fontsize=15, fontweight="bold", color=INK, va="center")
-    note = f"the first two of every kind, not picked  ·  reject above {verdict.threshold:.2f}  ·  {verdict.variant}"
+def _kept(detector: Detector, record: EvidenceRecord, folder: Path) -> SheetFrame:
+    image = read_image(folder / record.frame)
+    anomaly_map = np.load(folder / str(record.map))
+    title = Path(record.part_id).stem.replace("_", " ")
+    return SheetFrame(title, record.verdict, image, detector.map_in_camera_pixels(anomaly_map, image))
+
+
+def _draw_header(axes: Axes, verdict: Verdict, title: str, note: str) -> None:
+    axes.text(_MARGIN, 34, title, fontsize=15, fontweight="bold", color=INK, va="center")
+    note = f"{note}  ·  reject above {verdict.threshold:.2f}  ·  {verdict.variant}"
     axes.text(_MARGIN, 60, note, fontsize=9.5, color=FAINT, va="center")
 
 
 def _draw_entry(axes: Axes, entry: SheetFrame, cell: _Cell) -> None:
-    _draw_caption(axes, entry.verdict, cell)
+    _draw_caption(axes, entry, cell)
     top = cell.top + _CAPTION
     map_left = cell.left + _PICTURE_WIDTH + _GUTTER
     _place(axes, _picture(entry.image), cell.left, top)
@@ -106,9 +124,10 @@ def _draw_entry(axes: Axes, entry: SheetFrame, cell: _Cell) -> None:
         _draw_box(axes, region.box, _Cell(map_left, top))
 
 
-def _draw_caption(axes: Axes, verdict: FrameVerdict, cell: _Cell) -> None:
+def _draw_caption(axes: Axes, entry: SheetFrame, cell: _Cell) -> None:
+    verdict = entry.verdict
     middle = cell.top + _CAPTION / 2 - 2
-    axes.text(cell.left, middle, _title(verdict), fontsize=10.5, fontweight="bold", color=INK, va="center")
+    axes.text(cell.left, middle, entry.title, fontsize=10.5, fontweight="bold", color=INK, va="center")
     right = cell.left + _CELL_WIDTH
     axes.add_patch(
         FancyBboxPatch(

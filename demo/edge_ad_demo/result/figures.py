@@ -71,6 +71,7 @@ class DemoResult:
     sheet: Path
     histogram: Path
     figures_file: Path
+    rejects: Path
 
 
 def read_verdicts(lines: bytes) -> tuple[FrameVerdict, ...]:

@@ -22,10 +22,11 @@ def describe(result: DemoResult) -> str:
         *_chance_lines(figures),
         *_defect_lines(figures),
         f"ROC-AUC      {figures.roc_auc:.3f} over all defects",
-        f"Latency      {figures.latency_ms:.1f} ms a frame, of which the engine {figures.engine_ms:.1f} ms "
+        f"Latency      {figures.latency_ms:.1f} ms per frame, of which the engine {figures.engine_ms:.1f} ms "
         f"(p50, {figures.variant})",
         f"Pictures     {result.sheet}",
         f"             {result.histogram}",
+        f"             {result.rejects} (the last that the station rejected)",
         f"Figures      {result.figures_file}",
     ]
     return "\n".join(lines)

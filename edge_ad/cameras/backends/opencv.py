@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import cv2
 
 from edge_ad.cameras.backends.protocol import CameraGoneError, CameraRefusedError, CounterRange, Grab, Picture
-from edge_ad.cameras.backends.video import fetch_into
+from edge_ad.cameras.backends.video import check_decoder, fetch_into
 from edge_ad.cameras.settings import source_kind
 from edge_ad.errors import one_line
 from edge_ad.sources.damage import DamageWatch
@@ -79,6 +79,7 @@ class OpencvCamera:
         if self._stream is None or self._capture is None:
             raise CameraRefusedError("the camera was not opened")
         if not self._stream.grab():
+            check_decoder(self._stream, self._settings.source)
             raise CameraGoneError("the stream has ended, or the camera was unplugged")
         captured_at, captured_ns = time.time(), time.monotonic_ns()
         stamp_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,7 @@ def compare(request: CompareRequest, report: Path | None, as_json: bool) -> None
         from edge_ad_export.pages.compare_page import compare_page
         from edge_ad_report import write_page
 
-        write_page(report, compare_page(found))
+        write_page(report, compare_page(found, datetime.now(timezone.utc).isoformat(timespec="seconds")))
     for note in found.notes:
         click.echo(note, err=True)
     if as_json:

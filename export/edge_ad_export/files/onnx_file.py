@@ -8,6 +8,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
 from edge_ad.errors import ModelError
+from edge_ad_export.files.onnx_repairs import mend
 
 __all__ = ["drop_unused", "external_files", "load_weights", "parse_onnx"]
 
@@ -29,10 +30,13 @@ def parse_onnx(path: Path) -> ir.Model:
     attempts = [_attempt(path, form) for form in _forms(data)]
     model = next((found for found in attempts if isinstance(found, ir.Model)), None)
     if model is None:
+        if len(attempts) > 1:  # read as text in several ways
+            raise ModelError(f"{path} is a text file, and no ONNX model in text form ({attempts[0]}): name the model")
         raise ModelError(
             f"{path} is no readable ONNX file ({attempts[0]}): it is truncated or of another kind; copy or export it "
             "again"
         )
+    mend(model)
     # Files of old IR versions list their weights among the inputs.
     return common_passes.RemoveInitializersFromInputsPass()(model).model
 

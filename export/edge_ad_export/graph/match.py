@@ -70,7 +70,7 @@ def behind_reshapes(value: ir.Value, until: ir.Value | None = None) -> ir.Value:
 
 
 def plane_of(shape: Sequence[int], batch: int = 1) -> tuple[int, int] | None:
-    """Rows and columns where the shape holds one plane an image, wherever its axes of length 1 are; else ``None``.
+    """Rows and columns where the shape holds one plane per image, wherever its axes of length 1 are; else ``None``.
 
     The first axis is the batch where it is as long as that; a model of one image may leave it out.
     """

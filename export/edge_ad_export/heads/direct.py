@@ -45,11 +45,11 @@ class ScoreHead(ScoreOnlyHead):
         logits, activation = _before_activation(request.value(name))
         shape = request.shape(logits)
         if shape is None or int(np.prod(shape[1:])) == 0:
-            raise ModelError(f"{name} has no known shape: expected one number an image, or one a class")
+            raise ModelError(f"{name} has no known shape: expected one number per image, or one per class")
         if len(axes := [length for length in shape[1:] if length > 1]) > 1:
             raise ModelError(
-                f"{name} has the shape {list(shape)}, which is no number an image: {len(axes)} axes are longer than 1; "
-                "say --family map for a map of classes, or name another with --score-output"
+                f"{name} has the shape {list(shape)}, which is not one number per image: {len(axes)} axes are longer "
+                "than 1; say --family map for a map of classes, or name another with --score-output"
             )
         classes = int(np.prod(shape[1:]))
         index, normal = _class(request, name, classes)
@@ -82,6 +82,7 @@ class ScoreHead(ScoreOnlyHead):
 
 
 _SOFTMAX = ("Softmax", "LogSoftmax")
+_BY_AXIS_SINCE = 13
 _PASSED = ("Identity", "Cast", "Dropout")
 
 
@@ -214,8 +215,9 @@ class MapPlanes:
 
 
 def _softmax_axis(node: ir.Node, rank: int) -> int:
-    """Its default is the last axis; it was 1 before opset 13, and such an axis is always written."""
-    return node.attributes.get_int("axis", -1) % rank
+    """Its default is the last axis, and was 1 before opset 13."""
+    opset = node.graph.opset_imports.get("", _BY_AXIS_SINCE) if node.graph is not None else _BY_AXIS_SINCE
+    return node.attributes.get_int("axis", -1 if opset >= _BY_AXIS_SINCE else 1) % rank
 
 
 def _before_activation(value: ir.Value) -> tuple[str, str | None]:
@@ -235,12 +237,12 @@ def _class(request: HeadRequest, name: str, classes: int) -> tuple[int, bool]:
     if anomalous is None and normal is None:
         if classes > 1:
             raise InputError(
-                f"{name} has {classes} numbers an image: say which one is the defect's with --anomalous-class INDEX, "
+                f"{name} has {classes} numbers per image: say which one is the defect's with --anomalous-class INDEX, "
                 "or the good part's with --normal-class INDEX"
             )
         request.assume(f"higher is more anomalous in {name} (--normal-class 0 turns it)")
         return 0, False
     option, index = ("--anomalous-class", anomalous) if normal is None else ("--normal-class", normal)
     if index is None or index >= classes:
-        raise InputError(f"{option} {index}: {name} has {classes} numbers an image, the first is 0")
+        raise InputError(f"{option} {index}: {name} has {classes} numbers per image, the first is 0")
     return index, normal is not None

@@ -15,6 +15,7 @@ from edge_ad_export.graph.embedded import name_outputs
 from edge_ad_export.importers.checks import check_model
 from edge_ad_export.importers.random_nodes import switch_off_dropout
 from edge_ad_export.importers.reshape_input import fix_inputs
+from edge_ad_export.importers.training_mode import normalize_by_image
 from edge_ad_export.model.imported import ImportedModel, ImportOptions
 
 __all__ = ["IMPORTERS", "Importer", "ModelFile", "import_model"]
@@ -60,7 +61,7 @@ def import_model(file: ModelFile, options: ImportOptions | None = None) -> Impor
         importer = _importer(options.importer)
     else:
         importer = next((found for found in map(_importer, IMPORTERS) if found.recognises(file)), _importer("onnx"))
-    imported = switch_off_dropout(importer.load(file, options))
+    imported = normalize_by_image(switch_off_dropout(importer.load(file, options)))
     check_model(imported, file.path)
     return imported
 

@@ -85,8 +85,8 @@ def _only_input(file: ModelFile) -> ir.Value:
         )
     if frame.shape is None or len(frame.shape) != 4 or frame.dtype not in _NUMBERS:
         raise ModelError(
-            f"{file.path} takes {describe(inputs)}, expected one image: numbers, "
-            "[batch, channels, height, width] or [batch, height, width, channels]"
+            f"{file.path} takes {describe(inputs)}, expected one image: float16, float32, "
+            "float64 or whole numbers, [batch, channels, height, width] or [batch, height, width, channels]"
         )
     return frame
 
@@ -120,7 +120,7 @@ def _size(frame: ir.Value, width: int | None, height: int | None, asked: Size | 
 
 def _numbers(option: str, numbers: tuple[float, ...], channels: int) -> tuple[float, ...]:
     if len(numbers) not in (1, channels):
-        raise InputError(f"{option} has {len(numbers)} values: expected 1 or {channels}, one a channel")
+        raise InputError(f"{option} has {len(numbers)} values: expected 1 or {channels}, one per channel")
     return numbers
 
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from edge_ad.errors import ModelError
 from edge_ad_export.graph.embedded import embedded_model, find_embedded
-from edge_ad_export.graph.match import plane_of
+from edge_ad_export.graph.match import plane_of, read_array
 from edge_ad_export.graph.static_shape import describe, static_shape
 from edge_ad_export.passes import SelectOutputsPass, SimplifyPass, StaticShapePass
 
@@ -49,16 +49,20 @@ class OutputNames:
 
 
 def static_outputs(model: ir.Model, shape: tuple[int, ...]) -> dict[str, tuple[int, ...] | None]:
-    """Float outputs and their shapes for an input of ``shape``, as far as they can be told."""
+    """Float outputs and their shapes for an input of ``shape``, as far as they can be told.
+
+    Constants among the outputs, such as a threshold, are left out.
+    """
     names = [str(value.name) for value in model.graph.outputs if value.dtype in FLOATS]
     copy = model.clone()
     for step in (SelectOutputsPass(names), StaticShapePass(shape), SimplifyPass()):
         step(copy)
-    return {name: static_shape(value) for name, value in zip(names, copy.graph.outputs, strict=True)}
+    made = zip(names, copy.graph.outputs, strict=True)
+    return {name: static_shape(value) for name, value in made if read_array(value) is None}
 
 
 def is_map(dims: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """One plane an image of a model with an input of this ``shape``, wherever the axes of length 1 are.
+    """One plane per image of a model with an input of this ``shape``, wherever the axes of length 1 are.
 
     Two axes without any for the batch may be vectors as well: they are a map where they are as long, for their
     breadth, as the picture.
@@ -78,7 +82,7 @@ def _sides(shape: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
 
 
 def is_score(dims: tuple[int, ...], batch: int) -> bool:
-    """One number an image."""
+    """One number per image."""
     return prod(dims) == batch
 
 

@@ -34,8 +34,8 @@ _ACTIVATIONS = ("Softmax", "SoftMax", "LogSoftmax", "Sigmoid")
 class PlainOnnxImporter:
     """The graph says nothing of its meaning: what it does not say is assumed, and every assumption is reported.
 
-    Outputs are found by name (``score``, ``map`` and their kin) or by shape: one number an image is a score, one
-    plane an image is a map. Two that fit, or a plane shaped like the input, which may be a reconstruction, are
+    Outputs are found by name (``score``, ``map`` and similar names) or by shape: one number per image is a score, one
+    plane per image is a map. Two that fit, or a plane shaped like the input, which may be a reconstruction, are
     never guessed at: the user names them.
     """
 
@@ -135,7 +135,7 @@ def _outputs(file: ModelFile, options: ImportOptions, shape: tuple[int, ...]) ->
     )
     if found.score is None and found.map is None:
         raise ModelError(
-            f"no output of {file.path} is plainly a score (one number an image) or an anomaly map (one plane an "
+            f"no output of {file.path} is plainly a score (one number per image) or an anomaly map (one plane per "
             f"image): name one with --score-output or --map-output, or say with --family what the outputs are; "
             f"{listing(file)}"
         )

@@ -17,6 +17,7 @@ from edge_ad_export.model.imported import ImportedModel
 from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.passes import (
     ContractPass,
+    ExplicitSoftmaxPass,
     HalfStoragePass,
     OldestVersionsPass,
     PreprocessingPass,
@@ -147,5 +148,6 @@ def _passes(imported: ImportedModel, batch: Batch) -> list[ir.passes.PassBase]:
         PreprocessingPass(spec) if spec.clip is None else ClipPreprocessingPass(spec, spec.clip),
         ContractPass(imported.roles),
         SimplifyPass(),
+        ExplicitSoftmaxPass(),
         OldestVersionsPass(),
     ]

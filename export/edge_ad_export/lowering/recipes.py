@@ -58,7 +58,7 @@ class FloatModel:
 
     @cached_property
     def _converted(self) -> Any:
-        """The ``openvino.Model``, or why there is none: a graph that cannot be had is tried once."""
+        """The ``openvino.Model``, or why there is none. A conversion that failed is not tried again."""
         try:
             converted = to_openvino(self.model)
             try_openvino(self.model, converted)
@@ -83,7 +83,7 @@ class Recipe:
     """``write`` makes the model's file at a path and, for OpenVINO, the weights beside it. An int8 recipe takes the
     quantized form of the graph, every other one the float form alone.
 
-    It raises :class:`~edge_ad.errors.ModelError` where the graph cannot be had in this form.
+    It raises :class:`~edge_ad.errors.ModelError` if the graph cannot be written in this form.
     """
 
     id: str
@@ -166,7 +166,7 @@ def usable_recipes(recipes: Sequence[Recipe], model: ir.Model) -> tuple[Recipe, 
     usable = tuple(recipe for recipe in recipes if recipe.engine == "openvino" or not only_openvino)
     if not usable:
         raise InputError(
-            f"the model exists only as an OpenVINO graph, which cannot be had as "
+            f"the model exists only as an OpenVINO graph, which cannot be written as "
             f"{', '.join(recipe.id for recipe in recipes)}: ask for an openvino variant"
         )
     return usable

@@ -24,7 +24,7 @@ class ImportOptions:
     """What the user says about a model that the file does not say. ``None``: found, or the importer's default.
 
     ``scale`` divides the pixel values (255: the model takes 0 to 1); ``mean`` and ``std`` are subtracted and
-    divided after that, one value or one a channel, in the model's colour order. ``input_value``: ``NAME=NUMBER`` or
+    divided after that, one value or one per channel, in the model's colour order. ``input_value``: ``NAME=NUMBER`` or
     ``NAME=FILE.npy`` for inputs beside the image.
     """
 

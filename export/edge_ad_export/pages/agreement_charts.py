@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from edge_ad_report import ANOMALY, FAINT, NORMAL, figure_svg, new_figure, strip
+from edge_ad_report import ANOMALY, FAINT, INK, NORMAL, figure_svg, new_figure, strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ _ROW_IN: Final = 0.34
 
 
 def scatter_chart(name: str, reference: str, agreement: Agreement) -> Chart:
-    """Scores over the reference's, normals and synthetic defects apart."""
+    """The scores over those of the reference; normals and synthetic defects have their own marks."""
     figure = new_figure()
     axes = figure.subplots()
     both = np.concatenate([agreement.reference, agreement.defect_reference])
@@ -38,12 +38,12 @@ def scatter_chart(name: str, reference: str, agreement: Agreement) -> Chart:
         figure,
         alt=f"scores of {name} over those of {reference}, rank correlation {agreement.spearman:.4f}",
         caption=f"{name}: rank correlation {agreement.spearman:.4f}, among normals {agreement.spearman_normals:.4f}. "
-        "On the dotted line scores are equal.",
+        "On the dotted line both scores are equal.",
     )
 
 
 def bar_chart(names: Sequence[str], values: Sequence[float], unit: str, caption: str, best: str) -> Chart:
-    """One bar a variant, ``best`` set off."""
+    """One bar for each variant; that of ``best`` has a colour of its own."""
     figure = new_figure(height_in=0.8 + _ROW_IN * len(names))
     axes = figure.subplots()
     places = range(len(names))
@@ -53,7 +53,9 @@ def bar_chart(names: Sequence[str], values: Sequence[float], unit: str, caption:
     axes.set_xlabel(unit)
     for place, value in zip(places, values, strict=True):
         label = f"{value:.3g}"
-        axes.annotate(label, (value, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.annotate(
+            label, (value, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9, color=INK
+        )
     axes.margins(x=0.15)
     strip(axes)
     shown = ", ".join(f"{name} {value:.3g} {unit}" for name, value in zip(names, values, strict=True))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge_ad_export.fidelity.evaluation import EvaluationData
 from edge_ad_export.fidelity.examples import choose_examples, example_galleries
 from edge_ad_export.pages.agreement_charts import bar_chart, scatter_chart
-from edge_ad_export.pages.variant_table import figure_text, source_figures
+from edge_ad_export.pages.variant_table import SOURCE, change_text, figure_text, source_figures
 from edge_ad_export.variants.result import NOISE
 from edge_ad_metrics.machine import describe_cpu
 from edge_ad_report import Fact, Facts, Note, Page, Section, Table, Text
@@ -40,6 +40,7 @@ def export_page(setup: Setup, results: Sequence[VariantResult], manifest: Manife
             "Variants",
             (
                 _table(results, manifest),
+                Text(_COLUMNS),
                 *_labelled_table(results),
                 *_remarks(results),
                 Text(_gate_text(gate)),
@@ -55,7 +56,14 @@ def export_page(setup: Setup, results: Sequence[VariantResult], manifest: Manife
     ]
     return Page(
         title=f"Export of {manifest.name}",
-        subtitle=f"version {manifest.version} · {manifest.family} · {manifest.provenance.get('source')}",
+        subtitle=" · ".join(
+            (
+                manifest.created[:10],
+                f"version {manifest.version}",
+                manifest.family,
+                str(manifest.provenance.get("source")),
+            )
+        ),
         lead=(_facts(default), *_target_note(manifest)),
         sections=tuple(sections),
         footer=f"Written by {manifest.producer} at {manifest.created}. Latencies measured on: {describe_cpu().model}.",
@@ -63,7 +71,8 @@ def export_page(setup: Setup, results: Sequence[VariantResult], manifest: Manife
 
 
 _EXAMPLES = (
-    "Left the frame, then each model's map over it, all on the colour scale of the imported model's map of that frame."
+    "On the left is the frame, then the frame with the map of each model. All maps of a frame have the colour scale of "
+    "the imported model's map. Synthetic defects are outlined in cyan."
 )
 
 
@@ -76,8 +85,10 @@ def _facts(default: VariantResult) -> Facts:
             Fact("Default variant", default.recipe.id, default.made or ""),
             Fact("Latency", f"{found.latency_ms:.2f} ms", "engine alone"),
             Fact("Size", f"{found.size_bytes / 1e6:.1f} MB"),
-            Fact("Rank correlation", f"{found.spearman:.4f}", f"{found.images} normals, {found.defects} defects"),
-            Fact("ROC-AUC lost", figure_text(found.roc_auc_lost), "on synthetic defects"),
+            Fact(
+                "Rank correlation", f"{found.spearman:.4f}", f"over {found.images} normals and {found.defects} defects"
+            ),
+            Fact("ROC-AUC change", change_text(found.roc_auc_lost), "on synthetic defects"),
         )
     )
 
@@ -91,18 +102,21 @@ def _target_note(manifest: Manifest) -> tuple[Note, ...]:
 
 def _table(results: Sequence[VariantResult], manifest: Manifest) -> Table:
     head = (
-        "Variant", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "of normals", "Worst map", "AUC lost",
-        "AUPIMO lost", "Rejects",
+        "Variant", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "of normals", "Worst map", "AUC change",
+        "AUPIMO change", "Rejects",
     )  # fmt: skip
-    rows = tuple(_row(one, manifest.default_variant) for one in results)
+    rows = tuple(_row(one, manifest) for one in results)
     if (source := source_figures(manifest.provenance)) is not None:
         figures = (source.latency.removesuffix(" ms"), source.size.removesuffix(" MB"))
-        rows += ((source.name, "imported", *figures, *("-",) * (len(head) - 4)),)
+        rows += ((SOURCE, source.name, *figures, *("-",) * (len(head) - 4)),)
     return Table(head=head, rows=rows, text_columns=2)
 
 
-def _row(one: VariantResult, default: str) -> tuple[str, ...]:
-    verdict = "rejected" if one.rejected else "default" if one.recipe.id == default else "shipped"
+def _row(one: VariantResult, manifest: Manifest) -> tuple[str, ...]:
+    is_written = one.recipe.id in {variant.id for variant in manifest.variants}
+    verdict = "default" if one.recipe.id == manifest.default_variant else "shipped"
+    if one.rejected:
+        verdict = "rejected, but written" if is_written else "rejected"
     return (one.recipe.id, verdict, *(("-",) * 8 if one.fidelity is None else _cells(one.fidelity)))
 
 
@@ -112,60 +126,74 @@ def _labelled_table(results: Sequence[VariantResult]) -> tuple[Table, ...]:
         for one in results
         if one.fidelity and one.fidelity.labelled
     )
-    head = ("Variant", "Real AUC", "lost", "Real AP", "Pixel AUC", "AUPIMO", "lost")
-    return (Table(head=head, rows=rows, caption="On the labelled images."),) if rows else ()
+    head = ("Variant", "ROC-AUC", "AUC change", "Average precision", "Pixel AUC", "AUPIMO", "AUPIMO change")
+    return (Table(head=head, rows=rows, caption="On the labelled images"),) if rows else ()
 
 
 def _remarks(results: Sequence[VariantResult]) -> tuple[Table, ...]:
-    """How int8 was made, and why something was left out."""
+    """How variants were quantized, and why some were left out."""
     rows = tuple((one.recipe.id, one.made or "-", one.rejected or "-") for one in results if one.made or one.rejected)
     return (Table(head=("Variant", "Made by", "Left out because"), rows=rows, text_columns=3),) if rows else ()
 
 
 def _cells(found: Fidelity) -> tuple[str, ...]:
+    rejects = found.more_false_rejects
     return (
         f"{found.latency_ms:.2f}",
         f"{found.size_bytes / 1e6:.1f}",
         f"{found.spearman:.4f}",
         figure_text(found.spearman_normals),
         figure_text(found.map_correlation_min),
-        figure_text(found.roc_auc_lost),
-        figure_text(found.aupimo_lost),
-        "-" if found.more_false_rejects is None else f"{found.more_false_rejects:+d}",
+        change_text(found.roc_auc_lost),
+        change_text(found.aupimo_lost),
+        "-" if rejects is None else f"{rejects:+d}" if rejects else "0",
     )
 
 
 def _labelled_cells(real: LabelledFidelity) -> tuple[str, ...]:
-    pixels = (real.pixel_roc_auc, real.aupimo, real.aupimo_lost)
-    figures = (real.roc_auc, real.roc_auc_lost, real.average_precision, *pixels)
-    return tuple(figure_text(figure) for figure in figures)
+    return (
+        figure_text(real.roc_auc),
+        change_text(real.roc_auc_lost),
+        figure_text(real.average_precision),
+        figure_text(real.pixel_roc_auc),
+        figure_text(real.aupimo),
+        change_text(real.aupimo_lost),
+    )
 
 
 def _gate_text(gate: Gate) -> str:
     return (
-        f"A variant is shipped when the rank correlation of its scores with the imported model's, over the normals and "
-        f"copies of them with a synthetic defect, is at least {gate.min_spearman:g}; no map of these correlates less "
-        f"than {gate.min_map_correlation:g}; it tells defects from normals with at most {gate.max_roc_auc_lost:g} less "
-        f"ROC-AUC; its maps mark them with at most {gate.max_aupimo_lost:g} less AUPIMO; and, both calibrated anew, it "
-        f"rejects at most {gate.max_more_false_rejects:.0%} more of the normals."
+        "Each variant is compared with the imported model, on the normal images and on copies of them with a synthetic "
+        f"defect. It is shipped if the rank correlation of the scores is at least {gate.min_spearman:g}, if the "
+        f"correlation of every map is at least {gate.min_map_correlation:g}, if the ROC-AUC is at most "
+        f"{gate.max_roc_auc_lost:g} lower, if the AUPIMO is at most {gate.max_aupimo_lost:g} lower, and if at most "
+        f"{100 * gate.max_more_false_rejects:g} % more of the normals are rejected when both are calibrated anew."
     )
 
 
 def _speed_text(manifest: Manifest) -> str:
     if manifest.provenance.get("target_cpu") != "this":
-        return "Latency decides nothing here, as it was not measured on the target."
+        return "Latency decides nothing here, because it was not measured on the target."
     return (
-        "A variant that is slower than a more precise one for the same engine is not shipped, nor is an int8 one that "
-        "is neither faster nor a tenth smaller; differences under "
-        f"{NOISE:.0%} count as noise. The default is the fastest one, of those within the noise of it the smallest."
+        "A variant that is slower than a more precise one for the same engine is not shipped. An int8 variant must "
+        f"also be faster or at least a tenth smaller. Differences under {100 * NOISE:g} % count as noise. The "
+        "default is the fastest variant; if others are as fast within the noise, it is the smallest of them."
     )
+
+
+_COLUMNS = (
+    "Rank corr. is the rank correlation of the scores with those of the imported model, over all images and over the "
+    "normals alone. Worst map is the correlation of the map that differs most. AUC and AUPIMO change say how much "
+    "higher (+) or lower (-) the figure is than the imported model's, on synthetic defects. Rejects is how many more "
+    "(+) or fewer (-) normals are rejected."
+)
 
 
 def _bars(measured: Sequence[VariantResult], default: str) -> tuple[Chart, ...]:
     found = {one.recipe.id: one.fidelity for one in measured if one.fidelity}
     names = list(found)
     return (
-        bar_chart(names, [f.latency_ms for f in found.values()], "ms", "Latency of the engine, per frame.", default),
+        bar_chart(names, [f.latency_ms for f in found.values()], "ms", "Latency of the engine for one frame.", default),
         bar_chart(names, [f.size_bytes / 1e6 for f in found.values()], "MB", "Size of the model's files.", default),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,25 +11,26 @@ if TYPE_CHECKING:
     from edge_ad.bundle.records import Fidelity, Trial
     from edge_ad_export.provenance import Provenance
 
-__all__ = ["SourceFigures", "figure_text", "format_table", "source_figures"]
+__all__ = ["SOURCE", "SourceFigures", "change_text", "figure_text", "format_table", "source_figures"]
 
-_HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "AUC lost", "AUPIMO lost", "")
+SOURCE: Final = "as imported"
+
+_HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "AUC change", "AUPIMO change", "")
 
 
 def format_table(trials: Sequence[Trial], default: str, provenance: Provenance, written: Sequence[str] = ()) -> str:
-    """One line a variant: the default is marked, a rejected one says why. The last line is the imported file itself.
+    """One line for each variant, and a last one for the imported file. A rejected variant says why it is rejected.
 
     ``provenance``: of the bundle. ``written``: the ids of the variants that are in it.
 
-    ``score error``: the largest relative error against the imported model; ``rank corr.``: Spearman's;
-    ``worst map``: Pearson's correlation of the worst image's map; ``AUC lost``: of the area under the ROC curve, on
-    labelled images where there are any, else on synthetic defects; ``AUPIMO lost``: likewise, of the maps.
+    ``score error``: the largest relative error against the imported model. ``rank corr.``: Spearman's rank correlation.
+    ``worst map``: Pearson's correlation of the map that differs most. ``AUC change``: by how much the area under the
+    ROC curve is higher (+) or lower (-) than the imported model's, on labelled images where there are any, else on
+    synthetic defects. ``AUPIMO change``: the same of the maps' AUPIMO.
     """
     rows = [_HEADER, *((trial.id, *_figures(trial.fidelity), _note(trial, default, written)) for trial in trials)]
     if (source := source_figures(provenance)) is not None:
-        rows.append(
-            (source.name, source.latency, source.size, *("-",) * (len(_HEADER) - 4), "the imported model itself")
-        )
+        rows.append((SOURCE, source.latency, source.size, *("-",) * (len(_HEADER) - 4), source.name))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
     return "\n".join(_line(row, widths) for row in rows)
 
@@ -51,8 +52,8 @@ def _figures(fidelity: Fidelity | None) -> tuple[str, ...]:
         f"{fidelity.score_max_rel:.1e}",
         f"{fidelity.spearman:.4f}",
         "no map" if correlation is None else f"{correlation:.4f}",
-        figure_text(judged.roc_auc_lost),
-        figure_text(judged.aupimo_lost),
+        change_text(judged.roc_auc_lost),
+        change_text(judged.aupimo_lost),
     )
 
 
@@ -62,9 +63,20 @@ def figure_text(figure: float | None) -> str:
     return "-" if figure is None else f"{round(figure, 4) + 0.0:.4f}"
 
 
+def change_text(lost: float | None) -> str:
+    """By how much a figure is higher (+) or lower (-) than the imported model's; a dash for ``None``.
+
+    ``lost``: the other way round, as the records have it.
+    """
+    if lost is None:
+        return "-"
+    change = round(-lost, 4)
+    return f"{change:+.4f}" if change else "0.0000"
+
+
 @dataclass(frozen=True)
 class SourceFigures:
-    """The imported file as a row of the table."""
+    """The imported file as a row of the table. ``name``: with what its latency leaves out."""
 
     name: str
     latency: str
@@ -72,12 +84,13 @@ class SourceFigures:
 
 
 def source_figures(provenance: Provenance) -> SourceFigures | None:
-    """The imported file; ``None`` in a bundle of an earlier version, which does not say what it costs."""
+    """The imported file; ``None`` for a bundle of an earlier version, which does not record its size and latency."""
     name, size, latency = (provenance.get(key) for key in ("source", "source_bytes", "source_latency_ms"))
     if not isinstance(size, int):
         return None
     shown = f"{latency:.2f} ms" if isinstance(latency, float) else "-"
-    return SourceFigures(str(name), shown, f"{size / 1e6:.1f} MB")
+    left_out = ", without the score that export composes" if provenance.get("source_score_composed") else ""
+    return SourceFigures(f"{name}{left_out}", shown, f"{size / 1e6:.1f} MB")
 
 
 def _note(trial: Trial, default: str, written: Sequence[str]) -> str:

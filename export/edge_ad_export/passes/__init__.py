@@ -8,6 +8,7 @@ from edge_ad_export.passes.batch import RebatchPass, RepeatPass
 from edge_ad_export.passes.coarse_product import CoarseProductPass
 from edge_ad_export.passes.contract import ContractPass, SelectOutputsPass
 from edge_ad_export.passes.coreset import CoresetPass
+from edge_ad_export.passes.explicit_softmax import ExplicitSoftmaxPass
 from edge_ad_export.passes.fold_preprocessing import FoldPreprocessingPass
 from edge_ad_export.passes.gaussian import GaussianPass
 from edge_ad_export.passes.half_storage import HalfStoragePass
@@ -26,6 +27,7 @@ __all__ = [
     "CoarseProductPass",
     "ContractPass",
     "CoresetPass",
+    "ExplicitSoftmaxPass",
     "FoldPreprocessingPass",
     "GaussianPass",
     "HalfStoragePass",

@@ -22,7 +22,7 @@ __all__ = ["RebatchPass", "RepeatPass"]
 
 # The input that holds the shape which the node gives its output.
 _SHAPE_INPUT = {"Reshape": 1, "Expand": 1, "Resize": 3}
-# Nodes that put a constant beside their batch: the constant has one row an image.
+# Nodes that put a constant beside their batch: the constant has one row per image.
 _BROADCASTING = {
     "Add",
     "Concat",
@@ -43,7 +43,7 @@ class RebatchPass(ir.passes.InPlacePass):
     """Requires: a static batch in the first dimension of the one input, and inferred shapes.
 
     Does: divides the leading dimension of shapes that ``Reshape``, ``Expand`` and ``Resize`` ask for, and keeps
-    the first row of constants that have one row an image. Slices of rows that no longer exist become empty, and
+    the first row of constants that have one row per image. Slices of rows that no longer exist become empty, and
     :class:`~edge_ad_export.passes.SimplifyPass` drops empty parts of a ``Concat``.
 
     Ensures: the input takes one image.

@@ -78,7 +78,7 @@ def _score_shape(value: ir.Value) -> tuple[int, ...]:
     shape = static_shape(value)
     if shape is None or int(np.prod(shape)) != 1:
         raise ModelError(
-            f"the score output must hold one number an image, found {value.name} with {_text(value)}: "
+            f"the score output must hold one number per image, found {value.name} with {_text(value)}: "
             "name another with --score-output"
         )
     return (1,)

@@ -28,7 +28,7 @@ class NormalizedDistancePass(ir.passes.InPlacePass):
 
     Does: ``|a / n - b / m|^2`` over the channels, with ``n`` and ``m`` the lengths of ``a`` and ``b`` kept above a
     floor, as student-teacher models take it, becomes ``(|a| / n)^2 + (|b| / m)^2 - 2 a b / (n m)``: the divisions
-    are of one number a pixel instead of one a feature, and no normalised map is stored.
+    are of one number per pixel instead of one per feature, and no normalised map is stored.
 
     Ensures: the same distances up to rounding.
     """

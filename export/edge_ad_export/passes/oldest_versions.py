@@ -17,6 +17,7 @@ __all__ = ["OldestVersionsPass", "needed_onnxruntime"]
 
 _RUNTIME_OPSET: Final = 21
 _RUNTIME_IR: Final = 10
+_OLDEST_IR: Final = 4  # before it, weights had to be inputs too
 """What the oldest supported ONNX Runtime, 1.20, was made for: newer files than these are declared anew."""
 
 # The same signature, and another result: of Attention where no key is left, of pooling where a window is cut off.
@@ -55,7 +56,7 @@ class OldestVersionsPass(ir.passes.InPlacePass):
         needed = onnx.helper.find_min_ir_version_for(
             [onnx.helper.make_opsetid("", model.opset_imports.get("", _RUNTIME_OPSET))], ignore_unknown=True
         )
-        model.ir_version = min(before[1], max(_RUNTIME_IR, needed, _ir_for_types(model)))
+        model.ir_version = max(_OLDEST_IR, min(before[1], max(_RUNTIME_IR, needed, _ir_for_types(model))))
         return ir.passes.PassResult(model, before != (model.opset_imports.get("", _RUNTIME_OPSET), model.ir_version))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.engines import Artefact, Engine, EngineOptions, EngineOutput, Extractor, open_engine, open_extractor
-from edge_ad.errors import EngineError, InputError
+from edge_ad.errors import EngineError, InputError, ModelError
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring.scorer import Scorer
 from edge_ad_export.fidelity.agreement import relative_error
@@ -177,19 +177,36 @@ def prepare(
         geometry = build_geometry(options, (first.lowered if first else lowered).input, frame)
         return Setup(imported, lowered, geometry, mask, images, request.threads, clip, first)
 
-    probes: list[ReferenceProbes] = []
-
-    def agrees(candidate: Lowered) -> bool:
-        if not probes:
-            if find_embedded(candidate.model) is not None:  # the reference runs in OpenVINO too
-                FloatModel(candidate.model).try_openvino()
-            probes.append(ReferenceProbes(setup(candidate)))
-        return probes[0].agrees(candidate)
-
-    lowered = lower(imported, agrees, request.shrink)
+    lowered = _lower(request, imported, setup)
     for line in _remarks_on_lowering(lowered, imported.input.batch):
         notify(line)
     return setup(lowered)
+
+
+def _lower(request: ExportRequest, imported: ImportedModel, setup: Callable[[Lowered], Setup]) -> Lowered:
+    """The graph brought to the contract. Raises :class:`ModelError`, first of all for what is wrong with the model."""
+    probes: list[ReferenceProbes] = []
+    refused: list[ModelError] = []
+
+    def agrees(candidate: Lowered) -> bool:
+        if not probes:
+            try:
+                if find_embedded(candidate.model) is not None:  # the reference runs in OpenVINO too
+                    FloatModel(candidate.model).try_openvino()
+                probes.append(ReferenceProbes(setup(candidate)))
+            except ModelError as error:
+                refused.append(error)
+                raise
+        return probes[0].agrees(candidate)
+
+    try:
+        lowered = lower(imported, agrees, request.shrink)
+    except ModelError:
+        ReferenceEngine(imported, request.threads).close()
+        raise
+    if refused:
+        raise refused[0]
+    return lowered
 
 
 def _remarks_on_lowering(lowered: Lowered, batch: int) -> Iterator[str]:
@@ -223,6 +240,12 @@ class ReferenceProbes:
         self._pixels = setup.pixels(setup.images.first(_PROBES), _PROBES)
         with closing(ReferenceEngine(setup.imported, setup.threads)) as engine:
             self._expected = [_run(engine, pixels) for pixels in self._pixels]
+        if not all(_is_finite(one) for one in self._expected):
+            raise ModelError(
+                "the model gives a score or map that is not a finite number for these images (NaN or infinite): the "
+                "training diverged, or scale, mean and standard deviation of the input are others (--scale, --mean, "
+                "--std)"
+            )
 
     def agrees(self, candidate: Lowered) -> bool:
         """Whether the rewritten graph scores and maps the images as the imported one does.
@@ -259,6 +282,10 @@ def _run(engine: Engine, pixels: NDArray[np.uint8]) -> EngineOutput:
     engine.input[:] = pixels
     found = engine.run()
     return EngineOutput(found.score, None if found.map is None else found.map.copy())
+
+
+def _is_finite(found: EngineOutput) -> bool:
+    return math.isfinite(found.score) and (found.map is None or bool(np.isfinite(found.map).all()))
 
 
 def _compare(found: EngineOutput, expected: EngineOutput) -> GraphErrors:

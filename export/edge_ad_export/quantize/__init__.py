@@ -1,1 +1,1 @@
-"""Eight-bit variants of a graph: the feature extraction is quantized, front and head stay in float."""
+"""Eight-bit variants of a graph: its feature extraction is quantized; preprocessing and head stay in float."""

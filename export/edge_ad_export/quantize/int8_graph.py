@@ -1,4 +1,4 @@
-"""An int8 graph, for either engine, whose layers can be put back to float one by one; and any graph as operations."""
+"""An int8 graph for ONNX Runtime or OpenVINO, whose layers can be set back to float; and a graph's operations."""
 
 from __future__ import annotations
 
@@ -32,19 +32,25 @@ __all__ = [
 
 
 class QuantizedGraph(Protocol):
-    """``layers``: the names of the operations that work on quantized values, those that usually lose most first
-    (:func:`most_suspected_first`)."""
+    """An int8 graph that can be saved with some of its layers in float.
+
+    ``layers``: the names of the operations that work on quantized values. Those that usually lose most accuracy come
+    first, see :func:`most_suspected_first`.
+    """
 
     layers: tuple[str, ...]
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
-        """Writes the model, the layers ``floats`` in float; for OpenVINO the weights lie beside it."""
+        """Writes the model with the layers ``floats`` in float. OpenVINO has the weights in a second file."""
         ...
 
 
 def most_suspected_first(layers: Sequence[Op]) -> tuple[str, ...]:
-    """Names of layers given in the order of execution: depthwise convolutions first, whose channels share one range
-    however different they are, then the others as they come, because an early error goes through all that follows."""
+    """The names of the layers, which are given in the order of execution, those that usually lose most first.
+
+    Depthwise convolutions come first, because all their channels share one range, however different they are. The
+    others keep their order, because an early error passes through all layers that follow.
+    """
     depthwise = [op.name for op in layers if op.kernel is not None and op.kernel.shape[1] == 1]
     return (*depthwise, *(op.name for op in layers if op.name not in set(depthwise)))
 
@@ -53,7 +59,7 @@ class OnnxInt8:
     """A :class:`QuantizedGraph` in ONNX's QDQ form.
 
     Args:
-        original: the float graph that ``quantized`` was made of; both have the same names but for what was added.
+        original: the float graph that ``quantized`` was made from. Nodes that are in both have the same names.
     """
 
     def __init__(self, original: ir.Model, quantized: ir.Model) -> None:
@@ -64,7 +70,7 @@ class OnnxInt8:
         self.layers = most_suspected_first([op for op in onnx_ops(original.graph) if op.name in dequantized])
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
-        """Writes the model, the layers ``floats`` in float."""
+        """Writes the model with the layers ``floats`` in float."""
         model = self._quantized.clone()
         known = ir.convenience.create_value_mapping(model.graph)
         for node in list(model.graph):
@@ -75,7 +81,7 @@ class OnnxInt8:
         ir.save(model, path)
 
     def _restore(self, node: ir.Node, known: MutableMapping[str, ir.Value]) -> None:
-        """A float layer reads what it reads in the original: the tensors before they were quantized."""
+        """Connects a float layer to its inputs in the original graph: the tensors before they were quantized."""
         for index, value in enumerate(self._original[str(node.name)].inputs):
             if value is not None:
                 node.replace_input_with(index, _original_value(value, node, known))
@@ -87,7 +93,7 @@ def _is_quantized_node(node: ir.Node) -> bool:
 
 
 def _original_value(value: ir.Value, user: ir.Node, known: MutableMapping[str, ir.Value]) -> ir.Value:
-    """The value of this name in the quantized graph; weights that are there in 8 bits only are added again."""
+    """The value of this name in the quantized graph. Weights that it holds in 8 bits only are added again in float."""
     name, array = str(value.name), read_array(value)
     if array is not None and user.graph is not None:
         # A quantizer may have corrected a bias under its old name.
@@ -102,7 +108,7 @@ _PRODUCTS = {"Gemm", "MatMul"}
 
 
 def onnx_ops(graph: ir.Graph) -> tuple[Op, ...]:
-    """The nodes in the order of execution; requires that every node has its own name."""
+    """The nodes in the order of execution. Every node must have a name of its own."""
     return tuple(_onnx_op(node) for node in graph)
 
 
@@ -124,9 +130,9 @@ def _weights(node: ir.Node) -> NDArray[np.floating] | None:
 
 
 class StoredWeightsPass(ir.passes.InPlacePass):
-    """Requires nothing. Computes every ``QuantizeLinear`` of a constant. Ensures: the graph computes the same.
+    """Requires nothing. Replaces each ``QuantizeLinear`` of a constant by its result. Ensures: the same results.
 
-    NNCF leaves the weights of an ONNX graph in float with a quantizer behind them: the file would not be smaller.
+    NNCF leaves the weights of an ONNX graph in float and adds a quantizer after them, so the file would not shrink.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -146,7 +152,7 @@ class StoredWeightsPass(ir.passes.InPlacePass):
 
 
 def _stored(node: ir.Node) -> NDArray[Any] | None:
-    """round(x / scale) + zero point, saturated; as the standard says, halves to even."""
+    """``round(x / scale) + zero point``, saturated; halves are rounded to even, as the ONNX standard says."""
     arrays = [None if value is None else read_array(value) for value in node.inputs]
     if len(arrays) != 3 or any(array is None for array in arrays):
         return None
@@ -164,7 +170,7 @@ def _stored(node: ir.Node) -> NDArray[Any] | None:
     return np.asarray(np.clip(steps, limits.min, limits.max), zero.dtype)
 
 
-# Smaller constants are not what a file's size is made of.
+# Smaller constants hardly matter for the size of a file.
 _HALF_ELEMENTS_MIN = 10_000
 
 
@@ -172,7 +178,7 @@ class OpenVinoInt8:
     """A :class:`QuantizedGraph` made of an ``openvino.Model``.
 
     Args:
-        original: the float graph that ``quantized`` was made of; both have the same names but for what was added.
+        original: the float graph that ``quantized`` was made from. Nodes that are in both have the same names.
     """
 
     def __init__(self, original: Any, quantized: Any) -> None:
@@ -183,7 +189,7 @@ class OpenVinoInt8:
         self.layers = most_suspected_first([op for op in ops if op.name in quantized_now])
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
-        """Writes the model and its weights, the layers ``floats`` in float; float weights are stored in 16 bits."""
+        """Writes the model and its weights with the layers ``floats`` in float. Float weights are stored in 16 bits."""
         model = self._quantized.clone()
         nodes = {node.get_friendly_name(): node for node in model.get_ops()}
         for name in floats:
@@ -192,7 +198,7 @@ class OpenVinoInt8:
         load_openvino().save_model(model, path, compress_to_fp16=False)
 
     def _restore(self, node: Any, nodes: dict[str, Any]) -> None:
-        """A float layer reads what it reads in the original: the tensors before they were quantized."""
+        """Connects a float layer to its inputs in the original graph: the tensors before they were quantized."""
         original = self._original[node.get_friendly_name()]
         for port in original.inputs():
             source = port.get_source_output()
@@ -207,7 +213,7 @@ class OpenVinoInt8:
 
 
 def _restore_constant(port: Any, node: Any) -> bool:
-    """Feeds the node with the constant of the original's ``port``, if it is one."""
+    """Gives the node the constant that feeds ``port`` in the original graph. Returns whether there was one."""
     from openvino import opset13
 
     data = constant_of(port)
@@ -218,7 +224,7 @@ def _restore_constant(port: Any, node: Any) -> bool:
 
 
 def _store_in_half(model: Any) -> None:
-    """Stores float weights in 16 bits. OpenVINO's own way to do so leaves models with quantized layers alone."""
+    """Stores float weights in 16 bits. OpenVINO's own function does not do this for models with quantized layers."""
     from openvino import Type, opset13
 
     for node in model.get_ordered_ops():
@@ -245,7 +251,7 @@ _WRAPPERS = {"Convert", "Reshape", "Transpose"}
 
 
 def openvino_ops(model: Any) -> tuple[Op, ...]:
-    """The operations of an ``openvino.Model`` but its constants, in the order of execution."""
+    """The operations of an ``openvino.Model`` without its constants, in the order of execution."""
     return tuple(_openvino_op(node) for node in model.get_ordered_ops() if node.get_type_name() != "Constant")
 
 
@@ -263,7 +269,7 @@ def _openvino_op(node: Any) -> Op:
 
 
 def constant_of(port: Any) -> NDArray[np.floating] | None:
-    """What an input is fed with, in its shape, where that is a constant."""
+    """The constant that feeds an input, in the shape of the input; ``None`` if it is no constant."""
     node = port.get_source_output().get_node()
     shape = list(port.get_partial_shape().to_shape())
     while node.get_type_name() in _WRAPPERS:

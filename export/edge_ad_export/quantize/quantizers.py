@@ -1,4 +1,4 @@
-"""The two quantizers, ONNX Runtime's and NNCF, in a child process: one that crashes takes nothing else along."""
+"""The two quantizers, ONNX Runtime's and NNCF. They run in a child process, so that a crash stops nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["quantize_apart", "quantize_file", "quantize_with_nncf", "quantize_with_onnxruntime"]
 
-# The opsets from which DequantizeLinear has a scale for each channel, and scales that are no float32.
+# The opsets from which on DequantizeLinear takes a scale for each channel, and scales of other types than float32.
 _SCALES_BY_CHANNEL, _TYPED_SCALES = 13, 19
 
 
@@ -47,11 +47,11 @@ def quantize_apart(model: Path, pixels: Path, target: Path, settings: Settings) 
 
 
 def quantize_file(model: str, pixels: str, target: str, settings: object) -> None:
-    """Writes ``target``, the int8 version of ``model``: an ONNX file or an OpenVINO IR, as its ending says.
+    """Writes the int8 version of ``model`` to ``target``. The ending says whether they are ONNX or OpenVINO files.
 
     Args:
         pixels: a ``.npy`` file of uint8 ``[n, h, w, c]``.
-        settings: :class:`Settings` as built-in types.
+        settings: the :class:`Settings`, as built-in types.
 
     Raises:
         ModelError: there is nothing to quantize, or the quantizer does not know the graph.
@@ -78,7 +78,7 @@ def _quantize_onnx_file(model: str, frames: Sequence[NDArray[np.uint8]], target:
 
 
 def _with_typed_scales(graph: ir.Model) -> ir.Model:
-    """A graph with numbers of 16 bits in an opset whose scales may have their type; any other as it is.
+    """Converts a graph with 16-bit numbers to an opset in which scales may have 16 bits. Other graphs stay as they are.
 
     Raises:
         ModelError: ONNX cannot convert it.
@@ -128,7 +128,7 @@ def quantize_with_onnxruntime(
     if not nodes:
         raise ModelError("the graph has no convolution with constant weights to quantize")
     try:
-        # It warns of a preparation through the root logger; the graph went through our own passes.
+        # The quantizer logs a warning that the graph was not prepared; our own passes have prepared it.
         with quiet_logs():
             quantize_static(
                 ir.to_proto(model),
@@ -143,7 +143,7 @@ def quantize_with_onnxruntime(
                 if settings.calibrator == "percentile"
                 else CalibrationMethod.MinMax,
                 nodes_to_quantize=nodes,
-                # Taken out, their results' names would go to what was not yet clipped; loading fuses them anyway.
+                # If these were removed, the names of their results would go to unclipped values. Loading fuses them.
                 extra_options={"QDQKeepRemovableActivations": True},
             )
     except (RuntimeError, ValueError, NotImplementedError) as error:
@@ -155,7 +155,7 @@ def quantize_with_nncf(model: Any, ops: Sequence[Op], feeds: Sequence[Any], sett
 
     Args:
         ops: the operations of the graph.
-        feeds: what the graph is fed with to see its ranges: images through the bundle's geometry.
+        feeds: the inputs from which the ranges are taken: images through the bundle's geometry.
 
     Raises:
         ModelError: there is nothing to quantize, or NNCF does not know the graph.
@@ -166,7 +166,7 @@ def quantize_with_nncf(model: Any, ops: Sequence[Op], feeds: Sequence[Any], sett
         raise ModelError("the graph has no convolution with constant weights to quantize")
     ignored = nncf.IgnoredScope(names=[op.name for op in ops if op.name not in backbone], validate=False)
     try:
-        # Its progress bars go to standard output, which belongs to the result.
+        # NNCF writes progress bars to standard output, which is reserved for the result.
         with contextlib.redirect_stdout(io.StringIO()):
             return nncf.quantize(
                 model,
@@ -185,7 +185,7 @@ def _advanced(settings: Settings) -> Any:
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    # NNCF's own default is the mean of the images' ranges, which cuts off what stands out: defects, above all.
+    # NNCF's own default is the mean of the images' ranges. It would cut off high values, above all those of defects.
     percentile = settings.calibrator == "percentile"
     return AdvancedQuantizationParameters(
         overflow_fix=OverflowFix.ENABLE if settings.seven_bits else OverflowFix.DISABLE,

@@ -20,9 +20,10 @@ TargetName = Literal["this", "x86-avx2", "x86-vnni", "arm64"]
 
 @dataclass(frozen=True)
 class Target:
-    """``preference``: variants by expected speed, the best first, where nothing can be measured.
+    """A kind of CPU that int8 variants are made for.
 
-    ``measured``: latencies measured here hold there.
+    ``preference``: the variants by expected speed, the fastest first, for CPUs on which nothing can be measured.
+    ``measured``: whether latencies that are measured here are valid for this CPU.
     """
 
     id: str
@@ -33,14 +34,14 @@ class Target:
 
 
 _X86 = ("openvino-int8", "openvino-mixed", "openvino-fp16", "openvino-fp32", "onnx-int8", "onnx-mixed", "onnx-fp32")
-# OpenVINO hardly has int8 kernels for ARM; ONNX Runtime's are made for it.
+# OpenVINO has few int8 kernels for ARM; ONNX Runtime has good ones.
 _ARM = ("onnx-int8", "onnx-mixed", "openvino-fp16", "onnx-fp32", "openvino-fp32", "openvino-int8", "openvino-mixed")
 
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         target.id: target
         for target in (
-            # Without VNNI sums of unsigned by signed products saturate in 16 bits unless the weights have 7.
+            # Without VNNI the sums of 8-bit products saturate in 16 bits, unless the weights have only 7 bits.
             Target("x86-avx2", signed_activations=False, seven_bit_weights=True, preference=_X86),
             Target("x86-vnni", signed_activations=False, seven_bit_weights=False, preference=_X86),
             Target("arm64", signed_activations=True, seven_bit_weights=False, preference=_ARM),
@@ -52,7 +53,7 @@ _VNNI = {"avx_vnni", "avx512_vnni"}
 
 
 def choose_target(name: TargetName, cpu: Cpu) -> Target:
-    """The profile of that name; ``this`` is the one of the CPU at work, whose latencies are measured."""
+    """The target of that name; ``this`` means the CPU of this computer, on which latencies are measured."""
     if name != "this":
         return TARGETS[name]
     instructions = set(cpu.instructions)
@@ -64,11 +65,13 @@ Effort = Literal["low", "normal", "high"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Weights are int8 per channel and symmetric; what is chosen here concerns the activations, int8 per tensor.
+    """How a graph is quantized. Weights are always int8, symmetric, with one scale for each channel; activations have
+    one scale for each tensor, and most settings are about them.
 
-    ``calibrator``: how their range is found. ``preset``: NNCF's; ``performance`` has symmetric ranges, which some
-    kernels need. ``signed``: int8, else uint8; OpenVINO chooses itself. ``seven_bits``: weights keep a bit free, for
-    CPUs whose sums of 8-bit products saturate.
+    ``tool``: which quantizer. ``calibrator``: how the range of an activation is found. ``preset``: of NNCF;
+    ``performance`` gives symmetric ranges, which some kernels need. ``accurate_bias``: biases are corrected layer by
+    layer. ``signed``: activations are int8 instead of uint8; OpenVINO decides this itself. ``seven_bits``: weights use
+    only 7 bits, for CPUs on which sums of 8-bit products saturate.
     """
 
     tool: Literal["onnxruntime", "nncf"]
@@ -80,7 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """For people."""
+        """The settings in words, for people."""
         tool = "ONNX Runtime's quantizer" if self.tool == "onnxruntime" else "NNCF"
         extras: list[str] = [self.calibrator, f"{self.preset} preset"] if self.tool == "nncf" else [self.calibrator]
         if self.accurate_bias:
@@ -89,10 +92,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def settings_for(engine: Literal["onnxruntime", "openvino"], effort: Effort, target: Target) -> tuple[Settings, ...]:
-    """What is tried, the likeliest first. ``low``: one; ``normal``: one of each tool that fits; ``high``: all.
+    """The settings that are tried, the most promising first: one for ``low``, one of each suitable tool for
+    ``normal``, all for ``high``.
 
-    For OpenVINO biases are corrected layer by layer, on what the layers before really give, unless ``low`` asks for
-    haste: a distance to a bank adds up the shifts of all features.
+    For OpenVINO, biases are corrected layer by layer with the real outputs of the layers before, except for ``low``,
+    which has to be quick. This matters because a distance to a bank of vectors adds up the shifts of all features.
     """
 
     def one(
@@ -121,7 +125,7 @@ def settings_for(engine: Literal["onnxruntime", "openvino"], effort: Effort, tar
 
 @dataclass(frozen=True)
 class Plan:
-    """How hard to look, and for which kind of CPU. ``threads``: of the engines."""
+    """How long to search for a good int8 variant, and for which kind of CPU. ``threads``: of the engines."""
 
     effort: Effort
     target: Target

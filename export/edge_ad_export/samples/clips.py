@@ -33,9 +33,14 @@ __all__ = ["ClipDefects", "ClipSet", "collect_clips", "collect_pictures", "selec
 
 @dataclass(frozen=True)
 class ClipSet(ImageSet):
-    """Clips of ``frames`` frames that lie ``stride`` apart in the video or folder ``source``; ``ends``: the last of
-    each. A clip is uint8 ``(frames, H, W, 3)`` or ``(frames, H, W)``, or float32 ``(frames, n)`` of an ``.npy`` file.
-    ``snippet``: so many frames in a row stand in the place of each of the ``frames``, the last of them being it.
+    """Clips of a video, of a folder of frames, or of an ``.npy`` file of vectors.
+
+    A clip is uint8 ``(frames, H, W, 3)`` or ``(frames, H, W)``, or float32 ``(frames, n)`` if it is made of vectors.
+
+    ``source``: the video, folder or file. ``ends``: the number of the last frame of each clip, counted from 0.
+    ``frames``: how many frames a clip has. ``stride``: the number of frames from one of them to the next in the source.
+    ``snippet``: for an extractor that takes several frames, each of the ``frames`` is replaced by this number of frames
+    in a row, of which it is the last.
     """
 
     source: str
@@ -58,31 +63,34 @@ class ClipSet(ImageSet):
                 return
 
     def sizes(self) -> frozenset[Size]:
-        """Of the frames; vectors count as pictures of one row."""
+        """The sizes of the frames that occur. A vector counts as a picture of one row."""
         shapes = {clip.shape[1:3] for clip in self}
         return frozenset(Size(shape[-1], shape[0] if len(shape) > 1 else 1) for shape in shapes)
 
     def first(self, count: int) -> ClipSet:
-        """At most so many of them, from the beginning."""
+        """The first ``count`` clips, or all if there are fewer."""
         return replace(self, paths=self.paths[:count], ends=self.ends[:count])
 
     @property
     def samples(self) -> tuple[ClipSample, ...]:
-        """As :class:`~edge_ad_export.samples.defects.DefectSet` has them."""
+        """One entry for each clip, as in :class:`~edge_ad_export.samples.defects.DefectSet`."""
         return tuple(ClipSample(path) for path in self.paths)
 
 
 @dataclass(frozen=True)
 class ClipSample:
-    """A clip by its name."""
+    """``path``: the name of a clip."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class ClipDefects(ClipSet):
-    """The same clips spoilt, in turn: a patch of the first frame turns up in the last one upside down, the scene
-    jumps back in time, or it freezes."""
+    """The same clips with a synthetic defect each.
+
+    The defects take turns: a patch of the first frame appears upside down in the last one, the scene jumps back in
+    time, or it freezes.
+    """
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         random = np.random.default_rng(0)
@@ -91,7 +99,10 @@ class ClipDefects(ClipSet):
 
 
 def clip_record(imported: ImportedModel, asked: ClipOptions | None, snippet: int = 1) -> Clip | None:
-    """The manifest's record; ``None`` of a model that takes single images. ``snippet``: what an extractor takes."""
+    """The manifest's record of the clips; ``None`` for a model of single images.
+
+    ``snippet``: how many frames in a row an extractor takes.
+    """
     spec = imported.input.clip
     if spec is None or asked is None:
         return None
@@ -111,10 +122,10 @@ def select_clips(
 ) -> ClipSet:
     """At most ``most`` clips of a video, a folder of frames or an ``.npy`` file of vectors, evenly spaced.
 
-    ``snippet``: how many frames in a row an extractor takes. ``vectors``: the source has to hold feature vectors.
+    ``snippet``: how many frames in a row an extractor takes. ``vectors``: whether the source must hold feature vectors.
 
     Raises:
-        InputError: nothing there, or too few frames.
+        InputError: there is no such source, or it has too few frames.
         FrameError: a frame cannot be read.
     """
     clip = spec.clip
@@ -125,8 +136,8 @@ def select_clips(
     total = sum(1 for _ in _frames(source, vectors=vectors)) - reach
     if total < IMAGES_MIN:
         raise InputError(
-            f"{source} has {max(total + reach, 0)} frames: expected at least {reach + IMAGES_MIN}, clips of {frames} "
-            f"frames {asked.stride} apart; better 30 more"
+            f"{source} has {max(total + reach, 0)} frames: expected at least {reach + IMAGES_MIN}, because a clip has "
+            f"{frames} frames that are {asked.stride} apart; 30 more would be better"
         )
     ends = tuple(reach + i for i in evenly_spaced(total, most))
     paths = tuple(Path(str(FrameName(str(source), end))) for end in ends)
@@ -134,7 +145,7 @@ def select_clips(
 
 
 def collect_clips(scorer: Scorer, clips: ClipSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
-    """What the model's engine is given for at most ``limit`` clips."""
+    """The inputs that the engine gets for at most ``limit`` clips, evenly spaced over all of them."""
     chosen = evenly_stepped(len(clips), limit)
     inputs = []
     for index, clip in enumerate(clips):
@@ -145,8 +156,10 @@ def collect_clips(scorer: Scorer, clips: ClipSet, limit: int) -> tuple[NDArray[n
 
 
 def collect_pictures(preprocessor: Preprocessor, clips: ClipSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
-    """What an extractor is given of the clips' frames: at most ``limit`` pictures, uint8 ``[1, h, w, c]``, or snippets,
-    ``[1, t, h, w, c]``."""
+    """The inputs that an extractor gets for frames of the clips, at most ``limit`` of them.
+
+    They are uint8: pictures ``[1, h, w, c]``, or snippets ``[1, t, h, w, c]``.
+    """
     size = preprocessor.model_input
     buffer = np.zeros((clips.snippet, size.height, size.width, size.channels), np.uint8)
     share = max(limit // len(clips), 1)
@@ -162,7 +175,7 @@ def collect_pictures(preprocessor: Preprocessor, clips: ClipSet, limit: int) -> 
 
 
 def _frames(source: str, *, vectors: bool | None = None) -> Iterator[NDArray[Any]]:
-    """The pictures or vectors of a source. ``vectors``: which of the two they have to be."""
+    """The pictures or vectors of a source. ``vectors``: which of the two it must hold; ``None`` takes both."""
     with closing(open_source(source)) as opened:
         for frame in opened:
             sample = frame.sample
@@ -175,7 +188,7 @@ def _frames(source: str, *, vectors: bool | None = None) -> Iterator[NDArray[Any
 
 
 def _spoil(clip: NDArray[np.uint8], index: int, random: np.random.Generator, last: int) -> NDArray[np.uint8]:
-    """``last``: how many frames stand for the last sample."""
+    """A copy of the clip with the defect whose turn it is. ``last``: how many frames make the last sample."""
     spoilt: NDArray[np.uint8] = clip.copy()
     if index % 3 == 1 or clip.ndim == 2:
         spoilt[-last:] = clip[:last]

@@ -1,4 +1,4 @@
-"""Synthetic defects drawn into normal images, where no real ones are at hand: what an export must not lose sight of."""
+"""Synthetic defects that are drawn into normal images, so that an export can be tested without real defects."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ __all__ = [
 Kind = Literal["cut-paste", "texture", "scratch"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
-# From hardly to be seen to plain: ranks are to be kept along the whole way.
+# From hardly visible to plain: a variant must keep the ranks of all of them.
 _STRENGTH = (0.25, 1.0)
 _TRIES = 20
-# A pixel counts as changed from so many grey levels on, and a defect as visible from so many pixels on.
+# A pixel counts as changed from this number of gray levels on, and a defect as visible from this share of pixels on.
 _CHANGED = 8
 _VISIBLE_SHARE = 2e-4
 
@@ -63,7 +63,7 @@ def draw_defect(
     seen: NDArray[np.bool_],
     random: np.random.Generator,
 ) -> Defect:
-    """The image with one defect in what is ``seen``, drawn again until it shows, at most 20 times.
+    """Draws one defect into what the model sees of the image; up to 20 times, until it is visible.
 
     Args:
         image: uint8 ``(H, W)`` or ``(H, W, 3)``, at least 4 pixels a side; not changed.
@@ -209,13 +209,13 @@ def texture(
     return np.clip(strange, 0, 255).astype(np.uint8), ramp.astype(np.float32)
 
 
-# More would say little more, and every variant scores them all.
+# More defects would say little more, and every variant scores all of them.
 _COUNT_MAX = 60
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A normal image, the one its texture comes from, and what is to be drawn into it."""
+    """What is drawn: the normal image, the image that a texture is taken from, the kind of defect, and a seed."""
 
     path: Path
     donor: Path
@@ -225,7 +225,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class DefectSet:
-    """``preprocessor``: says which pixels the model gets to see."""
+    """Normal images with one synthetic defect each. ``preprocessor``: says which pixels the model sees."""
 
     samples: tuple[Sample, ...]
     preprocessor: Preprocessor
@@ -238,7 +238,7 @@ class DefectSet:
         return len(self.samples)
 
     def draw(self, sample: Sample) -> Defect:
-        """One of the samples."""
+        """Draws one of the samples."""
         image, donor = read_image(sample.path), read_image(sample.donor)
         if donor.ndim != image.ndim:
             donor = image
@@ -255,7 +255,7 @@ class DefectSet:
 
 
 def defects_for(paths: Sequence[Path], preprocessor: Preprocessor, seed: int = 0) -> DefectSet:
-    """As many defects as images, at most 60, evenly spaced over them; the kinds in turn."""
+    """One defect for each of at most 60 of the images, which are evenly spaced. The kinds take turns."""
     chosen = [paths[i] for i in evenly_spaced(len(paths), _COUNT_MAX)]
     count = len(chosen)
     seeds = np.random.SeedSequence(seed).generate_state(count)

@@ -24,13 +24,13 @@ _LISTED_SIZES = 3
 
 @dataclass(frozen=True)
 class TileGrid:
-    """Cells of the region of interest, each of which is brought to the model's input."""
+    """The region of interest is cut into this grid of cells, and each cell is resized to the model's input."""
 
     columns: int
     rows: int
 
     def canvas(self, model: ModelInput) -> Size:
-        """What the region is resized to, to be cut into the cells."""
+        """The size to which the region is resized before it is cut into cells."""
         return Size(self.columns * model.width, self.rows * model.height)
 
     def __str__(self) -> str:
@@ -39,12 +39,13 @@ class TileGrid:
 
 @dataclass(frozen=True)
 class GeometryOptions:
-    """``level``: whether the model scores frames, or objects that are cropped from them; see ``Geometry``.
-    ``canvas``: what the region of interest is resized to before tiling; ``None``: it keeps its own size.
+    """What the user says about the way from the camera's frame to the model's input.
 
-    ``kernel``: ``None`` takes the one that the model was trained with, ``area`` where its file does not say.
-    ``frame``: the size that every frame must have; ``auto``: the one size of the images, if there is one.
-    ``grid``: in place of tiles and canvas.
+    ``level``: whether the model scores whole frames, or objects that are cropped from them; see ``Geometry``.
+    ``canvas``: the size to which the region of interest is resized before tiling; ``None`` keeps its size.
+    ``kernel``: how pixels are resampled; ``None`` takes the method that the model was trained with, or ``area`` if its
+    file does not say. ``frame``: the size that every frame must have; ``auto`` takes the size of the images if all have
+    the same. ``grid``: replaces tiles and canvas.
     """
 
     level: Literal["frame", "object"] = "frame"
@@ -63,8 +64,8 @@ def frame_size(options: GeometryOptions, sizes: frozenset[Size]) -> Size | None:
     """The size that the bundle will ask of every frame, ``None`` for any.
 
     Raises:
-        InputError: the images have another size than asked for, or several while a region of interest or a mask,
-            which are in camera pixels, takes one; or one of these is asked for while objects come in any size.
+        InputError: the images do not have the size that was asked for; or they have several sizes, but a region of
+            interest or a mask needs a single one; or one of these is asked for although objects come in any size.
     """
     if options.level == "object":
         _check_objects(options)
@@ -72,13 +73,13 @@ def frame_size(options: GeometryOptions, sizes: frozenset[Size]) -> Size | None:
     found = _listed(sizes)
     if isinstance(options.frame, Size):
         if sizes != {options.frame}:
-            raise InputError(f"--frame-size {options.frame}: the images are {found}")
+            raise InputError(f"--frame-size asks for {options.frame}, but the images are {found}")
         return options.frame
     if options.frame == "auto" and len(sizes) == 1:
         return next(iter(sizes))
     if options.roi is not None or options.ignore_mask is not None:
         what = "--roi" if options.roi is not None else "--ignore-mask"
-        raise InputError(f"{what} is in camera pixels and takes frames of one size, but the images are {found}")
+        raise InputError(f"{what} is in camera pixels and needs frames of one size, but the images are {found}")
     return None
 
 
@@ -91,7 +92,7 @@ def _check_objects(options: GeometryOptions) -> None:
     for option, given in fixed.items():
         if given:
             raise InputError(
-                f"{option} is fixed in camera pixels, and objects come in any size and place: leave it out"
+                f"{option} is given in camera pixels, but objects come in any size and place: leave it out"
             )
 
 
@@ -106,10 +107,10 @@ def build_geometry(options: GeometryOptions, model: ModelInput, frame: Size | No
     if options.grid is not None:
         options = _with_grid(options, options.grid, model)
     if not options.tiles and (options.canvas is not None or options.tile_overlap):
-        raise InputError("--canvas and --tile-overlap belong to tiles: say --tiles too")
+        raise InputError("--canvas and --tile-overlap are for tiles: add --tiles")
     if options.tiles and options.canvas is None and options.roi is None and frame is None:
         what = "objects come in any size" if options.level == "object" else "the images have several sizes"
-        raise InputError(f"{what}: say with --canvas WIDTHxHEIGHT what to cut tiles from")
+        raise InputError(f"{what}: say with --canvas WxH which size they are resized to before tiles are cut")
     canvas = options.canvas if options.tiles else Size(model.width, model.height)
     resize = None
     if canvas is not None:
@@ -125,16 +126,16 @@ def build_geometry(options: GeometryOptions, model: ModelInput, frame: Size | No
 
 
 def _with_grid(options: GeometryOptions, grid: TileGrid, model: ModelInput) -> GeometryOptions:
-    """A grid is a canvas of whole tiles side by side."""
+    """The same options with the grid written as tiles: a canvas on which whole tiles lie side by side."""
     if options.tiles or options.canvas is not None or options.tile_overlap:
         raise InputError("--grid says how the region is cut: leave out --tiles, --canvas and --tile-overlap")
     if options.mode != "stretch":
-        raise InputError("--grid fills each of its cells: leave out --resize, or say --tiles and --canvas instead")
+        raise InputError("--grid stretches each cell: leave out --resize, or use --tiles and --canvas instead")
     return replace(options, tiles=True, canvas=grid.canvas(model), grid=None)
 
 
 def read_mask(path: Path, frame: Size | None) -> NDArray[np.uint8]:
-    """The ignore mask, uint8 ``(H, W)``, above 127 = not inspected. Raises :class:`InputError`."""
+    """The ignore mask, uint8 ``(H, W)``; pixels above 127 are not inspected. Raises :class:`InputError`."""
     mask = read_image(path)
     found = Size(mask.shape[1], mask.shape[0])
     if mask.ndim != 2 or found != frame:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["IMAGES_MIN", "ImageSet", "Images", "collect_pixels", "find_repeated", "select_images"]
 
 IMAGES_MIN = 3
-"""Three frames become golden ones, and two scores have no order worth comparing."""
+"""The fewest images that an export takes: three of them become golden frames, and ranks need more than two scores."""
 
 
 class Images(Protocol):
@@ -35,7 +35,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """``paths`` are read, of the ``total`` images that were given."""
+    """``paths``: the images that are read. ``total``: how many images were given."""
 
     paths: tuple[Path, ...]
     total: int
@@ -48,7 +48,7 @@ class ImageSet:
         return len(self.paths)
 
     def first(self, count: int) -> ImageSet:
-        """At most so many of them, from the beginning."""
+        """The first ``count`` images, or all if there are fewer."""
         return replace(self, paths=self.paths[:count])
 
     def sizes(self) -> frozenset[Size]:
@@ -60,11 +60,13 @@ def select_images(images: str | Path, limit: int) -> ImageSet:
     """At most ``limit`` images of a folder, file or glob, evenly spaced over all of them.
 
     Raises:
-        InputError: nothing there, or fewer than three images.
+        InputError: there is no image, or fewer than three.
     """
     paths = list_images(images)
     if len(paths) < IMAGES_MIN:
-        raise InputError(f"{images} holds {len(paths)} images: expected at least {IMAGES_MIN} normal ones, better 30")
+        raise InputError(
+            f"{images} holds {len(paths)} images: expected at least {IMAGES_MIN} normal images; 30 or more are better"
+        )
     return ImageSet(tuple(paths[i] for i in evenly_spaced(len(paths), limit)), len(paths))
 
 
@@ -81,7 +83,7 @@ def _sha256(path: Path) -> bytes:
 
 
 def collect_pixels(preprocessor: Preprocessor, images: Images, limit: int) -> tuple[NDArray[np.uint8], ...]:
-    """What the model sees of the images: at most ``limit`` tiles, uint8 ``[1, h, w, c]``, evenly spaced."""
+    """The inputs that the model gets for the images: at most ``limit`` tiles, uint8 ``[1, h, w, c]``, evenly spaced."""
     size = preprocessor.model_input
     buffer = np.zeros((size.height, size.width, size.channels), np.uint8)
     share = max(limit // len(images), 1)

@@ -144,7 +144,11 @@ class Quantizer:
     def _best(self, engine: EngineName) -> Int8:
         ops = openvino_ops(self._model.openvino) if engine == "openvino" else onnx_ops(self._model.model.graph)
         if not find_backbone(ops):
-            raise ModelError("the graph has no convolution with constant weights to quantize")
+            raise ModelError(
+                "the model is quantized already: the float variants have its own int8 operators"
+                if _is_quantized(self._model.model)
+                else "the graph has no convolution with constant weights to quantize"
+            )
         choices = settings_for(engine, self._plan.effort, self._plan.target)
         found = [self._quantize_or_say_why(engine, settings) for settings in choices]
         made = [one for one in found if isinstance(one, Int8)]
@@ -204,6 +208,10 @@ def open_quantizer(model: FloatModel, plan: Plan, scorer: FloatModel | None = No
     """
     with TemporaryDirectory(prefix="edge-ad-") as folder:
         yield Quantizer(model, plan, Path(folder), scorer)
+
+
+def _is_quantized(model: ir.Model) -> bool:
+    return any("DequantizeLinear" in node.op_type or "QLinear" in node.op_type for node in model.graph)
 
 
 def _ending(engine: EngineName) -> str:

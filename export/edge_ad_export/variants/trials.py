@@ -103,7 +103,7 @@ def run_trials(setup: Setup, trials: Trials, root: Path, tell: Teller) -> TrialR
                 for step, recipe in enumerate(trials.recipes[1:], 2)
             ]
             evaluation.score(made[1:])
-            tell.say(f"timing {len(made)} variants in turn")
+            tell.say(f"timing {', '.join(one.recipe.id for one in made if one.candidate)} in turn")
             _measure_latency(made)
             made = _add_mixed(evaluation, made, quantizer)
         results = [evaluation.result(one) for one in made]
@@ -162,6 +162,8 @@ class _Evaluation:
     def score(self, variants: Sequence[_Made], *, least_map_correlation: float = -1.0) -> None:
         """Scores all frames with the variants and asks the gate; see :func:`evaluate_candidates`."""
         candidates = [one.candidate for one in variants if one.candidate]
+        if not candidates:
+            return
         with self._watched(", ".join(one.id for one in candidates), len(candidates)) as watch:
             evaluate_candidates(
                 candidates, self.data, self.reference, watch, least_map_correlation=least_map_correlation

@@ -21,7 +21,7 @@ GOOD: Final = "good"
 class LabelledImage:
     """``type``: the kind of defect, :data:`GOOD` for a normal one. ``part``: which part it shows, where that is known.
 
-    ``masks``: files of the image's size in which defects are marked, which are united; empty where nobody marked any.
+    ``masks``: files of the image's size in which defects are marked, which are united; empty if there are none.
     """
 
     path: Path

@@ -32,8 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = ["read_clips", "read_frame_labels"]
 
-_LABEL_SUFFIXES = (".npy", ".csv", ".txt")
-_LABEL_FOLDERS = frozenset({"labels", "testframemask", "framemask", "framelabels", "testlabel", "testlabels"})
+_LABEL_SUFFIXES = (".npy", ".csv", ".txt", ".mat")
+_LABEL_FOLDERS = frozenset(
+    {"labels", "testframemask", "framemask", "framelabels", "testlabel", "testlabels"}
+    | {"pixelmask", "testpixelmask", "testinglabelmask"}
+)
+_AVENUE_LABELS = "ground_truth_demo"
 # Where the clips of a data set lie below its folder: UCSD, ShanghaiTech, Avenue.
 _CLIP_FOLDERS = (
     "frames", "videos", "Test", "test/frames", "test/videos", "testing", "testing/frames", "testing/videos",
@@ -64,7 +68,7 @@ def read_frame_labels(path: Path, frames: int) -> NDArray[np.bool_]:
 
     A ``.npy`` vector or a text file with one 0 or 1 per frame; or lines ``first,last`` of anomalous frames, counted
     from 0, both included, under the header ``first,last``; or masks of all frames, ``(frames, H, W)`` in a ``.npy``
-    file or as pictures in a folder: a frame is anomalous where anything is marked.
+    file, as pictures in a folder, or in a ``.mat`` file of CUHK Avenue: a frame is anomalous where anything is marked.
 
     Raises:
         InputError: not readable, other values, or not as many labels as the clip has frames.
@@ -131,6 +135,8 @@ def _label_files(place: Path) -> list[Path]:
     """What may hold labels, files first: in folders of labels among the clips and beside their folder, and among the
     clips themselves."""
     folders = [folder for folder in (*folders_of(place), *folders_of(place.parent)) if _is_label_folder(folder)]
+    if (place.parent / _AVENUE_LABELS).is_dir():
+        folders += folders_of(place.parent / _AVENUE_LABELS)
     entries = [entry for folder in (*folders, place) for entry in sorted(filter(is_data, folder.iterdir()))]
     files = [
         entry for suffix in _LABEL_SUFFIXES for entry in entries if entry.suffix.lower() == suffix and entry.is_file()
@@ -145,7 +151,8 @@ def _labels_of(clip: Path, files: Sequence[Path]) -> Path | None:
     others = [file for file in files if file != clip]
     same = [file for file in others if folded(_stem(file)) == stem]
     tagged = [file for file in others if _labelled_by(file) == stem]
-    return next(iter((*same, *tagged)), None)
+    numbered = [file for file in others if stem.isdecimal() and _number(_labelled_by(file)) == int(stem)]
+    return next(iter((*same, *tagged, *numbered)), None)
 
 
 def _labelled_by(file: Path) -> str:
@@ -156,6 +163,10 @@ def _labelled_by(file: Path) -> str:
     return "" if tagged is None else folded(tagged[0])
 
 
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
 def _stem(clip: Path) -> str:
     return clip.name if clip.is_dir() else clip.stem
 
@@ -163,7 +174,22 @@ def _stem(clip: Path) -> str:
 def _from_path(path: Path, frames: int) -> NDArray[np.bool_]:
     if path.is_dir():
         return np.array([marks_anything(mask) for mask in list_images(path)])
+    if path.suffix.lower() == ".mat":
+        return _from_matlab(path)
     return _from_array(path) if path.suffix.lower() == ".npy" else _from_text(path, frames)
+
+
+def _from_matlab(path: Path) -> NDArray[np.bool_]:
+    """The masks of all frames as CUHK Avenue has them: ``volLabel``, a cell for each."""
+    from scipy.io import loadmat
+
+    try:
+        masks = loadmat(str(path), variable_names=["volLabel"]).get("volLabel")
+    except Exception as error:  # of many kinds, where the file is damaged or of MATLAB 7.3
+        raise ValueError(f"no MATLAB file that can be opened: {error}") from error
+    if masks is None or masks.dtype != object:
+        raise ValueError("expected volLabel, a cell array with a mask for each frame, as CUHK Avenue has it")
+    return np.array([bool(np.any(mask)) for mask in masks.ravel()])
 
 
 def _from_array(path: Path) -> NDArray[np.bool_]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import importlib
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from edge_ad.errors import InputError
+from edge_ad.sources.listing import VIDEO_SUFFIXES
 from edge_ad_metrics.datasets.dataset import check_both_classes
 from edge_ad_metrics.datasets.folders import folder_names
 from edge_ad_metrics.datasets.image_table import named
+from edge_ad_metrics.datasets.masks import marks_anything, unmarked_note
 from edge_ad_metrics.datasets.names import NORMAL_NAMES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edge_ad_metrics.datasets.dataset import LabelledSet
 
 __all__ = ["LAYOUTS", "read_dataset", "read_labelled_images"]
@@ -70,15 +72,17 @@ def read_dataset(root: Path, layout: str | None = None, *, masks: bool = True) -
 
 
 def read_labelled_images(root: Path) -> LabelledSet:
-    """As :func:`read_dataset`, of images alone.
+    """As :func:`read_dataset`, of images alone; a note says how many masks mark nothing.
 
     Raises:
-        InputError: also where there are clips.
+        InputError: also where there are clips, or a mask cannot be read.
     """
     found = read_dataset(root)
     if found.clips:
         raise InputError(f"{root}: expected labelled images, found clips: edge-ad evaluate takes them")
-    return found
+    masked = [image.masks for image in found.images if image.anomalous and image.masks]
+    unmarked = sum(not any(map(marks_anything, masks)) for masks in masked)
+    return replace(found, notes=(*found.notes, unmarked_note(unmarked))) if unmarked else found
 
 
 def _read(root: Path, layout: str | None, *, masks: bool) -> LabelledSet | None:
@@ -111,9 +115,14 @@ def _other_layout(root: Path) -> str | None:
 
 def _folders(root: Path) -> str:
     """What lies there, for a message."""
-    names = folder_names(root) if root.is_dir() else []
+    if not root.is_dir():
+        return ""
+    names = folder_names(root)
     within = [folder for folder in map(root.joinpath, names[:_MOST_TRIED]) if _other_layout(folder)]
     if within:
         return f" there but in its folders, of which one can be read at a time: say which, such as  --data {within[0]}"
+    videos = [path.name for path in sorted(root.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES]
+    if videos:
+        return f" (videos: {named(videos)}; expected frame labels beside them, such as {Path(videos[0]).stem}.txt)"
     normal = ", ".join(NORMAL_NAMES)
     return f" (folders: {named(names)}; none with images is called {normal} or alike)" if names else ""

@@ -145,17 +145,17 @@ def test_a_fitted_tail_needs_more_than_these(tiny_bundle: Path, normals: Path) -
         pytest.param(["--every", 4], "15 normals were given", id="too few are left"),
         pytest.param(["--part-by", "x"], "has 0 groups", id="no group"),
         pytest.param(["--part-by", "x(y)"], "finds no part in 60 of 60 names", id="no part"),
-        pytest.param(["--exclude-leaks"], "name these with --train", id="leaks of nothing"),
+        pytest.param(["--exclude-leaks"], "name them with --train", id="leaks of nothing"),
         pytest.param(["--train", "absent"], "absent: no such file or folder", id="no training images"),
-        pytest.param(["--same-part", 2], "must lie between 0 and 1, found 2", id="correlation above 1"),
+        pytest.param(["--same-part", 2], "expected more than 0 and at most 1, found 2", id="correlation above 1"),
         pytest.param(["--exclude", "a.png"], "--exclude needs a --reason", id="no reason"),
-        pytest.param(["--exclude", "a.png", "--reason", " "], "without a reason", id="blank reason"),
+        pytest.param(["--exclude", "a.png", "--reason", " "], "needs a reason", id="blank reason"),
         pytest.param(["--exclude", "a.png", "--reason", "x", "--reason", "y"], "found 2 for 1", id="many reasons"),
         pytest.param(["--exclude", "a.png", "--reason", "x"], "not among the normals: a.png", id="unknown image"),
         pytest.param(["--reason", "x"], "found 1 for 0", id="a reason for nothing"),
-        pytest.param(["--pool"], "name it with --groups", id="pool of nothing"),
+        pytest.param(["--pool"], "name the file with --groups", id="pool of nothing"),
         pytest.param(["--groups", "absent.csv"], "absent.csv: cannot be read", id="no groups"),
-        pytest.param(["--update", "absent"], "no confirmed frames", id="nothing confirmed"),
+        pytest.param(["--update", "absent"], "there are no confirmed frames", id="nothing confirmed"),
         pytest.param(["--report", "absent/x.html"], "its folder does not exist", id="no place for the report"),
         pytest.param(["--sheet", "absent/x.jpg"], "its folder does not exist", id="no place for the sheet"),
     ],
@@ -257,8 +257,9 @@ def test_pooled_groups_that_differ_are_told(tiny_bundle: Path, groups: Path) -> 
 
 
 def test_a_part_that_several_groups_show_counts_in_each_with_its_own_score(tiny_bundle: Path, groups: Path) -> None:
-    alone = answer(tiny_bundle, "--groups", groups, "--pool", "--fpr", 0.1)["difference"]["groups"]
-    made = answer(tiny_bundle, "--groups", groups, "--pool", "--fpr", 0.1, "--part-by", r"(\d+)\.png")
+    asked = ("--groups", groups, "--pool", "--fpr", 0.1, "--no-frame-limits", "contrast")
+    alone = answer(tiny_bundle, *asked)["difference"]["groups"]
+    made = answer(tiny_bundle, *asked, "--part-by", r"(\d+)\.png")
     assert (made["observation"], made["image"]["n"]) == ("part", 60)
     figures = [[(one["name"], one["n"], one["median"]) for one in of] for of in (alone, made["difference"]["groups"])]
     assert figures[0] == figures[1]
@@ -302,7 +303,7 @@ def test_confirmed_frames_are_told_and_do_not_count(tiny_bundle: Path, normals: 
     assert "1 of them would be rejected" in second["warnings"][0]
     write_kept(kept / "confirmed", bright, verdict, source="cam#2", artefact_sha256="0" * 64)
     said = refused(tiny_bundle, "--normal", normals, "--fpr", 0.1, "--update", kept)
-    assert "was kept while another model judged" in said
+    assert "was kept with another model" in said
 
 
 def test_a_video_is_taken_frame_by_frame_and_thinned(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -327,6 +328,22 @@ def test_neighbouring_frames_that_score_alike_are_told(tiny_bundle: Path, tmp_pa
     made = answer(tiny_bundle, "--normal", folder, "--fpr", 0.1)
     assert f"neighbouring frames of {folder} score alike" in made["warnings"][0]
     assert "--every" in made["warnings"][0]
+    assert (made["guarantee_shown"], made["confidence_reached"]) == (False, None)
+    assert made["statements"][0].startswith("Not shown: at most 10 % of normal frames are rejected")
+    assert [question for question in made["not_checked"] if "--train" in question or "--part-by" in question]
+
+
+def test_no_page_and_no_line_promises_what_is_not_shown(tiny_bundle: Path, tmp_path: Path) -> None:
+    slow = [np.full(tiny.FRAME, 60 + int(40 * np.sin(k / 15)), np.uint8) for k in range(200)]
+    for index, frame in enumerate(slow):
+        frame[0, index % 64] += 1 + index % 3  # no two are copies
+    folder = tiny.write_images(tmp_path / "belt", slow)
+    result = run(tiny_bundle, "--normal", folder, "--fpr", 0.1, "--report", tmp_path / "page.html")
+    assert "NO guarantee     Not shown: at most 10 %" in result.stdout
+    assert "Confidence reached" not in result.stdout
+    page = (tmp_path / "page.html").read_text()
+    assert "not shown" in page
+    assert [word for word in (">guaranteed", "(this one)", "Nothing was found") if word in page] == []
 
 
 def test_the_record_names_engine_images_and_words(tiny_bundle: Path, normals: Path) -> None:
@@ -347,11 +364,17 @@ def test_the_report_says_what_is_promised_and_shows_the_highest(
     result = run(tiny_bundle, "--normal", normals, "--fpr", 0.1, "--report", report, *taken_out)
     assert result.exit_code == 0, result.output
     assert str(report) in result.stdout
-    page = report.read_text()
+    page = report.read_text().replace("\u00a0", " ")  # which keeps a number and its sign together
     assert "At most 10 % of normal frames are rejected, with 95 % confidence" in page
     assert "&lt;b&gt;a spot &amp; more&lt;/b&gt;" in page
     assert page.count("data:image/jpeg;base64,") == 12
     assert page.count("<svg") == 4
-    for heading in ("What may speak against it", "What more normals would buy", "Taken out", "The record"):
+    for heading in (
+        "What may speak against it",
+        "What more normals would allow",
+        "Left out",
+        "The record",
+        "Signatures",
+    ):
         assert heading in page
     assert not re.search(r'(?:src|href)="(?!data:|#)', page)

@@ -63,7 +63,9 @@ def test_it_says_the_figures_the_threshold_and_what_was_left_out(calibrated: Pat
     for name in ("ROC-AUC", "average precision", "pixel ROC-AUC", "AUPRO", "recall (TPR)", "false rejects (FPR)"):
         assert re.search(rf"^  {re.escape(name)} +[01]\.\d{{4}}", result.stdout, re.MULTILINE)
     assert "promised               at most 20 % of normal frames rejected, with 90 % confidence" in result.stdout
-    assert "best F1, in hindsight: rejected above" in result.stdout
+    assert "threshold with the best F1 on these labels: rejected above" in result.stdout
+    assert re.search(r"^  5 % +\d+ of 14 \(.* %\); [01] of 20 normals rejected$", result.stdout, re.MULTILINE)
+    assert "0 of 20 normals rejected, too few to tell this rate from 0" in result.stdout
     assert "note: 4 anomalous images have no mask" in result.stdout
     assert "note: no AUPIMO: the normal images have too few pixels" in result.stdout
     assert result.stderr == ""
@@ -92,14 +94,17 @@ def test_a_page_with_charts_and_pictures(calibrated: Path, data: Path, tmp_path:
     page = (tmp_path / "page.html").read_text()
     assert page.count("<svg") == 6  # histogram, ROC, precision-recall, two confusion matrices, types
     assert page.count("data:image/jpeg") == 12
-    assert "Missed first" in page
+    assert "The anomalies with the lowest scores" in page
+    assert "How many anomalies are caught at which false-reject rate" in page
+    assert re.search(r"\d+ of 14</dd><dd>\d+ pass", page)
+    assert re.search(r'class="subtitle">\d{4}-\d\d-\d\d', page)
     assert "http://" not in page.replace("http://www.w3.org/", "")
 
 
 def test_an_uncalibrated_bundle_has_no_threshold(tiny_bundle: Path, data: Path, tmp_path: Path) -> None:
     result = run(tiny_bundle, "--data", data, "--csv", tmp_path / "rows.csv", "--report", tmp_path / "page.html")
     assert result.exit_code == 0, result.output
-    assert "note: onnx-fp32 is not calibrated: there is no threshold to measure" in result.stdout
+    assert "note: onnx-fp32 is not calibrated, so there is no threshold to measure" in result.stdout
     assert "calibrated: rejected above" not in result.stdout
     assert {row["rejected"] for row in read_rows(tmp_path / "rows.csv")} == {""}
 
@@ -152,7 +157,7 @@ def test_clips(calibrated: Path, tmp_path: Path, frames: list[NDArray[np.uint8]]
         "longest_frames": 1,
         "median_s": None,
     }
-    assert report.read_text().count("data:image/jpeg") == 11
+    assert 1 < report.read_text().count("data:image/jpeg") < 12  # frames that look alike are shown once
 
 
 def shrink_mask(data: Path) -> None:

@@ -229,7 +229,7 @@ def test_crops_are_evaluated(bundle: Path, normals: Path, objects: Path, tmp_pat
     page = tmp_path / "page.html"
     done = CliRunner().invoke(main, ["evaluate", *map(str, (bundle, "--data", tmp_path / "data", "--report", page))])
     assert done.exit_code == 0, done.output
-    assert "the calibration counts frames, these data single images" in done.stdout
+    assert "the calibration counts frames, but these data count single images" in done.stdout
     assert "of normal frames rejected" in done.stdout
     assert page.read_text().count("<img") >= 5
 

@@ -9,7 +9,7 @@ import pytest
 from support.calibrating import normals_of
 
 from edge_ad.errors import InputError
-from edge_ad_calibration.normals.exclusions import Exclude, exclude_leaks, exclude_named, highest
+from edge_ad_calibration.normals.exclusions import Exclude, exclude_leaks, exclude_named
 from edge_ad_calibration.normals.leaks import Leak
 from edge_ad_calibration.normals.measured import Duplicate
 
@@ -52,7 +52,7 @@ def test_without_exclusions_all_stay() -> None:
 
 
 def test_the_last_normal_cannot_be_taken_out() -> None:
-    with pytest.raises(InputError, match="all 4 normals are taken out"):
+    with pytest.raises(InputError, match="all 4 normals are left out"):
         exclude_named(NORMALS, [Exclude(name, "scratched") for name in NAMES])
 
 
@@ -61,7 +61,3 @@ def test_leaks_are_taken_out_with_the_pair_as_the_reason() -> None:
     (exclusion,) = exclude_leaks(NORMALS, [leak]).exclusions
     assert exclusion.by == "leak-check"
     assert exclusion.reason == "looks like the training image train/x.png (correlation 0.98)"
-
-
-def test_the_highest_come_first() -> None:
-    assert highest(NORMALS, 2) == ["parts/b.png", "clip.avi#7"]

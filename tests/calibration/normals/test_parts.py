@@ -71,7 +71,7 @@ def test_parts_are_rejected_as_their_frames_are(frames: list[tuple[int, float]])
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param("p(", "no regular expression", id="no pattern"),
+        pytest.param("p(", "not a regular expression", id="no pattern"),
         pytest.param("p[0-9]+", "has 0 groups", id="no group"),
         pytest.param("(a)(b)", "has 2 groups", id="two groups"),
     ],

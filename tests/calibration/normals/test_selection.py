@@ -59,7 +59,7 @@ def test_no_source_is_refused() -> None:
 
 
 def test_images_have_no_seconds(folder: Path) -> None:
-    with pytest.raises(InputError, match="images have no frame rate, so --gap cannot be kept: use --every"):
+    with pytest.raises(InputError, match="images have no frame rate, so --gap cannot be used: use --every"):
         list_normals([folder], Thinning(gap_s=2.0))
 
 
@@ -75,9 +75,9 @@ def test_seconds_become_frames_where_the_rate_is_known() -> None:
     ("every", "gap_s", "expected"),
     [
         pytest.param(0, None, "found 0", id="every 0"),
-        pytest.param(1, 0.0, "above 0, found 0", id="no gap"),
-        pytest.param(1, float("nan"), "above 0, found nan", id="gap of nan"),
-        pytest.param(2, 1.0, "not both", id="both"),
+        pytest.param(1, 0.0, "more than 0, found 0", id="no gap"),
+        pytest.param(1, float("nan"), "more than 0, found nan", id="gap of nan"),
+        pytest.param(2, 1.0, "give only one of them", id="both"),
     ],
 )
 def test_thinning_that_makes_no_sense_is_refused(every: int, gap_s: float | None, expected: str) -> None:

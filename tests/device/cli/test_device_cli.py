@@ -19,6 +19,8 @@ from support.tiny_calibration import calibrate
 from edge_ad.bundle import Manifest
 from edge_ad.bundle.seal import sealed_json
 from edge_ad.cli import main
+from edge_ad.engines import openvino
+from edge_ad.errors import EngineError
 from edge_ad.verdict import Verdict
 
 DARK = np.full(tiny.FRAME, 20, np.uint8)
@@ -34,7 +36,20 @@ def images(tmp_path: Path) -> Path:
     return tiny.write_images(tmp_path / "images", [DARK, DARK + 3, tiny.spotted(DARK, 32, 24)])
 
 
-COMMANDS = ["score", "verify", "info", "bench", "pack", "unpack", "calibrate", "demo", "export"]
+COMMANDS = [
+    "score",
+    "verify",
+    "info",
+    "bench",
+    "pack",
+    "unpack",
+    "init",
+    "run",
+    "replay",
+    "calibrate",
+    "demo",
+    "export",
+]
 
 
 def test_all_commands_are_listed() -> None:
@@ -207,6 +222,19 @@ def test_verify_fails_where_the_variant_to_score_with_cannot_run(
     assert "pip install 'edge-ad[openvino]', or score and verify with --variant onnx-fp32" in done.stderr
     assert edge_ad("verify", without_default_engine, "--variant", "onnx-fp32", *options).exit_code == 0
     assert edge_ad("verify", without_default_engine, "--variant", "openvino-fp32", *options).exit_code == 2
+
+
+def test_verify_skips_another_variant_that_this_device_cannot_run(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise EngineError("this CPU does not calculate in bfloat16")
+
+    monkeypatch.setattr(openvino, "check_precision", refuse)
+    done = edge_ad("verify", tiny_bundle)
+    assert done.exit_code == 0, done.output
+    assert "openvino-fp32: skipped: this CPU does not calculate in bfloat16" in done.stdout
+    assert edge_ad("verify", tiny_bundle, "--variant", "openvino-fp32").exit_code == 4
 
 
 def test_verify_takes_a_device_for_each_engine(tiny_bundle: Path) -> None:

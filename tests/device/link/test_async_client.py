@@ -45,14 +45,15 @@ def test_parts_are_in_flight_together_and_each_gets_its_own_result(tmp_path: Pat
     async def scene(station: FakeStation, link: AsyncClient) -> None:
         assert (link.station, link.state) == ("fake", StationState.READY)
         station.hold()
+        await link.exposed(await link.trigger("first"), timeout_s=60)
         triggers = [await link.trigger(f"A-{index}") for index in range(20)]
         waiting = [asyncio.ensure_future(link.result(trigger, timeout_s=60)) for trigger in reversed(triggers)]
         await asyncio.sleep(0)
         station.release()
         results = await asyncio.gather(*waiting)
-        assert [(one.trigger, one.part_id) for one in results] == [(n, f"A-{n - 1}") for n in range(20, 0, -1)]
+        assert [(one.trigger, one.part_id) for one in results] == [(n, f"A-{n - 2}") for n in range(21, 1, -1)]
 
-    assert len(play(tmp_path, scene)) == 20
+    assert len(play(tmp_path, scene)) == 21
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 3), (1080, 1920, 3)], ids=str)

@@ -12,6 +12,7 @@ from support.link_ends import SteppingClock, raw_station
 
 from edge_ad.errors import InputError, LinkError, LinkRefusedError, LinkTimeoutError, StationFaultError
 from edge_ad.link import (
+    AlarmChanged,
     Client,
     ExposureComplete,
     FakeStation,
@@ -143,6 +144,23 @@ def test_a_subscriber_sees_what_others_do_without_their_ids(station: FakeStation
         assert (result.trigger, result.id) == (1, None)
 
 
+def test_the_line_may_move_on_before_the_result_is_there(station: FakeStation, link: Client) -> None:
+    station.hold()
+    trigger = link.trigger()
+    link.exposed(trigger, timeout_s=60)
+    with pytest.raises(LinkTimeoutError):
+        link.result(trigger, timeout_s=0.01)
+    with pytest.raises(LinkError, match="trigger 1 does not wait"):
+        link.exposed(trigger)
+
+
+def test_only_subscribed_events_are_given(station: FakeStation, link: Client) -> None:
+    link.subscribe("alarm")
+    link.result(link.trigger(), timeout_s=60)
+    station.alarm("a", "text")
+    assert isinstance(link.next_event(timeout_s=60), AlarmChanged)
+
+
 def test_results_of_others_are_never_taken_for_ones_own(station: FakeStation, link: Client, path: Path) -> None:
     station.hold()
     with Client(path) as other:
@@ -215,3 +233,12 @@ def test_another_kind_of_station_is_refused(path: Path, sent: bytes, said: str) 
 def test_a_part_id_that_no_station_takes_is_refused_here(link: Client) -> None:
     with pytest.raises(InputError, match="at most 128 characters, found 129"):
         link.trigger("x" * 129)
+
+
+def test_a_fake_station_that_runs_for_long_keeps_the_newest_requests_alone(path: Path) -> None:
+    with FakeStation(path, keep=2) as station, Client(path, timeout_s=60) as link:
+        for number in range(5):
+            link.result(link.trigger(str(number)), timeout_s=60)
+        kept = station.wait_for(5)
+        assert [getattr(one.request, "part_id", None) for one in kept] == ["3", "4"]
+        assert link.snapshot().counters == {"requests": 6}

@@ -13,13 +13,14 @@ from edge_ad.link.messages import (
     FrameRequest,
     Heartbeat,
     Request,
+    SnapshotRequest,
     StateChanged,
     StationState,
     SubscribeRequest,
     TriggerRequest,
     encode_line,
 )
-from edge_ad.link.protocol import Connection, ConnectionState, Happening, LinkLimits
+from edge_ad.link.protocol import TRANSITIONS, Connection, ConnectionState, Happening, LinkLimits
 
 SECOND = 1_000_000_000
 HELLO = encode_line(ClientHello(version=1, client="test"))
@@ -238,6 +239,35 @@ def test_time_in_which_the_station_stood_still_is_not_the_clients_silence() -> N
     assert not made.is_closed()
 
 
+def test_a_station_that_says_little_notices_silence_in_time() -> None:
+    made = greeted(encode_line(ClientHello(version=1, client="plc", heartbeat_s=10.0)), heartbeat_s=60)
+    assert made.tick(0) == 30 * SECOND
+    assert made.tick(30 * SECOND) is None
+    assert made.ended is Happening.SILENT
+
+
+def test_a_hello_that_waited_while_the_station_stood_still_counts() -> None:
+    made = connection(hello_s=2)
+    made.tick(0)
+    assert made.tick(60 * SECOND) == 62 * SECOND
+    assert requests(made, HELLO) == [ClientHello(version=1, client="test")]
+
+
+def test_what_a_client_is_told_of_its_long_garbage_is_short() -> None:
+    made = greeted()
+    made.receive(b'{"type":"' + b"x" * 60_000 + b'"}\n', (), 0)
+    assert len(made.outgoing) < 300
+
+
+def test_every_way_to_close_is_in_the_table() -> None:
+    for state in (ConnectionState.GREETING, ConnectionState.OPEN):
+        closing = {happening for (before, happening), after in TRANSITIONS.items() if after is ConnectionState.CLOSED}
+        from_here = {happening for happening in closing if (state, happening) in TRANSITIONS}
+        assert closing - from_here == (
+            {Happening.SILENT} if state is ConnectionState.GREETING else {Happening.WRONG_VERSION, Happening.NO_HELLO}
+        )
+
+
 def test_who_never_promised_may_be_silent_for_ever() -> None:
     made = greeted()
     for second in range(3600):
@@ -255,12 +285,37 @@ def test_who_never_says_hello_is_closed() -> None:
 def test_who_asks_too_much_is_read_later() -> None:
     made = greeted(burst=10, requests_per_s=10)
     assert made.reads_again_ns(0) is None
-    assert len(requests(made, encode_line(Heartbeat()) * 12)) == 12
+    assert len(requests(made, encode_line(Heartbeat()) * 12)) == 8
+    assert made.has_waiting()
     again = made.reads_again_ns(0)
     assert again is not None
-    assert SECOND // 10 < again < SECOND
-    assert made.reads_again_ns(again) is None
+    assert 0 < again < SECOND // 10
+    assert [len(made.take(now)) for now in (0, again, SECOND // 5, SECOND)] == [0, 1, 1, 2]
+    assert not made.has_waiting()
     assert not made.is_closed()
+
+
+def test_what_an_operator_asks_is_dearer() -> None:
+    made = greeted(burst=50, requests_per_s=10)
+    assert len(requests(made, encode_line(SnapshotRequest(id="s")) * 5)) == 3
+
+
+def test_a_part_of_what_waits_may_be_taken() -> None:
+    made = greeted()
+    made.feed(encode_line(TriggerRequest(id="t")) * 5 + encode_line(SnapshotRequest(id="s")) * 2, (), 0)
+    assert [len(made.take(0, 3)) for _ in range(5)] == [3, 3, 1, 0, 0]
+
+
+def test_frames_that_wait_are_closed_with_the_connection() -> None:
+    made = greeted()
+    descriptors = [Descriptor(), Descriptor()]
+    for descriptor in descriptors:
+        made.feed(encode_line(FRAME), [descriptor], 0)
+    (taken,) = made.take(0, 1)
+    made.gone()
+    assert taken.descriptor is descriptors[0]
+    assert [one.closed for one in descriptors] == [0, 1]
+    assert made.take(0) == []
 
 
 def test_a_subscription_names_its_topics() -> None:

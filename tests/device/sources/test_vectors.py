@@ -76,7 +76,7 @@ def test_a_row_that_is_no_number_breaks_its_clips_only(bundle: Path, tmp_path: P
     rows[4, 2], rows[8, 0] = np.nan, 1e300
     done = score(bundle, saved(tmp_path / "a.npy", rows), "--json")
     details = [msgspec.json.decode(line)["detail"] or "" for line in done.stdout.splitlines()]
-    assert [i for i, detail in enumerate(details) if "no finite numbers" in detail] == [4, 8]
+    assert [i for i, detail in enumerate(details) if "not finite numbers" in detail] == [4, 8]
     assert [i for i, detail in enumerate(details) if "missing or damaged" in detail] == [5, 6, 9, 10]
 
 
@@ -101,7 +101,9 @@ def cut_off() -> bytes:
         pytest.param(cut_off(), "is no NumPy file of vectors, or cut off", id="cut off"),
         pytest.param(archive(), "is no NumPy file of vectors, or cut off", id="archive"),
         pytest.param(np.zeros((4, 6), np.uint8), r"found uint8 \[4, 6\]", id="bytes"),
-        pytest.param(np.zeros(6, np.float32), r"\(frames, n\), one row a frame, found float32 \[6\]", id="one vector"),
+        pytest.param(
+            np.zeros(6, np.float32), r"\(frames, n\), one row per frame, found float32 \[6\]", id="one vector"
+        ),
         pytest.param(np.zeros((0, 6), np.float32), r"found float32 \[0, 6\]", id="no rows"),
         pytest.param(np.array([[None]], object), "is no NumPy file of vectors", id="objects"),
     ],

@@ -17,6 +17,7 @@ from support.export_models import parts
 from edge_ad import Detector
 from edge_ad.bundle import Bundle
 from edge_ad.cli import main
+from edge_ad.errors import ModelError
 from edge_ad.sources import list_images, read_image
 from edge_ad_export import ExportRequest, Gate, ImportOptions, ModelFile, export_bundle, import_model
 from edge_ad_export.fidelity.gate import PARITY
@@ -140,6 +141,12 @@ def test_images_that_a_head_has_learnt_from_are_not_measured_with(tmp_path: Path
         "6 of the 6 images of --images are images of --fit too, and scores of what a head has learnt are close to "
         "zero: give other normal images with --images"
     )
+    whole = replace(head, fit_bank=100_000)
+    both = replace(asked, images=learn, importing=ImportOptions(head=whole), target=tmp_path / "again")
+    with pytest.raises(
+        ModelError, match=r"6 of the 6 images of --images are images of --fit too, .* scores all 6 images"
+    ):
+        export_bundle(both)
     assert hold_out(select_images(images, 100), replace(asked, importing=ImportOptions())).note is None
 
 

@@ -88,7 +88,7 @@ PAIR = {"feature_output": ("fine",), "predicted_output": ("fine_student",)}
             id="score",
         ),
         pytest.param(None, {"neighbours": 3}, InputError, "which head it is for cannot be told", id="no family"),
-        pytest.param(LOGITS, {"family": "score"}, InputError, "has 4 numbers an image: say which", id="no class"),
+        pytest.param(LOGITS, {"family": "score"}, InputError, "has 4 numbers per image: say which", id="no class"),
         pytest.param(
             LOGITS, {"anomalous_class": 4}, InputError, "--anomalous-class 4: logits has 4 numbers", id="no such class"
         ),
@@ -189,7 +189,7 @@ BANK = np.ones((5, 8))
     [
         pytest.param("memory-bank", {}, "holds nothing: expected bank", id="empty"),
         pytest.param("memory-bank", {"bank": BANK[:, 1:]}, r"shape \[5, 7\]: expected \[vectors", id="other features"),
-        pytest.param("memory-bank", {"bank": BANK * np.nan}, "bank of .* no finite number", id="not finite"),
+        pytest.param("memory-bank", {"bank": BANK * np.nan}, "bank of .* not finite numbers", id="not finite"),
         pytest.param("one-class", {"centre": BANK}, r"centre of .* expected \[channels\]", id="centre of two axes"),
         pytest.param("gaussian", {"mean": BANK[0]}, "holds mean: expected mean and cov", id="no covariance"),
         pytest.param(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -10,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
+from support.field_chains import Tail, anomalib, clamp, normalised
 from support.field_cli import BOTH, check_scores, edge_ad, export, exported
 from support.field_models import SIDE, Net, c2_of, small_c2, small_features, weights, write_pictures
 
-THRESHOLD, RANGE = 1.0, 1.5
 HALF = SIDE // 2
 
 
@@ -24,98 +23,6 @@ def images(tmp_path: Path) -> Path:
 
 def raw(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.abs(c2_of(pixels))
-
-
-@dataclass(frozen=True)
-class Tail:
-    """How an export of anomalib 2 ends. ``ends``: operators behind the clamp that change no order."""
-
-    dtype: int = TensorProto.FLOAT
-    image: str = "input"
-    names: tuple[str, str] = ("pred_score", "anomaly_map")
-    form: str = "div"
-    clamp: str = "clip"
-    ends: tuple[str, ...] = ()
-    before: tuple[str, ...] = ()
-    labels: bool = False
-    ir_version: int = 9
-    opset: int = 17
-
-
-def anomalib(tail: Tail) -> Net:
-    net = Net(tail.opset, tail.ir_version, tail.dtype)
-    half = tail.dtype == TensorProto.FLOAT16
-    image = net.input(tail.image, ["b", 3, SIDE, SIDE], TensorProto.FLOAT)
-    image = net.op("Cast", image, to=TensorProto.FLOAT16) if half else image
-    plane = net.op("Abs", small_c2(net, image))
-    axes = [1, 2, 3]
-    score = (
-        net.op("ReduceMax", plane, net.whole(*axes), keepdims=0)
-        if tail.opset >= 18
-        else net.op("ReduceMax", plane, axes=axes, keepdims=0)
-    )
-    for plain, name in zip((score, plane), tail.names, strict=True):
-        rank = [] if plain == score else [1, HALF, HALF]
-        ends = (*tail.ends, "float") if half else tail.ends
-        value = plain
-        for index, kind in enumerate(tail.before):
-            value = end(net, value, kind, rank, f"{name}_{kind}_{index}_before")
-        value = clamp(net, normalised(net, value, tail.form), tail.clamp, None if ends else name)
-        for index, kind in enumerate(ends):
-            value = end(net, value, kind, rank, name if index == len(ends) - 1 else f"{name}_{kind}_{index}")
-        net.output(name, ["b", *rank], TensorProto.FLOAT)
-    if tail.labels:
-        net.op("Greater", tail.names[0], net.constant(0.5, np.float32), out="pred_label")
-        net.output("pred_label", ["b"], TensorProto.BOOL)
-        net.op("Greater", tail.names[1], net.constant(0.5, np.float32), out="pred_mask")
-        net.output("pred_mask", ["b", 1, HALF, HALF], TensorProto.BOOL)
-    return net
-
-
-def normalised(net: Net, value: str, form: str) -> str:
-    """``(value - threshold) / range + 0.5`` in the ways in which exporters and optimizers write it."""
-    if form == "affine":
-        return net.op("Add", net.op("Mul", value, net.constant(1 / RANGE)), net.constant(0.5 - THRESHOLD / RANGE))
-    if form == "added":
-        difference = net.op("Add", value, net.constant(-THRESHOLD))
-    elif form == "constants":
-        constant = net.op("Constant", value_float=THRESHOLD)
-        difference = net.op("Sub", value, net.op("Cast", constant, to=net.dtype))
-    else:
-        difference = net.op("Sub", value, net.constant(THRESHOLD))
-    if form == "reciprocal":
-        quotient = net.op("Mul", net.constant(1 / RANGE), difference)
-    else:
-        quotient = net.op("Div", difference, net.constant(RANGE))
-    return net.op("Add", net.constant(0.5), quotient)
-
-
-def clamp(net: Net, value: str, kind: str, out: str | None) -> str:
-    if kind == "clip":
-        return net.op("Clip", value, net.constant(0.0), net.constant(1.0), out=out)
-    if kind == "max-min":
-        return net.op("Min", net.op("Max", net.constant(0.0), value), net.constant(1.0), out=out)
-    if kind == "relu-min":
-        return net.op("Min", net.op("Relu", value), net.constant(1.0), out=out)
-    halves = net.op("Clip", value, net.constant(0.0))
-    return net.op("Clip", halves, "", net.constant(1.0), out=out)
-
-
-def end(net: Net, value: str, kind: str, rank: list[int], out: str) -> str:
-    """An operator that changes no order."""
-    if kind in ("float", "double"):
-        return net.op("Cast", value, out=out, to=TensorProto.FLOAT if kind == "float" else TensorProto.DOUBLE)
-    if kind == "reshape":
-        return net.op("Reshape", value, net.whole(-1, *rank), out=out)
-    if kind == "squeeze":
-        return net.op("Squeeze", net.op("Unsqueeze", value, net.whole(0)), net.whole(0), out=out)
-    if kind == "flatten":
-        flat = net.op("Flatten", value, axis=1)
-        return net.op("Reshape", flat, net.whole(-1, *rank), out=out)
-    if kind == "transpose" and rank:
-        turned = net.op("Transpose", value, perm=[0, 2, 3, 1])
-        return net.op("Transpose", turned, out=out, perm=[0, 3, 1, 2])
-    return net.op("Identity", value, out=out)
 
 
 @pytest.mark.parametrize(

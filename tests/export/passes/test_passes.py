@@ -249,7 +249,7 @@ def test_contract_takes_names_that_the_model_uses_itself() -> None:
 @pytest.mark.parametrize(
     ("shape", "role", "message"),
     [
-        pytest.param("1, 2", "score", "one number an image.*y with shape.*--score-output", id="two-scores"),
+        pytest.param("1, 2", "score", "one number per image.*y with shape.*--score-output", id="two-scores"),
         pytest.param("1, 3, 4, 4", "map", "height, width.*y with.*--map-output", id="three-planes"),
         pytest.param("1, 1, n, 4", "map", "height, width.*y with.*--map-output", id="unknown-height"),
     ],

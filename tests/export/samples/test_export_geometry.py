@@ -41,7 +41,9 @@ def test_frame_size(options: dict[str, Any], sizes: frozenset[Size], expected: S
 @pytest.mark.parametrize(
     ("options", "sizes", "message"),
     [
-        pytest.param({"frame": Size(9, 9)}, ONE, "--frame-size 9x9: the images are 64x48", id="other-than-said"),
+        pytest.param(
+            {"frame": Size(9, 9)}, ONE, "--frame-size asks for 9x9, but the images are 64x48", id="other-than-said"
+        ),
         pytest.param({"roi": ROI}, TWO, "--roi .* 60x48 and 64x48", id="roi-of-several"),
         pytest.param({"ignore_mask": MASK}, TWO, "--ignore-mask .*one size", id="mask-of-several"),
         pytest.param({"roi": ROI, "frame": "any"}, ONE, "--roi ", id="roi-of-any"),
@@ -80,8 +82,8 @@ def test_build_geometry(options: dict[str, Any], resize: Resize | None, tiles: T
 @pytest.mark.parametrize(
     ("options", "frame", "message"),
     [
-        pytest.param({"canvas": Size(64, 32)}, Size(64, 48), "say --tiles too", id="canvas-without-tiles"),
-        pytest.param({"tile_overlap": 2}, Size(64, 48), "say --tiles too", id="overlap-without-tiles"),
+        pytest.param({"canvas": Size(64, 32)}, Size(64, 48), "add --tiles", id="canvas-without-tiles"),
+        pytest.param({"tile_overlap": 2}, Size(64, 48), "add --tiles", id="overlap-without-tiles"),
         pytest.param({"tiles": True}, None, "several sizes: say with --canvas", id="tiles-of-several-sizes"),
     ],
 )

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from support.field_datasets import Counts, Trained, check_counts, defective, mask, mvtec, normal, put, squares
+from support.field_cli import edge_ad
+from support.field_datasets import Counts, Pixels, Trained, check_counts, defective, mask, mvtec, normal, put, squares
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,53 @@ def test_a_mask_that_is_missing_is_named_by_both(tmp_path: Path, trained: Traine
     (data / "ground_truth/crack/001_mask.png").unlink()
     done = trained.read(command, data, tmp_path / "out" / "b")
     assert done.refused("test/crack/001.png")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export", "compare"])
+def test_masks_that_mark_nothing_are_counted_by_all(tmp_path: Path, trained: Trained, command: str) -> None:
+    data = mvtec(tmp_path / "data", pixels=mask(0))
+    done = trained.read(command, data, tmp_path / "out" / "b")
+    said = " ".join(done.json["notes"]) if command == "evaluate" else done.stderr
+    assert "the masks of 2 anomalous images mark no pixel" in said
+
+
+def test_without_pixels_no_mask_is_missing(tmp_path: Path, trained: Trained) -> None:
+    data = mvtec(tmp_path / "data")
+    (data / "ground_truth/crack/001_mask.png").unlink()
+    (data / "ground_truth/crack/000_mask.png").write_bytes(b"damaged")
+    done = edge_ad("evaluate", trained.bundle, "--data", data, "--no-pixels", "--json")
+    assert (done.json["normal"], done.json["anomalous"], done.json["pixel"]) == (3, 2, None)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export", "compare"])
+def test_what_is_found_and_not_used_is_named(tmp_path: Path, trained: Trained, command: str) -> None:
+    data = mvtec(tmp_path / "data")
+    put(data / "ground_truth/crack/007_mask.png", mask())
+    (data / "ground_truth/crack/000.json").write_text("{}")
+    put(data / "test/loose.png", normal(9))
+    done = trained.read(command, data, tmp_path / "out" / "b")
+    check_counts(command, done, Counts())
+    said = " ".join(done.json["notes"]) if command == "evaluate" else done.stderr
+    assert all(name in said for name in ("007_mask.png", "000.json", "loose.png"))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export", "compare"])
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        pytest.param(mask()[:40], "expected the image's size 48x48, found 48x40", id="size"),
+        pytest.param(None, "000_mask.png", id="unreadable"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_named(
+    tmp_path: Path, trained: Trained, command: str, pixels: Pixels | None, expected: str
+) -> None:
+    data = mvtec(tmp_path / "data")
+    file = data / "ground_truth/crack/000_mask.png"
+    file.write_bytes(b"damaged")
+    if pixels is not None:
+        put(file, pixels)
+    assert trained.read(command, data, tmp_path / "out" / "b").refused("000_mask.png", expected)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "export"])

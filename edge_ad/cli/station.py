@@ -1,0 +1,214 @@
+"""``edge-ad init``, ``edge-ad run`` and ``edge-ad replay``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
+from edge_ad.cli.options import FILE, FOLDER, PATH, VARIANT, bundle_argument
+from edge_ad.errors import EdgeAdError, InputError
+
+if TYPE_CHECKING:
+    from edge_ad.link.messages import Event
+    from edge_ad.station import InspectedPart
+    from edge_ad.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What ``edge-ad run`` does and prints."""
+
+    check: bool = False
+    json: bool = False
+    schema: bool = False
+
+
+RUN = OptionGroup(
+    COMMON,
+    RunOptions,
+    (
+        option("--check", is_flag=True, help="Only check the station file, the bundles and the folders that it names."),
+        option("--json", is_flag=True, help="Print one JSON object for each part instead of a line of text."),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitOptions:
+    """What the new station file says."""
+
+    source: str | None
+    output: Path = Path("station.toml")
+    name: str = "station"
+    force: bool = False
+
+
+INIT = OptionGroup(
+    COMMON,
+    InitOptions,
+    (
+        option(
+            "--source",
+            metavar="SOURCE",
+            help="Where the frames come from: a camera such as /dev/video0, a URL, a folder of images or a video file. "
+            "Without it, the first camera of this machine.",
+        ),
+        option(
+            "-o",
+            "--output",
+            into="output",
+            metavar="FILE",
+            type=FILE,
+            help="The station file to write.",
+        ),
+        option("--name", metavar="NAME", help="The name of the station, also of its socket."),
+        option("--force", is_flag=True, help="Replace a file that is there."),
+    ),
+)
+
+
+@command(options=INIT)
+@bundle_argument
+def init(bundle: Path, options: InitOptions) -> None:
+    """Write a station file for BUNDLE and one camera.
+
+    Comments in it say what may be changed.
+    """
+    from edge_ad.files import atomic_write
+    from edge_ad.station import check_station, read_station_file
+    from edge_ad.station.template import find_camera, station_template
+
+    if options.output.exists() and not options.force:
+        raise InputError(f"{options.output} is there already: choose another name with -o, or replace it with --force")
+    source = options.source or find_camera()
+    from_there = _relative_to(options.output)
+    text = station_template(options.name, from_there(source), from_there(str(bundle)))
+    atomic_write(options.output, text.encode())
+    try:
+        check_station(read_station_file(options.output))
+    except EdgeAdError as error:
+        click.echo(f"edge-ad: {options.output} was written, but is not in order yet: {error}", err=True)
+        return
+    click.echo(f"{options.output}: run it with  edge-ad run {options.output}", err=True)
+
+
+def _relative_to(file: Path) -> Callable[[str], str]:
+    """Names as the station file has to give them: existing files relative to it, everything else as it is."""
+
+    def renamed(name: str) -> str:
+        return os.path.relpath(name, file.parent) if Path(name).exists() and not Path(name).is_absolute() else name
+
+    return renamed
+
+
+@command(options=RUN)
+@click.argument("file", type=FILE)
+def run(file: Path, options: RunOptions) -> None:
+    """Run a station, and print a result for each part.
+
+    The station runs until it is stopped with Ctrl-C or SIGTERM, or until cameras that are files have come to their end.
+    """
+    from edge_ad.station import check_station, read_station_file, run_station
+
+    station = read_station_file(file)
+    check_station(station)
+    if options.check:
+        click.echo(f"{file}: in order: {len(station.camera)} cameras, {len(station.inspect)} inspections", err=True)
+        return
+    loop = run_station(station, _print_json if options.json else _print_text)
+    counts = ", ".join(f"{count} {name}" for name, count in loop.core.counters.parts.items())
+    click.echo(f"{sum(loop.core.counters.parts.values())} parts: {counts}", err=True)
+
+
+def _print_json(what: Event | InspectedPart) -> None:
+    import msgspec
+
+    from edge_ad.station import InspectedPart
+
+    if isinstance(what, InspectedPart):
+        sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _print_text(what: Event | InspectedPart) -> None:
+    from edge_ad.link.messages import AlarmChanged, RecipeChanged, StateChanged
+    from edge_ad.station import InspectedPart
+
+    if isinstance(what, InspectedPart):
+        scores = ", ".join(f"{one.inspection} {one.verdict.score:.4g}" for one in what.frames if one.verdict.score)
+        why = f"({what.reason}: {what.detail})" if what.reason else ""
+        click.echo(f"{what.part_id}  {what.state.value:7} {scores}  {what.latency_ms:.1f} ms {why}".rstrip())
+    elif isinstance(what, StateChanged) and what.state.value not in {"READY", "BUSY"}:
+        click.echo(f"station: {what.state.value}{': ' + what.cause if what.cause else ''}", err=True)
+    elif isinstance(what, AlarmChanged) and what.active:
+        click.echo(f"alarm: {what.text}", err=True)
+    elif isinstance(what, RecipeChanged):
+        click.echo(f"recipe: {what.active}{': ' + what.error if what.error else ''}", err=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayOptions:
+    """By what kept frames are scored again."""
+
+    bundle: Path
+    variant: str | None
+    station: str | None
+    threshold: float | None
+    json: bool = False
+
+
+REPLAY = OptionGroup(
+    COMMON,
+    ReplayOptions,
+    (
+        option("--bundle", required=True, type=PATH, metavar="BUNDLE", help="The calibrated bundle to score with."),
+        option(
+            "--threshold", type=float, metavar="SCORE", help="Judge by this threshold instead of the calibration's."
+        ),
+        option("--station", metavar="NAME", help="Use the thresholds of this calibrated station of the bundle."),
+        VARIANT,
+        option("--json", is_flag=True, help="Print one JSON object for each frame instead of a line of text."),
+    ),
+)
+
+
+@command(options=REPLAY)
+@click.argument("evidence", type=FOLDER)
+def replay(evidence: Path, options: ReplayOptions) -> None:
+    """Score kept frames again, and say which verdicts change.
+
+    EVIDENCE is the folder in which a station keeps its evidence.
+    """
+    import msgspec
+
+    from edge_ad.detector import Detector
+    from edge_ad.station.replay import replay_evidence
+
+    frames = changed = 0
+    with Detector.open(options.bundle, options.variant, options.station) as detector:
+        if detector.calibration is None and options.threshold is None:
+            raise InputError(f"{options.bundle} is not calibrated: calibrate it, or give a --threshold")
+        for one in replay_evidence(evidence, detector, options.threshold):
+            frames += 1
+            changed += one.is_changed
+            before, now = one.record.verdict, one.now
+            if options.json:
+                line = {"path": str(one.path), "part_id": one.record.part_id, "before": before, "now": now}
+                sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+            elif one.is_changed:
+                was, is_now = (
+                    f"{v.state.value} {v.score if v.score is None else f'{v.score:.4g}'}" for v in (before, now)
+                )
+                click.echo(f"{one.path}  part {one.record.part_id}  {was} -> {is_now}")
+    click.echo(f"{frames} frames, {changed} verdicts would change", err=True)
+
+
+def _said(verdict: Verdict) -> str:
+    return verdict.state.value if verdict.score is None else f"{verdict.state.value} {verdict.score:.4g}"

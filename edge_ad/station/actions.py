@@ -1,0 +1,142 @@
+"""What the core of the station asks the world to do. Plain values: the loop carries them out, tests look at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_ad.cameras import FrameInfo
+from edge_ad.link import messages
+from edge_ad.station.parts import InspectedPart
+
+__all__ = [
+    "Action",
+    "AnswerClient",
+    "CameraFrame",
+    "HandedIn",
+    "KillScorer",
+    "PartDone",
+    "Publish",
+    "ReturnFrame",
+    "ScoreFrame",
+    "StartScorer",
+    "StopScorer",
+    "TriggerCamera",
+    "UseRecipe",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFrame:
+    """A frame in the ring of a camera. ``ring``: which one; a camera that was started again has another."""
+
+    camera: str
+    ring: int
+    info: FrameInfo
+
+
+@dataclass(frozen=True, slots=True)
+class HandedIn:
+    """A frame that a client of the link handed in; ``key``: under which the loop keeps its memory."""
+
+    camera: str
+    key: int
+    height: int
+    width: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerCamera:
+    """Let a camera take one picture now."""
+
+    camera: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreFrame:
+    """Lend a frame to a scorer."""
+
+    scorer: int
+    job: int
+    frame: CameraFrame | HandedIn
+    part_id: str
+    frame_id: int
+    captured_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnFrame:
+    """Nobody reads this frame any more."""
+
+    frame: CameraFrame | HandedIn
+
+
+@dataclass(frozen=True, slots=True)
+class StartScorer:
+    """Start a scorer for an inspection of a recipe."""
+
+    scorer: int
+    recipe: str
+    inspection: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopScorer:
+    """End a scorer that is not needed any more."""
+
+    scorer: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillScorer:
+    """End a scorer that does not answer, and start it again."""
+
+    scorer: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class UseRecipe:
+    """From now on this recipe is active."""
+
+    recipe: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartDone:
+    """A part has its result. ``by_fault``: the link was told by the fault, not by a result."""
+
+    part: InspectedPart
+    asker: tuple[int, str] | None
+    by_fault: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Tell everybody who listens. ``to``: clients and the ids that they gave."""
+
+    event: messages.Event
+    to: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerClient:
+    """Answer one client."""
+
+    client: int
+    message: messages.Answer
+
+
+Action = (
+    TriggerCamera
+    | ScoreFrame
+    | ReturnFrame
+    | StartScorer
+    | StopScorer
+    | KillScorer
+    | UseRecipe
+    | PartDone
+    | Publish
+    | AnswerClient
+)

@@ -1,0 +1,348 @@
+"""The station's decisions: events in, actions out. No process, socket, clock or file is known here.
+
+Every event comes with ``now``, a :class:`Moment`. What is to be done is collected and taken with
+:meth:`StationCore.actions`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_ad.cameras import CameraState, FrameChecks
+from edge_ad.link import messages
+from edge_ad.link.messages import StationState
+from edge_ad.station.actions import (
+    Action,
+    AnswerClient,
+    CameraFrame,
+    HandedIn,
+    ReturnFrame,
+)
+from edge_ad.station.condition import Condition
+from edge_ad.station.counting import StationCounters
+from edge_ad.station.part_book import PartBook
+from edge_ad.station.parts import Asker, Moment, OpenPart, PartFrame, PartReason
+from edge_ad.station.recipes import Recipes
+from edge_ad.station.scorers import JobBoard
+from edge_ad.station.states import StationChange
+from edge_ad.verdict import State, Verdict
+
+if TYPE_CHECKING:
+    from edge_ad.cameras import CameraSettings, CameraStatus, FrameInfo
+    from edge_ad.station.station_file import StationFile
+
+__all__ = ["StationCore"]
+
+
+class StationCore:
+    """One station: its state, its open parts, its scorers and its recipe."""
+
+    def __init__(self, file: StationFile) -> None:
+        self.file = file
+        self.settings = file.station
+        self._out: list[Action] = []
+        self.condition = Condition(self._out)
+        self.cameras = {
+            name: CameraState.STREAMING if one.source == "link" else CameraState.CONNECTING
+            for name, one in file.camera.items()
+        }
+        self.ended: set[str] = set()
+        self._jobs = JobBoard(self._out)
+        self.recipes = Recipes(self._out, file, self._jobs)
+        self.book = PartBook(self._out, file, self.condition, self.recipes, self._jobs, self._switch_if_ready)
+        self._checks = {name: FrameChecks(self._checked(name)) for name in file.camera}
+        self._held: deque[tuple[str, int, FrameInfo]] = deque()
+
+    @property
+    def parts(self) -> dict[int, OpenPart]:
+        """The parts that are open, by the number of their trigger."""
+        return self.book.parts
+
+    @property
+    def counters(self) -> StationCounters:
+        """What was counted since the start."""
+        return self.book.counters
+
+    def actions(self) -> list[Action]:
+        """What is to be done, in this order; it is handed out once."""
+        taken = self._out[:]
+        self._out.clear()
+        return taken
+
+    # --- cameras
+
+    def camera_status(self, camera: str, status: CameraStatus) -> None:
+        """A camera's state changed."""
+        self.cameras[camera] = status.state
+        name = f"camera {camera}"
+        if status.state is CameraState.STREAMING:
+            self.condition.clear(name)
+            self._open_if_ready()
+        elif status.state in {CameraState.LOST, CameraState.REFUSED}:
+            self.book.fail(name, f"{name} is {status.state.value.lower()}: {status.detail or 'no reason given'}")
+
+    def camera_ended(self, camera: str) -> None:
+        """A camera of files has shown all of them."""
+        self.ended.add(camera)
+
+    def frame(self, camera: str, ring: int, info: FrameInfo, now: Moment) -> None:
+        """A camera took a picture: it begins a part, belongs to an open one, or was not asked for."""
+        frame = CameraFrame(camera, ring, info)
+        begins = self.settings.trigger == "camera" and camera == self.file.trigger_camera()
+        if begins and self.file.is_patient(camera) and self._waiting(camera) is None and self._refusal(None):
+            self._held.append((camera, ring, info))  # a file waits until the station is ready for its next picture
+            return
+        fault = self._checks[camera].check(info, now.ns)
+        self.counters.lost_frames += info.lost_before
+        if begins and self.condition.takes_triggers:
+            for _ in range(min(info.lost_before, 1000)):
+                self.book.refused_part(None, now, PartReason.DROPPED, "the frame was lost before it could be scored")
+        part = self._begun_by(frame, now) if begins else self._waiting_for(camera, info)
+        if part is None:
+            self.counters.unasked_frames += not begins
+            self._out.append(ReturnFrame(frame))
+            return
+        self.book.expose(part, frame, info.captured_at, now, fault)
+
+    # --- triggers
+
+    def trigger(self, asker: Asker | None, part_id: str | None, now: Moment) -> int | None:
+        """Somebody says that a part is there. The number of the trigger; ``None``: refused, and answered so."""
+        refusal = self._refusal(part_id, wants_cameras=True)
+        if refusal is not None:
+            self._refuse(asker, *refusal)
+            return None
+        part = self.book.begin(asker, part_id, now)
+        for camera, count in part.wanted.items():
+            if self.file.camera[camera].trigger == "software":
+                self.book.shoot(part, camera, count)
+        return part.trigger
+
+    def hand_in(self, asker: Asker, part_id: str | None, frame: HandedIn, now: Moment) -> bool:
+        """A client brings the picture of a part along; whether it was taken."""
+        refusal = self._refusal(part_id)
+        inspected = {one.camera for one in self.recipes.active.scorers.values()}
+        if refusal is None and inspected != {frame.camera}:
+            refusal = "wrong_camera", f"one picture was given, and a part needs those of {', '.join(sorted(inspected))}"
+        if refusal is not None:
+            self._refuse(asker, *refusal)
+            self._out.append(ReturnFrame(frame))
+            return False
+        part = self.book.begin(asker, part_id, now)
+        self.book.expose(part, frame, now.at, now, None)
+        return True
+
+    # --- scorers
+
+    def scorer_ready(self, number: int, now: Moment) -> None:
+        """A scorer has opened and verified its bundle."""
+        slot = self.recipes.slots.get(number)
+        if slot is None:
+            return
+        slot.is_ready = True
+        self.condition.clear(f"scorer {slot.inspection}")
+        self._jobs.send(slot, now.ns)
+        self._switch_if_ready()
+        self._open_if_ready()
+
+    def scorer_refused(self, number: int, detail: str) -> None:
+        """A scorer cannot work with its bundle: a fault, or the end of a change of recipe."""
+        slot = self.recipes.slots.get(number)
+        if slot is None:
+            return
+        slot.is_ready = False
+        if (
+            self.recipes.pending is not None
+            and slot in self.recipes.pending.scorers.values()
+            and not self.recipes.is_active(slot)
+        ):
+            self.recipes.give_up(f"{slot.inspection}: {detail}")
+        else:
+            self.book.fail(f"scorer {slot.inspection}", f"scorer {slot.inspection} does not start: {detail}")
+
+    def scorer_lost(self, number: int, detail: str, now: Moment) -> None:
+        """A scorer's process ended. What it was doing is INVALID; it is started again by the loop."""
+        slot = self.recipes.slots.get(number)
+        if slot is None:
+            return
+        job = self._jobs.lost(slot)
+        self.counters.scorer_restarts += 1
+        if job is not None and (part := self.parts.get(job.trigger)) is not None:
+            text = f"the scorer of {slot.inspection} ended: {detail}"
+            self.book.finish(part, now, State.INVALID, PartReason.SCORER_LOST, text)
+        if slot.died_too_often(now.ns):
+            self.book.fail(f"scorer {slot.inspection}", f"scorer {slot.inspection} ended again and again: {detail}")
+        elif self.recipes.is_active(slot):
+            self.condition.happened(StationChange.SCORER_LOST)
+
+    def scored(self, number: int, verdict: Verdict, now: Moment) -> None:
+        """A scorer has answered."""
+        job = self._jobs.answered(number)
+        if job is None:
+            return
+        part = self.parts.get(job.trigger)
+        if part is not None:
+            part.unscored.discard(number)
+            part.frames.append(PartFrame(inspection=job.scorer.inspection, camera=job.scorer.camera, verdict=verdict))
+            self.book.finish_if_complete(part, now)
+        self._jobs.send(job.scorer, now.ns)
+
+    # --- people and programs
+
+    def request_recipe(self, asker: Asker, name: str) -> None:
+        """Change to another recipe between two parts; triggers are refused until it is active."""
+        if name not in self.file.recipes:
+            known = ", ".join(self.file.recipes)
+            self._refuse_request(asker, "unknown_recipe", f"no recipe {name!r}: there are {known}")
+            return
+        if self.recipes.pending is not None:
+            self._refuse_request(asker, "recipe_pending", f"the change to {self.recipes.pending.name} is not finished")
+            return
+        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
+        self.recipes.request(name)
+        self._switch_if_ready()
+
+    def acknowledge(self, asker: Asker, alarm: str) -> None:
+        """Somebody has seen an alarm, or with ``recipe`` the change of the recipe."""
+        if alarm == "recipe":
+            self.recipes.tell(self.recipes.active.name, acknowledged=True)
+        elif not self.condition.acknowledge(alarm):
+            self._refuse_request(asker, "unknown_alarm", f"there is no alarm {alarm!r}")
+            return
+        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
+
+    def reset(self, asker: Asker) -> None:
+        """Leave FAULT, as far as its cause is gone."""
+        self.book.rules.reset()
+        self.condition.reset()
+        if self.condition.state is StationState.FAULT:
+            self._refuse_request(asker, "still_failing", self.condition.cause or "")
+            return
+        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
+        self._open_if_ready()
+
+    def stop(self) -> None:
+        """No part begins any more; those that are open are finished."""
+        self.condition.happened(StationChange.STOP)
+
+    def end_all(self, now: Moment) -> None:
+        """The last word: every part that is still open is INVALID."""
+        for part in list(self.parts.values()):
+            self.book.finish(part, now, State.INVALID, PartReason.STOPPED, "the station was stopped")
+
+    # --- time
+
+    def tick(self, now: Moment) -> None:
+        """What time alone brings about."""
+        while self._held and not self._refusal(None):
+            self.frame(*self._held.popleft(), now)
+        for part in list(self.parts.values()):
+            if now.ns >= part.deadline_ns:
+                missing = ", ".join(name for name, count in part.wanted.items() if count)
+                reason = PartReason.MISSING_FRAMES if missing else PartReason.LATE
+                what = f"no frame of {missing}" if missing else "no verdict"
+                detail = f"{what} within {self.settings.deadline_ms} ms of the trigger"
+                self.book.finish(part, now, State.INVALID, reason, detail)
+        self._jobs.kill_hung(now.ns)
+
+    def next_tick_ns(self) -> int | None:
+        """When :meth:`tick` has something to do."""
+        times = [part.deadline_ns for part in self.parts.values()]
+        hang = self._jobs.next_hang_ns()
+        return min(times if hang is None else [*times, hang], default=None)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all cameras are files that came to their end, and every part has its result."""
+        return (
+            self.ended == set(self.cameras) and not self.parts and not self._held and self.settings.trigger == "camera"
+        )
+
+    # --- parts
+
+    def _refusal(self, part_id: str | None, *, wants_cameras: bool = False) -> tuple[str, str] | None:
+        if not self.condition.takes_triggers:
+            return "not_ready", f"the station is {self.condition.state.value}: {self.condition.cause or 'wait'}"
+        if self.recipes.pending is not None:
+            return "recipe_pending", f"the recipe changes to {self.recipes.pending.name}"
+        if len(self.parts) >= self.settings.max_open_parts:
+            return "too_many_open", f"{len(self.parts)} parts have no result yet"
+        if part_id is not None and any(one.part_id == part_id for one in self.parts.values()):
+            return "part_open", f"part {part_id!r} has no result yet"
+        if wants_cameras and any(self.file.camera[one].source == "link" for one in self.cameras):
+            return "needs_frame", "a camera of this station is the link: hand a frame in"
+        return None
+
+    def _begun_by(self, frame: CameraFrame, now: Moment) -> OpenPart | None:
+        """The part that this frame begins; where it cannot, its part is INVALID at once."""
+        if not self.condition.takes_triggers:
+            return None
+        waits = self._waiting(frame.camera)
+        if waits is not None:
+            return waits
+        if self.file.camera[frame.camera].queue == "latest":
+            self._drop_unbegun(now)
+        refusal = self._refusal(None)
+        if refusal is not None:
+            self.book.refused_part(None, now, PartReason.DROPPED, refusal[1])
+            return None
+        part = self.book.begin(None, _name_of(frame.info), now)
+        for camera, count in part.wanted.items():
+            if camera != frame.camera and self.file.camera[camera].trigger == "software":
+                self.book.shoot(part, camera, count)
+        return part
+
+    def _drop_unbegun(self, now: Moment) -> None:
+        """A newer frame takes the place of those that no scorer has begun."""
+        begun = {one.running.trigger for one in self.recipes.active.scorers.values() if one.running}
+        for part in [one for one in self.parts.values() if one.trigger not in begun and one.unscored]:
+            self.book.finish(
+                part, now, State.INVALID, PartReason.DROPPED, "a newer frame came before it could be scored"
+            )
+
+    def _waiting_for(self, camera: str, info: FrameInfo) -> OpenPart | None:
+        if info.trigger is not None:
+            part = self.book.shot_for(info.trigger)
+            return part if part is not None and part.wanted.get(camera) else None
+        if self.file.camera[camera].trigger == "software":
+            return None
+        part = self._waiting(camera)
+        return part if part is not None and info.captured_ns >= part.begun_ns else None
+
+    def _waiting(self, camera: str) -> OpenPart | None:
+        """The oldest part that still wants a frame of this camera."""
+        return next((one for one in self.parts.values() if one.wanted.get(camera)), None)
+
+    def _checked(self, camera: str) -> CameraSettings:
+        """A camera's settings for its frame checks: a file that waits to be scored does not grow old."""
+        settings = self.file.camera[camera]
+        return msgspec.structs.replace(settings, stale_after_s=1e9) if self.file.is_patient(camera) else settings
+
+    def _open_if_ready(self) -> None:
+        if self.condition.state is not StationState.STARTING or not self.recipes.active.is_ready:
+            return
+        if all(one is CameraState.STREAMING for one in self.cameras.values()):
+            self.condition.happened(StationChange.OPENED)
+            if self.parts:
+                self.condition.happened(StationChange.PART_BEGUN)
+
+    def _switch_if_ready(self) -> None:
+        if not self.parts and self.recipes.switch_if_ready():
+            self._open_if_ready()
+
+    def _refuse(self, asker: Asker | None, reason: str, detail: str) -> None:
+        self.counters.refuse(reason)
+        if asker is not None:
+            self._refuse_request(asker, reason, detail)
+
+    def _refuse_request(self, asker: Asker, reason: str, detail: str) -> None:
+        self._out.append(AnswerClient(asker.client, messages.Refused(id=asker.id, reason=reason, detail=detail)))
+
+
+def _name_of(info: FrameInfo) -> str | None:
+    """The part of a picture from a file is called like the file."""
+    return None if info.name is None else PurePath(info.name).name

@@ -1,0 +1,226 @@
+"""Carries out the core's decisions: holds the cameras, scorers, frames, outputs and the link of a running station."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from edge_ad.cameras import CameraProcess
+from edge_ad.cameras.messages import NO_SLOT
+from edge_ad.link import messages
+from edge_ad.station import actions
+from edge_ad.station.scorer_messages import Opening, Scored, ScoreThis
+from edge_ad.station.scorer_process import ScorerProcess
+
+if TYPE_CHECKING:
+    from edge_ad.cameras import FrameInfo, FrameRing
+    from edge_ad.link import HandedFrame, LinkServer
+    from edge_ad.station.core import StationCore
+    from edge_ad.station.part_outputs import QueuedOutput
+    from edge_ad.station.parts import Asker, InspectedPart
+    from edge_ad.station.station_file import StationFile
+
+__all__ = ["Hands"]
+
+_RINGS_KEPT = 2
+
+
+class Hands:
+    """What a station has hold of. ``scorers_have_been_ready``: from then on cameras of files may begin."""
+
+    def __init__(
+        self,
+        file: StationFile,
+        core: StationCore,
+        link: LinkServer | None,
+        outputs: tuple[QueuedOutput, ...],
+        told: Callable[[messages.Event | InspectedPart], None],
+    ) -> None:
+        self._file = file
+        self._core = core
+        self._link = link
+        self._outputs = outputs
+        self._told = told
+        self.cameras = {name: CameraProcess(name, one) for name, one in file.camera.items() if one.source != "link"}
+        self.scorers: dict[int, ScorerProcess] = {}
+        self.scorers_have_been_ready = False
+        self.evidence: dict[str, str] = {}
+        self._scorer_cameras: dict[int, str] = {}
+        self._rings: dict[str, dict[int, FrameRing]] = {name: {} for name in self.cameras}
+        self._handed: dict[int, HandedFrame] = {}
+        self._next_key = 1
+
+    def carry_out(self, what: Iterable[actions.Action]) -> None:
+        """Does all of it, in order."""
+        for action in what:
+            if isinstance(action, actions.ScoreFrame):
+                self._lend(action)
+            elif isinstance(action, actions.ReturnFrame):
+                self._return(action.frame)
+            elif isinstance(action, actions.PartDone):
+                self._part_done(action)
+            elif isinstance(action, actions.Publish):
+                self._publish(action.event, dict(action.to))
+            elif isinstance(action, actions.AnswerClient):
+                if self._link is not None:
+                    self._link.answer(action.client, action.message)
+            elif isinstance(action, actions.TriggerCamera):
+                self.cameras[action.camera].trigger(action.number)
+            elif isinstance(action, actions.StartScorer):
+                self._start_scorer(action)
+            elif isinstance(action, actions.StopScorer):
+                self.scorers.pop(action.scorer).close()
+            elif isinstance(action, actions.KillScorer):
+                self.scorers[action.scorer].kill(action.why)
+
+    def tick_scorers(self, now_ns: int) -> int | None:
+        """Starts and watches scorers; when to call again."""
+        due = [one.tick(now_ns) for one in self.scorers.values()]
+        return min([one for one in due if one is not None], default=None)
+
+    def tick_cameras(self, now_ns: int) -> int | None:
+        """Starts and watches cameras; when to call again."""
+        due = [one.tick(now_ns) for one in self.cameras.values()]
+        return min([one for one in due if one is not None], default=None)
+
+    def ring_of(self, camera: str) -> int:
+        """The number of the ring that a camera fills now; a new one is given to the scorers of its frames."""
+        ring, rings = self.cameras[camera].ring, self._rings[camera]
+        newest = max(rings, default=0)
+        if newest and rings[newest] is ring:
+            return newest
+        rings[newest + 1] = ring
+        for old in sorted(rings)[:-_RINGS_KEPT]:
+            del rings[old]
+        for number, scorer in self.scorers.items():
+            if self._scorer_cameras[number] == camera:
+                scorer.give_ring(camera, newest + 1, ring)
+        return newest + 1
+
+    def keep(self, camera: str, frame: HandedFrame) -> actions.HandedIn:
+        """Keeps a frame that was handed in until the core returns it."""
+        key, self._next_key = self._next_key, self._next_key + 1
+        self._handed[key] = frame
+        return actions.HandedIn(camera, key, frame.height, frame.width, frame.channels)
+
+    def note_evidence(self, scorer: int, scored: Scored) -> None:
+        """How keeping evidence goes; shown with the outputs."""
+        if self._file.evidence is not None:
+            slot = self._core.recipes.slots.get(scorer)
+            name = f"evidence {slot.inspection if slot else scorer}"
+            said = f"failing: {scored.evidence_error}" if scored.evidence_error else "ok"
+            self.evidence[name] = f"{said}, {scored.evidence_kept} kept, {scored.evidence_dropped} not kept"
+
+    def snapshot(self, asker: Asker) -> None:
+        """Answers how the station stands."""
+        if self._link is None:
+            return
+        core = self._core
+        pending = core.recipes.pending
+        self._link.answer(
+            asker.client,
+            messages.Snapshot(
+                id=asker.id,
+                station=core.settings.name,
+                version=version("edge-ad"),
+                state=core.condition.state,
+                cause=core.condition.cause,
+                recipe=core.recipes.active.name,
+                requested_recipe=None if pending is None else pending.name,
+                open_triggers=tuple(core.parts),
+                cameras={name: state.value for name, state in core.cameras.items()},
+                outputs={one.name: one.state for one in self._outputs} | self.evidence,
+                alarms={name: one.text for name, one in core.condition.alarms.items()},
+                counters=core.counters.as_numbers(),
+            ),
+        )
+
+    def close(self) -> None:
+        """Ends cameras, scorers and outputs, and closes every frame."""
+        for scorer in self.scorers.values():
+            scorer.hang_up()  # all of them end side by side
+        for scorer in self.scorers.values():
+            scorer.close()
+        for camera in self.cameras.values():
+            camera.close()
+        for frame in self._handed.values():
+            frame.close()
+        for output in self._outputs:
+            output.close()
+
+    def _start_scorer(self, action: actions.StartScorer) -> None:
+        settings = self._file.inspections(action.recipe)[action.inspection]
+        opening = Opening(
+            bundle=settings.bundle,
+            variant=settings.variant,
+            calibration=settings.calibration,
+            device=settings.device,
+            threads=settings.threads,
+            station=self._file.station.name,
+            inspection=action.inspection,
+            camera=settings.camera,
+            recipe=action.recipe,
+            evidence=self._file.evidence,
+            evidence_bytes=self._file.evidence_bytes(),
+        )
+        scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb)
+        self._scorer_cameras[action.scorer] = settings.camera
+        rings = self._rings.get(settings.camera)
+        if rings:
+            newest = max(rings)
+            scorer.give_ring(settings.camera, newest, rings[newest])
+
+    def _lend(self, action: actions.ScoreFrame) -> None:
+        frame, camera, number, offset, descriptor = action.frame, None, 0, 0, None
+        shape: FrameInfo | actions.HandedIn
+        if isinstance(frame, actions.CameraFrame):
+            shape, camera, number = frame.info, frame.camera, frame.ring
+            ring = self._rings[camera].get(number)
+            offset = frame.info.slot * (0 if ring is None else ring.slot_bytes)
+        else:
+            shape, descriptor = frame, self._handed[frame.key].fd
+        order = ScoreThis(
+            job=action.job,
+            height=shape.height,
+            width=shape.width,
+            channels=shape.channels,
+            frame_id=action.frame_id,
+            part_id=action.part_id,
+            captured_at=action.captured_at,
+            camera=camera,
+            ring=number,
+            offset=offset,
+        )
+        self.scorers[action.scorer].score(order, descriptor)
+
+    def _return(self, frame: actions.CameraFrame | actions.HandedIn) -> None:
+        if isinstance(frame, actions.HandedIn):
+            self._handed.pop(frame.key).close()
+            return
+        ring = self._rings[frame.camera].get(frame.ring)
+        if ring is not None and frame.info.slot != NO_SLOT:
+            self.cameras[frame.camera].release(frame.info.slot, ring)
+
+    def _part_done(self, action: actions.PartDone) -> None:
+        part = action.part
+        self._told(part)
+        for output in self._outputs:
+            output.put(part)
+        if self._link is not None and not action.by_fault:
+            event = messages.PartResult(
+                trigger=part.trigger,
+                state=part.state,
+                part_id=part.part_id,
+                reason=part.reason,
+                detail=part.detail,
+                recipe=part.recipe,
+                latency_ms=part.latency_ms,
+                verdicts=tuple(one.verdict for one in part.frames),
+            )
+            self._link.publish(event, to={} if action.asker is None else dict([action.asker]))
+
+    def _publish(self, event: messages.Event, to: dict[int, str]) -> None:
+        self._told(event)
+        if self._link is not None:
+            self._link.publish(event, to=to)

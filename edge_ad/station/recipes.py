@@ -1,0 +1,80 @@
+"""Which recipe is active, which is being made ready, and the scorers of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_ad.link.messages import RecipeChanged
+from edge_ad.station.actions import Action, Publish, StartScorer, StopScorer, UseRecipe
+from edge_ad.station.scorers import JobBoard, RecipeRun, ScorerSlot
+
+if TYPE_CHECKING:
+    from edge_ad.station.station_file import StationFile
+
+__all__ = ["Recipes"]
+
+
+class Recipes:
+    """Makes the scorers of a recipe ready beside those of the active one, and changes over between two parts."""
+
+    def __init__(self, out: list[Action], file: StationFile, jobs: JobBoard) -> None:
+        self._out = out
+        self._file = file
+        self._jobs = jobs
+        self._next_slot = 1
+        self.slots: dict[int, ScorerSlot] = {}
+        self.pending: RecipeRun | None = None
+        self.active = self._run_of(file.first_recipe, None)
+
+    def request(self, name: str) -> None:
+        """Begins to make a recipe ready; the one that is active needs nothing."""
+        if name != self.active.name:
+            self.pending = self._run_of(name, self.active)
+        self.tell(name)
+
+    def switch_if_ready(self) -> bool:
+        """Changes over where the pending recipe has verified; the caller sees to it that no part is open."""
+        if self.pending is None or not self.pending.is_ready:
+            return False
+        old, self.active, self.pending = self.active, self.pending, None
+        self._stop_unused(old)
+        self._out.append(UseRecipe(self.active.name))
+        self.tell(self.active.name)
+        return True
+
+    def give_up(self, why: str) -> None:
+        """The pending recipe does not verify: the active one goes on."""
+        failed, self.pending = self.pending, None
+        if failed is not None:
+            self._stop_unused(failed)
+            self.tell(failed.name, error=why)
+
+    def is_active(self, slot: ScorerSlot) -> bool:
+        """Whether the active recipe uses this scorer."""
+        return any(one is slot for one in self.active.scorers.values())
+
+    def tell(self, requested: str, *, error: str | None = None, acknowledged: bool = False) -> None:
+        """Publishes where the recipe stands."""
+        event = RecipeChanged(requested=requested, active=self.active.name, error=error, acknowledged=acknowledged)
+        self._out.append(Publish(event))
+
+    def _run_of(self, name: str, base: RecipeRun | None) -> RecipeRun:
+        """The scorers of a recipe; those that ``base`` has with the same settings are shared."""
+        scorers: dict[str, ScorerSlot] = {}
+        before = {} if base is None else self._file.inspections(base.name)
+        for inspection, settings in self._file.inspections(name).items():
+            if base is not None and before[inspection] == settings:
+                scorers[inspection] = base.scorers[inspection]
+                continue
+            slot = ScorerSlot(self._next_slot, inspection, settings.camera, settings.hang_ms * 1_000_000)
+            self._next_slot += 1
+            self.slots[slot.number] = scorers[inspection] = slot
+            self._out.append(StartScorer(slot.number, name, inspection))
+        return RecipeRun(name, scorers)
+
+    def _stop_unused(self, run: RecipeRun) -> None:
+        for slot in run.scorers.values():
+            if not self.is_active(slot):
+                self._jobs.lost(slot)
+                del self.slots[slot.number]
+                self._out.append(StopScorer(slot.number))

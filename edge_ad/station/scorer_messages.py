@@ -1,0 +1,110 @@
+"""What the station and a scorer's process say to each other."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge_ad.station.evidence_writer import EvidenceChoice
+from edge_ad.verdict import Verdict
+
+__all__ = [
+    "MESSAGE_BYTES",
+    "Opening",
+    "Refusal",
+    "RingGiven",
+    "ScoreThis",
+    "Scored",
+    "ScorerReady",
+    "decode_order",
+    "decode_report",
+    "encode",
+]
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
+    """The first order: which bundle, and how."""
+
+    bundle: str
+    variant: str | None
+    calibration: str | None
+    device: str
+    threads: int | None
+    station: str
+    inspection: str
+    camera: str
+    recipe: str
+    evidence: EvidenceChoice | None = None
+    evidence_bytes: int = 0
+
+
+class RingGiven(msgspec.Struct, frozen=True, kw_only=True, tag="ring"):
+    """A camera's ring of frames; its descriptor comes with this message. It replaces the camera's earlier one."""
+
+    camera: str
+    ring: int
+    size: int
+
+
+class ScoreThis(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
+    """Score a frame: at ``offset`` of the ``ring`` of a camera, or of the descriptor that comes with this message."""
+
+    job: int
+    height: int
+    width: int
+    channels: int
+    frame_id: int
+    part_id: str
+    captured_at: float
+    camera: str | None = None
+    ring: int = 0
+    offset: int = 0
+
+
+class ScorerReady(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+    """The bundle is open, verified and calibrated, and its golden frames gave their scores here."""
+
+    bundle: str
+    variant: str
+    engine: str
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
+    """The bundle cannot be used; the process ends."""
+
+    detail: str
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
+    """The answer to one :class:`ScoreThis`."""
+
+    job: int
+    verdict: Verdict
+    evidence_kept: int = 0
+    evidence_dropped: int = 0
+    evidence_error: str | None = None
+
+
+Order = Opening | RingGiven | ScoreThis
+Report = ScorerReady | Refusal | Scored
+
+MESSAGE_BYTES = 1 << 20
+"""The longest message."""
+
+_ENCODER = msgspec.msgpack.Encoder()
+_ORDERS: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
+_REPORTS: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
+
+
+def encode(message: Order | Report) -> bytes:
+    """The bytes of one message."""
+    return _ENCODER.encode(message)
+
+
+def decode_order(data: bytes) -> Order:
+    """Raises ``msgspec.DecodeError`` for anything else."""
+    return _ORDERS.decode(data)
+
+
+def decode_report(data: bytes) -> Report:
+    """Raises ``msgspec.DecodeError`` for anything else."""
+    return _REPORTS.decode(data)

@@ -1,0 +1,186 @@
+"""The process that scores: ``python -m edge_ad.station.scorer_worker FD``, a child of the station.
+
+It gets its orders through the socket ``FD`` and ends with it. It runs at a lower priority than the station, so that who
+decides is never kept waiting by who computes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_ad.errors import EdgeAdError, InputError, one_line
+from edge_ad.station.evidence_writer import EvidenceOrigin, EvidenceWriter
+from edge_ad.station.scorer_messages import (
+    MESSAGE_BYTES,
+    Opening,
+    Refusal,
+    RingGiven,
+    Scored,
+    ScorerReady,
+    ScoreThis,
+    decode_order,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_ad.detector import Detector
+    from edge_ad.station.scorer_messages import Order
+
+__all__ = ["main"]
+
+_PR_SET_PDEATHSIG = 1
+_NICENESS = 10
+
+
+def main(fd: int) -> None:
+    """Serves the station until it closes the socket."""
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the station, which then ends its scorers
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    with socket.socket(fileno=fd) as station:
+        order = _next(station)
+        if order is None or not isinstance(order[0], Opening):
+            return
+        try:
+            detector = open_detector(order[0])
+        except EdgeAdError as error:
+            station.send(encode(Refusal(detail=one_line(error))))
+            return
+        with detector, contextlib.ExitStack() as stack:
+            evidence = _open_evidence(order[0], detector)
+            if evidence is not None:
+                stack.callback(evidence.close)
+            engine = f"{detector.engine.name} {detector.engine.version} {detector.engine.device}"
+            name = f"{detector.bundle.manifest.name}@{detector.bundle.manifest.version}"
+            station.send(encode(ScorerReady(bundle=name, variant=detector.variant.id, engine=engine)))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                _Server(station, detector, evidence).serve()
+
+
+def open_detector(order: Opening) -> Detector:
+    """The detector of a scorer: self-tested, calibrated, and its threads do not spin.
+
+    Raises:
+        EdgeAdError: the bundle cannot be used here, or not by a station.
+    """
+    from edge_ad.detector import Detector
+    from edge_ad.engines import EngineOptions
+
+    options = EngineOptions(device=order.device, threads=order.threads, spin=False)
+    detector = Detector.open(order.bundle, order.variant, order.calibration, engine=options)
+    try:
+        if detector.calibration is None:
+            raise InputError(f"{order.bundle} is not calibrated, so it has no verdicts: run edge-ad calibrate")
+        if detector.scorer.takes_objects or detector.scorer.takes_vectors:
+            raise InputError(f"{order.bundle} scores objects or vectors: a station needs a bundle that scores frames")
+    except BaseException:
+        detector.close()
+        raise
+    return detector
+
+
+def _open_evidence(order: Opening, detector: Detector) -> EvidenceWriter | None:
+    if order.evidence is None or detector.calibration is None:
+        return None
+    origin = EvidenceOrigin(
+        station=order.station,
+        inspection=order.inspection,
+        camera=order.camera,
+        recipe=order.recipe,
+        artefact_sha256=detector.bundle.artefact_sha256(detector.variant),
+    )
+    return EvidenceWriter(order.evidence, origin, order.evidence_bytes, detector.calibration)
+
+
+class _Server:
+    """Answers orders with one detector, reading frames where they lie."""
+
+    def __init__(self, station: socket.socket, detector: Detector, evidence: EvidenceWriter | None) -> None:
+        self._station = station
+        self._detector = detector
+        self._evidence = evidence
+        self._rings: dict[tuple[str, int], mmap.mmap] = {}
+        self._following: int | None = None
+
+    def serve(self) -> None:
+        """Goes on until the station is gone."""
+        while (given := _next(self._station)) is not None:
+            order, descriptors = given
+            try:
+                if isinstance(order, RingGiven):
+                    self._take_ring(order, descriptors[0])
+                elif isinstance(order, ScoreThis):
+                    self._score(order, descriptors)
+            finally:
+                for one in descriptors:
+                    os.close(one)
+
+    def _score(self, order: ScoreThis, descriptors: list[int]) -> None:
+        size = order.height * order.width * order.channels
+        if order.camera is None:
+            with mmap.mmap(descriptors[0], size, prot=mmap.PROT_READ) as memory:
+                self._answer(order, _picture(memory, 0, order).copy())
+        else:
+            self._answer(order, _picture(self._rings[order.camera, order.ring], order.offset, order))
+
+    def _take_ring(self, order: RingGiven, descriptor: int) -> None:
+        for camera, ring in list(self._rings):
+            if camera == order.camera and ring < order.ring - 1:  # frames of the one before may still come
+                del self._rings[camera, ring]
+        self._rings[order.camera, order.ring] = mmap.mmap(descriptor, order.size, prot=mmap.PROT_READ)
+
+    def _answer(self, order: ScoreThis, frame: NDArray[np.uint8]) -> None:
+        if self._following is not None and order.frame_id > self._following:
+            self._detector.skip(order.frame_id - self._following)
+        self._following = order.frame_id + 1
+        scored = self._detector.score_with_map(
+            frame, frame_id=order.frame_id, part_id=order.part_id, captured_at=order.captured_at
+        )
+        kept = self._evidence
+        if kept is not None:
+            kept.observe(scored.verdict, order.part_id, frame, scored.map)
+        self._station.send(
+            encode(
+                Scored(
+                    job=order.job,
+                    verdict=scored.verdict,
+                    evidence_kept=kept.kept if kept else 0,
+                    evidence_dropped=kept.dropped if kept else 0,
+                    evidence_error=kept.error if kept else None,
+                )
+            )
+        )
+
+
+def _picture(memory: mmap.mmap, offset: int, order: ScoreThis) -> NDArray[np.uint8]:
+    flat = np.frombuffer(memory, np.uint8, order.height * order.width * order.channels, offset)
+    return flat.reshape((order.height, order.width) if order.channels == 1 else (order.height, order.width, 3))
+
+
+def _next(station: socket.socket) -> tuple[Order, list[int]] | None:
+    """The next order and the descriptors that came with it; ``None``: the station is gone."""
+    try:
+        data, descriptors, _, _ = socket.recv_fds(station, MESSAGE_BYTES, 1)
+    except ConnectionResetError:
+        return None
+    return (decode_order(data), descriptors) if data else None
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,57 @@
+"""Station files and events for tests of the station."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_ad.cameras import CameraState, CameraStatus, FrameInfo
+from edge_ad.station.actions import Action, ScoreFrame
+from edge_ad.station.core import StationCore
+from edge_ad.station.parts import Moment
+from edge_ad.station.station_file import StationFile
+from edge_ad.station.strict import convert
+from edge_ad.verdict import State, Verdict
+
+__all__ = ["MS", "a_frame", "a_verdict", "opened_core", "station_file"]
+
+MS = 1_000_000
+
+
+def station_file(**tables: Any) -> StationFile:
+    """A station of one camera and one inspection; ``tables`` replace or add tables of its file."""
+    data: dict[str, Any] = {
+        "station": {"name": "trial"},
+        "camera": {"top": {"source": "0"}},
+        "inspect": {"top": {"camera": "top", "bundle": "bundle"}},
+    }
+    return convert(data | tables, StationFile, "")
+
+
+def opened_core(file: StationFile, now_ns: int = 0) -> StationCore:
+    """A station in READY, its first actions taken."""
+    core = StationCore(file)
+    now = Moment(now_ns, 0.0)
+    for camera in file.camera:
+        core.camera_status(camera, CameraStatus(state=CameraState.STREAMING))
+    for slot in list(core.recipes.slots):
+        core.scorer_ready(slot, now)
+    core.actions()
+    return core
+
+
+def a_frame(at_ns: int, *, slot: int = 0, trigger: int | None = None, **more: Any) -> FrameInfo:
+    """A frame of 4x4 gray pixels, captured at ``at_ns``."""
+    given: dict[str, Any] = {"height": 4, "width": 4, "channels": 1, "sequence": slot, "captured_at": 0.0, **more}
+    return FrameInfo(slot=slot, captured_ns=at_ns, trigger=trigger, **given)
+
+
+def a_verdict(state: State = State.ACCEPT) -> Verdict:
+    """A verdict of this state."""
+    return Verdict(state=state, score=0.5, captured_at=0.0, bundle="b@1", variant="v")
+
+
+def score_all(core: StationCore, actions: list[Action], now: Moment, state: State = State.ACCEPT) -> None:
+    """Answers every frame that was lent."""
+    for action in actions:
+        if isinstance(action, ScoreFrame):
+            core.scored(action.job, a_verdict(state), now)
