@@ -19,6 +19,8 @@ _OPEN_TIMEOUT_MS = 10_000
 _READ_TIMEOUT_MS = 10_000
 _MOST_LOST_IN_A_ROW = 1000
 _NO_DECODER = "Failed to get pixel format"  # FFmpeg has a decoder of hardware only, and there is no such hardware
+# FFV1 has no motion, but its statistics go on from frame to frame up to the next key frame.
+_CALLS_ALL_KEYS = "ffv1"
 # They would change what FFmpeg prints, and what it prints is what tells damaged frames.
 _LOUDNESS = ("OPENCV_FFMPEG_LOGLEVEL", "OPENCV_FFMPEG_DEBUG")
 
@@ -112,4 +114,6 @@ def _codec(capture: cv2.VideoCapture) -> str:
 
 def _frame_kind(capture: cv2.VideoCapture) -> str:
     """``I``, ``P``, ``B``, or ``?`` where the codec does not say."""
+    if _codec(capture).lower() == _CALLS_ALL_KEYS:
+        return "I" if capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) else "P"
     return chr(max(int(capture.get(cv2.CAP_PROP_FRAME_TYPE)), 0)) or "?"

@@ -242,7 +242,7 @@ class ReferenceProbes:
             self._expected = [_run(engine, pixels) for pixels in self._pixels]
         if not all(_is_finite(one) for one in self._expected):
             raise ModelError(
-                "the model gives a score or map that is no finite number for these images (NaN or infinite): the "
+                "the model gives a score or map that is not a finite number for these images (NaN or infinite): the "
                 "training diverged, or scale, mean and standard deviation of the input are others (--scale, --mean, "
                 "--std)"
             )
