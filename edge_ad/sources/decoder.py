@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 
 from edge_ad.errors import SourceError
-from edge_ad.sources.declared_size import MOST_PIXELS
 from edge_ad.sources.decode_worker import FRAME, GREETING, SPEC, Ended
 from edge_ad.sources.ffmpeg import ffmpeg_reason
 
@@ -162,8 +161,6 @@ def _cause(status: int, frames: int) -> str:
         return f"the decoder did not come to an end with frame {frames}: the stream is damaged; copy or record it again"
     if status == Ended.NO_DECODER:
         return "OpenCV's FFmpeg cannot decode this codec (AV1, for one, needs hardware): convert it, such as to H.264"
-    if status == Ended.TOO_LARGE:
-        return f"declares frames of more than {MOST_PIXELS} pixels: it is damaged, or must be cut into smaller frames"
     return f"the decoder failed with status {status} after {frames} frames"
 
 
@@ -171,7 +168,7 @@ def _not_opened(stream: StreamAddress, status: int, complaints: BinaryIO) -> Sou
     complaints.seek(0)
     text = complaints.read().decode(errors="replace").replace(stream.text, stream.label)
     lines = [line for line in text.splitlines() if line.strip()]
-    if status in (Ended.STUCK, Ended.TOO_LARGE):
+    if status == Ended.STUCK:
         return SourceError(f"{stream.label}: {_cause(status, 0)}")
     if status != Ended.CANNOT_OPEN:
         return SourceError(f"{stream.label}: {_cause(status, 0)}: {lines[-1] if lines else 'it gave no reason'}")
