@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from edge_ad.cameras import CameraState, CameraStatus, FrameInfo
@@ -12,7 +13,7 @@ from edge_ad.station.station_file import StationFile
 from edge_ad.station.strict import convert
 from edge_ad.verdict import State, Verdict
 
-__all__ = ["MS", "a_frame", "a_verdict", "opened_core", "station_file"]
+__all__ = ["MS", "a_frame", "a_verdict", "as_toml", "opened_core", "station_file"]
 
 MS = 1_000_000
 
@@ -25,6 +26,16 @@ def station_file(**tables: Any) -> StationFile:
         "inspect": {"top": {"camera": "top", "bundle": "bundle"}},
     }
     return convert(data | tables, StationFile, "")
+
+
+def as_toml(tables: dict[str, Any], name: str = "") -> str:
+    """Tables as the text of a station file."""
+    lines = [f"[{name}]"] if name else []
+    lines += [f"{key} = {json.dumps(value)}" for key, value in tables.items() if not isinstance(value, dict)]
+    below = [
+        as_toml(value, f"{name}.{key}" if name else key) for key, value in tables.items() if isinstance(value, dict)
+    ]
+    return "\n".join([*lines, *below])
 
 
 def opened_core(file: StationFile, now_ns: int = 0) -> StationCore:
