@@ -158,9 +158,10 @@ def _clip(clip: Clip) -> str:
 def _limits(made: Calibration) -> list[str]:
     """The limits of frames, and what is missing of them."""
     limits = made.frame_limits
-    lines = [] if limits is None or not limits.values else [f"limits of frames: {', '.join(limits.lines)}"]
+    if limits is not None and limits.values:
+        return ["limits of frames:", *(f"  {line}" for line in limits.lines)]
     missing = missing_limits(limits)
-    return lines if missing is None or lines else [missing]
+    return [] if missing is None else [missing]
 
 
 def _variant(variant: Variant, manifest: Manifest, stations: Mapping[str, Calibration]) -> str:

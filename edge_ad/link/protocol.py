@@ -5,6 +5,7 @@ What may follow what stands in ``TRANSITIONS``. Time is an argument, in nanoseco
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,13 +16,17 @@ from edge_ad.errors import one_line
 from edge_ad.link.messages import (
     LINE_BYTES,
     PROTOCOL_VERSION,
+    AcknowledgeRequest,
     Answer,
     ClientHello,
     ErrorAnswer,
     Event,
     FrameRequest,
     Heartbeat,
+    RecipeRequest,
     Request,
+    ResetRequest,
+    SnapshotRequest,
     Topic,
     decode_request,
     decode_unread,
@@ -40,6 +45,8 @@ __all__ = [
 ]
 
 SECOND_NS = 1_000_000_000
+# In requests: what an operator asks now and then is dearer than what a line asks for every part.
+_COSTS: dict[type, float] = dict.fromkeys((SnapshotRequest, RecipeRequest, AcknowledgeRequest, ResetRequest), 20.0)
 _ONE = 1 - 1e-6  # sums of parts of a second are not exact
 _SILENT_BEATS = 3
 """So many heartbeats have to be missing before somebody is given up."""
@@ -101,7 +108,7 @@ class LinkLimits:
     hello_s: float = 30.0
     queue_bytes: int = 1 << 20
     bad_lines: int = 20
-    requests_per_s: float = 2000.0
+    requests_per_s: float = 1000.0
     burst: float = 500.0
     frame_bytes: int = 128 << 20
 
@@ -167,11 +174,12 @@ class Connection:
         self._limits = limits
         self._buffer = bytearray()
         self._descriptors: deque[Descriptor] = deque()
+        self._waiting: deque[tuple[_Line, Descriptor | None]] = deque()
         self._outgoing = bytearray()
         self._bad_lines = 0
         self._heard_ns = self._sent_ns = self._due_ns = now_ns
         self._promised_ns: int | None = None
-        self._lines = Allowance(limits.requests_per_s, limits.burst, now_ns)
+        self._allowance = Allowance(limits.requests_per_s, limits.burst, now_ns)
 
     def is_closed(self) -> bool:
         """Nothing is taken from it any more; what is left in ``outgoing`` may still be written."""
@@ -180,26 +188,48 @@ class Connection:
     # --- what comes in
 
     def receive(self, data: bytes, descriptors: Iterable[Descriptor], now_ns: int) -> list[Received]:
-        """The requests that are complete with ``data``. Descriptors that belong to none are closed here."""
+        """``feed`` and ``take`` in one."""
+        self.feed(data, descriptors, now_ns)
+        return self.take(now_ns)
+
+    def feed(self, data: bytes, descriptors: Iterable[Descriptor], now_ns: int) -> None:
+        """What has arrived. Descriptors that belong to no line are closed here."""
         self._descriptors.extend(descriptors)
         if self.is_closed():
             self._close_descriptors()
-            return []
+            return
         self._buffer += data
         whole: list[bytearray] = []
         if b"\n" in data:
             *whole, self._buffer = self._buffer.split(b"\n")
-        self._lines.refill(now_ns)
-        self._lines.spend(max(1, len(whole)) + len(data) / 1024)
         lines = [_read(line) for line in whole if line.strip()]
+        self._allowance.refill(now_ns)
+        blank = len(whole) - len(lines) if whole else 1
+        self._allowance.spend(blank + len(data) / 1024)
         if any(len(line) >= LINE_BYTES for line in (*whole, self._buffer)):
             self._close(Happening.LINE_TOO_LONG)
         elif not self._descriptors_match(sum(line.is_frame for line in lines)):
             self._close(Happening.STRAY_DESCRIPTOR)
-        received = [one for line in lines if (one := self._take(line, now_ns)) is not None]
-        if self.is_closed():
-            self._close_descriptors()
+        else:
+            self._waiting.extend((line, self._descriptors.popleft() if line.is_frame else None) for line in lines)
+
+    def take(self, now_ns: int, most: float = math.inf) -> list[Received]:
+        """The next requests, until they have cost ``most`` or this client has asked enough for now."""
+        self._allowance.refill(now_ns)
+        received: list[Received] = []
+        spent = 0.0
+        while self._waiting and spent < most and self._allowance.left():
+            line, descriptor = self._waiting.popleft()
+            cost = _COSTS.get(type(line.request), 1.0)
+            self._allowance.spend(cost)
+            spent += cost
+            taken = self._take(line, descriptor, now_ns)
+            received += [] if taken is None else [taken]
         return received
+
+    def has_waiting(self) -> bool:
+        """There are lines that were not taken yet; nothing more is to be read until then."""
+        return bool(self._waiting)
 
     def gone(self) -> None:
         """The client closed its end."""
@@ -210,9 +240,9 @@ class Connection:
         self._close(Happening.STRAY_DESCRIPTOR)
 
     def reads_again_ns(self, now_ns: int) -> int | None:
-        """Until when nothing is read from a client that asks too much; ``None``: read on."""
-        self._lines.refill(now_ns)
-        return None if self._lines.left() else self._lines.again_ns(now_ns)
+        """Until when nothing is read and taken from a client that asks too much; ``None``: go on."""
+        self._allowance.refill(now_ns)
+        return None if self._allowance.left() else self._allowance.again_ns(now_ns)
 
     # --- what goes out
 
@@ -265,15 +295,12 @@ class Connection:
                 self.send(Heartbeat(), now_ns)
             self._sent_ns = now_ns
         due_ns = self._sent_ns + beat_ns
-        if self._promised_ns is None or not self._lines.left():
+        if self._promised_ns is None or self._waiting or not self._allowance.left():
             return due_ns
         silent_ns = self._or_close(self._heard_ns + _SILENT_BEATS * self._promised_ns, now_ns, Happening.SILENT)
         return None if silent_ns is None else min(due_ns, silent_ns)
 
-    def _take(self, line: _Line, now_ns: int) -> Received | None:
-        if self.is_closed():
-            return None
-        descriptor = self._descriptors.popleft() if line.is_frame else None
+    def _take(self, line: _Line, descriptor: Descriptor | None, now_ns: int) -> Received | None:
         request, error = line.request, line.error
         if request is not None:
             error = self._refusal(request)
@@ -319,8 +346,10 @@ class Connection:
         return frames <= len(self._descriptors) <= frames + begun
 
     def _close_descriptors(self) -> None:
-        while self._descriptors:
-            self._descriptors.popleft().close()
+        for descriptor in (*self._descriptors, *(one for _, one in self._waiting if one is not None)):
+            descriptor.close()
+        self._descriptors.clear()
+        self._waiting.clear()
 
     def _close(self, happening: Happening, detail: str | None = None) -> None:
         if self.is_closed():

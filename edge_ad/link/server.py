@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import select
 import socket
 import struct
@@ -46,6 +47,8 @@ logger = logging.getLogger(__name__)
 _CHUNK_BYTES = 4096
 _MOST_DESCRIPTORS = 4
 _AT_ONCE = 16
+_TURN = 8.0
+"""What one client may ask in one turn of the loop, in requests; the rest of what it sent waits for the next turns."""
 _BACK_OFF_NS = 1_000_000_000
 
 
@@ -93,6 +96,7 @@ class LinkServer:
         self._state = StateChanged(state=StationState.STARTING)
         self._clients: dict[int, _Client] = {}
         self._by_fd: dict[int, _Client] = {}
+        self._runnable: set[int] = set()
         self._last_client = 0
         self._accepts_again_ns: int | None = None
         self._connects = Allowance(self._limits.connects_per_s, self._limits.connects_burst, clock())
@@ -100,6 +104,8 @@ class LinkServer:
         self._listener = self._listening.socket
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._wake, select.EPOLLIN)
 
     def fileno(self) -> int:
         """Readable when there is something to do. It stays the same."""
@@ -111,12 +117,15 @@ class LinkServer:
         return {one.number: one.connection.client for one in self._clients.values() if one.connection.client}
 
     def ready(self) -> list[ClientRequest]:
-        """What has arrived. Reads a little from each client, so that none keeps the others waiting."""
+        """What has arrived. Takes a little from each client, so that none keeps the others, or the station, waiting."""
         asked: list[ClientRequest] = []
+        served = set(self._runnable)
+        for number in served:
+            asked += self._serve(self._clients[number], 0)
         for fd, events in self._epoll.poll(0, _AT_ONCE):
             if fd == self._listener.fileno():
                 self._accept()
-            elif (client := self._by_fd.get(fd)) is not None:
+            elif (client := self._by_fd.get(fd)) is not None and client.number not in served:
                 asked += self._serve(client, events)
         return asked
 
@@ -165,33 +174,34 @@ class LinkServer:
             self._drop(client)
         if not self._epoll.closed:
             self._epoll.close()
+            os.close(self._wake)
             self._listening.close()
 
     # --- one client
 
     def _serve(self, client: _Client, events: int) -> list[ClientRequest]:
         now_ns = self._clock()
-        asked: list[ClientRequest] = []
         if events & select.EPOLLIN and client.watched & select.EPOLLIN:
-            asked = self._read(client, now_ns)
+            self._read(client, now_ns)
         elif events & (select.EPOLLHUP | select.EPOLLERR):
             client.connection.gone()
+        received = client.connection.take(now_ns, _TURN)
+        asked = [one for each in received if (one := self._deal(client, each, now_ns)) is not None]
         self._settle(client, now_ns)
         return asked
 
-    def _read(self, client: _Client, now_ns: int) -> list[ClientRequest]:
+    def _read(self, client: _Client, now_ns: int) -> None:
         try:
             data, descriptors, truncated = _receive(client.socket)
         except BlockingIOError:
-            return []
+            return
         except OSError:
             data, descriptors, truncated = b"", [], False
-        if not data:
-            client.connection.gone()
         if truncated:
             client.connection.stray()
-        received = client.connection.receive(data, descriptors, now_ns)
-        return [asked for one in received if (asked := self._deal(client, one, now_ns)) is not None]
+        client.connection.feed(data, descriptors, now_ns)
+        if not data:
+            client.connection.gone()
 
     def _deal(self, client: _Client, received: Received, now_ns: int) -> ClientRequest | None:
         """Answers what needs no station; the rest is the station's."""
@@ -248,11 +258,20 @@ class LinkServer:
         if connection.is_closed():
             self._drop(client)
             return
-        reads = connection.reads_again_ns(now_ns) is None
+        goes_on = connection.reads_again_ns(now_ns) is None
+        reads = goes_on and not connection.has_waiting()
+        self._run_later(client, goes_on and connection.has_waiting())
         watched = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if connection.outgoing else 0)
         if watched != client.watched:
             self._epoll.modify(client.socket, watched)
             client.watched = watched
+
+    def _run_later(self, client: _Client, runnable: bool) -> None:
+        """Remembers that lines of this client wait for the next turn, and makes ``fileno`` readable for it."""
+        before = bool(self._runnable)
+        (self._runnable.add if runnable else self._runnable.discard)(client.number)
+        if bool(self._runnable) is not before:
+            os.eventfd_write(self._wake, 1) if runnable else os.eventfd_read(self._wake)
 
     # --- coming and going
 
@@ -294,6 +313,7 @@ class LinkServer:
         if self._clients.pop(client.number, None) is None:
             return
         client.connection.gone()
+        self._run_later(client, False)
         logger.info("client %d dropped: %s", client.number, (client.connection.ended or Happening.GONE).value)
         del self._by_fd[client.socket.fileno()]
         self._epoll.unregister(client.socket)

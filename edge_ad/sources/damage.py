@@ -81,14 +81,15 @@ def decoder_complaints(text: str) -> list[str]:
 # What libjpeg prints of pictures from which something is missing. It is what decodes JPEGs of USB cameras.
 _LIBJPEG = re.compile(
     r"Corrupt JPEG data: (?:premature end|bad Huffman|found marker).*|Premature end of JPEG.*"
-    r"|Inconsistent progression.*|Invalid SOS.*"
+    r"|Inconsistent progression.*|Invalid SOS.*|Corrupt JPEG data: \d{2,} extraneous bytes.*"
 )
 
 
 def jpeg_complaints(text: str) -> list[str]:
     """The complaints of libjpeg that speak of missing pixels.
 
-    Bytes that are left over before a marker are none: common cameras write some into every picture.
+    A few bytes that are left over before a marker are none: common cameras write some into every picture. Many are
+    what remains of a picture after damage in its midst.
     """
     return [line for line in text.splitlines() if _LIBJPEG.match(line)]
 
@@ -96,6 +97,8 @@ def jpeg_complaints(text: str) -> list[str]:
 # Codecs that hold back up to 16 pictures to bring them into order, whether or not they have bidirectional ones.
 _HOLD_BACK = re.compile(r"h26[456]|[ahx]vc1|hev1|hvc1|dvh|x26[45]|av01|vvc1|vvi1|davc", re.IGNORECASE)
 _MOST_HELD_BACK = 16
+# MPEG-1 and MPEG-2 hold back one, also where there are no bidirectional pictures.
+_HOLD_ONE_BACK = re.compile(r"mpg[12]|mpeg|m[12]v|mp2v|pim[12]", re.IGNORECASE)
 
 
 class Dependence:
@@ -109,7 +112,7 @@ class Dependence:
 
     def __init__(self, codec: str, *, is_live: bool) -> None:
         self._is_live = is_live
-        self._held_back = _MOST_HELD_BACK if _HOLD_BACK.search(codec) else 0
+        self._held_back = _MOST_HELD_BACK if _HOLD_BACK.search(codec) else int(bool(_HOLD_ONE_BACK.search(codec)))
         self._bidirectional = 0
         self._shown = 0
         self._damaged_at: int | None = None

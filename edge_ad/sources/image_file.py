@@ -9,7 +9,14 @@ import numpy as np
 
 from edge_ad.errors import FrameError, one_line
 from edge_ad.sources.declared_size import MOST_PIXELS, declared_size
-from edge_ad.sources.stored import damaged_strip, has_key_colour, has_unnamed_channel, scaled_netpbm, without_turn
+from edge_ad.sources.stored import (
+    damaged_strip,
+    has_key_colour,
+    has_more_pictures,
+    has_unnamed_channel,
+    scaled_netpbm,
+    without_turn,
+)
 from edge_ad.sources.watched_decoder import decode_watched
 from edge_ad.verdict import Reason
 
@@ -31,11 +38,12 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     torchvision, anomalib) read pixels as stored, and a turned picture is something that the model has never seen.
     An alpha channel is dropped where it is opaque everywhere, which changes nothing; palettes become colours. A key
     colour (``tRNS``) and a fourth channel of which a TIFF file says nothing are no transparency and are dropped.
-    PGM and PPM whose largest value is below 255 are scaled to 255. Of a file with several pictures the first is read.
+    PGM and PPM whose largest value is below 255 are scaled to 255.
 
     Raises:
         FrameError: ``unreadable`` (missing, no permission, empty, cut off, not an image), ``wrong_type`` (16
-            bit or float, whose scale would have to be guessed; transparent pixels), ``wrong_shape``.
+            bit or float, whose scale would have to be guessed; transparent pixels), ``wrong_shape`` (channels, several
+            pages or an animation).
     """
     return decode_image(path, read_file(path))
 
@@ -43,6 +51,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 def decode_image(path: Path, data: bytes) -> NDArray[np.uint8]:
     """As :func:`read_image`, of bytes that are in memory already; ``path`` is what messages call them."""
     pixels = decode_stored(path, data)
+    if has_more_pictures(data):
+        raise FrameError(
+            Reason.WRONG_SHAPE,
+            f"{path}: expected one picture, found several pages or an animation: save each as a file of its own",
+        )
     if pixels.dtype != np.uint8:
         raise FrameError(
             Reason.WRONG_TYPE,

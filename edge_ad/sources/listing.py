@@ -48,7 +48,7 @@ IMAGE_SUFFIXES = frozenset(
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".divx", ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".wmv", ".asf", ".flv", ".f4v"}
     | {".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".vob", ".ts", ".m2t", ".m2ts", ".mts", ".ogv", ".ogm", ".mxf"}
-    | {".mjpeg", ".mjpg", ".mjpe"}
+    | {".mjpeg", ".mjpg", ".mjpe", ".h264", ".264", ".h265", ".265", ".hevc", ".ivf", ".y4m"}
 )
 
 VECTOR_SUFFIX = ".npy"
@@ -128,7 +128,7 @@ def _left_out(entries: Iterable[Path]) -> str:
     if not names:
         return ""
     pictures = "1 picture" if len(names) == 1 else f"{len(names)} pictures"
-    return f"; left out because of their names, which do not end like those of images: {pictures}, such as {names[0]}"
+    return f"; {pictures} left out because of names that do not end like those of images, such as {names[0]}"
 
 
 def _say_left_out(place: Path, left_out: str) -> None:

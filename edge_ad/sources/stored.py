@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 import zlib
@@ -15,6 +16,7 @@ __all__ = [
     "StoredPixels",
     "damaged_strip",
     "has_key_colour",
+    "has_more_pictures",
     "has_unnamed_channel",
     "scaled_netpbm",
     "tiff_numbers",
@@ -111,15 +113,57 @@ def has_key_colour(data: bytes) -> bool:
     """Whether a PNG file has no alpha channel but ``tRNS``: colours that are shown as transparent."""
     if not data.startswith(_PNG) or data[_COLOUR_TYPE_AT : _COLOUR_TYPE_AT + 1] in (b"\4", b"\6"):
         return False
+    kinds = itertools.takewhile(lambda kind: kind != b"IDAT", (kind for kind, _ in _png_chunks(data)))
+    return b"tRNS" in kinds
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Each chunk's kind, and where its data begin."""
     position = len(_PNG)
     while position + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, position)
-        if kind == b"IDAT":
-            return False
-        if kind == b"tRNS":
-            return True
+        yield kind, position + 8
         position += 12 + size
-    return False
+
+
+_SUBFILE, _COPY = 254, 1 | 4  # a picture of lower resolution, and a mask
+
+
+def has_more_pictures(data: bytes) -> bool:
+    """Whether a TIFF file has further pages, or a PNG, WebP or GIF file is animated.
+
+    Smaller copies and masks of a TIFF file's picture are no pages, nor is what is appended to a JPEG file.
+    """
+    if data.startswith(_PNG):
+        return any(kind == b"acTL" and data[start : start + 4] > b"\0\0\0\1" for kind, start in _png_chunks(data))
+    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X":
+        return bool(data[20:21] > b"" and data[20] & 2) and data.count(b"ANMF") > 1
+    if data.startswith(b"GIF8"):
+        return len(list(itertools.islice(_gif_pictures(data), 2))) > 1
+    pages = (page for page in _tiff_directories(data) if not _is_copy(page, data))
+    return len(list(itertools.islice(pages, 2))) > 1
+
+
+def _gif_pictures(data: bytes) -> Iterator[int]:
+    """Where the pictures of a GIF file begin, as far as its blocks lead."""
+    position = 13 + _palette_bytes(data[10:11])
+    while (block := data[position : position + 1]) in (b"\x2c", b"\x21"):
+        if block == b"\x2c":
+            yield position
+            position += 11 + _palette_bytes(data[position + 9 : position + 10])
+        else:
+            position += 2
+        while size := data[position : position + 1].ljust(1, b"\0")[0]:
+            position += 1 + size
+        position += 1
+
+
+def _palette_bytes(flags: bytes) -> int:
+    return 3 << (flags[0] % 8 + 1) if flags and flags[0] & 0x80 else 0
+
+
+def _is_copy(page: list[_Entry], data: bytes) -> bool:
+    return any(entry.tag == _SUBFILE and entry.kind == _LONG and entry.long(data) & _COPY for entry in page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,28 +195,35 @@ class _Entry:
         return layout.unpack_from(data, place) if place + layout.size <= len(data) else ()
 
 
-def _tiff_entries(data: bytes) -> Iterator[_Entry]:
+def _tiff_entries(data: bytes) -> list[_Entry]:
     """The entries of the first directory of a TIFF or BigTIFF file; none of what is no such file, or cut off."""
+    return next(_tiff_directories(data), [])
+
+
+def _tiff_directories(data: bytes) -> Iterator[list[_Entry]]:
+    """The entries of each directory, which is a page, as far as the file goes."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
         return
     is_big = data[2:4] == struct.pack(order + "H", 43)
     if not is_big and data[2:4] != struct.pack(order + "H", 42):
         return
-    start_of, count_of, entry_of = ("8xQ", "Q", "HHQ") if is_big else ("4xI", "H", "HHI")
-    try:
-        (start,) = struct.unpack_from(order + start_of, data)
-        if start > len(data):
+    pointer, count_of = struct.Struct(order + ("Q" if is_big else "I")), struct.Struct(order + ("Q" if is_big else "H"))
+    size = 20 if is_big else 12
+    link, seen = pointer.size, set[int]()
+    while link + pointer.size <= len(data):
+        (start,) = pointer.unpack_from(data, link)
+        if start == 0 or start in seen or start + count_of.size > len(data):
             return
-        (count,) = struct.unpack_from(order + count_of, data, start)
-        place = start + struct.calcsize(order + count_of)
-        head = struct.Struct(order + entry_of)
-        for _ in range(count):
-            tag, kind, number = head.unpack_from(data, place)
-            size = head.size + (8 if is_big else 4)
-            if place + size > len(data):
-                return
-            yield _Entry(tag, kind, number, place + head.size, order, is_big)
-            place += size
-    except struct.error:
-        return
+        seen.add(start)
+        (count,) = count_of.unpack_from(data, start)
+        first = start + count_of.size
+        whole = min(count, (len(data) - first) // size)
+        yield [_entry(data, first + index * size, order, is_big=is_big) for index in range(whole)]
+        link = first + count * size
+
+
+def _entry(data: bytes, place: int, order: str, *, is_big: bool) -> _Entry:
+    head = struct.Struct(order + ("HHQ" if is_big else "HHI"))
+    tag, kind, number = head.unpack_from(data, place)
+    return _Entry(tag, kind, number, place + head.size, order, is_big)

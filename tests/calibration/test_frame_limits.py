@@ -191,7 +191,8 @@ def test_an_older_calibration_opens_and_says_that_it_has_none(tiny_bundle: Path,
 def test_info_shows_them(any_size: Path, normals: Path) -> None:
     assert run("calibrate", any_size, "--normal", normals, *PROMISE).exit_code == 0
     text = run("info", any_size).output
-    assert f"limits of frames: brightness {limits_of(any_size).values['brightness'].text} (normal images: 9" in text
+    assert "limits of frames:" in text
+    assert f"  brightness {limits_of(any_size).values['brightness'].text} (normal images: 9" in text
     answer = json.loads(run("info", any_size, "--json").output)
     found = answer["calibrations"]["onnx-fp32"]["default"]["frame_limits"]["values"]
     assert set(found) == {"brightness", "contrast", "sharpness", "width", "height"}

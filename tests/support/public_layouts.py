@@ -101,6 +101,19 @@ def unlike(root: Path) -> Path:
     return arranged(root, "good/{:03d}.png", "bad/te\u0301le\u0301{:03d}.png", "masks/bad/t\u00e9l\u00e9{:03d}.png")
 
 
+def foregrounds(root: Path) -> Path:
+    """Masks of the object, which are no masks of defects, in a folder among the types."""
+    for index in range(3):
+        put(root / f"fg_mask/{index:03d}.png", mask())
+    return arranged(root, "good/{:03d}.png", "bad/{:03d}.png")
+
+
+def foregrounds_beside(root: Path) -> Path:
+    for index in range(3):
+        put(root / f"fg_mask/bad/{index:03d}.png", mask())
+    return arranged(root, "test/good/{:03d}.png", "test/bad/{:03d}.png")
+
+
 PUBLIC_LAYOUTS = [
     placed("mpdd", "mvtec", "test/good/{:03d}.png", "test/hole/{:03d}.png", "ground_truth/hole/{:03d}_mask.png"),
     placed("goodsad", "mvtec", "test/good/{:06d}.jpg", "test/opened/{:06d}.jpg", "ground_truth/opened/{:06d}.png"),
@@ -154,6 +167,8 @@ PUBLIC_LAYOUTS = [
     PublicLayout("hazelnut-toy", hazelnut_toy, "folder", Counts(anomalous=4)),
     PublicLayout("train-val-test", with_train, "mvtec", UNMASKED),
     PublicLayout("good-and-normal", two_normals, "folder", Counts(normal=6), note="normal images"),
+    PublicLayout("foregrounds", foregrounds, "folder", UNMASKED, note="fg_mask"),
+    PublicLayout("foregrounds-beside", foregrounds_beside, "mvtec", UNMASKED, note="fg_mask"),
     PublicLayout("palette", palette, "mvtec"),
     PublicLayout("labelme", with_json, "folder", note="000.json"),
     PublicLayout("accents", unlike, "folder"),

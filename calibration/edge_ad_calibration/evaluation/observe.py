@@ -15,7 +15,7 @@ from edge_ad_calibration.evaluation.records import ScoredRow
 from edge_ad_calibration.scoring import ScoreJob, UnscoredImage, score_images
 from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_metrics.datasets.image_table import named
-from edge_ad_metrics.datasets.masks import read_defect
+from edge_ad_metrics.datasets.masks import read_defect, unmarked_note
 from edge_ad_metrics.pixels import PixelSample, measure_pixels
 from edge_ad_metrics.ranking import Scores
 
@@ -119,7 +119,7 @@ def observe_images(images: Sequence[LabelledImage], scoring: Scoring) -> Observe
     maps = MapStore(scoring.journal)
     rows, notes = _score(images, scoring, maps), []
     if maps.unmarked:
-        notes.append(f"{len(maps.unmarked)} masks mark no pixel: their images are left out of the pixel metrics")
+        notes.append(unmarked_note(len(maps.unmarked)))
     if maps.normals in (0, len(maps)):
         return Observed(rows, notes=tuple(notes))
     areas = measure_pixels(lambda: maps, images=len(maps), normals=maps.normals)

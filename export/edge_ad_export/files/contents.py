@@ -9,7 +9,15 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["HEAD_BYTES", "describe_archive", "describe_foreign", "is_onnx", "is_paddle_3", "root_of_xml"]
+__all__ = [
+    "HEAD_BYTES",
+    "describe_archive",
+    "describe_foreign",
+    "is_onnx",
+    "is_paddle_3",
+    "root_of_xml",
+    "version_of_ir",
+]
 
 HEAD_BYTES: Final = 4096
 
@@ -49,6 +57,19 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"RKNN", "an RKNN model, made for one chip only", "name the ONNX file that it was built from"),
     (b"SQLite format 3", "a database (SQLite)", _NO_MODEL),
 )
+_ORT_AT, _ORT = 4, b"ORTM"
+_SOURCE = "name the ONNX file that it was made from"
+# Formats without a signature, by the ends of their names: looked at where the contents say nothing.
+_BY_SUFFIX = {
+    ".caffemodel": f"weights of Caffe: {_EXPORT}",
+    ".dlc": f"a model for Qualcomm's chips: {_SOURCE}",
+    ".hef": f"a model for Hailo's chips: {_SOURCE}",
+    ".mlmodel": f"a Core ML model: {_EXPORT}",
+    ".mnn": f"an MNN model: {_SOURCE}",
+    ".nb": f"a Paddle Lite model: {_SOURCE}",
+    ".param": f"a graph of ncnn: {_SOURCE}",
+    ".weights": f"weights of Darknet: {_EXPORT}",
+}
 _OF_TORCH = ("data.pkl", "archive_format", "serialized_exported_program.json")
 _TAR_AT, _TAR = 257, b"ustar"
 _PADDLE_3 = "a model in the format of Paddle 3 (PIR), which OpenVINO does not read"
@@ -96,11 +117,7 @@ def _varint(file: BinaryIO) -> int | None:
 def describe_foreign(path: Path, head: bytes) -> str | None:
     """What the file is and what to do, where it is no model that can be read; ``None`` for all others."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not head:
-        return f"empty: it was not copied or downloaded whole; {_DOWNLOAD} again"
-    if head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
-        return f"a tar archive: {_UNPACK}"
-    known = next((f"{what}: {advice}" for signature, what, advice in _SIGNATURES if head.startswith(signature)), None)
+    known = _known_by_first_bytes(head)
     if known is not None:
         return known
     if _is_page(text):
@@ -110,7 +127,18 @@ def describe_foreign(path: Path, head: bytes) -> str | None:
             "a safetensors file, which holds weights without the network: export the network with them to ONNX, or "
             "name it as package.module:factory with --state-dict"
         )
-    return _describe_json(path) if text[:1] in (b"{", b"[") else None
+    return _describe_json(path) if text[:1] in (b"{", b"[") else _BY_SUFFIX.get(path.suffix.lower())
+
+
+def _known_by_first_bytes(head: bytes) -> str | None:
+    if not any(head):
+        found = "filled with zeros" if head else "empty"
+        return f"{found}: it was not copied or downloaded whole; {_DOWNLOAD} again"
+    if head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
+        return f"a tar archive: {_UNPACK}"
+    if head[_ORT_AT : _ORT_AT + len(_ORT)] == _ORT:
+        return f"a model in ONNX Runtime's own format (ORT): {_SOURCE}"
+    return next((f"{what}: {advice}" for signature, what, advice in _SIGNATURES if head.startswith(signature)), None)
 
 
 def root_of_xml(head: bytes) -> str | None:
@@ -119,6 +147,12 @@ def root_of_xml(head: bytes) -> str | None:
         rb"\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<([\w:.-]+)", head.lstrip(b"\xef\xbb\xbf"), re.S
     )
     return None if found is None else found[1].decode()
+
+
+def version_of_ir(head: bytes) -> int | None:
+    """The version that an OpenVINO IR states, as far as the first bytes of its file go."""
+    found = re.search(rb"<net\s[^>]*\bversion=\"(\d+)\"", head)
+    return None if found is None else int(found[1])
 
 
 def _is_page(text: bytes) -> bool:

@@ -17,6 +17,7 @@ from edge_ad_export.files.contents import (
     is_onnx,
     is_paddle_3,
     root_of_xml,
+    version_of_ir,
 )
 
 __all__ = ["Format", "ModelSource", "find_source"]
@@ -52,6 +53,7 @@ _KEPT_OTHERWISE = {".bin", ".ckpt", ".engine", ".h5", ".keras", ".pt", ".pth", "
 # Never looked into: what systems leave beside files.
 _LITTER = "__MACOSX"
 _SHOWN = 5
+_OLDEST_IR = 10
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,12 @@ def _by_contents(path: Path) -> tuple[Path, Format]:
     found = _signature(path, head) or _BY_SUFFIX.get(suffix, "onnx")
     if found == "openvino" and root_of_xml(head) not in ("net", None):
         raise InputError(f"{path} is XML with the root {root_of_xml(head)}, an OpenVINO IR has net: name the model")
+    version = version_of_ir(head) if found == "openvino" else None
+    if version is not None and version < _OLDEST_IR:
+        raise InputError(
+            f"{path} is an OpenVINO IR of version {version}, and OpenVINO reads versions from {_OLDEST_IR} on: "
+            "convert the original model again, or name it itself"
+        )
     if found == "openvino" and b"<" not in head:
         raise InputError(f"{path} is no XML, and so no OpenVINO IR: copy or export it again")
     return path, found

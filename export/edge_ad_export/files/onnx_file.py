@@ -30,6 +30,8 @@ def parse_onnx(path: Path) -> ir.Model:
     attempts = [_attempt(path, form) for form in _forms(data)]
     model = next((found for found in attempts if isinstance(found, ir.Model)), None)
     if model is None:
+        if len(attempts) > 1:  # read as text in several ways
+            raise ModelError(f"{path} is a text file, and no ONNX model in text form ({attempts[0]}): name the model")
         raise ModelError(
             f"{path} is no readable ONNX file ({attempts[0]}): it is truncated or of another kind; copy or export it "
             "again"

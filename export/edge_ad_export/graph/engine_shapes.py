@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["ask_engine", "engine_has", "mend_sequences"]
+__all__ = ["ask_engine", "engine_has", "engine_lists", "mend_sequences"]
 
 # What they give has another shape from picture to picture.
 _BY_CONTENT = {"NonZero", "Unique", "Compress", "NonMaxSuppression", "If", "Loop", "Scan", "SequenceMap"}
@@ -29,6 +29,11 @@ def engine_has(domain: str, operator: str) -> bool:
     """Whether ONNX Runtime knows an operator. Where its build does not list them, it is taken to know all."""
     listed = _engine_operators()
     return not listed or (domain, operator) in listed
+
+
+def engine_lists(domain: str, operator: str) -> bool:
+    """As :func:`engine_has`, but false where its build does not list them."""
+    return (domain, operator) in _engine_operators()
 
 
 @cache

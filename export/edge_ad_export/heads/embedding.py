@@ -141,5 +141,5 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         ) from None
     for key, array in arrays.items():
         if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise InputError(f"{key} of {path} holds what is no finite number: expected an array of numbers")
+            raise InputError(f"{key} of {path} holds values that are not finite numbers: expected an array of numbers")
     return arrays

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edge_ad.errors import ModelError
 from edge_ad_export.graph.embedded import DOMAIN, embedded_model, find_embedded
-from edge_ad_export.graph.engine_shapes import engine_has
+from edge_ad_export.graph.engine_shapes import engine_has, engine_lists
 from edge_ad_export.graph.match import read_array
 from edge_ad_export.importers.random_nodes import refuse_random
 from edge_ad_export.passes import SelectOutputsPass
@@ -83,7 +83,10 @@ def _exists(node: ir.Node, opset: int) -> bool:
     if node.domain == "com.microsoft":
         return engine_has(node.domain, node.op_type)
     if node.domain in ("", "ai.onnx"):
-        return onnx.defs.has(node.op_type, opset, "")
+        # ONNX Runtime's optimizer writes operators of its own without a domain.
+        return onnx.defs.has(node.op_type, opset, "") or (
+            not onnx.defs.has(node.op_type) and engine_lists("", node.op_type)
+        )
     return onnx.defs.has(node.op_type, node.domain)
 
 

@@ -85,8 +85,8 @@ def _only_input(file: ModelFile) -> ir.Value:
         )
     if frame.shape is None or len(frame.shape) != 4 or frame.dtype not in _NUMBERS:
         raise ModelError(
-            f"{file.path} takes {describe(inputs)}, expected one image: numbers, "
-            "[batch, channels, height, width] or [batch, height, width, channels]"
+            f"{file.path} takes {describe(inputs)}, expected one image: float16, float32, "
+            "float64 or whole numbers, [batch, channels, height, width] or [batch, height, width, channels]"
         )
     return frame
 

@@ -98,7 +98,7 @@ def find_raw_outputs(model: ir.Model, outputs: Sequence[str]) -> RawOutputs:
     arithmetic belongs to the model. An output without them is raw already, as with ``post_processor=False``.
     """
     node = find_embedded(model)
-    return _in_onnx(model, outputs) if node is None else _in_openvino(node, outputs)
+    return _in_onnx(model, outputs) if node is None else _in_openvino(model, node, outputs)
 
 
 def find_raw(output: ir.Value) -> RawOutput:
@@ -163,7 +163,7 @@ def _known_again(graph: ir.Graph, known: Mapping[str, ir.Value], value: ir.Value
     return constant
 
 
-def _in_openvino(node: ir.Node, outputs: Sequence[str]) -> RawOutputs:
+def _in_openvino(model: ir.Model, node: ir.Node, outputs: Sequence[str]) -> RawOutputs:
     """A copy of the graph that has the raw values as outputs too, named ``<output>_raw``."""
     graph = embedded_model(node).clone()
     names = [str(value.name) for value in node.outputs]
@@ -180,7 +180,28 @@ def _in_openvino(node: ir.Node, outputs: Sequence[str]) -> RawOutputs:
     for index, name in enumerate(names):  # an output that had no name is called as the graph calls it here
         if not graph.outputs[index].names:
             graph.outputs[index].get_tensor().set_names({name})
-    return RawOutputs(embed(graph), raw)
+    made = embed(graph)
+    for value, name in zip(made.graph.outputs, names, strict=False):
+        value.name = name
+    return RawOutputs(_in_its_place(model, made), raw)
+
+
+def _in_its_place(model: ir.Model, made: ir.Model) -> ir.Model:
+    """The graph with another embedded model in the place of its own, all of whose outputs are the graph's."""
+    found, new = find_embedded(model), find_embedded(made)
+    if found is None or new is None or found.inputs[0] is model.graph.inputs[0]:
+        return made
+    shell = model.clone()
+    old = find_embedded(shell)
+    if old is None:
+        raise AssertionError("a copy has what the original has")
+    made.graph.outputs.clear()
+    made.graph.remove(new)
+    new.replace_input_with(0, old.inputs[0])
+    shell.graph.insert_before(old, new)
+    shell.graph.outputs[:] = new.outputs
+    shell.graph.remove(old)
+    return shell
 
 
 def _add_output(graph: Any, name: str, chain: Chain, behind: Any) -> None:

@@ -22,8 +22,8 @@ _WITH_AREA = 3
 def normalize_by_image(imported: ImportedModel) -> ImportedModel:
     """The model with each ``BatchNormalization`` in training mode written as what it is for one image.
 
-    That is an ``InstanceNormalization``, which all engines have; of a batch of several it is left as it is. A line
-    among the assumptions says so. The model itself where there is none.
+    That is an ``InstanceNormalization``, which all engines have: also where the batch is fixed at several, as that is
+    one image repeated. A line among the assumptions says so. The model itself where there is none.
     """
     if not any(map(_trains, imported.model.graph)):
         return imported
@@ -35,10 +35,9 @@ def normalize_by_image(imported: ImportedModel) -> ImportedModel:
         "batch has more than one image; export the model in evaluation mode (model.eval(), with track_running_stats) "
         "where that is wrong"
     )
-    if imported.input.batch == 1:
-        update_shapes(model)
-        for node in trained:
-            _write_by_image(node)
+    update_shapes(model)
+    for node in trained:
+        _write_by_image(node)
     return replace(imported, model=model, assumptions=(*imported.assumptions, line))
 
 

@@ -29,7 +29,7 @@ def learn_head(imported: ImportedModel, request: ExportRequest) -> ImportedModel
     """The model with its head fitted to the images of ``--fit``; as it is where the head has nothing to learn.
 
     Raises:
-        InputError: the geometry does not fit, an image cannot be read, or what it gives is no finite number.
+        InputError: the geometry does not fit, an image cannot be read, or its features are not finite numbers.
         ModelError: ONNX Runtime cannot run the model.
     """
     options = request.importing.head

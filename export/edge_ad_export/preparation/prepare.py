@@ -177,6 +177,14 @@ def prepare(
         geometry = build_geometry(options, (first.lowered if first else lowered).input, frame)
         return Setup(imported, lowered, geometry, mask, images, request.threads, clip, first)
 
+    lowered = _lower(request, imported, setup)
+    for line in _remarks_on_lowering(lowered, imported.input.batch):
+        notify(line)
+    return setup(lowered)
+
+
+def _lower(request: ExportRequest, imported: ImportedModel, setup: Callable[[Lowered], Setup]) -> Lowered:
+    """The graph brought to the contract. Raises :class:`ModelError`, first of all for what is wrong with the model."""
     probes: list[ReferenceProbes] = []
     refused: list[ModelError] = []
 
@@ -191,12 +199,14 @@ def prepare(
                 raise
         return probes[0].agrees(candidate)
 
-    lowered = lower(imported, agrees, request.shrink)
-    if refused:  # not of the rewritten graph, but of the model itself
+    try:
+        lowered = lower(imported, agrees, request.shrink)
+    except ModelError:
+        ReferenceEngine(imported, request.threads).close()
+        raise
+    if refused:
         raise refused[0]
-    for line in _remarks_on_lowering(lowered, imported.input.batch):
-        notify(line)
-    return setup(lowered)
+    return lowered
 
 
 def _remarks_on_lowering(lowered: Lowered, batch: int) -> Iterator[str]:
@@ -232,7 +242,7 @@ class ReferenceProbes:
             self._expected = [_run(engine, pixels) for pixels in self._pixels]
         if not all(_is_finite(one) for one in self._expected):
             raise ModelError(
-                "the model gives a score or map that is no finite number for these images (NaN or infinite): the "
+                "the model gives a score or map that is not a finite number for these images (NaN or infinite): the "
                 "training diverged, or scale, mean and standard deviation of the input are others (--scale, --mean, "
                 "--std)"
             )

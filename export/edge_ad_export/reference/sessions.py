@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import onnx_ir as ir
 
 from edge_ad.engines import EngineInfo
-from edge_ad.errors import ModelError
+from edge_ad.errors import ModelError, one_line
 from edge_ad_export.graph.embedded import find_embedded, to_openvino
 from edge_ad_export.graph.libraries import load_onnxruntime, load_openvino
 from edge_ad_export.graph.static_shape import update_shapes
@@ -54,7 +54,8 @@ class _OnnxSession:
         try:
             self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise ModelError(f"ONNX Runtime cannot load the model: {' '.join(str(error).split())}") from error
+            hint = _OF_DOUBLE if "NOT_IMPLEMENTED" in str(error) and _has_double(model) else ""
+            raise ModelError(f"ONNX Runtime cannot load the model: {one_line(error)}{hint}") from error
         self._input = model.graph.inputs[0].name
         self.info = EngineInfo("onnxruntime", ort.__version__, "CPUExecutionProvider", "fp32", threads)
 
@@ -64,6 +65,14 @@ class _OnnxSession:
         except Exception as error:
             raise ModelError(f"ONNX Runtime cannot run the model: {' '.join(str(error).split())}") from error
         return outputs
+
+
+_OF_DOUBLE = "; the model calculates in float64, which it does not do for all operators: export it in float32"
+
+
+def _has_double(model: ir.Model) -> bool:
+    values = (value for node in model.graph for value in (*node.inputs, *node.outputs))
+    return any(value is not None and value.dtype == ir.DataType.DOUBLE for value in values)
 
 
 class _OpenVinoSession:

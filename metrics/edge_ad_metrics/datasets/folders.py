@@ -16,6 +16,7 @@ from edge_ad_metrics.datasets.names import (
     folders_of,
     holds_images,
     images_of,
+    is_any_defect,
     is_image,
     is_image_folder,
     is_normal,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["child", "folder_names", "mask_folders_beside", "read_btad", "read_folder", "read_mvtec", "read_mvtec2"]
 
+_UNCLEAR = "left out, as the name does not say whose masks they are (expected masks, ground_truth or TYPE_mask)"
 _PUBLIC, _PRIVATE = "testpublic", "testprivate"
 
 
@@ -122,7 +124,9 @@ def _sorted_out(tests: Path | None) -> _Classes | None:
     folders = [folder for folder in folders if _masks_of(folder, names, among_types=True) is None]
     splits = [folder for folder in folders if is_other_split(folder.name) or is_test(folder.name)]
     empty = [folder for folder in folders if folder not in splits and not holds_images(folder)]
-    classes = [folder for folder in folders if folder not in (*splits, *empty)]
+    # ``solder_mask`` may be a type of defect; ``fg_mask`` marks something else than defects.
+    unclear = [folder for folder in folders if mask_folder_of(folder.name) and _holds_drawings(folder)]
+    classes = [folder for folder in folders if folder not in (*splits, *empty, *unclear)]
     normal = tuple(folder for folder in classes if is_normal(folder.name))
     if not normal:
         for folder in empty:
@@ -133,6 +137,7 @@ def _sorted_out(tests: Path | None) -> _Classes | None:
         *_note("all taken for normal images", normal if len(normal) > 1 else ()),
         *_note("left out, as they are other parts of the data set", splits),
         *_note("left out, as no image lies there", empty),
+        *_note(_UNCLEAR, unclear),
         *_note("left out, as they lie in no folder that says their type", filter(is_image, sorted(tests.iterdir()))),
     ]
     return _Classes(tests, normal, tuple(folder for folder in classes if folder not in normal), notes)
@@ -159,6 +164,10 @@ def _labelled(layout: str, root: Path, found: _Classes, *, masks: bool) -> Label
         unmasked = (LabelledImage(path=place.path, type=place.type) for place in (*normal, *anomalous))
         return LabelledSet(layout=layout, images=tuple(unmasked), notes=tuple(notes))
     types = [folder.name for folder in (*found.normal, *found.anomalous)]
+    if root != found.tests:
+        named_apart = [folder for folder in folders_of(root) if mask_folder_of(folder.name)]
+        kept_out = [folder for folder in named_apart if _masks_of(folder, types, among_types=False) is None]
+        notes += _note(_UNCLEAR, kept_out)
     index = MaskIndex([*mask_folders_beside(found.tests, root, types), *inside], types, beside)
     labelled = index.assign(normal, anomalous)
     return LabelledSet(layout=layout, images=tuple(labelled), notes=(*notes, *index.notes()))
@@ -180,10 +189,7 @@ def _masks_of(folder: Path, types: Sequence[str], *, among_types: bool) -> tuple
         same = [name for name in types if folded(name) == folded(of)]
         if same or not of or is_test(of):
             return tuple(same[:1])
-        if is_other_split(of):
-            return None
-        # ``defect_masks`` holds masks, and ``solder_mask`` may be a type of defect.
-        return () if not among_types or _holds_drawings(folder) else None
+        return () if is_any_defect(of) else None
     if not is_weak_mask_folder(folder.name):
         return None
     # ``label`` may also be a type of defect: among the types it is, unless what lies in it says otherwise.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -12,6 +13,7 @@ from edge_ad.sources.listing import VIDEO_SUFFIXES
 from edge_ad_metrics.datasets.dataset import check_both_classes
 from edge_ad_metrics.datasets.folders import folder_names
 from edge_ad_metrics.datasets.image_table import named
+from edge_ad_metrics.datasets.masks import marks_anything, unmarked_note
 from edge_ad_metrics.datasets.names import NORMAL_NAMES
 
 if TYPE_CHECKING:
@@ -70,15 +72,17 @@ def read_dataset(root: Path, layout: str | None = None, *, masks: bool = True) -
 
 
 def read_labelled_images(root: Path) -> LabelledSet:
-    """As :func:`read_dataset`, of images alone.
+    """As :func:`read_dataset`, of images alone; a note says how many masks mark nothing.
 
     Raises:
-        InputError: also where there are clips.
+        InputError: also where there are clips, or a mask cannot be read.
     """
     found = read_dataset(root)
     if found.clips:
         raise InputError(f"{root}: expected labelled images, found clips: edge-ad evaluate takes them")
-    return found
+    masked = [image.masks for image in found.images if image.anomalous and image.masks]
+    unmarked = sum(not any(map(marks_anything, masks)) for masks in masked)
+    return replace(found, notes=(*found.notes, unmarked_note(unmarked))) if unmarked else found
 
 
 def _read(root: Path, layout: str | None, *, masks: bool) -> LabelledSet | None:

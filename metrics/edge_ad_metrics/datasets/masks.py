@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from edge_ad_metrics.datasets.dataset import LabelledImage
 
-__all__ = ["marks_anything", "read_defect", "read_mask", "read_masks"]
+__all__ = ["marks_anything", "read_defect", "read_mask", "read_masks", "unmarked_note"]
 
 _HALF = 127
 # WebP in its lossy form, AVIF and JPEG 2000; a JPEG is found by its first bytes too.
@@ -72,6 +72,11 @@ def read_mask(path: Path, height: int, width: int) -> NDArray[np.bool_]:
 def marks_anything(path: Path) -> bool:
     """Whether a mask marks any pixel. Raises :class:`InputError` where it is unreadable."""
     return bool(_marked(path).any())
+
+
+def unmarked_note(images: int) -> str:
+    """What is said of anomalous images whose masks mark no pixel."""
+    return f"the masks of {images} anomalous images mark no pixel: these are left out of the pixel metrics"
 
 
 def _marked(path: Path) -> NDArray[np.bool_]:

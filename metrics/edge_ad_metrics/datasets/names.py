@@ -21,6 +21,7 @@ __all__ = [
     "folders_of",
     "holds_images",
     "images_of",
+    "is_any_defect",
     "is_data",
     "is_image",
     "is_image_folder",
@@ -49,6 +50,10 @@ _NORMAL = frozenset(
     {*NORMAL_NAMES, "goods", "oks", "okay", "normals", "nodefect", "nodefects", "nondefect", "nondefective"}
     | {"defectfree", "free", "healthy", "negative", "negatives", "pass", "passed", "intact", "flawless", "io"}
     | {"noanomaly", "noanomalies", "nonanomalous", "anomalyfree", "undamaged", "nocrack", "noncrack", "uncracked"}
+)
+_ANY_DEFECT = frozenset(
+    {"defect", "defects", "defective", "abnormal", "anomaly", "anomalies", "anomalous", "bad", "ng", "ko"}
+    | {"binary", "pixel", "pixels", "png", "bmp", "tif", "tiff", "jpg", "jpeg"}
 )
 _TESTS = frozenset({"test", "tests", "testing", "testset"})
 _OTHER_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "private"})
@@ -145,6 +150,12 @@ def mask_folder_of(name: str) -> str | None:
     """Whose masks a folder holds: a type for ``crack_mask``, empty for ``masks`` of all; ``None``: no such name."""
     match = _MASK_FOLDER_END.fullmatch(name) or _MASK_FOLDER_START.fullmatch(name)
     return None if match is None else match["of"] or ""
+
+
+def is_any_defect(name: str) -> bool:
+    """Whether masks of that name are of all types of defects: ``defect`` of ``defect_masks``, ``png``."""
+    words = [word for word in re.split(r"[\W_]+", name.lower()) if word]
+    return all(word in _ANY_DEFECT or word in _FILLERS for word in words)
 
 
 def is_weak_mask_folder(name: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,37 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.c_programs import BUILDS, SOURCES, build
 from support.link_ends import STATION_HELLO, raw_station, read_line
-from support.paths import ROOT
 
 from edge_ad import Detector
 from edge_ad.link import Client, FakeStation, FrameRequest, Judgement, RecordedRequest, TriggerRequest
 from edge_ad.verdict import State
-
-SOURCES = ROOT / "firmware_notes" / "c"
-STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-BUILDS = {"plain": ["-O2"], "sanitized": ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]}
-
-
-def build(target: Path, sources: list[Path], flags: list[str]) -> Path:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler on this machine")
-    if "-fsanitize=address,undefined" in flags:
-        probe = target.with_suffix(".c")
-        probe.write_text("int main(void) { return 0; }\n", encoding="utf-8")
-        if subprocess.run(
-            [compiler, *flags, str(probe), "-o", str(target)], capture_output=True, check=False
-        ).returncode:
-            pytest.skip("this compiler has no sanitizers")
-    done = subprocess.run(
-        [compiler, *STRICT, *flags, f"-I{SOURCES}", *map(str, sources), "-o", str(target), "-lm"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return target
 
 
 @pytest.fixture(scope="module", params=BUILDS)

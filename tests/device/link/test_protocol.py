@@ -13,6 +13,7 @@ from edge_ad.link.messages import (
     FrameRequest,
     Heartbeat,
     Request,
+    SnapshotRequest,
     StateChanged,
     StationState,
     SubscribeRequest,
@@ -284,12 +285,37 @@ def test_who_never_says_hello_is_closed() -> None:
 def test_who_asks_too_much_is_read_later() -> None:
     made = greeted(burst=10, requests_per_s=10)
     assert made.reads_again_ns(0) is None
-    assert len(requests(made, encode_line(Heartbeat()) * 12)) == 12
+    assert len(requests(made, encode_line(Heartbeat()) * 12)) == 8
+    assert made.has_waiting()
     again = made.reads_again_ns(0)
     assert again is not None
-    assert SECOND // 10 < again < SECOND
-    assert made.reads_again_ns(again) is None
+    assert 0 < again < SECOND // 10
+    assert [len(made.take(now)) for now in (0, again, SECOND // 5, SECOND)] == [0, 1, 1, 2]
+    assert not made.has_waiting()
     assert not made.is_closed()
+
+
+def test_what_an_operator_asks_is_dearer() -> None:
+    made = greeted(burst=50, requests_per_s=10)
+    assert len(requests(made, encode_line(SnapshotRequest(id="s")) * 5)) == 3
+
+
+def test_a_part_of_what_waits_may_be_taken() -> None:
+    made = greeted()
+    made.feed(encode_line(TriggerRequest(id="t")) * 5 + encode_line(SnapshotRequest(id="s")) * 2, (), 0)
+    assert [len(made.take(0, 3)) for _ in range(5)] == [3, 3, 1, 0, 0]
+
+
+def test_frames_that_wait_are_closed_with_the_connection() -> None:
+    made = greeted()
+    descriptors = [Descriptor(), Descriptor()]
+    for descriptor in descriptors:
+        made.feed(encode_line(FRAME), [descriptor], 0)
+    (taken,) = made.take(0, 1)
+    made.gone()
+    assert taken.descriptor is descriptors[0]
+    assert [one.closed for one in descriptors] == [0, 1]
+    assert made.take(0) == []
 
 
 def test_a_subscription_names_its_topics() -> None:

@@ -18,6 +18,7 @@ from support.link_ends import HELLO, SteppingClock, open_files, pump, raw_client
 
 from edge_ad.link import (
     Accepted,
+    ClientRequest,
     FaultRaised,
     LinkLimits,
     LinkServer,
@@ -173,9 +174,9 @@ def test_a_client_that_floods_is_read_as_slowly_as_is_allowed_and_others_as_ever
     with contextlib.suppress(BlockingIOError):
         while True:
             flooding.send(TRIGGER * 100)
-    taken = pump(server)
-    assert 400 < len(taken) < 700
-    assert pump(server) == []
+    taken = turns(server, 500)
+    assert 400 < len(taken) <= 500
+    assert turns(server, 500) == []
     calm.sendall(TRIGGER)
     (asked,) = pump(server)
     assert asked.client == 2
@@ -185,8 +186,40 @@ def test_a_client_that_floods_is_read_as_slowly_as_is_allowed_and_others_as_ever
     for _ in range(100):
         clock.now_ns += SECOND // 100
         server.tick(clock.now_ns)
-        taken += pump(server)
-    assert 2000 < len(taken) < 3200
+        taken += turns(server, 20)
+    assert 1300 < len(taken) <= 1500
+
+
+def turns(server: LinkServer, count: int) -> list[ClientRequest]:
+    return [one for _ in range(count) for one in server.ready()]
+
+
+def test_what_one_client_asks_at_once_is_spread_over_turns_and_others_come_in_between(
+    server: LinkServer, path: Path, stack: ExitStack
+) -> None:
+    asking, other = greeted(server, path, stack), greeted(server, path, stack)
+    asking.sendall(b'{"type":"snapshot","id":"s"}\n' * 10)
+    assert [one.client for one in server.ready()] == [1]
+    other.sendall(TRIGGER)
+    assert select.select([server], [], [], 0)[0] == [server]
+    assert [one.client for one in server.ready()] == [1, 2]
+    assert [len(server.ready()) for _ in range(10)] == [1] * 8 + [0] * 2
+    assert select.select([server], [], [], 0)[0] == []
+
+
+def test_what_waits_of_a_client_that_asked_too_much_is_taken_when_it_may(
+    server: LinkServer, path: Path, stack: ExitStack, clock: SteppingClock
+) -> None:
+    asking = greeted(server, path, stack)
+    asking.sendall(b'{"type":"snapshot","id":"s"}\n' * 30)
+    assert len(turns(server, 100)) == 25
+    assert select.select([server], [], [], 0)[0] == []
+    due = server.tick(clock.now_ns)
+    assert due is not None
+    clock.now_ns = due
+    server.tick(clock.now_ns)
+    assert select.select([server], [], [], 0)[0] == [server]
+    assert len(turns(server, 100)) == 1
 
 
 @pytest.mark.parametrize(

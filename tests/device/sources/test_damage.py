@@ -61,6 +61,7 @@ def test_what_lies_before_the_place_of_joining_is_no_damage_of_a_live_stream() -
         ("Corrupt JPEG data: found marker 0xd9 instead of RST3", True),
         ("Premature end of JPEG file", True),
         ("Corrupt JPEG data: 2 extraneous bytes before marker 0xd4", False),
+        ("Corrupt JPEG data: 607 extraneous bytes before marker 0xd9", True),
         ("Warning: unknown JFIF revision number 2.01", False),
     ],
 )
@@ -79,3 +80,23 @@ def test_a_frame_without_any_picture_keeps_its_place(tmp_path: Path, name: str) 
         damaged = [frame.index for frame in source if frame.image is None]
         assert source.length == LINE_FRAMES
     assert damaged == [30]
+
+
+def test_a_damaged_frame_of_ffv1_spoils_those_up_to_the_next_key_frame(tmp_path: Path) -> None:
+    path = write_line(tmp_path / "line.mkv", "FFV1", 30)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 16
+    path.write_bytes(data)
+    with open_source(path) as source:
+        damaged = [frame.index for frame in source if frame.image is None]
+    next_key = 24  # OpenCV's encoder puts one in every twelfth frame
+    assert 12 < damaged[0] < next_key
+    assert damaged == list(range(damaged[0], next_key))
+
+
+def test_mpeg2_holds_one_frame_back() -> None:
+    dependence = Dependence("mpg2", is_live=False)
+    found = [
+        dependence.is_damaged(["ac-tex damaged"] if index == 2 else [], kind) for index, kind in enumerate("PPPIPPIP")
+    ]
+    assert found == [False, False, True, True, True, True, False, False]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 
+from edge_ad.errors import FrameError
+from edge_ad.sources import read_image
 from edge_ad.sources.stored import has_key_colour, has_unnamed_channel, scaled_netpbm, without_turn
 
 
@@ -57,3 +61,35 @@ def test_garbage_ends_in_no_error(start: bytes, rest: bytes) -> None:
 )
 def test_the_largest_value_is_rewritten(data: bytes, expected: bytes) -> None:
     assert scaled_netpbm(data).data == expected
+
+
+FRAMES = [Image.fromarray(np.full((24, 32, 3), 40 * index, np.uint8)) for index in range(1, 4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param("a.tif", {}, id="pages"),
+        pytest.param("a.tif", {"big_tiff": True}, id="pages-of-bigtiff"),
+        pytest.param("a.png", {}, id="animated-png"),
+        pytest.param("a.webp", {"lossless": True}, id="animated-webp"),
+        pytest.param("a.gif", {}, id="animated-gif"),
+    ],
+)
+def test_a_file_of_several_pictures_is_refused(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+    FRAMES[0].save(tmp_path / name, save_all=True, append_images=FRAMES[1:], **options)
+    with pytest.raises(FrameError, match="several pages or an animation"):
+        read_image(tmp_path / name)
+    FRAMES[0].save(tmp_path / name, **options)
+    assert read_image(tmp_path / name).shape == (24, 32, 3)
+
+
+def test_a_smaller_copy_and_what_is_appended_to_a_jpeg_are_no_further_pictures(tmp_path: Path) -> None:
+    small = FRAMES[1].resize((8, 6))
+    with TiffImagePlugin.AppendingTiffWriter(str(tmp_path / "a.tif"), new=True) as file:
+        FRAMES[0].save(file, "TIFF")
+        file.newFrame()
+        small.save(file, "TIFF", tiffinfo={254: 1})
+    FRAMES[0].save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=FRAMES[1:])
+    assert read_image(tmp_path / "a.tif").shape == (24, 32, 3)
+    assert read_image(tmp_path / "a.jpg").shape == (24, 32, 3)

@@ -133,6 +133,18 @@ NOT_READ = "Wire format was corrupt"
             id="an-array",
         ),
         pytest.param("m.onnx", b"", "empty", id="empty"),
+        pytest.param("m.onnx", bytes(1000), "zeros", id="zeros"),
+        pytest.param("m.onnx", b"\x1c\0\0\0ORTM" + bytes(64), "ONNX Runtime's own format", id="ort"),
+        pytest.param("m.ort", b"\x1c\0\0\0ORTM" + bytes(64), "ONNX Runtime's own format", id="ort-by-name"),
+        pytest.param("m.mlmodel", b"\x08\x05\x12\x10" + bytes(64), "Core ML", id="core-ml"),
+        pytest.param("m.mnn", b"\x20\x00\x00\x00" + bytes(64), "MNN", id="mnn"),
+        pytest.param("m.param", b"7767517\n75 83\nInput data 0 1\n", "ncnn", id="ncnn"),
+        pytest.param("m.weights", b"\0\0\0\0\2\0\0\0" + bytes(64), "Darknet", id="darknet"),
+        pytest.param("m.py", b"import torch\n", "text file", id="a-program"),
+        pytest.param("config.pbtxt", b'name: "m"\nplatform: "onnxruntime_onnx"\n', "text file", id="triton"),
+        pytest.param(
+            "m.xml", b'<?xml version="1.0" ?>\n<net name="x" version="6" batch="1"></net>', "version 6", id="old-ir"
+        ),
         pytest.param(
             "m.onnx",
             b'{"message": "Not Found", "status": 404}',

@@ -130,6 +130,10 @@ def run_plainly(net: Net) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
         ),
         pytest.param(after_features(lambda net, x: net.op("Mish", x), 18), id="mish-a-function"),
         pytest.param(
+            after_features(lambda net, x: net.op("SimplifiedLayerNormalization", x, net.constant(np.ones(HALF)))),
+            id="of-onnxruntime-without-a-domain",
+        ),
+        pytest.param(
             after_features(lambda net, x: group_norm(net, x, 8, 8), 18),
             id="instance-like-group-norm",
         ),
@@ -222,3 +226,18 @@ def test_the_operator_is_named_behind_which_nothing_is_known(tmp_path: Path, ima
     net.output("map", [4, None])
     done = export(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", "--map-output", "map")
     assert done.refused("NonZero")
+
+
+def test_a_model_in_double_precision_that_the_engine_lacks_says_what_to_do(tmp_path: Path, images: Path) -> None:
+    net = Net(dtype=11)
+    to_map(net, small_c2(net, net.input("input", [1, 3, SIDE, SIDE])))
+    done = export(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
+    assert done.refused("Conv", "float64", "float32")
+
+
+def test_a_graph_of_two_types_is_refused_for_that(tmp_path: Path, images: Path) -> None:
+    """Its shapes are not known, for the same reason: that is not what the line is about."""
+    net = Net(dtype=11)
+    to_map(net, small_c2(net, net.input("input", [1, 3, SIDE, SIDE], 1)))
+    done = export(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", "--map-output", "map")
+    assert done.refused("Conv", "bound to different types", unless="--map-output")

@@ -189,7 +189,7 @@ BANK = np.ones((5, 8))
     [
         pytest.param("memory-bank", {}, "holds nothing: expected bank", id="empty"),
         pytest.param("memory-bank", {"bank": BANK[:, 1:]}, r"shape \[5, 7\]: expected \[vectors", id="other features"),
-        pytest.param("memory-bank", {"bank": BANK * np.nan}, "bank of .* no finite number", id="not finite"),
+        pytest.param("memory-bank", {"bank": BANK * np.nan}, "bank of .* not finite numbers", id="not finite"),
         pytest.param("one-class", {"centre": BANK}, r"centre of .* expected \[channels\]", id="centre of two axes"),
         pytest.param("gaussian", {"mean": BANK[0]}, "holds mean: expected mean and cov", id="no covariance"),
         pytest.param(

@@ -223,6 +223,16 @@ def test_a_picture_without_a_batch_is_taken(tmp_path: Path, images: Path, net: N
     check_scores(made, raw)
 
 
+def test_a_picture_without_a_batch_is_taken_by_an_ir(tmp_path: Path, images: Path) -> None:
+    import openvino
+
+    source = reshaped([3, SIDE, SIDE], to=(1, 3, SIDE, SIDE)).save(tmp_path / "m.onnx")
+    openvino.save_model(openvino.convert_model(source), tmp_path / "ir" / "m.xml", compress_to_fp16=False)
+    variants = ("openvino-fp32",)
+    made = exported(tmp_path / "ir" / "m.xml", images, tmp_path / "out" / "b", variants=variants)
+    check_scores(made, raw, variants=variants)
+
+
 @pytest.mark.parametrize(
     "dims",
     [

@@ -38,6 +38,14 @@ def test_a_mask_that_is_missing_is_named_by_both(tmp_path: Path, trained: Traine
     assert done.refused("test/crack/001.png")
 
 
+@pytest.mark.parametrize("command", ["evaluate", "export", "compare"])
+def test_masks_that_mark_nothing_are_counted_by_all(tmp_path: Path, trained: Trained, command: str) -> None:
+    data = mvtec(tmp_path / "data", pixels=mask(0))
+    done = trained.read(command, data, tmp_path / "out" / "b")
+    said = " ".join(done.json["notes"]) if command == "evaluate" else done.stderr
+    assert "the masks of 2 anomalous images mark no pixel" in said
+
+
 def test_without_pixels_no_mask_is_missing(tmp_path: Path, trained: Trained) -> None:
     data = mvtec(tmp_path / "data")
     (data / "ground_truth/crack/001_mask.png").unlink()
