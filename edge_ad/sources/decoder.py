@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import io
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import numpy as np
 
 from edge_ad.errors import SourceError
 from edge_ad.sources.decode_worker import FRAME, GREETING, SPEC, Ended
+from edge_ad.sources.ffmpeg import ffmpeg_reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,6 @@ _PIPE_BYTES = 1 << 20
 # Containers count a little wrong (748 frames decoded of 750 stated is normal); a cut-off file lacks more.
 _MISSING_FRACTION = 0.05
 _MISSING_FRAMES = 2
-_FFMPEG_LINE = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] (.*\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +174,5 @@ def _not_opened(stream: StreamAddress, status: int, complaints: BinaryIO) -> Sou
         return SourceError(f"{stream.label}: {_cause(status, 0)}: {lines[-1] if lines else 'it gave no reason'}")
     if stream.is_camera:
         return SourceError(f"{stream.label}: no such camera, or another program has it: see  v4l2-ctl --list-devices")
-    reasons = [found.group(1) for line in lines if (found := _FFMPEG_LINE.match(line))]
-    why = reasons[-1] if reasons else "not a video, damaged, or of a format that FFmpeg does not know"
+    why = ffmpeg_reason(text) or "not a video, damaged, or of a format that FFmpeg does not know"
     return SourceError(f"{stream.label}: cannot be opened: {why}")
