@@ -197,7 +197,7 @@ def _offer(made: RankCalibration) -> Table:
             f"{100 * smallest_alpha(size, confidence):.3g} %",
             f"{max(largest_rank(size, alpha, confidence) - 1, 0):,}" if size >= min(needed) else "none: too few",
         )
-        for size in _spaced([n, *needed, 2 * n, 5 * n, 10 * n])
+        for size in _spaced([*([] if made.doubt else [n]), *needed, 2 * n, 5 * n, 10 * n])
     ]
     return Table(
         head=(
@@ -206,7 +206,7 @@ def _offer(made: RankCalibration) -> Table:
             f"bad ones tolerated at {percent(alpha)}",
         ),
         rows=tuple(rows),
-        caption=f"With {percent(confidence)} confidence.",
+        caption=f"With {percent(confidence)} confidence, for independent normals.",
     )
 
 
