@@ -17,6 +17,7 @@ from support import videos
 from support.capturing import Driver, camera, open_files
 
 from edge_ad.cameras import CameraSettings, CameraState, FakeCamera, process
+from edge_ad.cameras.messages import Failed, encode
 
 CONNECTING, STREAMING, LOST, REFUSED = CameraState
 SHARED = Path(__file__).resolve().parents[4] / "shared"
@@ -221,6 +222,23 @@ def test_no_capture_process_outlives_a_station_that_was_killed(tmp_path: Path, b
         station.wait()
         station.stdout.close()
     assert videos.wait_for(lambda: videos.is_gone(child))
+
+
+LAST_WORD = """
+import os, sys
+os.write(int(sys.argv[1]), bytes.fromhex(sys.argv[4]))
+"""
+
+
+def test_the_last_word_is_heard_of_a_process_that_did_not_read_its_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket that is closed with unread messages first gives an error to the other end, and then what was sent."""
+    word = encode(Failed(detail="the last word", is_refusal=False)).hex()
+    monkeypatch.setattr(process, "WORKER", ("-c", LAST_WORD.replace("sys.argv[4]", repr(word))))
+    with camera(CameraSettings(source=f"fake:{tmp_path}")) as driver:
+        driver.until_state(LOST)
+        assert causes(driver) == ["the last word"]
 
 
 BABBLER = """

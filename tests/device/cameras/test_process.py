@@ -52,14 +52,14 @@ def test_triggers_that_come_together_are_answered_one_by_one(folder: Path) -> No
     with camera(CameraSettings(source=str(folder), trigger="software", slots=2)) as driver:
         driver.until_state(CameraState.STREAMING)
         assert all(driver.camera.trigger(number) for number in range(6))
-        driver.until(lambda: len(driver.frames) == 6)
+        driver.until(lambda: len(driver.frames) >= 6)
         assert [frame.trigger for frame in driver.frames] == list(range(6))
 
 
 def test_without_a_free_slot_a_live_pace_drops_frames_and_counts_them(folder: Path) -> None:
     with camera(CameraSettings(source=str(folder), fps=200, slots=2, loop=True)) as driver:
         driver.releases = False
-        driver.until(lambda: len(driver.frames) == 2)
+        driver.until(lambda: len(driver.frames) >= 2)
         held, ring = driver.frames[:], driver.camera.ring
         before = [ring.view(frame).copy() for frame in held]
         for _ in range(10):
@@ -68,10 +68,10 @@ def test_without_a_free_slot_a_live_pace_drops_frames_and_counts_them(folder: Pa
         driver.releases = True
         for frame in held:
             driver.camera.release(frame.slot, ring)
-        driver.until(lambda: len(driver.frames) == 4)
+        driver.until(lambda: len(driver.frames) >= 4)
         lost = sum(frame.lost_before for frame in driver.frames)
         assert lost > 0
-        assert driver.frames[-1].sequence == 3 + lost
+        assert driver.frames[-1].sequence == len(driver.frames) - 1 + lost
 
 
 def test_latest_gives_the_newest_frame_only_and_counts_the_others(folder: Path) -> None:
