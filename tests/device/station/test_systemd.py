@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -52,9 +53,9 @@ class NotifySocket:
     def forget(self) -> None:
         """Throws away what has come in."""
         self._socket.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            while True:
-                self._socket.recv(65_536)
+        with contextlib.suppress(BlockingIOError):
+            while self._socket.recv(65_536):
+                pass
 
     def close(self) -> None:
         self._socket.close()
@@ -123,7 +124,7 @@ def test_the_command_tells_systemd_its_states_and_its_end(
     command = [str(Path(sys.executable).with_name("edge-ad")), "run", str(file)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        assert notified.until("STATUS=READY")[0] == "READY=1"
+        assert "READY=1" in notified.until("STATUS=READY")
         assert notified.until("WATCHDOG=1")
         child.send_signal(signal.SIGTERM)
         assert notified.until("STOPPING=1")
