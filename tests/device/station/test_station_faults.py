@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 from support.paths import DOCS
-from support.station_files import as_toml
+from support.station_files import to_toml
 from support.station_trial import WAIT_S, FaultRow, StationTrial, eventually
 from support.tiny_calibration import calibrate
 
@@ -315,7 +315,7 @@ def test_the_station_is_killed(trial: Trial, tmp_path: Path) -> None:
     trial.stop()
     file = tmp_path / "station.toml"
     whole = {name: table for name, table in trial.tables.items() if name != "recipe"}  # one of them is broken
-    file.write_text(as_toml({**whole, "link": {"socket": str(trial.socket)}}))
+    file.write_text(to_toml({**whole, "link": {"socket": str(trial.socket)}}))
     program = [sys.executable, "-c", "from edge_ad.cli import main; main()", "run", str(file)]
     start = partial(subprocess.Popen, program, stdout=subprocess.DEVNULL)
     first = start()
