@@ -18,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import cv2
 import msgspec
 
 from edge_ad.cameras.arrival import ArrivalClock
@@ -259,6 +260,7 @@ def _capture(mailbox: _Mailbox, ring: int) -> None:
     start = decode_command(mailbox.socket.recv(MESSAGE_BYTES))
     if not isinstance(start, Start):
         raise _StationGoneError
+    cv2.setNumThreads(1)  # the cores are for the scorers
     backend: CameraBackend | None = None
     try:
         backend = open_backend(start.settings, start.first)
@@ -269,6 +271,11 @@ def _capture(mailbox: _Mailbox, ring: int) -> None:
         mailbox.tell(Failed(detail=_public(error, start), is_refusal=False))
     except (CameraRefusedError, EdgeAdError) as error:
         mailbox.tell(Failed(detail=_public(error, start), is_refusal=True))
+    except _StationGoneError:
+        raise
+    except Exception as error:  # noqa: BLE001  drivers and decoders raise anything
+        detail = f"the capture failed: {type(error).__name__}: {_public(error, start)}"
+        mailbox.tell(Failed(detail=detail, is_refusal=False))
     finally:
         # After the last word: a driver may hang here, and then this process is ended from outside.
         if backend is not None:

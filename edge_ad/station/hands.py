@@ -40,7 +40,7 @@ class Hands:
         self._file = file
         self._core = core
         self._link = link
-        self._outputs = outputs
+        self.outputs = outputs
         self._told = told
         self.cameras = {name: CameraProcess(name, one) for name, one in file.camera.items() if one.source != "link"}
         self.scorers: dict[int, ScorerProcess] = {}
@@ -130,7 +130,7 @@ class Hands:
                 requested_recipe=None if pending is None else pending.name,
                 open_triggers=tuple(core.parts),
                 cameras={name: state.value for name, state in core.cameras.items()},
-                outputs={one.name: one.state for one in self._outputs} | self.evidence,
+                outputs={one.name: one.state for one in self.outputs} | self.evidence,
                 alarms={name: one.text for name, one in core.condition.alarms.items()},
                 counters=core.counters.as_numbers(),
             ),
@@ -146,7 +146,7 @@ class Hands:
             camera.close()
         for frame in self._handed.values():
             frame.close()
-        for output in self._outputs:
+        for output in self.outputs:
             output.close()
 
     def _start_scorer(self, action: actions.StartScorer) -> None:
@@ -205,7 +205,7 @@ class Hands:
     def _part_done(self, action: actions.PartDone) -> None:
         part = action.part
         self._told(part)
-        for output in self._outputs:
+        for output in self.outputs:
             output.put(part)
         if self._link is not None and not action.by_fault:
             event = messages.PartResult(

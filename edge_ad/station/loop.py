@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge_ad.link import ClientRequest, LinkServer
     from edge_ad.station.part_outputs import QueuedOutput
     from edge_ad.station.parts import InspectedPart
+    from edge_ad.station.scorer_process import ScorerProcess
     from edge_ad.station.station_file import StationFile
 
 __all__ = ["StationLoop"]
@@ -66,8 +67,17 @@ class StationLoop:
                 self._hands.close()
 
     def stop(self) -> None:
-        """Asks the loop to stop, from any thread."""
-        self._waking.send(b"\0")
+        """Asks the loop to stop, from any thread. One that has stopped is left alone."""
+        with contextlib.suppress(OSError):
+            self._waking.send(b"\0")
+
+    def scorers(self) -> list[ScorerProcess]:
+        """The scorers, whether their processes run or not."""
+        return list(self._hands.scorers.values())
+
+    def add_output(self, output: QueuedOutput) -> None:
+        """Results from now on go there, too; it is closed with the station."""
+        self._hands.outputs += (output,)
 
     def scorer_pids(self) -> list[int]:
         """The processes of the scorers that run."""
