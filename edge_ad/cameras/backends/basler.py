@@ -162,4 +162,8 @@ class _Nodes:
         return value
 
     def set(self, name: str, value: Setting) -> None:
-        self._nodes.GetNode(name).Value = value
+        node = self._nodes.GetNode(name)
+        if hasattr(node, "Execute") and value is True:
+            node.Execute()
+        else:
+            node.Value = value

@@ -143,7 +143,11 @@ class _Nodes:
         return value
 
     def set(self, name: str, value: Setting) -> None:
-        self._nodes.get_node(name).value = value
+        node = self._nodes.get_node(name)
+        if hasattr(node, "execute") and value is True:
+            node.execute()
+        else:
+            node.value = value
 
     def run(self, name: str) -> None:
         try:
