@@ -121,8 +121,8 @@ def latency(folder: Path, bundle: Path, variant: str, frames: list[NDArray[np.ui
             trips(client, frames, _WARM_UP)
             bare, taken, named = [], [], []
             for _ in range(10):  # in turns, so that a disturbance hits both
-                for number in range(count // 10):
-                    bare.append(detector.score(frames[number % len(frames)]).latency_ms.total)
+                shown = (frames[number % len(frames)] for number in range(count // 10))
+                bare += [detector.score(frame).latency_ms.total for frame in shown]
                 one, other = trips(client, frames, count // 10)
                 taken.append(one)
                 named.append(other)
@@ -183,9 +183,8 @@ def cameras(folder: Path, bundle: Path, variant: str, images: Path, seconds: flo
             before, begin = sum(_parts(client)), time.monotonic()
             time.sleep(seconds)
             rates.append((sum(_parts(client)) - before) / (time.monotonic() - begin))
-            print(
-                f"  {number} camera(s): {rates[-1]:.1f} parts/s, {tree.memory_mib():.0f} MiB in {len(tree.pids())} processes"
-            )
+            memory = f"{tree.memory_mib():.0f} MiB in {len(tree.pids())} processes"
+            print(f"  {number} camera(s): {rates[-1]:.1f} parts/s, {memory}")
     print(f"  two cameras at {rates[1] / rates[0]:.2f} times the rate of one, with twice the frames\n")
 
 
@@ -199,9 +198,10 @@ def soak(folder: Path, bundle: Path, variant: str, frames: list[NDArray[np.uint8
             trips(client, frames, 100)
             count += 100
         accepted, rejected, invalid = _parts(client)
+        lost = count + _WARM_UP - accepted - rejected - invalid
         print(
-            f"soak: {count} parts in {time.monotonic() - begin:.0f} s, {accepted} ACCEPT, {rejected} REJECT, {invalid} INVALID, "
-            f"{accepted + rejected + invalid - count - _WARM_UP} too many or too few; "
+            f"soak: {count} parts in {time.monotonic() - begin:.0f} s, {accepted} ACCEPT, {rejected} REJECT, "
+            f"{invalid} INVALID, {lost} lost; "
             f"memory {first[0]:.1f} -> {tree.memory_mib():.1f} MiB, open files {first[1]} -> {tree.open_files()}"
         )
 
