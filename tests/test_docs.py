@@ -25,7 +25,7 @@ from edge_ad_demo.trained.onnx_graph import to_onnx
 from edge_ad_metrics.datasets.layouts import read_labelled_images
 
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "firmware_notes" / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [README, *sorted((ROOT / "firmware_notes").rglob("*.md")), *sorted(DOCS.glob("*.md"))]
 
 
 def programs(page: Path) -> list[str]:

@@ -18,7 +18,7 @@ from edge_ad.cameras.backends.protocol import CameraRefusedError, Picture
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FORMATS", "RawImage", "convert"]
+__all__ = ["FORMATS", "RawImage", "convert", "format_name"]
 
 BitDepthRule = Literal["high-bits", "low-bits"]
 
@@ -60,6 +60,24 @@ FORMATS: dict[str, _Format] = {
     "BGRa8": _Format(4, 8, cv2.COLOR_BGRA2BGR),
 }
 """What can be converted. Packed formats of 10 and 12 bits are not among it: cameras that have them have these, too."""
+
+_CODES: dict[int, str] = {
+    **dict(zip((0x01080001, 0x01100003, 0x01100005, 0x01100007), ("Mono8", "Mono10", "Mono12", "Mono16"), strict=True)),
+    **{
+        base + place: f"Bayer{pattern}{bits}"
+        for base, bits in ((0x01080008, 8), (0x0110000C, 10), (0x01100010, 12), (0x0110002E, 16))
+        for place, pattern in enumerate(("GR", "RG", "GB", "BG"))
+    },
+    0x02180014: "RGB8",
+    0x02180015: "BGR8",
+    0x02200016: "RGBa8",
+    0x02200017: "BGRa8",
+}
+
+
+def format_name(code: int) -> str:
+    """The name of a pixel format by its number in the convention; the number where it has no name here."""
+    return _CODES.get(code, f"pixel format {code:#x}")
 
 
 @dataclass(frozen=True, slots=True)

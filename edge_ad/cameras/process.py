@@ -227,6 +227,8 @@ class CameraProcess:
                 data = child.socket.recv(_MESSAGE_BYTES)
             except BlockingIOError:
                 return
+            except ConnectionResetError:  # it ended with unread commands; what it said before is still there
+                continue
             except OSError:
                 data = b""
             now_ns = self._clock()

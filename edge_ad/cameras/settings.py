@@ -56,7 +56,9 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ``source``: ``0`` or ``/dev/video0``, a URL, ``gst:PIPELINE``, a video file, a folder or glob of images,
     ``basler:SERIAL`` (``basler:`` alone: the only one), ``genicam:PRODUCER.cti`` with ``#SERIAL``, ``gige:ADDRESS``,
     ``link``: frames are handed in by a client, ``fake:FAULTS`` for trials.
-    ``trigger``: ``free`` takes every frame; ``software`` takes one when asked; ``hardware`` leaves it to a line.
+    ``trigger``: ``free`` takes every frame; ``software`` takes one when asked; ``hardware`` leaves it to the
+    camera's input ``trigger_line``.
+    ``features``: other features of a GenICam camera by their own names, set in this order before all else.
     ``pace``: files in ``free`` mode come at ``fps`` (``real``) or as fast as they are taken, none dropped (``fast``).
     ``queue``: frames that wait are scored one after the other (``in-order``), or only the newest one (``latest``).
     ``bit_depth_rule``: 10, 12 and 16 bits become 8 by the upper eight bits (``high-bits``), or by the lower eight,
@@ -69,12 +71,14 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     source: Annotated[str, msgspec.Meta(min_length=1)]
     trigger: Literal["free", "software", "hardware"] = "free"
+    trigger_line: Annotated[str, msgspec.Meta(min_length=1)] = "Line1"
     pixel_format: PixelFormat | None = None
     exposure_us: _Positive | None = None
     gain: float | None = None
     width: _Pixels | None = None
     height: _Pixels | None = None
     fps: _Positive | None = None
+    features: dict[str, str | int | float | bool] = {}
     pace: Literal["real", "fast"] = "real"
     loop: bool = False
     queue: Literal["in-order", "latest"] = "in-order"
@@ -136,9 +140,12 @@ def unmet_settings(asked: CameraSettings, found: Mapping[str, str | int | float 
 
     Exposure, gain and frame rate may be off by 5 %, as cameras round them.
     """
+    for name, wanted in asked.features.items():
+        if found.get(name) != wanted:
+            return f"features: expected {name} = {wanted}, but the camera says {found.get(name, 'nothing of it')}"
     for name in _READ_BACK:
         wanted = getattr(asked, name)
-        if wanted is None or (name == "trigger" and wanted != "hardware" and name not in found):
+        if wanted is None or (name == "trigger" and wanted != "hardware"):
             continue
         if name not in found:
             return f"{name}: expected {wanted}, but a camera of this kind cannot be set to it: leave {name} out"

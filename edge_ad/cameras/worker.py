@@ -15,11 +15,13 @@ import socket
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import cv2
 import msgspec
 
+from edge_ad.cameras.arrival import ArrivalClock
 from edge_ad.cameras.backends.opening import open_backend
 from edge_ad.cameras.backends.protocol import CameraGoneError, CameraRefusedError, SourceEndedError
 from edge_ad.cameras.checks import LostFrames, sample_digest
@@ -41,6 +43,7 @@ from edge_ad.cameras.messages import (
 from edge_ad.cameras.ring import RingWriter
 from edge_ad.cameras.settings import unmet_settings
 from edge_ad.errors import EdgeAdError, one_line
+from edge_ad.sources.live import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +88,14 @@ class _Mailbox:
         return found
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A trigger, and when it was read here."""
+
+    number: int
+    at_ns: int
+
+
 @dataclass
 class Capture:
     """The loop of one camera: takes frames, writes them to free slots, and tells of them."""
@@ -93,7 +104,8 @@ class Capture:
     ring: RingWriter
     start: Start
     backend: CameraBackend
-    _triggers: deque[int] = field(default_factory=deque)
+    _triggers: deque[_Asked] = field(default_factory=deque)
+    _clock: ArrivalClock = field(default_factory=ArrivalClock)
     _sequence: int = 0
     _dropped: int = 0
     _dropped_news: int = 0
@@ -126,19 +138,18 @@ class Capture:
             self._alive()
             self._obey(_ROUND_S)
             return
-        grab = self.backend.grab(_ROUND_S)
-        self._deliver(grab, slot, None)
+        self._deliver(self._grab(_ROUND_S), slot, None)
 
     def _triggered(self) -> None:
         self._obey(0 if self._triggers else _ROUND_S)
         if not self._triggers:
             self._alive()
             return
-        number = self._triggers.popleft()
+        number = self._triggers.popleft().number
         self.backend.trigger()
         patience_s = self.start.settings.stale_after_s
         deadline = time.monotonic() + patience_s
-        while (grab := self.backend.grab(min(_ROUND_S, patience_s))) is None:
+        while (grab := self._grab(min(_ROUND_S, patience_s))) is None:
             self._alive()
             if time.monotonic() > deadline:
                 raise CameraGoneError(f"no frame within {patience_s:g} s of a trigger")
@@ -147,15 +158,26 @@ class Capture:
     def _free_until_triggered(self) -> None:
         """Of a camera that cannot be triggered: the first picture that was begun after the trigger."""
         self._obey(0)
-        grab = self.backend.grab(_ROUND_S)
+        grab = self._grab(_ROUND_S)
         if grab is None or not self._triggers or not self._is_begun:
             if grab is not None:
                 self._lost.before(grab.counter)
-                self._is_begun = bool(self._triggers)  # this one may have been begun before the trigger
+                # One that came after the trigger may have been begun before it; the next one was not.
+                self._is_begun = bool(self._triggers) and grab.captured_ns >= self._triggers[0].at_ns
             self._alive()
             return
-        self._is_begun = len(self._triggers) > 1
-        self._deliver(grab, self._wait_for_slot(), self._triggers.popleft())
+        number = self._triggers.popleft().number
+        self._is_begun = bool(self._triggers) and grab.captured_ns >= self._triggers[0].at_ns
+        self._deliver(grab, self._wait_for_slot(), number)
+
+    def _grab(self, timeout_s: float) -> Grab | None:
+        """The next frame, with the moment of its capture where the camera states when that was."""
+        grab = self.backend.grab(timeout_s)
+        if grab is None or grab.camera_time_ns is None or not self.backend.is_live:
+            return grab
+        captured_ns = self._clock.captured_ns(grab.camera_time_ns, grab.captured_ns)
+        age_s = (grab.captured_ns - captured_ns) / 1e9
+        return replace(grab, captured_ns=captured_ns, captured_at=grab.captured_at - age_s)
 
     def _wait_for_slot(self) -> int:
         """A free slot, however long it takes: a frame that was asked for is not dropped."""
@@ -195,7 +217,7 @@ class Capture:
             if isinstance(command, Release):
                 self.ring.release(command.slot)
             elif isinstance(command, Trigger):
-                self._triggers.append(command.number)
+                self._triggers.append(_Asked(command.number, time.monotonic_ns()))
 
     def _alive(self) -> None:
         now = time.monotonic()
@@ -238,6 +260,7 @@ def _capture(mailbox: _Mailbox, ring: int) -> None:
     start = decode_command(mailbox.socket.recv(MESSAGE_BYTES))
     if not isinstance(start, Start):
         raise _StationGoneError
+    cv2.setNumThreads(1)  # the cores are for the scorers
     backend: CameraBackend | None = None
     try:
         backend = open_backend(start.settings, start.first)
@@ -245,13 +268,24 @@ def _capture(mailbox: _Mailbox, ring: int) -> None:
     except SourceEndedError as end:
         mailbox.tell(CameraEnded(detail=one_line(end)))
     except CameraGoneError as error:
-        mailbox.tell(Failed(detail=one_line(error), is_refusal=False))
+        mailbox.tell(Failed(detail=_public(error, start), is_refusal=False))
     except (CameraRefusedError, EdgeAdError) as error:
-        mailbox.tell(Failed(detail=one_line(error), is_refusal=True))
+        mailbox.tell(Failed(detail=_public(error, start), is_refusal=True))
+    except _StationGoneError:
+        raise
+    except Exception as error:  # noqa: BLE001  drivers and decoders raise anything
+        detail = f"the capture failed: {type(error).__name__}: {_public(error, start)}"
+        mailbox.tell(Failed(detail=detail, is_refusal=False))
     finally:
         # After the last word: a driver may hang here, and then this process is ended from outside.
         if backend is not None:
             backend.close()
+
+
+def _public(error: Exception, start: Start) -> str:
+    """What went wrong, without the password that a source may hold."""
+    source = start.settings.source
+    return one_line(error).replace(source, without_password(source)) if "://" in source else one_line(error)
 
 
 def _die_with(parent: int) -> bool:

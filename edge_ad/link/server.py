@@ -11,7 +11,7 @@ import struct
 import time
 from array import array
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -21,12 +21,14 @@ from edge_ad.link.handed import HandedFrame, OwnedFd
 from edge_ad.link.messages import (
     PROTOCOL_VERSION,
     TOPICS,
+    Accepted,
     Answer,
     ClientHello,
     Done,
     ErrorAnswer,
     Event,
     ExposureComplete,
+    FaultRaised,
     FrameRequest,
     Heartbeat,
     PartResult,
@@ -36,6 +38,7 @@ from edge_ad.link.messages import (
     StationRequest,
     StationState,
     SubscribeRequest,
+    TriggerRequest,
     encode_line,
 )
 from edge_ad.link.protocol import Allowance, Connection, Happening, LinkLimits, Received
@@ -63,10 +66,13 @@ class ClientRequest:
 
 @dataclass(slots=True)
 class _Client:
+    """``ids``: of its requests for parts that have no result yet, and their triggers as soon as they are accepted."""
+
     number: int
     socket: socket.socket
     connection: Connection
     watched: int = 0
+    ids: dict[str, int | None] = field(default_factory=dict)
 
 
 class LinkServer:
@@ -146,6 +152,10 @@ class LinkServer:
         """Sends to one client. One that has gone in the meantime is passed over."""
         found = self._clients.get(client)
         if found is not None:
+            if isinstance(message, Accepted):
+                found.ids[message.id] = message.trigger
+            elif isinstance(message, Refused):
+                found.ids.pop(message.id, None)
             now_ns = self._clock()
             found.connection.send(message, now_ns)
             self._settle(found, now_ns)
@@ -161,7 +171,10 @@ class LinkServer:
         ids = to or {}
         topic = event.__struct_config__.tag
         line: bytes | None = None
+        closed = _closed_by(event)
         for client in list(self._clients.values()):
+            if closed and client.ids:
+                client.ids = {name: number for name, number in client.ids.items() if number not in closed}
             if client.number in ids and isinstance(event, PartResult | ExposureComplete):
                 self._send_line(client, encode_line(msgspec.structs.replace(event, id=ids[client.number])))
             elif client.number in ids or topic in client.connection.topics:
@@ -222,11 +235,28 @@ class LinkServer:
                 connection.send(Done(id=request.id), now_ns)
             if "state" in connection.topics:
                 connection.send(self._state, now_ns)
-        elif isinstance(request, FrameRequest):
-            return self._frame(client, request, received, now_ns)
+        elif isinstance(request, FrameRequest | TriggerRequest):
+            return self._part(client, request, received, now_ns)
         elif not isinstance(request, Heartbeat):
             return ClientRequest(client.number, request)
         return None
+
+    def _part(
+        self, client: _Client, request: FrameRequest | TriggerRequest, received: Received, now_ns: int
+    ) -> ClientRequest | None:
+        """A request for a part, whose id is not to be mixed up with that of another one."""
+        if request.id in client.ids:
+            if received.descriptor is not None:
+                received.descriptor.close()
+            detail = "a part with this id has no result yet"
+            client.connection.send(Refused(id=request.id, reason="id_in_use", detail=detail), now_ns)
+            return None
+        asked: ClientRequest | None = ClientRequest(client.number, request)
+        if isinstance(request, FrameRequest):
+            asked = self._frame(client, request, received, now_ns)
+        if asked is not None:
+            client.ids[request.id] = None
+        return asked
 
     def _frame(self, client: _Client, request: FrameRequest, received: Received, now_ns: int) -> ClientRequest | None:
         memory = received.descriptor
@@ -318,6 +348,13 @@ class LinkServer:
         del self._by_fd[client.socket.fileno()]
         self._epoll.unregister(client.socket)
         client.socket.close()
+
+
+def _closed_by(event: Event) -> tuple[int, ...]:
+    """The triggers that have their outcome with this event."""
+    if isinstance(event, PartResult):
+        return (event.trigger,)
+    return event.triggers if isinstance(event, FaultRaised) else ()
 
 
 def _receive(client: socket.socket) -> tuple[bytes, list[OwnedFd], bool]:

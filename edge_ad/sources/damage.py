@@ -81,14 +81,15 @@ def decoder_complaints(text: str) -> list[str]:
 # What libjpeg prints of pictures from which something is missing. It is what decodes JPEGs of USB cameras.
 _LIBJPEG = re.compile(
     r"Corrupt JPEG data: (?:premature end|bad Huffman|found marker).*|Premature end of JPEG.*"
-    r"|Inconsistent progression.*|Invalid SOS.*"
+    r"|Inconsistent progression.*|Invalid SOS.*|Corrupt JPEG data: \d{2,} extraneous bytes.*"
 )
 
 
 def jpeg_complaints(text: str) -> list[str]:
     """The complaints of libjpeg that speak of missing pixels.
 
-    Bytes that are left over before a marker are none: common cameras write some into every picture.
+    A few bytes that are left over before a marker are none: common cameras write some into every picture. Many are
+    what remains of a picture after damage in its midst.
     """
     return [line for line in text.splitlines() if _LIBJPEG.match(line)]
 

@@ -11,7 +11,7 @@ from edge_ad.sources.stored import tiff_numbers
 __all__ = ["MOST_PIXELS", "declared_size"]
 
 MOST_PIXELS = 1 << 28
-"""The largest picture that is decoded: 268 megapixels, such as 16384 x 16384."""
+"""The largest picture that is decoded: 268 megapixels, such as 16384 x 16384. FFmpeg has the same limit for frames."""
 
 _WIDTH, _HEIGHT = 256, 257
 _JPEG_SEGMENT = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)

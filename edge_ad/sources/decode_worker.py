@@ -19,7 +19,6 @@ import cv2
 import numpy as np
 
 from edge_ad.sources.damage import DamageWatch
-from edge_ad.sources.declared_size import MOST_PIXELS
 from edge_ad.sources.ffmpeg import WatchedStream, frame_count, open_stream
 
 if TYPE_CHECKING:
@@ -46,7 +45,6 @@ class Ended(IntEnum):
     WRONG_PIXELS = 4
     STUCK = 5
     NO_DECODER = 6
-    TOO_LARGE = 7
 
 
 # No decoder works on one frame for that long; longer than it takes to find out that a camera or a network is silent.
@@ -63,8 +61,6 @@ def main() -> int:
     capture = _open(name, is_camera=kind == b"i")
     if not capture.isOpened():
         return Ended.CANNOT_OPEN
-    if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > MOST_PIXELS:
-        return Ended.TOO_LARGE
     watch = DamageWatch()  # from here on a decoder may complain about every frame, for days
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # pixels as stored, as of image files
     output.write(GREETING.pack(frame_count(capture), max(capture.get(cv2.CAP_PROP_FPS), 0.0)))

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import io
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 
 from edge_ad.errors import SourceError
-from edge_ad.sources.declared_size import MOST_PIXELS
 from edge_ad.sources.decode_worker import FRAME, GREETING, SPEC, Ended
+from edge_ad.sources.ffmpeg import ffmpeg_reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +27,6 @@ _PIPE_BYTES = 1 << 20
 # Containers count a little wrong (748 frames decoded of 750 stated is normal); a cut-off file lacks more.
 _MISSING_FRACTION = 0.05
 _MISSING_FRAMES = 2
-_FFMPEG_LINE = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] (.*\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +161,6 @@ def _cause(status: int, frames: int) -> str:
         return f"the decoder did not come to an end with frame {frames}: the stream is damaged; copy or record it again"
     if status == Ended.NO_DECODER:
         return "OpenCV's FFmpeg cannot decode this codec (AV1, for one, needs hardware): convert it, such as to H.264"
-    if status == Ended.TOO_LARGE:
-        return f"declares frames of more than {MOST_PIXELS} pixels: it is damaged, or must be cut into smaller frames"
     return f"the decoder failed with status {status} after {frames} frames"
 
 
@@ -172,12 +168,11 @@ def _not_opened(stream: StreamAddress, status: int, complaints: BinaryIO) -> Sou
     complaints.seek(0)
     text = complaints.read().decode(errors="replace").replace(stream.text, stream.label)
     lines = [line for line in text.splitlines() if line.strip()]
-    if status in (Ended.STUCK, Ended.TOO_LARGE):
+    if status == Ended.STUCK:
         return SourceError(f"{stream.label}: {_cause(status, 0)}")
     if status != Ended.CANNOT_OPEN:
         return SourceError(f"{stream.label}: {_cause(status, 0)}: {lines[-1] if lines else 'it gave no reason'}")
     if stream.is_camera:
         return SourceError(f"{stream.label}: no such camera, or another program has it: see  v4l2-ctl --list-devices")
-    reasons = [found.group(1) for line in lines if (found := _FFMPEG_LINE.match(line))]
-    why = reasons[-1] if reasons else "not a video, damaged, or of a format that FFmpeg does not know"
+    why = ffmpeg_reason(text) or "not a video, damaged, or of a format that FFmpeg does not know"
     return SourceError(f"{stream.label}: cannot be opened: {why}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import cv2
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["WatchedStream", "frame_count", "open_stream"]
+__all__ = ["WatchedStream", "ffmpeg_reason", "frame_count", "open_stream"]
 
 _OPEN_TIMEOUT_MS = 10_000
-_READ_TIMEOUT_MS = 10_000
+_READ_TIMEOUT_S = 10.0
 _MOST_LOST_IN_A_ROW = 1000
+_LINE = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] (.*\S)")
 _NO_DECODER = "Failed to get pixel format"  # FFmpeg has a decoder of hardware only, and there is no such hardware
 # FFV1 has no motion, but its statistics go on from frame to frame up to the next key frame.
 _CALLS_ALL_KEYS = "ffv1"
@@ -25,7 +27,7 @@ _CALLS_ALL_KEYS = "ffv1"
 _LOUDNESS = ("OPENCV_FFMPEG_LOGLEVEL", "OPENCV_FFMPEG_DEBUG")
 
 
-def open_stream(name: str) -> cv2.VideoCapture:
+def open_stream(name: str, *, read_timeout_s: float = _READ_TIMEOUT_S) -> cv2.VideoCapture:
     """A video file or URL, decoded in one thread; ask ``isOpened()`` whether it is."""
     for variable in _LOUDNESS:
         os.environ.pop(variable, None)
@@ -33,12 +35,18 @@ def open_stream(name: str) -> cv2.VideoCapture:
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
         _OPEN_TIMEOUT_MS,
         cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-        _READ_TIMEOUT_MS,
+        round(read_timeout_s * 1000),
         cv2.CAP_PROP_N_THREADS,
         1,  # several would complain of frames that are not due yet, and hold frames of cameras back
     ]
     # FFmpeg by name: left to choose, OpenCV takes a name with digits for a numbered series of image files.
     return cv2.VideoCapture(name, cv2.CAP_FFMPEG, timeouts)
+
+
+def ffmpeg_reason(text: str) -> str:
+    """Why a stream was not opened, from the lines that FFmpeg has printed; empty: it does not say."""
+    reasons = [found.group(1) for line in text.splitlines() if (found := _LINE.match(line))]
+    return reasons[-1] if reasons else ""
 
 
 def frame_count(capture: cv2.VideoCapture) -> int:

@@ -103,7 +103,7 @@ def decode_stored(path: Path, data: bytes) -> NDArray[np.generic]:
     if pixels is None:
         raise FrameError(
             Reason.UNREADABLE,
-            f"{path}: damaged, cut off or not an image: expected PNG, JPEG, BMP, TIFF or WebP",
+            f"{path}: {_unknown(data)}: expected PNG, JPEG, BMP, TIFF or WebP",
         )
     complaint = decoded.complaints[0] if decoded.complaints else damaged_strip(data)
     if complaint:
@@ -111,6 +111,19 @@ def decode_stored(path: Path, data: bytes) -> NDArray[np.generic]:
             Reason.UNREADABLE, f"{path}: damaged ({complaint}): copy it again, or save it anew if it looks right"
         )
     return pixels if stored.levels is None else stored.levels[pixels]
+
+
+_HEIC = re.compile(rb".{4}ftyp(heic|heix|hevc|heim|heis|mif1|msf1)", re.DOTALL)
+_TWELVE_BITS = re.compile(rb"\xff[\xc0-\xc3]\0[\x0b-\x17]\x0c")
+
+
+def _unknown(data: bytes) -> str:
+    """What a picture is that OpenCV does not decode."""
+    if _HEIC.match(data):
+        return "a HEIC picture, whatever it is called; convert it"
+    if is_jpeg(data) and _TWELVE_BITS.search(data):
+        return "a JPEG picture of 12 bits; convert it to 8 bits"
+    return "damaged, cut off or not an image"
 
 
 def _without_alpha(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

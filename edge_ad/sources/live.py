@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["LiveSource", "open_camera", "open_url"]
+__all__ = ["LiveSource", "open_camera", "open_url", "without_password"]
 
 _SILENCE_S = 15.0
 
@@ -33,7 +33,7 @@ def open_url(spec: str | Path) -> FrameSource:
     Raises:
         SourceError: it cannot be reached or is no video.
     """
-    stream = StreamAddress(str(spec), _without_password(str(spec)))
+    stream = StreamAddress(str(spec), without_password(str(spec)))
     decoder = Decoder(stream)
     if decoder.frame_count is not None:
         return VideoSource(stream, decoder)
@@ -114,7 +114,7 @@ class LiveSource(FrameSource):
             self._news.notify()
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     """The URL as it may stand in logs and results."""
     parts = urlsplit(url)
     user, _, host = parts.netloc.rpartition("@")

@@ -127,7 +127,6 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
 
 
 _SUBFILE, _COPY = 254, 1 | 4  # a picture of lower resolution, and a mask
-_GIF_FRAME = re.compile(rb"\x21\xf9\x04.{4}\0[\x21\x2c]", re.DOTALL)
 
 
 def has_more_pictures(data: bytes) -> bool:
@@ -140,9 +139,27 @@ def has_more_pictures(data: bytes) -> bool:
     if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X":
         return bool(data[20:21] > b"" and data[20] & 2) and data.count(b"ANMF") > 1
     if data.startswith(b"GIF8"):
-        return len(_GIF_FRAME.findall(data)) > 1
+        return len(list(itertools.islice(_gif_pictures(data), 2))) > 1
     pages = (page for page in _tiff_directories(data) if not _is_copy(page, data))
     return len(list(itertools.islice(pages, 2))) > 1
+
+
+def _gif_pictures(data: bytes) -> Iterator[int]:
+    """Where the pictures of a GIF file begin, as far as its blocks lead."""
+    position = 13 + _palette_bytes(data[10:11])
+    while (block := data[position : position + 1]) in (b"\x2c", b"\x21"):
+        if block == b"\x2c":
+            yield position
+            position += 11 + _palette_bytes(data[position + 9 : position + 10])
+        else:
+            position += 2
+        while size := data[position : position + 1].ljust(1, b"\0")[0]:
+            position += 1 + size
+        position += 1
+
+
+def _palette_bytes(flags: bytes) -> int:
+    return 3 << (flags[0] % 8 + 1) if flags and flags[0] & 0x80 else 0
 
 
 def _is_copy(page: list[_Entry], data: bytes) -> bool:

@@ -100,8 +100,15 @@ class EvidenceStore:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         except OSError as error:
             raise output_error(folder, error) from error
-        self._index = _open_index(folder / _INDEX)
-        self._tidy()
+        try:
+            self._index = _open_index(folder / _INDEX)
+            self._tidy()
+        except OSError as error:
+            os.close(self._lock)
+            raise output_error(folder, error) from error
+        except sqlite3.Error as error:
+            os.close(self._lock)
+            raise output_error(folder / _INDEX, OSError(str(error))) from error
 
     def __enter__(self) -> EvidenceStore:
         return self
@@ -239,10 +246,7 @@ def _open_index(path: Path) -> sqlite3.Connection:
         return _connect(path)
     except sqlite3.DatabaseError:
         path.unlink(missing_ok=True)
-    try:
-        return _connect(path)
-    except sqlite3.Error as error:
-        raise output_error(path, OSError(str(error))) from error
+    return _connect(path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -81,6 +81,10 @@ class ScorerProcess:
         """Of the running process."""
         return None if self._process is None else self._process.pid
 
+    def limit_memory(self, most_bytes: int) -> None:
+        """From now on its process may hold so much."""
+        self._most_bytes = most_bytes
+
     def fileno(self) -> int | None:
         """What to watch; another one after each start, ``None`` while there is no process."""
         return None if self._socket is None else self._socket.fileno()

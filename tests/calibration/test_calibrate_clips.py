@@ -49,7 +49,7 @@ def test_every_full_clip_of_every_video_counts_once(bundle: Path, tmp_path: Path
 def test_images_are_no_clips(bundle: Path, tmp_path: Path) -> None:
     code, output = calibrate(bundle, tiny.write_images(tmp_path / "images", tiny_clips.calm(20)))
     assert code == 2
-    assert "this bundle scores clips, which images are not: give videos" in output
+    assert "this bundle scores clips, and single images are no clips: give videos" in output
 
 
 def test_frames_without_a_score_do_not_count_in_an_evaluation(bundle: Path, tmp_path: Path) -> None:

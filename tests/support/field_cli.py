@@ -27,15 +27,9 @@ __all__ = [
     "edge_ad",
     "export",
     "exported",
-    "today",
 ]
 
 BOTH = ("onnx-fp32", "openvino-fp32")
-
-
-def today(reason: str) -> pytest.MarkDecorator:
-    """The case fails today, and this is what happens. Only a failed assertion counts, not a fault of the test."""
-    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from edge_ad.cameras import CameraState, CameraStatus, FrameInfo
@@ -12,7 +13,7 @@ from edge_ad.station.station_file import StationFile
 from edge_ad.station.strict import convert
 from edge_ad.verdict import State, Verdict
 
-__all__ = ["MS", "a_frame", "a_verdict", "opened_core", "station_file"]
+__all__ = ["MS", "a_frame", "a_verdict", "opened_core", "score_all", "station_file", "to_toml"]
 
 MS = 1_000_000
 
@@ -55,3 +56,15 @@ def score_all(core: StationCore, actions: list[Action], now: Moment, state: Stat
     for action in actions:
         if isinstance(action, ScoreFrame):
             core.scored(action.job, a_verdict(state), now)
+
+
+def to_toml(tables: dict[str, Any], within: str = "") -> str:
+    """The tables as text; values are numbers, texts, truths and lists of them."""
+    plain = {key: value for key, value in tables.items() if not isinstance(value, dict)}
+    lines = [f"[{within}]"] if within and plain else []
+    lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
+    for key, value in tables.items():
+        if isinstance(value, dict):
+            name = f"{within}.{key}" if within else key
+            lines.append(to_toml(value, name) if value else f"[{name}]")
+    return "\n".join(lines)

@@ -19,7 +19,7 @@ from edge_ad_report import (
     Page,
     Picture,
     Section,
-    Signatures,
+    SignatureLines,
     Table,
     Text,
     write_page,
@@ -56,7 +56,7 @@ def write_report(
         subtitle=f"{name} · {variant.id} · {created}",
         sections=(
             *(section for station in stations for section in _station(station, shown[station.name])),
-            Section("Signatures", (_SIGNED, Signatures(("Calibrated by", "Checked by", "Released by")))),
+            Section("Signatures", (_SIGNED, SignatureLines(("Calibrated by", "Checked by", "Released by")))),
         ),
         footer=f"edge-ad {edge_ad.__version__}. Artefact {bundle.artefact_sha256(variant)}, "
         f"geometry {bundle.geometry_sha256}.",
@@ -197,7 +197,7 @@ def _offer(made: RankCalibration) -> Table:
             f"{100 * smallest_alpha(size, confidence):.3g} %",
             f"{max(largest_rank(size, alpha, confidence) - 1, 0):,}" if size >= min(needed) else "none: too few",
         )
-        for size in _spaced([n, *needed, 2 * n, 5 * n, 10 * n])
+        for size in _spaced([*([] if made.doubt else [n]), *needed, 2 * n, 5 * n, 10 * n])
     ]
     return Table(
         head=(
@@ -206,7 +206,7 @@ def _offer(made: RankCalibration) -> Table:
             f"bad ones tolerated at {percent(alpha)}",
         ),
         rows=tuple(rows),
-        caption=f"With {percent(confidence)} confidence.",
+        caption=f"With {percent(confidence)} confidence, for independent normals.",
     )
 
 

@@ -136,7 +136,8 @@ def draw_distribution(
     return figure_svg(
         figure,
         alt=f"share of normals whose {label} is as high or higher, with its {level} band",
-        caption=f"The band holds the true share with {level} probability at each place by itself.",
+        caption=f"The band holds the true share with {level} probability at each place by itself, if the normals are "
+        "independent.",
     )
 
 

@@ -19,6 +19,12 @@ __all__ = ["BACKENDS", "open_backend"]
 BACKENDS: dict[SourceKind, str] = {
     "folder": "edge_ad.cameras.backends.folder:FolderCamera",
     "video": "edge_ad.cameras.backends.video:VideoCamera",
+    "device": "edge_ad.cameras.backends.opencv:OpencvCamera",
+    "url": "edge_ad.cameras.backends.opencv:OpencvCamera",
+    "gst": "edge_ad.cameras.backends.opencv:OpencvCamera",
+    "basler": "edge_ad.cameras.backends.basler:BaslerCamera",
+    "genicam": "edge_ad.cameras.backends.genicam:GenicamCamera",
+    "gige": "edge_ad.cameras.backends.gige:GigeCamera",
     "fake": "edge_ad.cameras.backends.fake:FakeBackend",
 }
 

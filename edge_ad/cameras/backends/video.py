@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge_ad.cameras.messages import Setting
     from edge_ad.cameras.settings import CameraSettings
 
-__all__ = ["VideoCamera", "fetch_into"]
+__all__ = ["VideoCamera", "check_decoder", "fetch_into"]
 
 _DEFAULT_FPS = 25.0
 
@@ -67,6 +67,7 @@ class VideoCamera:
         if not self._pacer.wait(timeout_s):
             return None
         if not self._opened().grab():
+            check_decoder(self._opened(), self._settings.source)
             if not self._settings.loop:
                 raise SourceEndedError(f"{self._settings.source}: all {self._next} frames were given")
             self._begin()
@@ -104,6 +105,12 @@ class VideoCamera:
         if self._stream is None:
             raise CameraRefusedError("the video was not opened")
         return self._stream
+
+
+def check_decoder(stream: WatchedStream, name: str) -> None:
+    """Raise ``CameraRefusedError`` where a stream gives nothing because this machine cannot decode it."""
+    if stream.has_no_decoder:
+        raise CameraRefusedError(f"{name}: FFmpeg has no decoder for it on this machine: use another codec")
 
 
 def fetch_into(stream: WatchedStream, slot: NDArray[np.uint8], name: str) -> Picture:

@@ -13,6 +13,7 @@ from edge_ad.errors import InputError
 from edge_ad_export.files.model_file import ModelFile
 from edge_ad_export.graph.embedded import name_outputs
 from edge_ad_export.importers.checks import check_model
+from edge_ad_export.importers.engine_trial import try_onnxruntime
 from edge_ad_export.importers.random_nodes import switch_off_dropout
 from edge_ad_export.importers.reshape_input import fix_inputs
 from edge_ad_export.importers.training_mode import normalize_by_image
@@ -57,6 +58,7 @@ def import_model(file: ModelFile, options: ImportOptions | None = None) -> Impor
     name_outputs(file.onnx, [name for name in named if name is not None])
     if options.input_value:
         fix_inputs(file, options.input_value)
+    try_onnxruntime(file.onnx, options.size)
     if options.importer is not None:
         importer = _importer(options.importer)
     else:

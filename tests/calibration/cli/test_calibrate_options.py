@@ -330,6 +330,22 @@ def test_neighbouring_frames_that_score_alike_are_told(tiny_bundle: Path, tmp_pa
     made = answer(tiny_bundle, "--normal", folder, "--fpr", 0.1)
     assert f"neighbouring frames of {folder} score alike" in made["warnings"][0]
     assert "--every" in made["warnings"][0]
+    assert (made["guarantee_shown"], made["confidence_reached"]) == (False, None)
+    assert made["statements"][0].startswith("Not shown: at most 10 % of normal frames are rejected")
+    assert [question for question in made["not_checked"] if "--train" in question or "--part-by" in question]
+
+
+def test_no_page_and_no_line_promises_what_is_not_shown(tiny_bundle: Path, tmp_path: Path) -> None:
+    slow = [np.full(tiny.FRAME, 60 + int(40 * np.sin(k / 15)), np.uint8) for k in range(200)]
+    for index, frame in enumerate(slow):
+        frame[0, index % 64] += 1 + index % 3  # no two are copies
+    folder = tiny.write_images(tmp_path / "belt", slow)
+    result = run(tiny_bundle, "--normal", folder, "--fpr", 0.1, "--report", tmp_path / "page.html")
+    assert "NO guarantee     Not shown: at most 10 %" in result.stdout
+    assert "Confidence reached" not in result.stdout
+    page = (tmp_path / "page.html").read_text()
+    assert "not shown" in page
+    assert [word for word in (">guaranteed", "(this one)", "Nothing was found") if word in page] == []
 
 
 def test_the_record_names_engine_images_and_words(tiny_bundle: Path, normals: Path) -> None:

@@ -16,7 +16,9 @@ import pytest
 from support import videos
 from support.capturing import Driver, camera, open_files
 
-from edge_ad.cameras import CameraSettings, CameraState, FakeCamera, process
+from edge_ad.cameras import CameraSettings, CameraState, FakeCamera, FrameChecks, process
+from edge_ad.cameras.messages import Failed, encode
+from edge_ad.verdict import Reason
 
 CONNECTING, STREAMING, LOST, REFUSED = CameraState
 SHARED = Path(__file__).resolve().parents[4] / "shared"
@@ -147,6 +149,48 @@ def test_what_is_no_whole_picture_is_marked(tmp_path: Path, behaviour: str) -> N
         assert states(driver) == [STREAMING]
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        pytest.param("frozen", Reason.FROZEN, id="frozen"),
+        pytest.param("wrong_size", Reason.WRONG_SHAPE, id="wrong-size"),
+        pytest.param("garbage", Reason.UNREADABLE, id="garbage"),
+        pytest.param("torn", Reason.UNREADABLE, id="torn"),
+    ],
+)
+def test_frames_that_look_like_others_are_told_apart(tmp_path: Path, fault: str, reason: Reason) -> None:
+    wanted = CameraSettings(source=FakeCamera(tmp_path, behaviour=fault, after=4).source, stale_after_s=30)
+    checks = FrameChecks(wanted)
+    with camera(wanted) as driver:
+        driver.until(lambda: len(driver.frames) >= 8)
+        faults = [checks.check(frame, frame.captured_ns) for frame in driver.frames[:8]]
+        assert [fault.reason if fault else None for fault in faults[:3]] == [None] * 3
+        assert [fault.reason if fault else None for fault in faults[4:]] == [reason] * 4
+
+
+def test_a_frame_that_waited_too_long_is_stale(tmp_path: Path) -> None:
+    wanted = CameraSettings(source=FakeCamera(tmp_path).source, stale_after_s=30)
+    checks = FrameChecks(wanted)
+    with camera(wanted) as driver:
+        driver.until(lambda: driver.frames)
+        frame = driver.frames[0]
+        assert checks.check(frame, frame.captured_ns + 30 * 10**9) is None
+        late = checks.stale(frame, frame.captured_ns + 31 * 10**9)
+        assert late is not None
+        assert late.reason is Reason.STALE
+
+
+def test_a_capture_process_that_is_stopped_counts_as_hung(tmp_path: Path) -> None:
+    fake = FakeCamera(tmp_path)
+    with camera(settings(fake, trigger="software", hang_after_s=2.0, stale_after_s=60.0)) as driver:
+        driver.trigger(0)
+        assert driver.camera.pid is not None
+        os.kill(driver.camera.pid, signal.SIGSTOP)
+        driver.until_state(LOST)
+        assert "hangs" in str(causes(driver))
+        assert driver.trigger(1).trigger == 1
+
+
 def test_another_size_arrives_as_it_is(tmp_path: Path) -> None:
     fake = FakeCamera(tmp_path, behaviour="wrong_size", after=3)
     with camera(settings(fake)) as driver:
@@ -221,6 +265,23 @@ def test_no_capture_process_outlives_a_station_that_was_killed(tmp_path: Path, b
         station.wait()
         station.stdout.close()
     assert videos.wait_for(lambda: videos.is_gone(child))
+
+
+LAST_WORD = """
+import os, sys
+os.write(int(sys.argv[1]), bytes.fromhex(sys.argv[4]))
+"""
+
+
+def test_the_last_word_is_heard_of_a_process_that_did_not_read_its_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket that is closed with unread messages first gives an error to the other end, and then what was sent."""
+    word = encode(Failed(detail="the last word", is_refusal=False)).hex()
+    monkeypatch.setattr(process, "WORKER", ("-c", LAST_WORD.replace("sys.argv[4]", repr(word))))
+    with camera(CameraSettings(source=f"fake:{tmp_path}")) as driver:
+        driver.until_state(LOST)
+        assert causes(driver) == ["the last word"]
 
 
 BABBLER = """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -52,14 +54,14 @@ def test_triggers_that_come_together_are_answered_one_by_one(folder: Path) -> No
     with camera(CameraSettings(source=str(folder), trigger="software", slots=2)) as driver:
         driver.until_state(CameraState.STREAMING)
         assert all(driver.camera.trigger(number) for number in range(6))
-        driver.until(lambda: len(driver.frames) == 6)
+        driver.until(lambda: len(driver.frames) >= 6)
         assert [frame.trigger for frame in driver.frames] == list(range(6))
 
 
 def test_without_a_free_slot_a_live_pace_drops_frames_and_counts_them(folder: Path) -> None:
     with camera(CameraSettings(source=str(folder), fps=200, slots=2, loop=True)) as driver:
         driver.releases = False
-        driver.until(lambda: len(driver.frames) == 2)
+        driver.until(lambda: len(driver.frames) >= 2)
         held, ring = driver.frames[:], driver.camera.ring
         before = [ring.view(frame).copy() for frame in held]
         for _ in range(10):
@@ -68,10 +70,10 @@ def test_without_a_free_slot_a_live_pace_drops_frames_and_counts_them(folder: Pa
         driver.releases = True
         for frame in held:
             driver.camera.release(frame.slot, ring)
-        driver.until(lambda: len(driver.frames) == 4)
+        driver.until(lambda: len(driver.frames) >= 4)
         lost = sum(frame.lost_before for frame in driver.frames)
         assert lost > 0
-        assert driver.frames[-1].sequence == 3 + lost
+        assert driver.frames[-1].sequence == len(driver.frames) - 1 + lost
 
 
 def test_latest_gives_the_newest_frame_only_and_counts_the_others(folder: Path) -> None:
@@ -179,3 +181,24 @@ def test_a_camera_may_be_closed_twice_and_before_it_was_started(folder: Path) ->
     process.close()
     assert process.tick(0) is None
     assert isinstance(process.ring, FrameRing)
+
+
+DECODED_IN_PLACE = """
+import sys
+import numpy as np
+from edge_ad.sources.damage import DamageWatch
+from edge_ad.sources.ffmpeg import WatchedStream, open_stream
+stream = WatchedStream(open_stream(sys.argv[1]), DamageWatch())
+slot = np.zeros(1 << 20, np.uint8)
+while stream.grab():
+    image = stream.fetch(stream.target(slot))
+    print(image.ctypes.data == slot.ctypes.data, slot[:image.size].max() > 0)
+"""
+
+
+def test_a_frame_of_a_video_is_decoded_where_it_is_to_lie(tmp_path: Path) -> None:
+    path = videos.write_video(tmp_path / "clip.avi", 4)
+    done = subprocess.run(
+        [sys.executable, "-c", DECODED_IN_PLACE, str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["True True"] * 4

@@ -158,11 +158,10 @@ def test_none_or_several_descriptors_end_the_connection_and_all_are_closed(
 
 def test_a_line_is_matched_with_its_frame_however_the_bytes_arrive(server: LinkServer, client: socket.socket) -> None:
     first, second = memory(), memory()
-    trigger = b'{"type":"trigger","id":"t"}\n'
-    client.sendall(trigger)
+    client.sendall(b'{"type":"trigger","id":"1"}\n')
     socket.send_fds(client, [LINE[:1]], [first])
-    client.sendall(LINE[1:] + trigger)
-    socket.send_fds(client, [LINE + trigger + LINE[:0]], [second])
+    client.sendall(LINE[1:] + b'{"type":"trigger","id":"2"}\n')
+    socket.send_fds(client, [LINE.replace(b'"f"', b'"g"') + b'{"type":"trigger","id":"3"}\n'], [second])
     asked = pump(server)
     assert [type(one.request).__name__ for one in asked] == [
         *["TriggerRequest", "FrameRequest"] * 2,

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from support.paths import DOCS
 
-from edge_ad.link import FakeStation, Ledger, LinkLimits, messages
+from edge_ad.link import FakeStation, LinkLimits, messages
 from edge_ad.link.messages import LINE_BYTES, decode_request, decode_sent, encode_line
 from edge_ad.link.protocol import TRANSITIONS
 
@@ -119,16 +119,6 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"a frame of more than {limits.frame_bytes >> 20} MiB",
     }
     assert {one for one in told if one not in section("Limits")} == set()
-
-
-def test_the_reasons_that_come_from_the_link_are_named() -> None:
-    ledger = Ledger()
-    opened = [ledger.accept(1, str(number)) for number in range(1023)]
-    assert ledger.refusal(1, opened[0].id) == "id_in_use"
-    ledger.accept()
-    assert ledger.refusal() == "too_many_open"
-    assert "`id_in_use`" in PAGE
-    assert "`too_many_open` (1,024 triggers are open)" in PAGE
 
 
 @pytest.fixture

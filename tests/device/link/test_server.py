@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
 import resource
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from edge_ad.link import (
     LinkLimits,
     LinkServer,
     PartResult,
+    Refused,
     StateChanged,
     StationState,
     TriggerRequest,
@@ -133,6 +135,34 @@ def test_requests_carry_the_number_of_their_client_and_answers_find_it(
     assert (waiting(first), waiting(second)) == ([], [{"type": "accepted", "id": "t", "trigger": 7}])
 
 
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        pytest.param(
+            lambda server: server.publish(PartResult(trigger=7, state=State.REJECT, latency_ms=1)), id="result"
+        ),
+        pytest.param(lambda server: server.publish(FaultRaised(cause="x", triggers=(6, 7))), id="fault"),
+        pytest.param(lambda server: server.answer(1, Refused(id="t", reason="not_ready")), id="refused"),
+    ],
+)
+def test_an_id_is_free_again_when_its_part_has_an_outcome_and_not_before(
+    server: LinkServer, path: Path, stack: ExitStack, outcome: Callable[[LinkServer], None]
+) -> None:
+    asking, other = greeted(server, path, stack), greeted(server, path, stack)
+    asking.sendall(TRIGGER * 2)
+    assert len(pump(server)) == 1
+    server.answer(1, Accepted(id="t", trigger=7))
+    server.publish(PartResult(trigger=8, state=State.ACCEPT, latency_ms=1))
+    asking.sendall(TRIGGER)
+    assert pump(server) == []
+    assert [one.get("reason") for one in waiting(asking)] == ["id_in_use", None, "id_in_use"]
+    other.sendall(TRIGGER)
+    assert [one.client for one in pump(server)] == [2]
+    outcome(server)
+    asking.sendall(TRIGGER)
+    assert [one.client for one in pump(server)] == [1]
+
+
 def test_a_slow_reader_is_dropped_and_nobody_waits_for_it(server: LinkServer, path: Path, stack: ExitStack) -> None:
     slow = greeted(server, path, stack, b'{"type":"subscribe","topics":["result"]}\n')
     reading = greeted(server, path, stack, b'{"type":"subscribe","topics":["result"]}\n')
@@ -172,8 +202,8 @@ def test_a_client_that_floods_is_read_as_slowly_as_is_allowed_and_others_as_ever
     flooding, calm = greeted(server, path, stack), greeted(server, path, stack)
     flooding.setblocking(False)
     with contextlib.suppress(BlockingIOError):
-        while True:
-            flooding.send(TRIGGER * 100)
+        for number in itertools.count():
+            flooding.send(b"".join(TRIGGER.replace(b'"t"', b'"%d"' % (100 * number + n)) for n in range(100)))
     taken = turns(server, 500)
     assert 400 < len(taken) <= 500
     assert turns(server, 500) == []

@@ -61,6 +61,7 @@ def test_what_lies_before_the_place_of_joining_is_no_damage_of_a_live_stream() -
         ("Corrupt JPEG data: found marker 0xd9 instead of RST3", True),
         ("Premature end of JPEG file", True),
         ("Corrupt JPEG data: 2 extraneous bytes before marker 0xd4", False),
+        ("Corrupt JPEG data: 607 extraneous bytes before marker 0xd9", True),
         ("Warning: unknown JFIF revision number 2.01", False),
     ],
 )

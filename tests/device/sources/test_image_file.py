@@ -225,3 +225,26 @@ def test_real_photographs(shared: Path) -> None:
         shapes = {frame.image.shape for frame in source if frame.image is not None}
     assert source.length == 14
     assert shapes == {(768, 576, 3)}
+
+
+GRAY_JPEG = cv2.imencode(".jpg", np.zeros((16, 16), np.uint8))[1].tobytes()
+EIGHT_BITS = b"\xff\xc0\0\x0b\x08"  # the head of a frame
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        pytest.param(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200), "HEIC", id="heic"),
+        pytest.param(
+            cv2.imencode(".jpg", np.zeros((16, 16), np.uint8))[1]
+            .tobytes()
+            .replace(b"\xff\xc0\0\x0b\x08", b"\xff\xc0\0\x0b\x0c"),
+            "12 bits",
+            id="jpeg-of-12-bits",
+        ),
+    ],
+)
+def test_a_picture_that_cannot_be_decoded_is_named(tmp_path: Path, data: bytes, cause: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(FrameError, match=cause):
+        read_image(tmp_path / "a.jpg")

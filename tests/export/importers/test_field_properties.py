@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from support.export_imports import open_exported
 from support.field_chains import Tail, anomalib
-from support.field_models import SIDE, Net, c2_of, picture, small_features, weights
+from support.field_models import SIDE, Net, c2_of, picture, put, small_features, weights
 
 from edge_ad_export import ModelFile, import_model
 from edge_ad_export.model.imported import ImportedModel
@@ -58,6 +59,24 @@ def test_what_changes_no_order_changes_no_raw_score(tmp_path: Path, tail: Tail, 
     off = float(expected.max()) * (1e-3 if tail.dtype == TensorProto.FLOAT else 6e-3)
     np.testing.assert_allclose(score, expected.max(), atol=off, err_msg=str(imported.assumptions))
     np.testing.assert_allclose(anomaly_map, expected, atol=off)
+
+
+@_FEW
+@given(random=st.randoms(use_true_random=False), names=st.sampled_from(["kept", "alike", "none"]))
+def test_nodes_may_stand_in_any_order_and_have_any_names(tmp_path: Path, random: Random, names: str) -> None:
+    model = anomalib(Tail(form="reciprocal", labels=True)).proto()
+    nodes = list(model.graph.node)
+    random.shuffle(nodes)
+    for node in nodes:
+        node.name = {"kept": node.name, "alike": random.choice("ab"), "none": ""}[names]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    pixels = picture(1)
+    imported = import_model(ModelFile(put(tmp_path / "m.onnx", model.SerializeToString())))
+    score, anomaly_map = read(imported, pixels, tmp_path / "made")
+    expected = np.abs(c2_of(pixels))
+    np.testing.assert_allclose(anomaly_map, expected, atol=1e-4)
+    np.testing.assert_allclose(score, expected.max(), atol=1e-4)
 
 
 @st.composite

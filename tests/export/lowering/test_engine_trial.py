@@ -13,10 +13,13 @@ from support.field_models import SIDE, Net, c2_of, small_c2, small_model, write_
 from edge_ad.errors import ModelError
 from edge_ad_export.files.isolated import run_isolated
 from edge_ad_export.graph.embedded import embed
+from edge_ad_export.importers import engine_trial as importer_trial
+from edge_ad_export.importers.engine_trial import run_onnxruntime_once
 from edge_ad_export.lowering import engine_trial
 from edge_ad_export.lowering.engine_trial import rare_operators, run_openvino_once, try_openvino
 
 HALF = SIDE // 2
+MS = "com.microsoft"
 
 
 def with_mish() -> Net:
@@ -81,6 +84,45 @@ def test_a_crash_on_an_openvino_model_is_a_line(tmp_path: Path, crashing: None) 
     openvino.save_model(openvino.convert_model(source), tmp_path / "ir" / "m.xml", compress_to_fp16=False)
     done = export(tmp_path / "ir" / "m.xml", images, tmp_path / "out" / "b", variants=())
     assert done.refused("Mish", "SIGABRT")
+
+
+@pytest.fixture
+def crashing_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child process that dies in place of the one that runs the model in ONNX Runtime."""
+
+    def crash(step: str, function: str, **arguments: object) -> None:
+        assert function.endswith(":run_onnxruntime_once")
+        assert Path(str(arguments["path"])).is_file()
+        run_isolated(step, "os:abort")
+
+    monkeypatch.setattr(importer_trial, "run_isolated", crash)
+
+
+def with_quick_gelu() -> Net:
+    net = Net()
+    net.op("QuickGelu", net.op("Abs", small_c2(net, net.input("input", ["b", 3, "h", "w"]))), out="map", domain=MS)
+    net.output("map", ["b", 1, "rows", "columns"])
+    return net
+
+
+def test_a_crash_of_onnxruntime_is_a_line(tmp_path: Path, crashing_onnxruntime: None) -> None:
+    images = write_pictures(tmp_path / "img")
+    model = with_quick_gelu().save(tmp_path / "m.onnx")
+    done = export(model, images, tmp_path / "out" / "b", "--size", "96x96")
+    assert done.refused("ONNX Runtime", "QuickGelu", "SIGABRT")
+
+
+def test_standard_operators_are_not_tried_apart(tmp_path: Path, crashing_onnxruntime: None) -> None:
+    images = write_pictures(tmp_path / "img")
+    exported(small_model(batch=1).save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b")
+
+
+@pytest.mark.parametrize("sides", [[96, 96], []])
+def test_the_child_runs_a_model_of_any_size_and_is_silent_of_errors(tmp_path: Path, sides: list[int]) -> None:
+    path = with_quick_gelu().save(tmp_path / "m.onnx")
+    run_onnxruntime_once(str(path), sides)
+    path.write_bytes(b"no model")
+    run_onnxruntime_once(str(path), sides)
 
 
 def test_a_graph_that_runs_is_kept(tmp_path: Path) -> None:

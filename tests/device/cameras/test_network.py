@@ -1,0 +1,153 @@
+"""Streams of the network, served on loopback: RTSP by GStreamer, and JPEG pictures over HTTP."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import mjpeg_server
+from support.capturing import Driver, camera
+from support.mjpeg_server import HEIGHT, WIDTH, MjpegCamera
+
+from edge_ad.cameras import CameraSettings, CameraState
+
+STREAMING, LOST, REFUSED = CameraState.STREAMING, CameraState.LOST, CameraState.REFUSED
+
+
+def causes(driver: Driver) -> str:
+    return " ".join(status.detail or "" for status in driver.statuses)
+
+
+@pytest.fixture
+def mjpeg() -> Iterator[MjpegCamera]:
+    with mjpeg_server.serve(MjpegCamera()) as one:
+        yield one
+
+
+def test_pictures_over_http_arrive_and_come_back_after_a_loss(mjpeg: MjpegCamera) -> None:
+    with camera(CameraSettings(source=mjpeg.url, stale_after_s=5)) as driver:
+        driver.until(lambda: len(driver.frames) >= 5)
+        assert {pixels.shape for pixels in driver.pixels} == {(HEIGHT, WIDTH, 3)}
+        mjpeg.is_off = True
+        driver.until_state(LOST)
+        mjpeg.is_off = False
+        before = len(driver.frames)
+        driver.until(lambda: len(driver.frames) >= before + 3)
+        states = [status.state for status in driver.statuses]
+        assert (states[:2], states[-1]) == ([STREAMING, LOST], STREAMING)
+
+
+def test_a_stream_that_falls_silent_is_lost(mjpeg: MjpegCamera) -> None:
+    with camera(CameraSettings(source=mjpeg.url, stale_after_s=4)) as driver:
+        driver.until(lambda: len(driver.frames) >= 3)
+        mjpeg.is_silent = True
+        driver.until_state(LOST)
+        assert "no frame for 4 s" in causes(driver)
+
+
+def test_garbage_among_the_bytes_of_a_picture_is_noticed(mjpeg: MjpegCamera) -> None:
+    mjpeg.damages = True
+    with camera(CameraSettings(source=mjpeg.url, stale_after_s=5)) as driver:
+        driver.until(lambda: len(driver.frames) >= 12)
+        damaged = sum(frame.damaged is not None for frame in driver.frames)
+        assert 2 <= damaged <= 6
+
+
+@pytest.mark.parametrize(
+    ("is_on", "state", "said"),
+    [
+        pytest.param(True, REFUSED, "401", id="password"),
+        pytest.param(False, LOST, "refused", id="nobody-listens"),
+    ],
+)
+def test_a_camera_that_says_no_and_one_that_is_not_there(
+    mjpeg: MjpegCamera, is_on: bool, state: CameraState, said: str
+) -> None:
+    mjpeg.password = is_on
+    url = mjpeg.url if is_on else "rtsp://user:secret@127.0.0.1:9/live"
+    with camera(CameraSettings(source=url)) as driver:
+        driver.until_state(state)
+        assert said in causes(driver)
+        assert "***@127.0.0.1" in causes(driver)
+        assert "secret" not in causes(driver)
+
+
+def test_a_stream_cannot_be_told_its_exposure(mjpeg: MjpegCamera) -> None:
+    with camera(CameraSettings(source=mjpeg.url, exposure_us=5000)) as driver:
+        driver.until_state(REFUSED)
+        assert "exposure_us: expected 5000.0, but a camera of this kind cannot be set to it" in causes(driver)
+
+
+SERVER = Path(__file__).resolve().parents[2] / "support" / "rtsp_server.py"
+BINDINGS = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
+CODINGS = {
+    "jpeg": "video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! jpegenc ! rtpjpegpay name=pay0",
+    "h264": "video/x-raw,width=320,height=240,framerate=25/1 ! x264enc tune=zerolatency key-int-max=10 "
+    "! rtph264pay name=pay0",
+}
+
+
+@pytest.fixture(scope="module")
+def python_with_gstreamer() -> str:
+    for python in (sys.executable, "/usr/bin/python3"):
+        if (
+            Path(python).exists()
+            and not subprocess.run([python, "-c", BINDINGS], capture_output=True, check=False).returncode
+        ):
+            return python
+    pytest.skip("needs the distribution's packages gir1.2-gst-rtsp-server-1.0 and python3-gi")
+
+
+@pytest.fixture
+def rtsp(python_with_gstreamer: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A ball that moves, in the coding that the test asks for."""
+    pipeline = f"( videotestsrc is-live=true pattern=ball ! {CODINGS[request.param]} )"
+    server = subprocess.Popen([python_with_gstreamer, str(SERVER), pipeline], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        yield f"rtsp://127.0.0.1:{int(server.stdout.readline())}"
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+@pytest.mark.parametrize("rtsp", CODINGS, indirect=True)
+@pytest.mark.parametrize("trigger", ["free", "software"])
+def test_a_stream_of_rtsp_gives_frames(rtsp: str, trigger: str) -> None:
+    settings = CameraSettings(source=f"{rtsp}/live", trigger=trigger, stale_after_s=10, open_timeout_s=60)  # type: ignore[arg-type]
+    with camera(settings) as driver:
+        wanted: list[int | None] = [None] * 5
+        if trigger == "software":
+            wanted = [driver.trigger(number).trigger for number in range(5)]
+        driver.until(lambda: len(driver.frames) >= 5)
+        assert [frame.trigger for frame in driver.frames[:5]] == wanted
+        assert {pixels.shape for pixels in driver.pixels} == {(240, 320, 3)}
+        assert {frame.damaged for frame in driver.frames} == {None}
+        assert [int(pixels.max()) > 200 for pixels in driver.pixels[:5]] == [True] * 5
+
+
+@pytest.mark.parametrize("rtsp", ["jpeg"], indirect=True)
+def test_a_stream_that_the_server_does_not_have_is_refused(rtsp: str) -> None:
+    with camera(CameraSettings(source=f"{rtsp}/other")) as driver:
+        driver.until_state(REFUSED)
+        assert "404 (Not Found)" in causes(driver)
+
+
+def test_a_pipeline_needs_an_opencv_with_gstreamer() -> None:
+    import cv2
+
+    if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+        pytest.skip("this OpenCV has GStreamer")
+    with camera(CameraSettings(source="gst:videotestsrc ! videoconvert ! appsink")) as driver:
+        driver.until_state(REFUSED)
+        assert "built without GStreamer" in causes(driver)
+
+
+def test_a_device_that_is_not_there_is_lost_and_not_refused() -> None:
+    with camera(CameraSettings(source="/dev/video99")) as driver:
+        driver.until_state(LOST)
+        assert "/dev/video99: no such camera" in causes(driver)
