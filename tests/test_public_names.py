@@ -253,7 +253,7 @@ PUBLIC_NAMES = {
         "Page",
         "Picture",
         "Section",
-        "Signatures",
+        "SignatureLines",
         "Table",
         "Text",
         "figure_png",

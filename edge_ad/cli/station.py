@@ -111,7 +111,7 @@ def _relative_to(file: Path) -> Callable[[str], str]:
 @command(options=RUN)
 @click.argument("file", type=FILE)
 def run(file: Path, options: RunOptions) -> None:
-    """Run a station, and print a result for each part.
+    """Run a station, and print a result for each part; the log goes to standard error.
 
     The station runs until it is stopped with Ctrl-C or SIGTERM, or until cameras that are files have come to their end.
     """
@@ -138,19 +138,12 @@ def _print_json(what: Event | InspectedPart) -> None:
 
 
 def _print_text(what: Event | InspectedPart) -> None:
-    from edge_ad.link.messages import AlarmChanged, RecipeChanged, StateChanged
     from edge_ad.station import InspectedPart
 
     if isinstance(what, InspectedPart):
         scores = ", ".join(f"{one.inspection} {one.verdict.score:.4g}" for one in what.frames if one.verdict.score)
         why = f"({what.reason}: {what.detail})" if what.reason else ""
         click.echo(f"{what.part_id}  {what.state.value:7} {scores}  {what.latency_ms:.1f} ms {why}".rstrip())
-    elif isinstance(what, StateChanged) and what.state.value not in {"READY", "BUSY"}:
-        click.echo(f"station: {what.state.value}{': ' + what.cause if what.cause else ''}", err=True)
-    elif isinstance(what, AlarmChanged) and what.active:
-        click.echo(f"alarm: {what.text}", err=True)
-    elif isinstance(what, RecipeChanged):
-        click.echo(f"recipe: {what.active}{': ' + what.error if what.error else ''}", err=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge_ad.station.parts import InspectedPart
 from edge_ad.verdict import State
@@ -37,6 +37,10 @@ class StationCounters:
         self.latency_sum_ms += part.latency_ms
         self.latency_min_ms = min(part.latency_ms, self.latency_min_ms or part.latency_ms)
         self.latency_max_ms = max(part.latency_ms, self.latency_max_ms or part.latency_ms)
+
+    def copy(self) -> StationCounters:
+        """The counts of this moment."""
+        return replace(self, parts=dict(self.parts), reasons=dict(self.reasons), refused=dict(self.refused))
 
     def refuse(self, reason: str) -> None:
         """Counts a trigger that was not taken."""

@@ -35,7 +35,7 @@ class Hands:
         core: StationCore,
         link: LinkServer | None,
         outputs: tuple[QueuedOutput, ...],
-        told: Callable[[messages.Event | InspectedPart], None],
+        told: tuple[Callable[[messages.Event | InspectedPart], None], ...],
     ) -> None:
         self._file = file
         self._core = core
@@ -46,6 +46,7 @@ class Hands:
         self.scorers: dict[int, ScorerProcess] = {}
         self.scorers_have_been_ready = False
         self.evidence: dict[str, str] = {}
+        self.scorer_names: dict[int, str] = {}
         self._scorer_cameras: dict[int, str] = {}
         self._rings: dict[str, dict[int, FrameRing]] = {name: {} for name in self.cameras}
         self._handed: dict[int, HandedFrame] = {}
@@ -112,6 +113,10 @@ class Hands:
             said = f"failing: {scored.evidence_error}" if scored.evidence_error else "ok"
             self.evidence[name] = f"{said}, {scored.evidence_kept} kept, {scored.evidence_dropped} not kept"
 
+    def output_states(self) -> dict[str, str]:
+        """How the outputs and the evidence stand."""
+        return {one.name: one.state for one in self.outputs} | self.evidence
+
     def snapshot(self, asker: Asker) -> None:
         """Answers how the station stands."""
         if self._link is None:
@@ -130,7 +135,7 @@ class Hands:
                 requested_recipe=None if pending is None else pending.name,
                 open_triggers=tuple(core.parts),
                 cameras={name: state.value for name, state in core.cameras.items()},
-                outputs={one.name: one.state for one in self.outputs} | self.evidence,
+                outputs=self.output_states(),
                 alarms={name: one.text for name, one in core.condition.alarms.items()},
                 counters=core.counters.as_numbers(),
             ),
@@ -166,6 +171,7 @@ class Hands:
         )
         scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb)
         self._scorer_cameras[action.scorer] = settings.camera
+        self.scorer_names[action.scorer] = action.inspection
         rings = self._rings.get(settings.camera)
         if rings:
             newest = max(rings)
@@ -204,7 +210,8 @@ class Hands:
 
     def _part_done(self, action: actions.PartDone) -> None:
         part = action.part
-        self._told(part)
+        for told in self._told:
+            told(part)
         for output in self.outputs:
             output.put(part)
         if self._link is not None and not action.by_fault:
@@ -221,6 +228,7 @@ class Hands:
             self._link.publish(event, to={} if action.asker is None else dict([action.asker]))
 
     def _publish(self, event: messages.Event, to: dict[int, str]) -> None:
-        self._told(event)
+        for told in self._told:
+            told(event)
         if self._link is not None:
             self._link.publish(event, to=to)

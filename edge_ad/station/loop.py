@@ -18,6 +18,7 @@ from edge_ad.station.hands import Hands
 from edge_ad.station.notify import Notifier
 from edge_ad.station.parts import Asker, Moment
 from edge_ad.station.scorer_messages import Refusal, Scored, ScorerReady
+from edge_ad.station.watching import StationWatch
 
 if TYPE_CHECKING:
     from edge_ad.link import ClientRequest, LinkServer
@@ -32,7 +33,10 @@ _LONGEST_WAIT_NS = 1_000_000_000
 
 
 class StationLoop:
-    """One running station. ``told`` is given every event and result, for a terminal or a test."""
+    """One running station. ``told`` is given every event and result, for a terminal or a test.
+
+    ``watch``: who follows it for people; by default a log without counts.
+    """
 
     def __init__(
         self,
@@ -41,11 +45,13 @@ class StationLoop:
         link: LinkServer | None = None,
         outputs: tuple[QueuedOutput, ...] = (),
         told: Callable[[messages.Event | InspectedPart], None] = lambda _: None,
+        watch: StationWatch | None = None,
     ) -> None:
         self.file = file
         self.core = StationCore(file)
         self._link = link
-        self._hands = Hands(file, self.core, link, outputs, told)
+        self._watch = watch or StationWatch(file)
+        self._hands = Hands(file, self.core, link, outputs, (self._watch.told, told))
         self._notifier = Notifier()
         self._timer_ns = 0
         self._stop_by_ns: int | None = None
@@ -65,6 +71,7 @@ class StationLoop:
             finally:
                 self._hands.carry_out(self.core.actions())
                 self._hands.close()
+                self._watch.close(self.core, _now(), self._hands.output_states())
 
     def stop(self) -> None:
         """Asks the loop to stop, from any thread. One that has stopped is left alone."""
@@ -106,6 +113,8 @@ class StationLoop:
         due.append(core.next_tick_ns())
         if self._link is not None:
             due.append(self._link.tick(now.ns))
+        clients = {} if self._link is None else self._link.clients
+        due.append(self._watch.tick(now, core, hands.output_states, clients))
         self._tell_systemd()
         return min([one for one in due if one is not None], default=now.ns + _LONGEST_WAIT_NS)
 
@@ -156,6 +165,7 @@ class StationLoop:
         scorer = self._hands.scorers.get(number)
         for event in [] if scorer is None else scorer.receive():
             now = _now()
+            self._watch.scorer(self._hands.scorer_names[number], number, event)
             if isinstance(event, Scored):
                 self._hands.note_evidence(number, event)
                 self.core.scored(event.job, event.verdict, now)
@@ -175,6 +185,7 @@ class StationLoop:
         ring = self._hands.ring_of(name) if events else 0
         for event in events:
             if isinstance(event, CameraStatus):
+                self._watch.camera(name, event)
                 self.core.camera_status(name, event)
             elif isinstance(event, CameraEnded):
                 self.core.camera_ended(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -11,8 +12,12 @@ from typing import TYPE_CHECKING
 from edge_ad.bundle import DEFAULT_STATION, Bundle
 from edge_ad.errors import EdgeAdError, InputError
 from edge_ad.link import LinkServer, default_path
+from edge_ad.station.kept_counts import CountsFile, KeptCounts, read_counts
 from edge_ad.station.loop import StationLoop
+from edge_ad.station.metrics import check_metrics
 from edge_ad.station.part_outputs import JsonLinesOutput, QueuedOutput
+from edge_ad.station.station_log import StationLog, log_event, open_log
+from edge_ad.station.watching import StationWatch
 
 if TYPE_CHECKING:
     from edge_ad.link.messages import Event
@@ -21,12 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["check_station", "run_station"]
 
+logger = logging.getLogger(__name__)
+
 
 def check_station(file: StationFile) -> None:
     """Opens every bundle that the file names, and looks whether folders and files are there. Starts nothing.
 
     Raises:
         InputError: a folder, an image source, a variant or a calibration is not there; the message names the entry.
+        MissingExtraError: something that the file asks for is not installed.
         BundleError: a bundle is damaged.
     """
     for recipe in file.recipes:
@@ -41,6 +49,12 @@ def check_station(file: StationFile) -> None:
             raise InputError(f"camera.{name}.source: no file or folder {camera.source}")
     for name, output in file.output.items():
         _check_folder(Path(output.path).parent, f"output.{name}.path")
+    for name in ("counters", "metrics", "log"):
+        kept = getattr(getattr(file, name), "file", None)
+        if kept is not None:
+            _check_folder(Path(kept).parent, f"{name}.file")
+    if file.metrics is not None:
+        check_metrics()
     if file.link is not None and file.link.socket is not None:
         _check_folder(Path(file.link.socket).parent, "link.socket")
 
@@ -49,10 +63,11 @@ def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None]
     """Runs the station until it is asked to stop, or until the files that are its cameras end. The loop that ran.
 
     Raises:
-        InputError: the socket cannot be made.
+        InputError: the socket cannot be made, or the counters are those of another station.
         LinkError: another station has the socket.
     """
     with ExitStack() as stack:
+        watch = _watched(file, stack.enter_context(open_log(file.log)))
         link = None
         if file.link is not None:
             path = Path(file.link.socket) if file.link.socket else default_path(file.station.name)
@@ -61,9 +76,19 @@ def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None]
         outputs = tuple(
             QueuedOutput(name, JsonLinesOutput(Path(one.path)), one.queue) for name, one in file.output.items()
         )
-        loop = StationLoop(file, link=link, outputs=outputs, told=told)
+        loop = StationLoop(file, link=link, outputs=outputs, told=told, watch=watch)
         loop.run()
         return loop
+
+
+def _watched(file: StationFile, log: StationLog) -> StationWatch:
+    """Follows the station, with the counts that it had when it stopped."""
+    if file.counters is None:
+        return StationWatch(file, KeptCounts(CountsFile(station=file.station.name)), log)
+    counts, damage = read_counts(Path(file.counters.file), file.station.name)
+    if damage is not None:
+        log_event(logger, logging.WARNING, "counters", damage)
+    return StationWatch(file, KeptCounts(counts, file.counters.shift_starts), log)
 
 
 def _check_bundle(one: InspectionSettings) -> None:

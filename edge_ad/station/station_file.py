@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -12,6 +12,9 @@ from edge_ad.cameras import CameraSettings
 from edge_ad.cameras.settings import source_kind
 from edge_ad.errors import InputError
 from edge_ad.station.evidence_writer import EvidenceChoice
+from edge_ad.station.kept_counts import CounterSettings
+from edge_ad.station.metrics import MetricsSettings
+from edge_ad.station.station_log import LogSettings
 from edge_ad.station.stop_rules import StopRule
 from edge_ad.station.strict import convert
 
@@ -26,6 +29,8 @@ __all__ = [
     "read_station_file",
     "station_schema",
 ]
+
+T = TypeVar("T")
 
 DEFAULT_RECIPE = "default"
 """The name of the recipe of a file that names none."""
@@ -114,6 +119,9 @@ class StationFile(Record, frozen=True, kw_only=True):
     output: dict[Identifier, OutputSettings] = msgspec.field(default_factory=dict)
     link: LinkSettings | None = None
     evidence: EvidenceChoice | None = None
+    counters: CounterSettings | None = None
+    metrics: MetricsSettings | None = None
+    log: LogSettings | None = None
 
     @property
     def first_recipe(self) -> str:
@@ -206,9 +214,16 @@ def _below(file: StationFile, folder: Path) -> StationFile:
     evidence = file.evidence
     if evidence is not None:
         evidence = msgspec.structs.replace(evidence, folder=str(folder / evidence.folder))
+    files = {name: _file_below(getattr(file, name), folder) for name in ("counters", "metrics", "log")}
     return msgspec.structs.replace(
-        file, inspect=inspect, output=output, recipe=recipe, link=link, camera=camera, evidence=evidence
+        file, inspect=inspect, output=output, recipe=recipe, link=link, camera=camera, evidence=evidence, **files
     )
+
+
+def _file_below(table: T, folder: Path) -> T:
+    """A table with a ``file``, or ``None``."""
+    name = getattr(table, "file", None)
+    return table if name is None else msgspec.structs.replace(table, file=str(folder / name))  # type: ignore[type-var]
 
 
 def _camera_below(one: CameraSettings, folder: Path) -> CameraSettings:

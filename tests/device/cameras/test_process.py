@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -179,3 +181,24 @@ def test_a_camera_may_be_closed_twice_and_before_it_was_started(folder: Path) ->
     process.close()
     assert process.tick(0) is None
     assert isinstance(process.ring, FrameRing)
+
+
+DECODED_IN_PLACE = """
+import sys
+import numpy as np
+from edge_ad.sources.damage import DamageWatch
+from edge_ad.sources.ffmpeg import WatchedStream, open_stream
+stream = WatchedStream(open_stream(sys.argv[1]), DamageWatch())
+slot = np.zeros(1 << 20, np.uint8)
+while stream.grab():
+    image = stream.fetch(stream.target(slot))
+    print(image.ctypes.data == slot.ctypes.data, slot[:image.size].max() > 0)
+"""
+
+
+def test_a_frame_of_a_video_is_decoded_where_it_is_to_lie(tmp_path: Path) -> None:
+    path = videos.write_video(tmp_path / "clip.avi", 4)
+    done = subprocess.run(
+        [sys.executable, "-c", DECODED_IN_PLACE, str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["True True"] * 4

@@ -11,6 +11,8 @@ from support.paths import DOCS
 from edge_ad.errors import InputError
 from edge_ad.link import StationState
 from edge_ad.station.evidence_writer import EvidenceChoice
+from edge_ad.station.kept_counts import CounterSettings
+from edge_ad.station.metrics import MetricsSettings
 from edge_ad.station.parts import PartReason
 from edge_ad.station.states import TRANSITIONS, StationChange, draw_states, following
 from edge_ad.station.station_file import (
@@ -21,6 +23,7 @@ from edge_ad.station.station_file import (
     StationSettings,
     read_station_file,
 )
+from edge_ad.station.station_log import LogSettings
 from edge_ad.station.stop_rules import StopRule
 from edge_ad.station.template import find_camera, station_template
 
@@ -33,7 +36,18 @@ def test_the_diagram_is_the_table() -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [StationSettings, InspectionSettings, RecipeInspection, StopRule, OutputSettings, LinkSettings, EvidenceChoice],
+    [
+        StationSettings,
+        InspectionSettings,
+        RecipeInspection,
+        StopRule,
+        OutputSettings,
+        LinkSettings,
+        EvidenceChoice,
+        CounterSettings,
+        MetricsSettings,
+        LogSettings,
+    ],
 )
 def test_every_key_of_the_station_file_is_explained(table: type[msgspec.Struct]) -> None:
     assert [name for name in table.__struct_fields__ if f"`{name}" not in PAGE] == []

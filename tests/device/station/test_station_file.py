@@ -93,6 +93,9 @@ def test_the_schema_knows_every_table() -> None:
     schema = station_schema()
     assert set(schema["$defs"]["StationFile"]["properties"]) == {  # type: ignore[index]
         "station",
+        "counters",
+        "metrics",
+        "log",
         "camera",
         "inspect",
         "recipe",
