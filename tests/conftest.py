@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -57,6 +58,16 @@ def tiny_bundle(_tiny_master: Path, tmp_path: Path) -> Path:
     Input 32x32x3; the score is the brightest of 8x8 blocks, 0..1; the map has one cell a block.
     """
     return Path(shutil.copytree(_tiny_master, tmp_path / "tiny"))
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibrations of this process write a picture of one pixel: drawing their curve takes longer than all the rest.
+
+    What is drawn is tested in tests/calibration/pages, and that it is, in tests/calibration/cli/test_calibrate_cli.py.
+    """
+    pixel = cv2.imencode(".png", np.zeros((1, 1), np.uint8))[1].tobytes()
+    monkeypatch.setattr("edge_ad_calibration.pages.publishing.draw_calibration", lambda *_: pixel)
 
 
 @pytest.fixture

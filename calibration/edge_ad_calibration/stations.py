@@ -29,7 +29,7 @@ from edge_ad_calibration.thresholds.frame_limits import check_outside, largest_r
 from edge_ad_calibration.thresholds.groups import compare_groups
 from edge_ad_calibration.thresholds.methods import calibration_by, check_number, fewest_needed, utc_now
 from edge_ad_calibration.thresholds.wording import about_objects, about_refused, image_guarantee, pixel_guarantee
-from edge_ad_calibration.thresholds.worth import Asked, Worth, doubt_about
+from edge_ad_calibration.thresholds.worth import AskedPromise, Worth, doubt_about
 from edge_ad_metrics.datasets.image_table import read_table
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def calibrate_each(
             f"a region of {request.min_area_px:,} px is larger than all that is inspected: ask for a smaller --min-area"
         )
     places_of = stations_of(normals.names, request)
-    asked = Asked(
+    asked = AskedPromise(
         alpha=request.alpha,
         confidence=request.confidence,
         needed=fewest_needed(request.method, request.alpha, request.confidence),
@@ -145,7 +145,12 @@ def calibrate_each(
 
 
 def _calibrate(
-    name: str, normals: Normals, measured: MeasuredNormals, request: CalibrationRequest, asked: Asked, now: Clock
+    name: str,
+    normals: Normals,
+    measured: MeasuredNormals,
+    request: CalibrationRequest,
+    asked: AskedPromise,
+    now: Clock,
 ) -> StationCalibration:
     selected, selection = measured.selected, request.selection
     observations = group_parts(normals, selection.part_by, measured.level)

@@ -47,7 +47,7 @@ __all__ = ["ClientRequest", "LinkServer"]
 
 logger = logging.getLogger(__name__)
 
-_CHUNK_BYTES = 4096
+_CHUNK_BYTES = 1024  # what is read at once is understood at once: garbage of one client is not to cost milliseconds
 _MOST_DESCRIPTORS = 4
 _AT_ONCE = 16
 _TURN = 8.0

@@ -28,7 +28,7 @@ __all__ = [
     "Part",
     "Picture",
     "Section",
-    "Signatures",
+    "SignatureLines",
     "Table",
     "Text",
     "render_page",
@@ -134,14 +134,14 @@ class Gallery:
 
 
 @dataclass(frozen=True, slots=True)
-class Signatures:
+class SignatureLines:
     """Lines to sign on paper: a row for each role, with room for name, date and signature."""
 
     kind: ClassVar[str] = "signatures"
     roles: tuple[str, ...]
 
 
-Part: TypeAlias = Text | Note | Facts | Table | Chart | Gallery | Signatures
+Part: TypeAlias = Text | Note | Facts | Table | Chart | Gallery | SignatureLines
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ from edge_ad.verdict import State
 from edge_ad_calibration import CalibrationRequest, calibrate_bundle
 from edge_ad_calibration.request import CalibrationOutputs
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 REQUEST = CalibrationRequest(alpha=0.1, confidence=0.95)
 RECORD = "variants/onnx-fp32/calibration.json"
 PICTURE = "variants/onnx-fp32/calibration.png"

@@ -13,6 +13,8 @@ from edge_ad import Detector, State
 from edge_ad.bundle.records import Clip
 from edge_ad.cli import main
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:

@@ -17,6 +17,8 @@ from edge_ad_calibration import CalibrationRequest, calibrate_bundle
 from edge_ad_calibration.request import CalibrationOutputs
 from edge_ad_calibration.scoring import opened
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:

@@ -20,6 +20,8 @@ from edge_ad_calibration.normals.parts import parse_part_by
 from edge_ad_calibration.normals.selection import ALL, list_normals
 from edge_ad_calibration.scoring import ScoreJob, ScorePlan, no_progress, open_job
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 CHANCE = 1e-3
 
 

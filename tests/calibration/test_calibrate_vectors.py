@@ -16,6 +16,8 @@ from edge_ad import Detector
 from edge_ad.bundle.records import Clip, OrderStatistic
 from edge_ad.cli import main
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 LENGTH = 3
 AIM = ("--fpr", "0.2", "--confidence", "0.8")
 

@@ -22,6 +22,8 @@ from edge_ad_calibration import CalibrationRequest
 from edge_ad_calibration.thresholds.frame_limits import LIMIT_NAMES
 from edge_ad_calibration.thresholds.order_statistic import attained_confidence
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PROMISE = ("--fpr", 0.1, "--confidence", 0.95)
 
 Picture = NDArray[np.uint8]

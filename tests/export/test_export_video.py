@@ -252,7 +252,7 @@ def test_a_video_that_is_too_short_says_how_long_it_must_be(tmp_path: Path) -> N
     options = ImportOptions(clip=ClipOptions(stride=5), head=HeadOptions(family="next-frame"))
     request = request_for(tmp_path, predictor(tmp_path / "model.onnx", "tchw"), options)
     short = tiny_clips.write_video(tmp_path / "short.avi", scene(12))
-    with pytest.raises(InputError, match="has 12 frames: expected at least 28, clips of 6 frames 5 apart"):
+    with pytest.raises(InputError, match="has 12 frames: expected at least 28, because a clip has 6 frames"):
         export_bundle(replace(request, images=str(short)))
     assert not request.target.exists()
 

@@ -54,7 +54,7 @@ def chart(alt: str = "a line") -> report.Chart:
 
 def full_page() -> report.Page:
     picture = report.Picture(uri=report.image_data_uri(np.zeros((30, 40, 3), np.uint8)), alt=HOSTILE, caption=HOSTILE)
-    signatures = report.Signatures((HOSTILE,))
+    signatures = report.SignatureLines((HOSTILE,))
     parts: tuple[report.page.Part, ...] = (
         signatures,
         report.Text(HOSTILE),

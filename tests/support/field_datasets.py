@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edge_ad.sources import read_image
 from support.field_cli import Done, edge_ad, export, exported
 from support.field_models import Net, write_pictures
 
 SIDE = 48
 SQUARES = ((4, 6), (28, 26))
 LENGTH = 8
+BRIGHT = 150
 Pixels = NDArray[Any]
 
 
@@ -210,6 +212,16 @@ class Trained:
         return export(self.model, self.images, target, "--labelled", data)
 
 
+def counted_as(expected: Counts) -> str:
+    """As export and compare say it."""
+    return f"{expected.normal} normal and {expected.anomalous} anomalous images, {expected.masks} of these with masks"
+
+
+def bright_pixels(path: Path) -> int:
+    """How many pixels of an image no normal one has."""
+    return int((read_image(path) > BRIGHT).all(axis=-1).sum())
+
+
 def check_counts(command: str, done: Done, expected: Counts) -> None:
     """The command counted these images, masks and defects, and the masks mark all defects and nothing else."""
     if command == "evaluate":
@@ -230,10 +242,7 @@ def evaluated(done: Done, expected: Counts) -> None:
 
 def labelled(done: Done, judged: dict[str, Any], expected: Counts) -> None:
     found = judged["fidelity"]["labelled"]
-    counted = (
-        f"{expected.normal} normal and {expected.anomalous} anomalous images, {expected.masks} of these with masks"
-    )
-    assert counted in done.stderr
+    assert counted_as(expected) in done.stderr
     assert found["images"] == expected.normal + expected.anomalous
     assert found["roc_auc"] == 1
     assert found["pixel_roc_auc"] == (1 if expected.masks else None)

@@ -19,7 +19,7 @@ from edge_ad_report import (
     Page,
     Picture,
     Section,
-    Signatures,
+    SignatureLines,
     Table,
     Text,
     write_page,
@@ -56,7 +56,7 @@ def write_report(
         subtitle=f"{name} · {variant.id} · {created}",
         sections=(
             *(section for station in stations for section in _station(station, shown[station.name])),
-            Section("Signatures", (_SIGNED, Signatures(("Calibrated by", "Checked by", "Released by")))),
+            Section("Signatures", (_SIGNED, SignatureLines(("Calibrated by", "Checked by", "Released by")))),
         ),
         footer=f"edge-ad {edge_ad.__version__}. Artefact {bundle.artefact_sha256(variant)}, "
         f"geometry {bundle.geometry_sha256}.",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge_ad_calibration.normals.parts import Observations
     from edge_ad_calibration.thresholds.frame_limits import LearnedLimits
     from edge_ad_calibration.thresholds.groups import Difference
-    from edge_ad_calibration.thresholds.worth import Asked
+    from edge_ad_calibration.thresholds.worth import AskedPromise
 
 __all__ = [
     "about_confirmed",
@@ -60,7 +60,7 @@ def about_copies(found: Sequence[Duplicate]) -> list[str]:
     return [f"images that are exact copies of others are counted once, found {len(found)}: {copies}"]
 
 
-def about_streams(streams: Sequence[Stream], observations: Observations, asked: Asked) -> list[str]:
+def about_streams(streams: Sequence[Stream], observations: Observations, asked: AskedPromise) -> list[str]:
     """The warning about videos whose neighbouring frames score alike but are all counted, and what to do about it."""
     if not streams:
         return []

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from edge_ad_calibration.normals.parts import Observations
     from edge_ad_calibration.normals.selection import Thinning
 
-__all__ = ["Asked", "Worth", "doubt_about", "remedy", "shown_rate"]
+__all__ = ["AskedPromise", "Worth", "doubt_about", "remedy", "shown_rate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AskedPromise:
     """What the advice must fit.
 
     ``alpha``: the false-reject rate that was asked for. ``needed``: how many observations the method needs.
@@ -97,7 +97,7 @@ def doubt_about(made: AnyCalibration, worth: Worth, things: str) -> str | None:
     return f"{less}, because {' and '.join(reasons)}. {shown}."
 
 
-def remedy(streams: Sequence[Stream], observations: Observations, asked: Asked) -> str:
+def remedy(streams: Sequence[Stream], observations: Observations, asked: AskedPromise) -> str:
     """What to do about frames that score alike: options that are accepted with the numbers at hand, or more frames."""
     parts = f"say which {observations.pictures}s show the same part with --part-by"
     if observations.kind == "object":
@@ -117,7 +117,7 @@ def remedy(streams: Sequence[Stream], observations: Observations, asked: Asked) 
     return f"{': '.join(advice)}, or {parts}"
 
 
-def _for_objects(observations: Observations, asked: Asked) -> str:
+def _for_objects(observations: Observations, asked: AskedPromise) -> str:
     frames = len({FrameName.parse(name).frame for name in observations.names})
     if frames >= asked.needed:
         return "count frames instead of objects with --part-by frame"

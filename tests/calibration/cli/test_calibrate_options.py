@@ -24,6 +24,8 @@ from edge_ad.sources import read_image
 from edge_ad.verdict import State
 from edge_ad_calibration.cli.calibrate import calibrate
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 RECORD = "variants/onnx-fp32/calibration.json"
 
 
@@ -309,14 +311,14 @@ def test_confirmed_frames_are_told_and_do_not_count(tiny_bundle: Path, normals: 
 def test_a_video_is_taken_frame_by_frame_and_thinned(tiny_bundle: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"FFV1"), 10.0, (64, 48))
-    for frame in tiny.frames(120):
+    for frame in tiny.frames(90):
         writer.write(frame)
     writer.release()
-    assert answer(tiny_bundle, "--normal", clip, "--fpr", 0.1)["image"]["n"] == 120
+    assert answer(tiny_bundle, "--normal", clip, "--fpr", 0.1)["image"]["n"] == 90
     made = answer(tiny_bundle, "--normal", clip, "--fpr", 0.1, "--gap", 0.2)
-    assert (made["image"]["n"], made["frames"]) == (60, 60)
+    assert (made["image"]["n"], made["frames"]) == (45, 45)
     sheet = tmp_path / "sheet.jpg"
-    assert answer(tiny_bundle, "--normal", clip, "--fpr", 0.1, "--every", 3, "--sheet", sheet)["image"]["n"] == 40
+    assert answer(tiny_bundle, "--normal", clip, "--fpr", 0.1, "--every", 3, "--sheet", sheet)["image"]["n"] == 30
     assert sheet.is_file()
 
 

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,11 +41,19 @@ def data(tmp_path: Path, frames: list[NDArray[np.uint8]]) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def _calibrated_master(_tiny_master: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("calibrated")
+    bundle = Path(shutil.copytree(_tiny_master, folder / "tiny"))
+    normals = tiny.write_images(folder / "normals", tiny.frames(60)[34:])
+    calibrate_bundle(Bundle.open(bundle), [normals], CalibrationRequest(alpha=0.2, confidence=0.9))
+    return bundle
+
+
 @pytest.fixture
-def calibrated(tiny_bundle: Path, tmp_path: Path, frames: list[NDArray[np.uint8]]) -> Path:
-    normals = tiny.write_images(tmp_path / "normals", frames[34:])
-    calibrate_bundle(Bundle.open(tiny_bundle), [normals], CalibrationRequest(alpha=0.2, confidence=0.9))
-    return tiny_bundle
+def calibrated(_calibrated_master: Path, tmp_path: Path) -> Path:
+    """A copy for each test."""
+    return Path(shutil.copytree(_calibrated_master, tmp_path / "calibrated"))
 
 
 def run(*arguments: object) -> Result:

@@ -14,6 +14,8 @@ from support import tiny
 from edge_ad.bundle import Bundle
 from edge_ad.cli import main
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def normals(tmp_path: Path, frames: list[NDArray[np.uint8]]) -> Path:

@@ -25,6 +25,8 @@ from edge_ad_calibration.normals.measured import read_frame
 from edge_ad_calibration.normals.parts import group_parts, parse_part_by
 from edge_ad_calibration.stations import _one_each
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FRAMES, EACH = 20, 3
 BOXES = (Box(0, 0, 40, 30), Box(50, 20, 32, 32), Box(30, 60, 60, 24))
 

@@ -170,7 +170,7 @@ def test_a_cluster_of_its_own_is_started_and_stopped(images: list[Path], job: Sc
 def test_workers_may_die_in_the_middle_of_an_image(images: list[Path], job: ScoreJob) -> None:
     expected = list(score_images(images, job))
     pipe = fifo.SlowImage(images[20])
-    with dask(2) as cluster, ThreadPoolExecutor() as pool:
+    with dask(1) as cluster, ThreadPoolExecutor() as pool:
         pids = _pids(cluster)
         plan = ScorePlan(cluster=cluster.scheduler_address)
         running = pool.submit(lambda: list(score_images(images, job, plan)))
@@ -190,7 +190,7 @@ def _pids(cluster: Any) -> list[int]:
 
 def test_closing_early_leaves_the_cluster_at_work(address: str, images: list[Path], job: ScoreJob) -> None:
     plan = ScorePlan(cluster=address)
-    outcomes = score_images(images * 20, job, plan)
+    outcomes = score_images(images * 5, job, plan)
     next(outcomes)
     outcomes.close()
     assert len(list(score_images(images, job, plan))) == 60

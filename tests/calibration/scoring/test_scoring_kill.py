@@ -17,15 +17,19 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from support import fifo, tiny
 
 from edge_ad.bundle import Bundle
+from edge_ad.cli import main
 from edge_ad.errors import InputError
 from edge_ad_calibration.evaluation.evaluate import EvaluationRequest, evaluate_bundle
 from edge_ad_calibration.scoring import Outcome, ScorePlan
 from edge_ad_calibration.scoring.cache import FILE
 from edge_ad_calibration.scoring.measure import LoadedImage, measure
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 RECORD = "variants/onnx-fp32/calibration.json"
 
@@ -38,22 +42,28 @@ def images(tmp_path: Path, frames: list[NDArray[np.uint8]]) -> list[Path]:
     return sorted(tiny.write_images(tmp_path / "images", frames).iterdir())
 
 
-def edge_ad(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from edge_ad.cli import main; main()", *map(str, arguments)]
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    """The command in a process that can be killed."""
+    command = [sys.executable, "-c", "from edge_ad.cli import main; main()", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def calibrate(bundle: Path, images: list[Path], *options: object) -> subprocess.Popen[str]:
+def finished(arguments: list[str]) -> dict[str, Any]:
+    """The answer of the command in this process."""
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def calibration(bundle: Path, images: list[Path], *options: object) -> list[str]:
     # Each image is named: a folder would be listed without its named pipes.
     normals = [word for image in images for word in ("--normal", str(image))]
-    return edge_ad("calibrate", bundle, *normals, "--fpr", "0.1", "--json", *options)
+    return ["calibrate", str(bundle), *normals, "--fpr", "0.1", "--json", *map(str, options)]
 
 
-def finished(run: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = run.communicate(timeout=600)
-    assert run.returncode == 0, err
-    answer: dict[str, Any] = json.loads(out)
-    return answer
+def calibrated(bundle: Path, images: list[Path], *options: object) -> dict[str, Any]:
+    return finished(calibration(bundle, images, *options))
 
 
 def thresholds(bundle: Path) -> dict[str, Any]:
@@ -69,10 +79,10 @@ def known(cache: Path) -> int:
 
 def test_a_killed_calibration_resumes_to_the_same_bits(tiny_bundle: Path, images: list[Path], tmp_path: Path) -> None:
     cache, undisturbed = tmp_path / "cache", Path(shutil.copytree(tiny_bundle, tmp_path / "undisturbed"))
-    expected = finished(calibrate(undisturbed, images, "--no-cache"))
+    expected = calibrated(undisturbed, images, "--no-cache")
 
     slow, endless = fifo.SlowImage(images[20]), fifo.SlowImage(images[40])
-    run = calibrate(tiny_bundle, images, "--cache", cache, "--workers", 1)
+    run = start(calibration(tiny_bundle, images, "--cache", cache, "--workers", 1))
     with slow.being_held():
         time.sleep(1.5)  # what is added next is more than a second old, so all before it is written
     with endless.being_read():
@@ -83,7 +93,7 @@ def test_a_killed_calibration_resumes_to_the_same_bits(tiny_bundle: Path, images
     assert 20 <= known(cache) < 60
     assert not (tiny_bundle / RECORD).exists()
 
-    found = finished(calibrate(tiny_bundle, images, "--cache", cache))
+    found = calibrated(tiny_bundle, images, "--cache", cache)
     assert found["image"] == expected["image"]
     assert thresholds(tiny_bundle) == thresholds(undisturbed)
     assert known(cache) == 60
@@ -92,8 +102,8 @@ def test_a_killed_calibration_resumes_to_the_same_bits(tiny_bundle: Path, images
 def test_a_cluster_gives_the_same_thresholds(tiny_bundle: Path, images: list[Path], tmp_path: Path) -> None:
     there = Path(shutil.copytree(tiny_bundle, tmp_path / "there"))
     options = "--no-cache", "--threads", 1
-    finished(calibrate(tiny_bundle, images, *options))
-    finished(calibrate(there, images, *options, "--cluster", "local", "--workers", 2))
+    calibrated(tiny_bundle, images, *options)
+    calibrated(there, images, *options, "--cluster", "local", "--workers", 2)
     assert thresholds(there) == thresholds(tiny_bundle)
 
 
@@ -123,19 +133,24 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return seen
 
 
-def evaluate(bundle: Path, labels: Path, *options: object) -> subprocess.Popen[str]:
-    return edge_ad("evaluate", bundle, "--data", labels, "--json", *options)
+def evaluation(bundle: Path, labels: Path, *options: object) -> list[str]:
+    return ["evaluate", str(bundle), "--data", str(labels), "--json", *map(str, options)]
+
+
+def undated(summary: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in summary.items() if name != "created"}
 
 
 def test_a_killed_evaluation_of_maps_resumes_to_the_same_bits(
     tiny_bundle: Path, images: list[Path], labels: Path, tmp_path: Path, scored: list[Path]
 ) -> None:
     cache, asked = tmp_path / "cache", ScorePlan(cache=tmp_path / "cache")
-    expected = finished(evaluate(tiny_bundle, labels, "--no-cache"))
+    expected = finished(evaluation(tiny_bundle, labels, "--no-cache"))
+    scored.clear()
     assert expected["pixel"]["regions"] == MARKED
 
     endless = fifo.SlowImage(images[40])
-    run = evaluate(tiny_bundle, labels, "--cache", cache, "--workers", 1)
+    run = start(evaluation(tiny_bundle, labels, "--cache", cache, "--workers", 1))
     with endless.being_read():
         run.send_signal(signal.SIGKILL)
         assert run.wait() == -signal.SIGKILL
@@ -145,7 +160,7 @@ def test_a_killed_evaluation_of_maps_resumes_to_the_same_bits(
     assert journal.stat().st_size > 30 * 4 * tiny.CELLS**2
 
     found = evaluate_bundle(Bundle.open(tiny_bundle), EvaluationRequest(data=labels, plan=asked))
-    assert json.loads(msgspec.json.encode(found.summary)) == expected
+    assert undated(json.loads(msgspec.json.encode(found.summary))) == undated(expected)
     assert scored == images[len(images) - len(scored) :]
     assert 20 <= len(scored) < 30
     assert list(cache.glob("maps-1-*")) == []

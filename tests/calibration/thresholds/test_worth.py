@@ -17,10 +17,10 @@ from edge_ad_calibration.normals.selection import Thinning
 from edge_ad_calibration.thresholds.checks import checks_of
 from edge_ad_calibration.thresholds.methods import ByFixed, ByMad, ByRank, ByTail, Method
 from edge_ad_calibration.thresholds.order_statistic import check_enough, smallest_n
-from edge_ad_calibration.thresholds.worth import Asked, Worth, doubt_about, remedy, shown_rate
+from edge_ad_calibration.thresholds.worth import AskedPromise, Worth, doubt_about, remedy, shown_rate
 
 SCORES = np.random.default_rng(0).exponential(size=1_000)
-ASKED = Asked(alpha=0.01, confidence=0.95, needed=299, fewest=10_000, thinning=Thinning())
+ASKED = AskedPromise(alpha=0.01, confidence=0.95, needed=299, fewest=10_000, thinning=Thinning())
 
 
 def belt(frames: int, length: float) -> Stream:
@@ -85,7 +85,7 @@ def test_the_bound_of_a_chosen_threshold_is_doubted_too(length: float, doubted: 
 @pytest.mark.parametrize("frames", [100, 347, 1_000, 3_289, 10_000])
 @pytest.mark.parametrize("length", [1.7, 10.4, 60.0])
 @pytest.mark.parametrize("asked", [ASKED, replace(ASKED, alpha=0.05, needed=59)], ids=["1 %", "5 %"])
-def test_the_advice_is_accepted_with_the_numbers_at_hand(frames: int, length: float, asked: Asked) -> None:
+def test_the_advice_is_accepted_with_the_numbers_at_hand(frames: int, length: float, asked: AskedPromise) -> None:
     text = remedy([belt(frames, length)], frames_of(np.arange(float(frames))), asked)
     for every, fpr in re.findall(r"(?:use|less with) --every (\d+)(?: --fpr ([\d.]+))?", text.replace(" and use", "")):
         check_enough(frames // int(every), float(fpr or asked.alpha), asked.confidence)
@@ -147,6 +147,6 @@ def test_what_was_told_is_not_asked_for() -> None:
 
 
 def test_the_rank_method_needs_the_number_that_is_advised() -> None:
-    asked = Asked(alpha=0.01, confidence=0.95, needed=smallest_n(0.01, 0.95), fewest=9_000, thinning=Thinning())
+    asked = AskedPromise(alpha=0.01, confidence=0.95, needed=smallest_n(0.01, 0.95), fewest=9_000, thinning=Thinning())
     made = calibrated(frames_of(np.arange(float(asked.needed))), ByRank(), alpha=0.01, confidence=0.95)
     assert made.image.n == 299

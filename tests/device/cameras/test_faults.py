@@ -16,8 +16,9 @@ import pytest
 from support import videos
 from support.capturing import Driver, camera, open_files
 
-from edge_ad.cameras import CameraSettings, CameraState, FakeCamera, FrameChecks, process
+from edge_ad.cameras import CameraSettings, CameraState, FrameChecks, process
 from edge_ad.cameras.messages import Failed, encode
+from edge_ad.capture import FakeCamera
 from edge_ad.verdict import Reason
 
 CONNECTING, STREAMING, LOST, REFUSED = CameraState

@@ -152,8 +152,8 @@ def test_what_cannot_be_done_is_said(wire: Wire, changes: dict[str, Any], state:
 
 
 def test_without_the_library_the_command_that_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge_ad.cameras.backends import aravis
-    from edge_ad.cameras.backends.protocol import CameraRefusedError
+    from edge_ad.capture.backends import aravis
+    from edge_ad.capture.backends.protocol import CameraRefusedError
 
     def nothing(name: str) -> None:
         raise OSError(name)

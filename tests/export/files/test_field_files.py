@@ -7,6 +7,7 @@ import json
 import re
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -214,35 +215,43 @@ def test_json_under_the_name_of_a_model_is_a_line(tmp_path: Path, images: Path, 
     assert done.refused(f"m{suffix}")
 
 
-@pytest.mark.parametrize(
-    "suffix",
-    [
-        pytest.param(".textproto", id="textproto"),
-        pytest.param(".onnxtxt", id="onnxtxt"),
-        pytest.param(".onnxjson", id="onnxjson"),
-        pytest.param(".onnx", id="onnx"),
-        pytest.param(".xml", id="xml"),
-        pytest.param(".tflite", id="tflite"),
-        pytest.param(".pt2", id="pt2"),
-        pytest.param(".pdmodel", id="pdmodel"),
-    ],
-)
-@settings(
-    max_examples=15,
-    deadline=None,
-    report_multiple_bugs=False,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(data=st.binary(max_size=200) | st.text(max_size=80).map(str.encode))
-@example(data=b'{"ir_version": 9}')
-@example(data=b'ir_version: 9\ngraph { name: "x" }\n')
-@example(data=b"\x08\x09")
-@example(data=b"\xff\xfe\x00")
-def test_no_bytes_under_the_name_of_a_model_end_in_a_traceback(tmp_path: Path, suffix: str, data: bytes) -> None:
-    model = put(tmp_path / f"m{suffix}", data)
-    done = edge_ad("export", model, "--images", tmp_path, "-o", tmp_path / "out" / "b")
+ANY_BYTES = st.binary(max_size=200) | st.text(max_size=80).map(str.encode)
+
+
+def tried_with_any_bytes(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """With four contents that look like a model, and with so many others."""
+
+    def decorated(test: Callable[..., None]) -> Callable[..., None]:
+        for data in (b'{"ir_version": 9}', b'ir_version: 9\ngraph { name: "x" }\n', b"\x08\x09", b"\xff\xfe\x00"):
+            test = example(data=data)(test)
+        return settings(
+            max_examples=examples,
+            deadline=None,
+            report_multiple_bugs=False,
+            suppress_health_check=[HealthCheck.function_scoped_fixture],
+        )(given(data=ANY_BYTES)(test))
+
+    return decorated
+
+
+def check_refused(folder: Path, suffix: str, data: bytes) -> None:
+    model = put(folder / f"m{suffix}", data)
+    done = edge_ad("export", model, "--images", folder, "-o", folder / "out" / "b")
     assert done.refused()
-    assert not (tmp_path / "out").exists()
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("suffix", [".textproto", ".onnxtxt", ".onnxjson", ".onnx", ".xml", ".pt2"])
+@tried_with_any_bytes(15)
+def test_no_bytes_under_the_name_of_a_model_end_in_a_traceback(tmp_path: Path, suffix: str, data: bytes) -> None:
+    check_refused(tmp_path, suffix, data)
+
+
+@pytest.mark.parametrize("suffix", [".tflite", ".pdmodel"])
+@tried_with_any_bytes(1)
+def test_no_bytes_that_a_child_process_reads_end_in_a_traceback(tmp_path: Path, suffix: str, data: bytes) -> None:
+    """Each example costs a process."""
+    check_refused(tmp_path, suffix, data)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from support.field_cli import edge_ad
 from support.field_datasets import (
+    SIDE,
     Counts,
     Trained,
+    bright_pixels,
     check_counts,
+    counted_as,
     images,
     kolektor,
     litter,
@@ -32,6 +35,7 @@ from support.public_layouts import PUBLIC_LAYOUTS
 from edge_ad_calibration.evaluation import observe
 from edge_ad_export.fidelity import evaluation as fidelity_evaluation
 from edge_ad_metrics.datasets.dataset import LabelledImage
+from edge_ad_metrics.datasets.layouts import read_labelled_images
 from edge_ad_metrics.datasets.masks import read_defect
 
 
@@ -206,6 +210,13 @@ PARAMS = [pytest.param(one.make, one.expected, "", id=one.id) for one in LAYOUTS
 ]
 
 
+# One of each way to find the images and the masks: with all commands. The others: with what they all read with.
+SHOWN = {
+    *("control-mvtec", "btad", "ok-ng", "loco", "mvtec-2-two-lights", "masks-in-rgba-red", "masks-of-16-bits-value-1"),
+    *("kolektor-sdd2", "macosx", "dagm", "a-mask-a-folder", "beside-the-images", "palette", "good-and-normal"),
+}
+
+
 @pytest.fixture
 def marked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How many pixels a command takes for defective, by the name of each image that has any."""
@@ -222,7 +233,7 @@ def marked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize(("make", "expected", "note"), PARAMS)
+@pytest.mark.parametrize(("make", "expected", "note"), [one for one in PARAMS if one.id in SHOWN])
 def test_all_commands_count_the_same(
     tmp_path: Path,
     trained: Trained,
@@ -241,6 +252,33 @@ def test_all_commands_count_the_same(
         remarks.append([*done.json["notes"], *done.stderr.splitlines()] if command == "evaluate" else done.stderr)
         marked.clear()
     assert all(note in str(one) for one in remarks)
+
+
+@pytest.mark.parametrize(("make", "expected", "note"), [one for one in PARAMS if one.id not in SHOWN])
+def test_what_export_and_compare_read_is_what_evaluate_counts(
+    tmp_path: Path,
+    trained: Trained,
+    marked: dict[str, int],
+    make: Callable[[Path], Path],
+    expected: Counts,
+    note: str,
+) -> None:
+    data = make(tmp_path / "data")
+    done = trained.read("evaluate", data, tmp_path / "out" / "b")
+    check_counts("evaluate", done, expected)
+    assert (len(marked), sum(marked.values())) == (expected.masks, expected.pixels)
+    assert note in str([*done.json["notes"], *done.stderr.splitlines()])
+
+    found = read_labelled_images(data)
+    assert counted_as(expected) in found.remarks[0]
+    assert note in str(found.remarks)
+    assert sum(image.anomalous for image in found.images) == expected.anomalous
+    pixels = {str(image.path): read_defect(image, SIDE, SIDE) for image in found.images}
+    defective = {name: int(one.sum()) for name, one in pixels.items() if one is not None and one.any()}
+    assert defective == marked
+    assert {str(image.path) for image in found.images if not image.anomalous} == {
+        str(image.path) for image in found.images if bright_pixels(image.path) == 0
+    }
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from edge_ad.cameras.backends.protocol import CameraRefusedError
+from edge_ad.capture.backends.protocol import CameraRefusedError
 from edge_ad.errors import one_line
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_ad.cameras.backends.protocol import CameraRefusedError
+from edge_ad.capture.backends.protocol import CameraRefusedError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
