@@ -26,6 +26,10 @@ COMMANDS = {
     "init": "edge_ad.cli.station:init",
     "run": "edge_ad.cli.station:run",
     "replay": "edge_ad.cli.station:replay",
+    "doctor": "edge_ad.cli.upkeep:doctor",
+    "support": "edge_ad.cli.upkeep:support",
+    "backup": "edge_ad.cli.upkeep:backup",
+    "restore": "edge_ad.cli.upkeep:restore",
 }
 
 # What a command may find missing, and the extra that brings it.

@@ -6,7 +6,8 @@
 #   firmware_notes/arm64/check.sh BUNDLE FRAMES [WORK]
 #
 # BUNDLE: a calibrated bundle; FRAMES: a folder of images; WORK: a folder of some 2 GB that may be kept for another run.
-# EDGE_AD and PYTHON name the programs of this machine. The kernel is not changed: qemu is called by name.
+# EDGE_AD and PYTHON name the programs of this machine, VARIANT another variant than onnx-fp32, EXTRA further wheels
+# (for openvino-fp32: EXTRA="openvino==2026.4.1 openvino-telemetry==2025.2.0"). The kernel is not changed: qemu is called by name.
 set -euo pipefail
 
 BUNDLE=$(realpath "${1:?name a calibrated bundle}")
@@ -25,7 +26,8 @@ command -v debootstrap >/dev/null || { echo "debootstrap is missing: apt-get ins
 PLATFORMS=(--platform manylinux2014_aarch64)
 for minor in $(seq 17 36); do PLATFORMS+=(--platform "manylinux_2_${minor}_aarch64"); done
 # Pinned: these were checked together. The headless OpenCV needs no libGL.
-PINNED=(numpy==2.4.6 opencv-python-headless==5.0.0.93 onnxruntime==1.32.0 msgspec==0.22.0 click==8.5.1 natsort==8.4.0)
+# shellcheck disable=SC2206  # EXTRA is a list of words
+PINNED=(numpy==2.4.6 opencv-python-headless==5.0.0.93 onnxruntime==1.32.0 msgspec==0.22.0 click==8.5.1 natsort==8.4.0 ${EXTRA:-})
 
 step() { printf '\n== %s\n' "$*"; }
 mkdir -p "$WORK"
@@ -53,7 +55,7 @@ rm -rf "$WHEELS" && mkdir -p "$WHEELS"
 (cd "$WHEELS" && ls -1)
 
 step "installed from the wheels alone"
-arm64 /usr/bin/python3 -m pip install --quiet --no-index --no-deps --no-compile --break-system-packages --root-user-action=ignore \
+arm64 /usr/bin/python3 -m pip install --quiet --no-index --no-deps --no-compile --no-warn-script-location --break-system-packages --root-user-action=ignore \
   --force-reinstall --find-links /wheels $(cd "$WHEELS" && printf '/wheels/%s ' *.whl)
 rm -rf "$ROOT/trial" && mkdir "$ROOT/trial"
 cp -r "$BUNDLE" "$ROOT/trial/bundle"

@@ -1,0 +1,99 @@
+"""``edge-ad doctor``, ``support``, ``backup`` and ``restore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge_ad.cli.options import FILE, PATH, as_json, echo_json
+from edge_ad.errors import DeviceError
+
+if TYPE_CHECKING:
+    from edge_ad.upkeep import Check
+
+_OUTPUT = click.option("-o", "--output", required=True, type=PATH, metavar="FILE", help="The archive to write.")
+
+
+@click.command()
+@click.argument("file", type=FILE, required=False)
+@as_json
+def doctor(file: Path | None, as_json: bool) -> None:
+    """Say whether this machine is fit for a station, with advice.
+
+    With the station FILE, its bundles, cameras, folders and memory are looked at, too. The exit code is 0, or 4 if
+    something has to be mended.
+    """
+    from edge_ad.upkeep import examine
+
+    checks = examine(file)
+    failed = sum(one.level == "FAIL" for one in checks)
+    if as_json:
+        echo_json({"checks": checks, "failed": failed})
+    else:
+        _print_checks(checks)
+    if failed:
+        raise DeviceError(f"{failed} of {len(checks)} checks failed")
+
+
+def _print_checks(checks: list[Check]) -> None:
+    width = max(len(one.name) for one in checks)
+    for one in checks:
+        click.echo(f"{one.level:4}  {one.name:{width}}  {one.detail}")
+        if one.advice is not None:
+            click.echo(f"{'':4}  {'':{width}}  -> {one.advice}")
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@_OUTPUT
+@click.option(
+    "--limit-mb",
+    type=click.FloatRange(min=1),
+    default=50.0,
+    show_default=True,
+    metavar="MB",
+    help="The most that it may hold, in 10^6 bytes before compression. Evidence is left out first.",
+)
+def support(file: Path, output: Path, limit_mb: float) -> None:
+    """Write one archive for whoever helps with the station FILE.
+
+    It holds the configuration without passwords, the log, the findings of edge-ad doctor, versions, counters, the last
+    results and the last frames of evidence. Look through it before you send it: frames show your parts.
+    """
+    from edge_ad.upkeep import write_support
+
+    written = write_support(file, output, limit_mb)
+    click.echo(f"{written.path}: {len(written.members)} files", err=True)
+    if written.left_out:
+        click.echo(f"left out: {', '.join(written.left_out)}", err=True)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@_OUTPUT
+def backup(file: Path, output: Path) -> None:
+    """Write everything that makes a station this station to one archive.
+
+    These are the station FILE, its bundles with their calibrations, and its counters. The station may run meanwhile.
+    """
+    from edge_ad.upkeep import back_up
+
+    record = back_up(file, output)
+    click.echo(f"{output}: station {record.station}, {len(record.files)} files", err=True)
+
+
+@click.command()
+@click.argument("archive", type=FILE)
+@click.argument("folder", type=PATH)
+def restore(archive: Path, folder: Path) -> None:
+    """Make FOLDER out of the ARCHIVE that edge-ad backup wrote.
+
+    Every file and every bundle is verified first; of a damaged archive nothing is restored.
+    """
+    from edge_ad.upkeep import restore as restore_station
+
+    record = restore_station(archive, folder)
+    click.echo(f"{folder}: station {record.station}, of {record.written}; check it with", err=True)
+    click.echo(f"  edge-ad doctor {folder / 'station.toml'}", err=True)
