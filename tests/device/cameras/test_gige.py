@@ -47,7 +47,7 @@ class Wire:
 def wire() -> Iterator[Wire]:
     if shutil.which(FAKE) is None:
         pytest.skip("needs the distribution's package aravis-tools")
-    with (Path(tempfile.gettempdir()) / "edge-ad-gige-camera.lock").open("w") as lock:
+    with (Path(tempfile.gettempdir()) / f"edge-ad-gige-camera-{os.getuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         one = Wire()
         try:
