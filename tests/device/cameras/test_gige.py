@@ -47,13 +47,22 @@ class Wire:
 def wire() -> Iterator[Wire]:
     if shutil.which(FAKE) is None:
         pytest.skip("needs the distribution's package aravis-tools")
-    with (Path(tempfile.gettempdir()) / f"edge-ad-gige-camera-{os.getuid()}.lock").open("w") as lock:
+    lock = opened_lock(Path(tempfile.gettempdir()) / "edge-ad-gige-camera.lock")
+    one = Wire()
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        one = Wire()
-        try:
-            yield one
-        finally:
-            one.unplug()
+        yield one
+    finally:
+        one.unplug()
+        os.close(lock)
+
+
+def opened_lock(path: Path) -> int:
+    """A file that all tests of this machine share, whoever has made it: there is one port for the camera."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)
 
 
 def settings(**changes: Any) -> CameraSettings:
