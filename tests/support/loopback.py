@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -43,13 +44,22 @@ def gige_wire() -> Iterator[Wire]:
     """A wire to the fake camera, which is not plugged in yet."""
     if shutil.which(FAKE) is None:
         pytest.skip("needs the distribution's package aravis-tools")
-    with (Path(tempfile.gettempdir()) / "edge-ad-gige-camera.lock").open("w") as lock:
+    lock = _opened_lock(Path(tempfile.gettempdir()) / "edge-ad-gige-camera.lock")
+    one = Wire()
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        one = Wire()
-        try:
-            yield one
-        finally:
-            one.unplug()
+        yield one
+    finally:
+        one.unplug()
+        os.close(lock)
+
+
+def _opened_lock(path: Path) -> int:
+    """A file that all tests of this machine share, whoever has made it: there is one port for the camera."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)
 
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
