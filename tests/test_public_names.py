@@ -58,9 +58,6 @@ PUBLIC_NAMES = {
         "CameraSettings",
         "CameraState",
         "CameraStatus",
-        "FakeCall",
-        "FakeCamera",
-        "FakeScript",
         "FrameChecks",
         "FrameFault",
         "FrameInfo",
@@ -68,6 +65,7 @@ PUBLIC_NAMES = {
         "NO_SLOT",
         "sample_digest",
     },
+    "edge_ad.capture": {"FakeCall", "FakeCamera", "FakeScript"},
     "edge_ad.drift": {
         "CONFIRMED",
         "DriftMonitor",

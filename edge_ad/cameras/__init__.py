@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from edge_ad.cameras.backends.fake import FakeCall, FakeCamera, FakeScript
 from edge_ad.cameras.checks import FrameChecks, FrameFault, sample_digest
 from edge_ad.cameras.messages import NO_SLOT, CameraEnded, CameraEvent, CameraState, CameraStatus, FrameInfo
 from edge_ad.cameras.process import CameraProcess
@@ -17,9 +16,6 @@ __all__ = [
     "CameraSettings",
     "CameraState",
     "CameraStatus",
-    "FakeCall",
-    "FakeCamera",
-    "FakeScript",
     "FrameChecks",
     "FrameFault",
     "FrameInfo",

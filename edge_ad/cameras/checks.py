@@ -1,4 +1,4 @@
-"""What is wrong with a frame before it is scored: frames lost before it, stale, frozen, damaged, of a wrong size."""
+"""What is wrong with a frame before it is scored: stale, frozen, damaged, of a wrong size."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_ad.cameras.backends.protocol import CounterRange
     from edge_ad.cameras.messages import FrameInfo
     from edge_ad.cameras.settings import CameraSettings
 
-__all__ = ["FrameChecks", "FrameFault", "LostFrames", "sample_digest"]
+__all__ = ["FrameChecks", "FrameFault", "sample_digest"]
 
 _NS = 1_000_000_000
 _EVERY_ROWS = 8
@@ -94,23 +93,3 @@ def sample_digest(pixels: NDArray[np.uint8]) -> int:
     for row in pixels[::_EVERY_ROWS]:
         digest = zlib.crc32(np.ascontiguousarray(row).data, digest)
     return digest
-
-
-class LostFrames:
-    """How many frames the camera has counted that never arrived, over the wrap of its counter."""
-
-    def __init__(self, counter_range: CounterRange | None) -> None:
-        self._range = counter_range
-        self._last: int | None = None
-
-    def before(self, counter: int | None) -> int:
-        """Frames between the last one and this one, 0 where the counter cannot tell: at first, and when it jumps back.
-
-        A step of more than half of the range counts as a jump back.
-        """
-        last, self._last = self._last, counter
-        if self._range is None or counter is None or last is None:
-            return 0
-        period = self._range.last - self._range.first + 1
-        step = (counter - last) % period
-        return step - 1 if 0 < step <= period // 2 else 0

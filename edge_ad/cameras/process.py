@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CameraProcess"]
 
-WORKER = ("-m", "edge_ad.cameras.worker")
+WORKER = ("-m", "edge_ad.capture.worker")
 _MESSAGE_BYTES = 1 << 16
 _NS = 1_000_000_000
 _GRACE_NS = 2 * _NS

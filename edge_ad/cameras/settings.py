@@ -58,7 +58,8 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ``link``: frames are handed in by a client, ``fake:FAULTS`` for trials.
     ``trigger``: ``free`` takes every frame; ``software`` takes one when asked; ``hardware`` leaves it to the
     camera's input ``trigger_line``.
-    ``features``: other features of a GenICam camera by their own names, set in this order before all else.
+    ``features``: other features of a GenICam camera by their own names, set in this order before
+    all else; ``true`` executes a command.
     ``pace``: files in ``free`` mode come at ``fps`` (``real``) or as fast as they are taken, none dropped (``fast``).
     ``queue``: frames that wait are scored one after the other (``in-order``), or only the newest one (``latest``).
     ``bit_depth_rule``: 10, 12 and 16 bits become 8 by the upper eight bits (``high-bits``), or by the lower eight,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_ad.cameras.arrival import ArrivalClock
+from edge_ad.capture.arrival import ArrivalClock
 
 MS = 1_000_000
 ZERO = 5_000 * MS

@@ -14,8 +14,6 @@ from edge_ad.sources import read_image
 
 pytest.importorskip("pypylon", reason="needs the extra basler")
 
-COOKIES = Path(__file__).resolve().parents[4] / "shared" / "data" / "cookies" / "train" / "good"
-
 
 @pytest.fixture(autouse=True)
 def emulator(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,17 +52,26 @@ def test_every_format_in_both_modes(pixel_format: str, channels: int, trigger: s
         assert np.diff(counters).tolist() == [1 + one for one in lost[1:]]
 
 
+def test_buffers_that_fail_are_damaged_frames() -> None:
+    failing = {"ForceFailedBufferCount": 3, "ForceFailedBuffer": True}
+    with camera(settings(trigger="software", features=failing)) as driver:
+        answers = [driver.trigger(number) for number in range(5)]
+        said = "the frame did not arrive whole: The buffer was incompletely grabbed."
+        assert [frame.damaged for frame in answers] == [said] * 3 + [None] * 2
+        assert [frame.trigger for frame in answers] == list(range(5))
+
+
 @pytest.mark.shared
-def test_the_pictures_of_files_arrive_to_the_pixel(tmp_path: Path) -> None:
-    files = sorted(COOKIES.iterdir())[:4]
+def test_the_pictures_of_files_arrive_to_the_pixel(tmp_path: Path, shared: Path) -> None:
+    files = sorted((shared / "data" / "cookies" / "train" / "good").iterdir())[:4]
     for file in files:
         (tmp_path / file.name).symlink_to(file)
     pictures = {"TestImageSelector": "Off", "ImageFileMode": "On", "ImageFilename": str(tmp_path)}
     wanted = settings(trigger="software", pixel_format="BGR8", width=576, height=768, features=pictures)
+    expected = [read_image(file) for file in files]
     with camera(wanted) as driver:
         for number in range(4):
             driver.trigger(number)
-        expected = [read_image(file) for file in files]
         assert [np.array_equal(*pair) for pair in zip(driver.pixels, expected, strict=True)] == [True] * 4
 
 

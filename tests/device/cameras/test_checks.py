@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edge_ad.cameras import CameraSettings, FrameChecks, FrameInfo, sample_digest
-from edge_ad.cameras.backends.protocol import CounterRange
-from edge_ad.cameras.checks import LostFrames
+from edge_ad.capture.arrival import LostFrames
+from edge_ad.capture.backends.protocol import CounterRange
 from edge_ad.verdict import Reason
 
 S = 1_000_000_000

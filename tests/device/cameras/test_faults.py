@@ -16,12 +16,12 @@ import pytest
 from support import videos
 from support.capturing import Driver, camera, open_files
 
-from edge_ad.cameras import CameraSettings, CameraState, FakeCamera, FrameChecks, process
+from edge_ad.cameras import CameraSettings, CameraState, FrameChecks, process
 from edge_ad.cameras.messages import Failed, encode
+from edge_ad.capture import FakeCamera
 from edge_ad.verdict import Reason
 
 CONNECTING, STREAMING, LOST, REFUSED = CameraState
-SHARED = Path(__file__).resolve().parents[4] / "shared"
 
 
 def settings(fake: FakeCamera, **changes: Any) -> CameraSettings:
@@ -56,7 +56,8 @@ def until_it_works_again(driver: Driver) -> None:
 )
 def test_a_camera_is_lost_and_back_again(tmp_path: Path, fault: dict[str, Any], said: str) -> None:
     fake = FakeCamera(tmp_path)
-    with camera(settings(fake)) as driver:
+    is_silent = fault["behaviour"] in ("silent", "hang")
+    with camera(settings(fake, stale_after_s=5.0 if is_silent else 60.0)) as driver:
         until_it_works_again(driver)
         first = driver.camera.pid
         fake.does(**fault)
@@ -208,8 +209,10 @@ def test_lost_frames_are_counted_over_the_wrap_of_the_counter(tmp_path: Path) ->
 
 
 @pytest.mark.shared
-def test_a_decoder_that_crashes_ends_its_process_alone(tmp_path: Path) -> None:
-    with camera(CameraSettings(source=str(SHARED / "data" / "video" / "crash.avi"), pace="fast")) as driver:
+def test_a_decoder_that_crashes_ends_its_process_alone(shared: Path) -> None:
+    """What it writes where it must not kills it sooner or later: so it decodes the file again and again."""
+    crashing = str(shared / "data" / "video" / "crash.avi")
+    with camera(CameraSettings(source=crashing, pace="fast", loop=True)) as driver:
         driver.until_state(LOST)
         assert "the capture process was ended by SIG" in str(causes(driver))
 
@@ -237,7 +240,7 @@ def test_files_and_memory_stay_bounded_over_many_restarts(tmp_path: Path) -> Non
             os.kill(driver.camera.pid, signal.SIGKILL)
             driver.until_state(LOST)
             until_it_works_again(driver)
-        assert open_files() == before
+        assert open_files() <= before
 
 
 STATION = """

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from edge_ad.cameras import CameraSettings
-from edge_ad.cameras.backends.features import configure
-from edge_ad.cameras.backends.opening import open_backend
-from edge_ad.cameras.backends.protocol import CameraRefusedError
+from edge_ad.capture.backends.features import configure
+from edge_ad.capture.backends.opening import open_backend
+from edge_ad.capture.backends.protocol import CameraRefusedError
 from edge_ad.errors import MissingExtraError
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_ad.cameras.backends.protocol import CameraRefusedError, Picture
-from edge_ad.cameras.pixels import FORMATS, BitDepthRule, RawImage, convert
 from edge_ad.cameras.settings import PixelFormat
+from edge_ad.capture.backends.pixels import FORMATS, BitDepthRule, RawImage, convert
+from edge_ad.capture.backends.protocol import CameraRefusedError, FetchedPicture
 
 HEIGHT, WIDTH = 6, 8
 BLUE, GREEN, RED = 10, 100, 200
@@ -111,7 +111,7 @@ def test_more_than_eight_bits_become_eight_by_the_stated_rule(
 def test_a_frame_with_missing_bytes_is_damaged(name: str, per_pixel: int) -> None:
     data = np.zeros(HEIGHT * WIDTH * per_pixel - 1, np.uint8)
     picture = convert(RawImage(data, name, HEIGHT, WIDTH), "high-bits", np.zeros(1000, np.uint8))
-    assert picture == Picture(
+    assert picture == FetchedPicture(
         0, 0, 0, f"expected {len(data) + 1} bytes, found {len(data)}: the frame did not arrive whole"
     )
 

@@ -26,7 +26,7 @@ from support.station_files import to_toml
 from support.station_trial import WAIT_S, FaultRow, StationTrial, eventually
 from support.tiny_calibration import calibrate
 
-from edge_ad.cameras import FakeCamera
+from edge_ad.capture import FakeCamera
 from edge_ad.errors import LinkError
 from edge_ad.link import Client, LinkServer, StationState
 from edge_ad.station.part_outputs import JsonLinesOutput, QueuedOutput

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from edge_ad.cameras.backends.protocol import CameraRefusedError, Picture
+from edge_ad.capture.backends.protocol import CameraRefusedError, FetchedPicture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +91,7 @@ class RawImage:
     padding: int = 0
 
 
-def convert(raw: RawImage, rule: BitDepthRule, slot: NDArray[np.uint8]) -> Picture:
+def convert(raw: RawImage, rule: BitDepthRule, slot: NDArray[np.uint8]) -> FetchedPicture:
     """Write the image to the slot, uint8 (n,), in one pass over its pixels; an image with missing bytes is damaged.
 
     Raises:
@@ -110,10 +110,12 @@ def convert(raw: RawImage, rule: BitDepthRule, slot: NDArray[np.uint8]) -> Pictu
     stride = raw.width * layout.bytes + raw.padding
     expected = stride * raw.height - raw.padding
     if len(raw.data) < expected:
-        return Picture(0, 0, 0, f"expected {expected} bytes, found {len(raw.data)}: the frame did not arrive whole")
+        return FetchedPicture(
+            0, 0, 0, f"expected {expected} bytes, found {len(raw.data)}: the frame did not arrive whole"
+        )
     shape = (raw.height, raw.width) if layout.channels == 1 else (raw.height, raw.width, 3)
     _write(_samples(raw, layout, stride), layout, rule, slot[:size].reshape(shape))
-    return Picture(raw.height, raw.width, layout.channels)
+    return FetchedPicture(raw.height, raw.width, layout.channels)
 
 
 def _samples(raw: RawImage, layout: _Format, stride: int) -> NDArray[np.generic]:

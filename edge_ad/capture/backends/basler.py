@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_ad.cameras.backends.features import configure, number
-from edge_ad.cameras.backends.protocol import CameraGoneError, CameraRefusedError, CounterRange, Grab, Picture
-from edge_ad.cameras.pixels import RawImage, convert, format_name
+from edge_ad.capture.backends.features import configure, number
+from edge_ad.capture.backends.pixels import RawImage, convert, format_name
+from edge_ad.capture.backends.protocol import CameraGoneError, CameraRefusedError, CounterRange, FetchedPicture, Grab
 from edge_ad.errors import MissingExtraError, one_line
 
 if TYPE_CHECKING:
@@ -92,11 +92,11 @@ class BaslerCamera:
             gain=self._gain,
         )
 
-    def fetch(self, slot: NDArray[np.uint8]) -> Picture:
+    def fetch(self, slot: NDArray[np.uint8]) -> FetchedPicture:
         """Convert the frame's buffer into the slot."""
         result = self._result
         if not result.GrabSucceeded():
-            return Picture(0, 0, 0, f"the frame did not arrive whole: {one_line(result.ErrorDescription)}")
+            return FetchedPicture(0, 0, 0, f"the frame did not arrive whole: {one_line(result.ErrorDescription)}")
         data = np.frombuffer(result.GetMemoryView(), np.uint8)
         raw = RawImage(data, format_name(result.PixelType), result.Height, result.Width, result.PaddingX)
         return convert(raw, self._settings.bit_depth_rule, slot)
@@ -162,4 +162,8 @@ class _Nodes:
         return value
 
     def set(self, name: str, value: Setting) -> None:
-        self._nodes.GetNode(name).Value = value
+        node = self._nodes.GetNode(name)
+        if hasattr(node, "Execute") and value is True:
+            node.Execute()
+        else:
+            node.Value = value

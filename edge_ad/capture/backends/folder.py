@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from edge_ad.cameras.backends.pacing import Pacer
-from edge_ad.cameras.backends.protocol import (
+from edge_ad.capture.backends.pacing import Pacer
+from edge_ad.capture.backends.protocol import (
     CameraRefusedError,
     CounterRange,
+    FetchedPicture,
     Grab,
-    Picture,
     SourceEndedError,
 )
 from edge_ad.errors import FrameError, InputError
@@ -66,7 +66,7 @@ class FolderCamera:
         self._next += 1
         return Grab(captured_at=time.time(), captured_ns=time.monotonic_ns(), name=str(self._grabbed))
 
-    def fetch(self, slot: NDArray[np.uint8]) -> Picture:
+    def fetch(self, slot: NDArray[np.uint8]) -> FetchedPicture:
         """Read the picture; a file that cannot be scored is a damaged frame."""
         from edge_ad.sources.image_file import read_image
 
@@ -75,12 +75,12 @@ class FolderCamera:
         try:
             image = read_image(self._grabbed)
         except FrameError as error:
-            return Picture(0, 0, 0, str(error))
+            return FetchedPicture(0, 0, 0, str(error))
         if image.size > len(slot):
-            return Picture(0, 0, 0, too_large(str(self._grabbed), image.size, len(slot)))
+            return FetchedPicture(0, 0, 0, too_large(str(self._grabbed), image.size, len(slot)))
         slot[: image.size] = image.reshape(-1)
         height, width = image.shape[:2]
-        return Picture(height, width, 1 if image.ndim == 2 else image.shape[2])
+        return FetchedPicture(height, width, 1 if image.ndim == 2 else image.shape[2])
 
     def close(self) -> None:
         """Does nothing: no file is open between two pictures."""

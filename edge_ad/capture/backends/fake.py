@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from edge_ad.cameras.backends.protocol import CameraGoneError, CameraRefusedError, CounterRange, Grab, Picture
+from edge_ad.capture.backends.protocol import CameraGoneError, CameraRefusedError, CounterRange, FetchedPicture, Grab
 
 if TYPE_CHECKING:
     from typing import Any
@@ -162,11 +162,11 @@ class FakeBackend:
             gain=self._settings.gain,
         )
 
-    def fetch(self, slot: NDArray[np.uint8]) -> Picture:
+    def fetch(self, slot: NDArray[np.uint8]) -> FetchedPicture:
         """The frame's pixels, BGR."""
         behaviour = self._behaviour()
         if behaviour == "garbage":
-            return Picture(0, 0, 0, "expected a picture, found bytes that cannot be decoded")
+            return FetchedPicture(0, 0, 0, "expected a picture, found bytes that cannot be decoded")
         if behaviour != "frozen" or self._shown is None:
             self._shown = self._picture()
         image = self._shown[:, ::2] if behaviour == "wrong_size" else self._shown
@@ -175,8 +175,8 @@ class FakeBackend:
         target[:] = image
         if behaviour == "torn":
             target[height // 2 :] = 0
-            return Picture(height, width, channels, "the lower half of the picture did not arrive")
-        return Picture(height, width, channels)
+            return FetchedPicture(height, width, channels, "the lower half of the picture did not arrive")
+        return FetchedPicture(height, width, channels)
 
     def close(self) -> None:
         """Write down that it was closed."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edge_ad.cameras.backends.folder import too_large
-from edge_ad.cameras.backends.pacing import Pacer
-from edge_ad.cameras.backends.protocol import CameraRefusedError, CounterRange, Grab, Picture, SourceEndedError
+from edge_ad.capture.backends.folder import too_large
+from edge_ad.capture.backends.pacing import Pacer
+from edge_ad.capture.backends.protocol import CameraRefusedError, CounterRange, FetchedPicture, Grab, SourceEndedError
 from edge_ad.sources.damage import DamageWatch
 from edge_ad.sources.ffmpeg import WatchedStream, frame_count, open_stream
 from edge_ad.sources.frame_name import FrameName
@@ -77,7 +77,7 @@ class VideoCamera:
         self._next += 1
         return Grab(captured_at=time.time(), captured_ns=time.monotonic_ns(), name=name)
 
-    def fetch(self, slot: NDArray[np.uint8]) -> Picture:
+    def fetch(self, slot: NDArray[np.uint8]) -> FetchedPicture:
         """The frame's pixels, decoded into the slot."""
         return fetch_into(self._opened(), slot, self._settings.source)
 
@@ -113,19 +113,19 @@ def check_decoder(stream: WatchedStream, name: str) -> None:
         raise CameraRefusedError(f"{name}: FFmpeg has no decoder for it on this machine: use another codec")
 
 
-def fetch_into(stream: WatchedStream, slot: NDArray[np.uint8], name: str) -> Picture:
+def fetch_into(stream: WatchedStream, slot: NDArray[np.uint8], name: str) -> FetchedPicture:
     """The frame that was grabbed, decoded straight into the slot where its size is known beforehand."""
     if not stream.has_pixels:
-        return Picture(0, 0, 0, stream.complaint or "the frame has no pixels")
+        return FetchedPicture(0, 0, 0, stream.complaint or "the frame has no pixels")
     target = stream.target(slot)
     image = stream.fetch(target)
     if image is None:
-        return Picture(0, 0, 0, stream.complaint or "the frame cannot be decoded")
+        return FetchedPicture(0, 0, 0, stream.complaint or "the frame cannot be decoded")
     if image.dtype != np.uint8:
         raise CameraRefusedError(f"{name}: expected 8 bits per channel, found {image.dtype}: set the encoder to 8 bits")
     if image.size > len(slot):
-        return Picture(0, 0, 0, too_large(name, image.size, len(slot)))
+        return FetchedPicture(0, 0, 0, too_large(name, image.size, len(slot)))
     if target is None or image.ctypes.data != slot.ctypes.data:
         slot[: image.size] = image.reshape(-1)
     height, width = image.shape[:2]
-    return Picture(height, width, 1 if image.ndim == 2 else image.shape[2], stream.complaint)
+    return FetchedPicture(height, width, 1 if image.ndim == 2 else image.shape[2], stream.complaint)

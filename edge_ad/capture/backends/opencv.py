@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 import cv2
 
-from edge_ad.cameras.backends.protocol import CameraGoneError, CameraRefusedError, CounterRange, Grab, Picture
-from edge_ad.cameras.backends.video import check_decoder, fetch_into
 from edge_ad.cameras.settings import source_kind
+from edge_ad.capture.backends.protocol import CameraGoneError, CameraRefusedError, CounterRange, FetchedPicture, Grab
+from edge_ad.capture.backends.video import check_decoder, fetch_into
 from edge_ad.errors import one_line
 from edge_ad.sources.damage import DamageWatch
 from edge_ad.sources.ffmpeg import WatchedStream, ffmpeg_reason, frame_count, open_stream
@@ -89,7 +89,7 @@ class OpencvCamera:
             camera_time_ns=round(stamp_ms * 1_000_000) if stamp_ms > 0 else None,
         )
 
-    def fetch(self, slot: NDArray[np.uint8]) -> Picture:
+    def fetch(self, slot: NDArray[np.uint8]) -> FetchedPicture:
         """The frame's pixels, decoded into the slot."""
         if self._stream is None:
             raise CameraRefusedError("the camera was not opened")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_ad.cameras.backends.features import configure, number
-from edge_ad.cameras.backends.protocol import CameraGoneError, CameraRefusedError, CounterRange, Grab, Picture
-from edge_ad.cameras.pixels import RawImage, convert
+from edge_ad.capture.backends.features import configure, number
+from edge_ad.capture.backends.pixels import RawImage, convert
+from edge_ad.capture.backends.protocol import CameraGoneError, CameraRefusedError, CounterRange, FetchedPicture, Grab
 from edge_ad.errors import MissingExtraError, one_line
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class GenicamCamera:
             gain=self._gain,
         )
 
-    def fetch(self, slot: NDArray[np.uint8]) -> Picture:
+    def fetch(self, slot: NDArray[np.uint8]) -> FetchedPicture:
         """Convert the frame's buffer into the slot."""
         component = self._buffer.payload.components[0]
         data = component.data.view(np.uint8).reshape(-1)
@@ -143,7 +143,11 @@ class _Nodes:
         return value
 
     def set(self, name: str, value: Setting) -> None:
-        self._nodes.get_node(name).value = value
+        node = self._nodes.get_node(name)
+        if hasattr(node, "execute") and value is True:
+            node.execute()
+        else:
+            node.value = value
 
     def run(self, name: str) -> None:
         try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from edge_ad.cameras.backends.aravis import AravisBuffer, AravisCamera, AravisError
-from edge_ad.cameras.backends.features import configure, number
-from edge_ad.cameras.backends.protocol import CameraGoneError, CameraRefusedError, CounterRange, Grab, Picture
-from edge_ad.cameras.pixels import RawImage, convert, format_name
+from edge_ad.capture.backends.aravis import AravisBuffer, AravisCamera, AravisError
+from edge_ad.capture.backends.features import configure, number
+from edge_ad.capture.backends.pixels import RawImage, convert, format_name
+from edge_ad.capture.backends.protocol import CameraGoneError, CameraRefusedError, CounterRange, FetchedPicture, Grab
 from edge_ad.errors import one_line
 
 if TYPE_CHECKING:
@@ -81,13 +81,13 @@ class GigeCamera:
             gain=self._gain,
         )
 
-    def fetch(self, slot: NDArray[np.uint8]) -> Picture:
+    def fetch(self, slot: NDArray[np.uint8]) -> FetchedPicture:
         """Convert the frame's buffer into the slot."""
         buffer = self._buffer
         if buffer is None:
             raise CameraRefusedError("fetch was called before grab")
         if buffer.failure is not None:
-            return Picture(0, 0, 0, f"the frame did not arrive whole: {buffer.failure}")
+            return FetchedPicture(0, 0, 0, f"the frame did not arrive whole: {buffer.failure}")
         name = format_name(buffer.format_code)
         raw = RawImage(buffer.data(), name, buffer.height, buffer.width, buffer.padding)
         return convert(raw, self._settings.bit_depth_rule, slot)

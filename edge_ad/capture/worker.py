@@ -1,4 +1,4 @@
-"""``python -m edge_ad.cameras.worker SOCKET RING PARENT``: the capture process of one camera.
+"""``python -m edge_ad.capture.worker SOCKET RING PARENT``: the capture process of one camera.
 
 ``SOCKET`` and ``RING`` are file descriptors, ``PARENT`` the process that started this one. A driver or decoder that
 crashes or hangs takes only this process with it.
@@ -21,10 +21,7 @@ from typing import TYPE_CHECKING
 import cv2
 import msgspec
 
-from edge_ad.cameras.arrival import ArrivalClock
-from edge_ad.cameras.backends.opening import open_backend
-from edge_ad.cameras.backends.protocol import CameraGoneError, CameraRefusedError, SourceEndedError
-from edge_ad.cameras.checks import LostFrames, sample_digest
+from edge_ad.cameras.checks import sample_digest
 from edge_ad.cameras.messages import (
     NO_SLOT,
     Alive,
@@ -42,13 +39,16 @@ from edge_ad.cameras.messages import (
 )
 from edge_ad.cameras.ring import RingWriter
 from edge_ad.cameras.settings import unmet_settings
+from edge_ad.capture.arrival import ArrivalClock, LostFrames
+from edge_ad.capture.backends.opening import open_backend
+from edge_ad.capture.backends.protocol import CameraGoneError, CameraRefusedError, SourceEndedError
 from edge_ad.errors import EdgeAdError, one_line
 from edge_ad.sources.live import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_ad.cameras.backends.protocol import CameraBackend, Grab, Picture
+    from edge_ad.capture.backends.protocol import CameraBackend, FetchedPicture, Grab
 
 __all__ = ["MESSAGE_BYTES", "Capture", "main"]
 
@@ -227,7 +227,7 @@ class Capture:
             self.mailbox.tell(Alive(news))
 
 
-def _described(grab: Grab, picture: Picture, slot: int, sequence: int) -> FrameInfo:
+def _described(grab: Grab, picture: FetchedPicture, slot: int, sequence: int) -> FrameInfo:
     return FrameInfo(
         slot=slot,
         height=picture.height,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from edge_ad.cameras.backends.protocol import CameraRefusedError
+from edge_ad.capture.backends.protocol import CameraRefusedError
 from edge_ad.errors import one_line
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Features(Protocol):
         """Its value."""
 
     def set(self, name: str, value: Setting) -> None:
-        """Set it."""
+        """Set it; a command is executed by ``True``."""
 
 
 def configure(features: Features, settings: CameraSettings) -> dict[str, Setting]:
@@ -60,7 +60,7 @@ def configure(features: Features, settings: CameraSettings) -> dict[str, Setting
     _switch(features, "TriggerMode", "Off")  # some cameras allow no other change while they wait for a trigger
     for name, value in settings.features.items():
         _set(features, "features", name, value)
-        found[name] = features.get(name)
+        found[name] = features.get(name) if features.has(name) else value  # a command has no value
     for setting, names in _NAMES.items():
         feature = next((one for one in names if features.has(one)), None)
         wanted: Setting | None = getattr(settings, setting)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_ad.cameras.backends.protocol import CameraRefusedError
+from edge_ad.capture.backends.protocol import CameraRefusedError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -192,10 +192,15 @@ class AravisCamera:
         return value.decode() if isinstance(value, bytes) else bool(value) if self._kind(name) == "boolean" else value
 
     def set(self, name: str, value: Setting) -> None:
-        """Set a feature."""
+        """Set a feature; a command is executed by ``True``."""
         self._kinds.setdefault(name, _KINDS.get(name) or _kind_of(value))
         argument = value.encode() if isinstance(value, str) else value
-        self._call(f"arv_camera_set_{self._kind(name)}", name.encode(), argument)
+        try:
+            self._call(f"arv_camera_set_{self._kind(name)}", name.encode(), argument)
+        except AravisError:
+            if value is not True:
+                raise
+            self.run(name)
 
     def run(self, name: str) -> None:
         """Execute a command."""

@@ -5,27 +5,27 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, cast
 
-from edge_ad.cameras.backends.protocol import CameraRefusedError
 from edge_ad.cameras.settings import source_kind
+from edge_ad.capture.backends.protocol import CameraRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_ad.cameras.backends.protocol import CameraBackend
     from edge_ad.cameras.settings import CameraSettings, SourceKind
+    from edge_ad.capture.backends.protocol import CameraBackend
 
 __all__ = ["BACKENDS", "open_backend"]
 
 BACKENDS: dict[SourceKind, str] = {
-    "folder": "edge_ad.cameras.backends.folder:FolderCamera",
-    "video": "edge_ad.cameras.backends.video:VideoCamera",
-    "device": "edge_ad.cameras.backends.opencv:OpencvCamera",
-    "url": "edge_ad.cameras.backends.opencv:OpencvCamera",
-    "gst": "edge_ad.cameras.backends.opencv:OpencvCamera",
-    "basler": "edge_ad.cameras.backends.basler:BaslerCamera",
-    "genicam": "edge_ad.cameras.backends.genicam:GenicamCamera",
-    "gige": "edge_ad.cameras.backends.gige:GigeCamera",
-    "fake": "edge_ad.cameras.backends.fake:FakeBackend",
+    "folder": "edge_ad.capture.backends.folder:FolderCamera",
+    "video": "edge_ad.capture.backends.video:VideoCamera",
+    "device": "edge_ad.capture.backends.opencv:OpencvCamera",
+    "url": "edge_ad.capture.backends.opencv:OpencvCamera",
+    "gst": "edge_ad.capture.backends.opencv:OpencvCamera",
+    "basler": "edge_ad.capture.backends.basler:BaslerCamera",
+    "genicam": "edge_ad.capture.backends.genicam:GenicamCamera",
+    "gige": "edge_ad.capture.backends.gige:GigeCamera",
+    "fake": "edge_ad.capture.backends.fake:FakeBackend",
 }
 
 

@@ -16,8 +16,8 @@ __all__ = [
     "CameraGoneError",
     "CameraRefusedError",
     "CounterRange",
+    "FetchedPicture",
     "Grab",
-    "Picture",
     "SourceEndedError",
 ]
 
@@ -59,7 +59,7 @@ class Grab:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class FetchedPicture:
     """The pixels that were written to a slot: rows packed, 1 channel gray or 3 channels BGR.
 
     ``damaged``: what the decoder complained of. Without any pixels, ``height`` is 0 and ``damaged`` says why.
@@ -100,7 +100,7 @@ class CameraBackend(Protocol):
             SourceEndedError: the last one was given.
         """
 
-    def fetch(self, slot: NDArray[np.uint8]) -> Picture:
+    def fetch(self, slot: NDArray[np.uint8]) -> FetchedPicture:
         """Write the pixels of the frame that was grabbed last to ``slot``, uint8 (n,). May be left out."""
 
     def close(self) -> None:

@@ -1,8 +1,13 @@
-"""When a frame was captured, from the camera's time stamp and the moment at which it arrived here."""
+"""When a frame was captured, from the camera's time stamp and its arrival here; and which were lost on their way."""
 
 from __future__ import annotations
 
-__all__ = ["ArrivalClock"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_ad.capture.backends.protocol import CounterRange
+
+__all__ = ["ArrivalClock", "LostFrames"]
 
 _NS = 1_000_000_000
 # No camera's clock is off by more than this part.
@@ -37,3 +42,23 @@ class ArrivalClock:
         captured_ns = stamp_ns + self._difference_ns
         self._late = self._late + 1 if arrival_ns - captured_ns > _LATE_NS else 0
         return captured_ns
+
+
+class LostFrames:
+    """How many frames the camera has counted that never arrived, over the wrap of its counter."""
+
+    def __init__(self, counter_range: CounterRange | None) -> None:
+        self._range = counter_range
+        self._last: int | None = None
+
+    def before(self, counter: int | None) -> int:
+        """Frames between the last one and this one, 0 where the counter cannot tell: at first, and when it jumps back.
+
+        A step of more than half of the range counts as a jump back.
+        """
+        last, self._last = self._last, counter
+        if self._range is None or counter is None or last is None:
+            return 0
+        period = self._range.last - self._range.first + 1
+        step = (counter - last) % period
+        return step - 1 if 0 < step <= period // 2 else 0

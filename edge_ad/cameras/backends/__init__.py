@@ -1,1 +1,0 @@
-"""How each kind of camera is reached; see ``edge_ad.cameras.backends.opening``."""

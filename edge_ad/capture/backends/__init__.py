@@ -1,0 +1,1 @@
+"""How each kind of camera is reached; see ``edge_ad.capture.backends.opening``."""
