@@ -99,6 +99,9 @@ def camera(settings: CameraSettings) -> Iterator[Driver]:
     finally:
         process.close()
     assert [pid for pid in driver.pids if Path(f"/proc/{pid}").exists()] == []
+    end = time.monotonic() + 20  # the other ends of its connections, which are closed by threads of this process
+    while open_files() > files and time.monotonic() < end:
+        time.sleep(0.01)
     assert open_files() <= files
     assert shared_memory() <= memory
 
