@@ -39,6 +39,7 @@ def place(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     for module in ("edge_ad.scoring.opening.open_engine", "edge_ad_export.reference.engine.open_session"):
         monkeypatch.setattr(module, refuse)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))  # maps that other tests have kept count as room
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -111,7 +111,9 @@ def _relative_to(file: Path) -> Callable[[str], str]:
 @command(options=RUN)
 @click.argument("file", type=FILE)
 def run(file: Path, options: RunOptions) -> None:
-    """Run a station, and print a result for each part; the log goes to standard error.
+    """Run a station, and print a result for each part.
+
+    The log goes to standard error.
 
     The station runs until it is stopped with Ctrl-C or SIGTERM, or until cameras that are files have come to their end.
     """

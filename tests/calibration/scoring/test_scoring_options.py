@@ -28,9 +28,9 @@ def command(*, other: str, plan: ScorePlan) -> None:
     click.echo(f"{other} {plan}")
 
 
-def test_the_options_become_one_plan(own_cache: Path) -> None:
-    chosen = ScorePlan(cache=Path("/c"), cluster="tcp://host:8786", workers=3)
-    asked = ["--other", "y", "--cache", "/c", "--cluster", "tcp://host:8786", "--workers", "3"]
+def test_the_options_become_one_plan(own_cache: Path, tmp_path: Path) -> None:
+    chosen = ScorePlan(cache=tmp_path, cluster="tcp://host:8786", workers=3)
+    asked = ["--other", "y", "--cache", str(tmp_path), "--cluster", "tcp://host:8786", "--workers", "3"]
     runner = CliRunner()
     assert runner.invoke(command, asked).output == f"y {chosen}\n"
     assert runner.invoke(command, []).output == f"x {ScorePlan(cache=own_cache)}\n"

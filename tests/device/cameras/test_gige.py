@@ -3,57 +3,26 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import itertools
 import os
-import shutil
 import signal
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.capturing import Driver, camera
-from support.videos import wait_for
+from support.loopback import Wire, gige_wire
 
 from edge_ad.cameras import CameraProcess, CameraSettings, CameraState
 
 STREAMING, LOST, REFUSED = CameraState.STREAMING, CameraState.LOST, CameraState.REFUSED
-FAKE = "arv-fake-gv-camera-0.8"
 SMALL: dict[str, Any] = {"width": 320, "height": 240, "stale_after_s": 10.0}
-
-
-class Wire:
-    """The fake camera's process; it has a fixed port, and there is one at a time on a machine."""
-
-    def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def plug(self, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [FAKE, "-i", "127.0.0.1", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        assert wait_for(lambda: "0100007F:0F74" in Path("/proc/net/udp").read_text(), 30)
-
-    def unplug(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
 
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    if shutil.which(FAKE) is None:
-        pytest.skip("needs the distribution's package aravis-tools")
-    with (Path(tempfile.gettempdir()) / "edge-ad-gige-camera.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        one = Wire()
-        try:
-            yield one
-        finally:
-            one.unplug()
+    with gige_wire() as one:
+        yield one
 
 
 def settings(**changes: Any) -> CameraSettings:

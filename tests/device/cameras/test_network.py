@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support import mjpeg_server
 from support.capturing import Driver, camera
+from support.loopback import CODINGS, rtsp_stream
 from support.mjpeg_server import HEIGHT, WIDTH, MjpegCamera
 
 from edge_ad.cameras import CameraSettings, CameraState
@@ -81,38 +79,11 @@ def test_a_stream_cannot_be_told_its_exposure(mjpeg: MjpegCamera) -> None:
         assert "exposure_us: expected 5000.0, but a camera of this kind cannot be set to it" in causes(driver)
 
 
-SERVER = Path(__file__).resolve().parents[2] / "support" / "rtsp_server.py"
-BINDINGS = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
-CODINGS = {
-    "jpeg": "video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! jpegenc ! rtpjpegpay name=pay0",
-    "h264": "video/x-raw,width=320,height=240,framerate=25/1 ! x264enc tune=zerolatency key-int-max=10 "
-    "! rtph264pay name=pay0",
-}
-
-
-@pytest.fixture(scope="module")
-def python_with_gstreamer() -> str:
-    for python in (sys.executable, "/usr/bin/python3"):
-        if (
-            Path(python).exists()
-            and not subprocess.run([python, "-c", BINDINGS], capture_output=True, check=False).returncode
-        ):
-            return python
-    pytest.skip("needs the distribution's packages gir1.2-gst-rtsp-server-1.0 and python3-gi")
-
-
 @pytest.fixture
-def rtsp(python_with_gstreamer: str, request: pytest.FixtureRequest) -> Iterator[str]:
+def rtsp(request: pytest.FixtureRequest) -> Iterator[str]:
     """A ball that moves, in the coding that the test asks for."""
-    pipeline = f"( videotestsrc is-live=true pattern=ball ! {CODINGS[request.param]} )"
-    server = subprocess.Popen([python_with_gstreamer, str(SERVER), pipeline], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    try:
-        yield f"rtsp://127.0.0.1:{int(server.stdout.readline())}"
-    finally:
-        server.kill()
-        server.wait()
-        server.stdout.close()
+    with rtsp_stream(request.param) as address:
+        yield address
 
 
 @pytest.mark.parametrize("rtsp", CODINGS, indirect=True)

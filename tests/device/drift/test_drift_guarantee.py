@@ -60,19 +60,26 @@ def on_the_limit(limits: list[float], run_length: int) -> DriftMonitor:
 def test_the_stated_run_length_is_no_mere_caution() -> None:
     """Where frames exceed as often as is just allowed, alarms come nearly as often as is just allowed."""
     run_length = 10_000
-    stream = np.random.default_rng(3).random((300_000, 1)).tolist()
+    stream = np.random.default_rng(3).random((100_000, 1)).tolist()
     found = alarms(on_the_limit([0.55, 0.25, 0.08, 0.03], run_length), stream)
     assert len(stream) / run_length / 4 < found < len(stream) / run_length
 
 
 @pytest.mark.parametrize(
-    ("allowance", "fewest", "most"),
-    [pytest.param(False, 5, 10, id="taken-for-uniform"), pytest.param(True, 0, 1, id="with-its-allowance")],
+    ("streams", "allowance", "fewest", "most"),
+    [
+        pytest.param(3, False, 2, 3, id="taken-for-uniform"),
+        pytest.param(3, True, 0, 1, id="with-its-allowance"),
+        pytest.param(10, False, 5, 10, id="taken-for-uniform-10", marks=pytest.mark.slow),
+        pytest.param(10, True, 0, 1, id="with-its-allowance-10", marks=pytest.mark.slow),
+    ],
 )
-def test_p_values_that_share_one_calibration_need_an_allowance(allowance: bool, fewest: int, most: int) -> None:
+def test_p_values_that_share_one_calibration_need_an_allowance(
+    streams: int, allowance: bool, fewest: int, most: int
+) -> None:
     """Taken for independent and uniform they cry wolf: in 100,000 frames an alarm may come to 1 of 10 streams."""
     run_length, normals, found = 1_000_000, 300, 0
-    for seed in range(10):
+    for seed in range(streams):
         random = np.random.default_rng(seed)
         values = np.sort(random.random(normals)).tolist()
         tail = upper_tail("higher", values, 0.05, 0.0)

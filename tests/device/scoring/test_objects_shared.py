@@ -56,6 +56,7 @@ def write_trays(folder: Path, trays: list[Tray]) -> Path:
     return folder / "objects.csv"
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_cookies_two_to_a_frame(shared: Path, tmp_path: Path) -> None:
     data, model = shared / "data/cookies", shared / "models/cookies/patchcore.onnx"

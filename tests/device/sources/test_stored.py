@@ -63,7 +63,9 @@ def test_the_largest_value_is_rewritten(data: bytes, expected: bytes) -> None:
     assert scaled_netpbm(data).data == expected
 
 
-FRAMES = [Image.fromarray(np.full((24, 32, 3), 40 * index, np.uint8)) for index in range(1, 4)]
+def pictures() -> list[Image.Image]:
+    """Three pictures, new ones each time: Pillow keeps in a picture how it was written last."""
+    return [Image.fromarray(np.full((24, 32, 3), 40 * index, np.uint8)) for index in range(1, 4)]
 
 
 @pytest.mark.parametrize(
@@ -77,19 +79,21 @@ FRAMES = [Image.fromarray(np.full((24, 32, 3), 40 * index, np.uint8)) for index 
     ],
 )
 def test_a_file_of_several_pictures_is_refused(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
-    FRAMES[0].save(tmp_path / name, save_all=True, append_images=FRAMES[1:], **options)
+    first, *others = pictures()
+    first.save(tmp_path / name, save_all=True, append_images=others, **options)
     with pytest.raises(FrameError, match="several pages or an animation"):
         read_image(tmp_path / name)
-    FRAMES[0].save(tmp_path / name, **options)
+    pictures()[0].save(tmp_path / name, **options)
     assert read_image(tmp_path / name).shape == (24, 32, 3)
 
 
 def test_a_smaller_copy_and_what_is_appended_to_a_jpeg_are_no_further_pictures(tmp_path: Path) -> None:
-    small = FRAMES[1].resize((8, 6))
+    small = pictures()[1].resize((8, 6))
     with TiffImagePlugin.AppendingTiffWriter(str(tmp_path / "a.tif"), new=True) as file:
-        FRAMES[0].save(file, "TIFF")
+        pictures()[0].save(file, "TIFF")
         file.newFrame()
         small.save(file, "TIFF", tiffinfo={254: 1})
-    FRAMES[0].save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=FRAMES[1:])
+    first, *others = pictures()
+    first.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=others)
     assert read_image(tmp_path / "a.tif").shape == (24, 32, 3)
     assert read_image(tmp_path / "a.jpg").shape == (24, 32, 3)

@@ -186,7 +186,9 @@ def test_defects_of_real_parts_score_higher(shared: Path, tmp_path: Path) -> Non
     head = HeadOptions(family="gaussian", feature_output=("feat_s16",), fit=data / "train/good", fit_shared=True)
     backbone = shared / "models/backbones/mobilenet_v2_1.0_224_dequant_float.onnx"
     importing = ImportOptions(scale=127.5, mean=(1.0,), head=head)
-    asked = ExportRequest(backbone, data / "test/good", tmp_path / "bundle", importing, variants=("onnx-fp32",))
+    asked = ExportRequest(
+        backbone, data / "test/good", tmp_path / "bundle", importing, variants=("onnx-fp32",), max_images=8
+    )
     export_bundle(asked)
     with Detector.open(tmp_path / "bundle") as detector:
         scores = {

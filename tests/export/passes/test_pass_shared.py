@@ -52,7 +52,7 @@ def models(shared: Path) -> Models:
 
 
 def frames(shared: Path) -> list[NDArray[np.uint8]]:
-    paths = sorted((shared / "data/cookies/test").glob("[ag]*/*.jpg"))[::12]
+    paths = sorted((shared / "data/cookies/test").glob("[ag]*/*.jpg"))[::24]
     return [cv2.resize(cv2.imread(str(path)), (256, 256), interpolation=cv2.INTER_AREA)[None] for path in paths]
 
 
