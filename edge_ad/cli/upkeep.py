@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
 from edge_ad.cli.options import FILE, PATH, as_json, echo_json
 from edge_ad.errors import DeviceError
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 _OUTPUT = click.option("-o", "--output", required=True, type=PATH, metavar="FILE", help="The archive to write.")
 
 
-@click.command()
+@command()
 @click.argument("file", type=FILE, required=False)
 @as_json
 def doctor(file: Path | None, as_json: bool) -> None:
@@ -45,18 +47,31 @@ def _print_checks(checks: list[Check]) -> None:
             click.echo(f"{'':4}  {'':{width}}  -> {one.advice}")
 
 
-@click.command()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportOptions:
+    """How much is collected."""
+
+    limit_mb: float = 50.0
+
+
+SUPPORT = OptionGroup(
+    COMMON,
+    SupportOptions,
+    (
+        option(
+            "--limit-mb",
+            type=click.FloatRange(min=1),
+            metavar="MB",
+            help="The most that the archive may hold, in 10^6 bytes before compression. Evidence is left out first.",
+        ),
+    ),
+)
+
+
+@command(options=SUPPORT)
 @click.argument("file", type=FILE)
 @_OUTPUT
-@click.option(
-    "--limit-mb",
-    type=click.FloatRange(min=1),
-    default=50.0,
-    show_default=True,
-    metavar="MB",
-    help="The most that it may hold, in 10^6 bytes before compression. Evidence is left out first.",
-)
-def support(file: Path, output: Path, limit_mb: float) -> None:
+def support(file: Path, output: Path, options: SupportOptions) -> None:
     """Write one archive for whoever helps with the station FILE.
 
     It holds the configuration without passwords, the log, the findings of edge-ad doctor, versions, counters, the last
@@ -64,17 +79,17 @@ def support(file: Path, output: Path, limit_mb: float) -> None:
     """
     from edge_ad.upkeep import write_support
 
-    written = write_support(file, output, limit_mb)
+    written = write_support(file, output, options.limit_mb)
     click.echo(f"{written.path}: {len(written.members)} files", err=True)
     if written.left_out:
         click.echo(f"left out: {', '.join(written.left_out)}", err=True)
 
 
-@click.command()
+@command()
 @click.argument("file", type=FILE)
 @_OUTPUT
 def backup(file: Path, output: Path) -> None:
-    """Write everything that makes a station this station to one archive.
+    """Write a whole station to one archive, for a spare machine.
 
     These are the station FILE, its bundles with their calibrations, and its counters. The station may run meanwhile.
     """
@@ -84,7 +99,7 @@ def backup(file: Path, output: Path) -> None:
     click.echo(f"{output}: station {record.station}, {len(record.files)} files", err=True)
 
 
-@click.command()
+@command()
 @click.argument("archive", type=FILE)
 @click.argument("folder", type=PATH)
 def restore(archive: Path, folder: Path) -> None:

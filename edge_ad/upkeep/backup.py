@@ -6,6 +6,7 @@ Evidence, results and logs say what happened on the old device, and stay there.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import re
@@ -30,6 +31,7 @@ __all__ = ["BackupRecord", "back_up", "restore"]
 _RECORD = "backup.json"
 _STATION = "station.toml"
 _MOST_BYTES = 64 << 30
+_CHUNK_BYTES = 1 << 20
 
 
 class BackupRecord(Record, frozen=True, kw_only=True):
@@ -183,6 +185,7 @@ def _check_bundle(path: Path) -> None:
 
 def _unpack(path: Path, target: Path) -> BackupRecord:
     try:
+        _check_whole(path)
         with tarfile.open(path, "r:gz") as archive:
             first = archive.next()
             if first is None or first.name != _RECORD:
@@ -202,6 +205,13 @@ def _unpack(path: Path, target: Path) -> BackupRecord:
     if missing:
         raise InputError(f"{min(missing)} is missing: the archive is damaged")
     return record
+
+
+def _check_whole(path: Path) -> None:
+    """Reads to the end, where the checksum of the whole stands: the reader of archives stops before it."""
+    with gzip.open(path) as file:
+        while file.read(_CHUNK_BYTES):
+            pass
 
 
 def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, record: BackupRecord, target: Path) -> None:
