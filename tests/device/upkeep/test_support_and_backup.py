@@ -156,7 +156,7 @@ def test_of_a_damaged_archive_nothing_is_restored(
     assert set(tmp_path.iterdir()) - before == {broken}
 
 
-@pytest.mark.parametrize("cut", [0, 10, 200, -30])
+@pytest.mark.parametrize("cut", [0, 10, 200, -1000])
 def test_an_archive_that_is_cut_off_is_refused(station: Path, tmp_path: Path, cut: int) -> None:
     back_up(station, tmp_path / "good")
     (tmp_path / "cut").write_bytes((tmp_path / "good").read_bytes()[:cut])
