@@ -97,6 +97,8 @@ class ScorerProcess:
                 data = self._socket.recv(MESSAGE_BYTES)
             except BlockingIOError:
                 break
+            except ConnectionResetError:  # it died with an order unread; its last words come after this
+                continue
             except OSError:
                 data = b""
             report = _understood(data)
