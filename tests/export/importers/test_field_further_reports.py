@@ -365,6 +365,9 @@ def test_a_model_that_is_quantized_already(tmp_path: Path, images: Path, form: s
     model = quantized(tmp_path / "m.onnx", form)
     variants = (*BOTH, "onnx-int8")
     made = exported(model, images, tmp_path / "out" / "b", variants=variants)
-    assert made.shipped == set(BOTH)
+    # OpenVINO calculates such a model in 8 bits, too, and these overflow on CPUs without VNNI: then it says so.
+    assert {"onnx-fp32"} <= made.shipped <= set(BOTH)
+    refused = set(BOTH) - made.shipped
+    assert all("score" in str(made.trials[one]["rejected"]) for one in refused)
     assert "already" in str(made.trials["onnx-int8"]["rejected"])
-    check_scores(made, raw, variants=BOTH, tolerance=0.1)
+    check_scores(made, raw, variants=tuple(sorted(made.shipped)), tolerance=0.1)
