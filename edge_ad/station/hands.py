@@ -230,5 +230,8 @@ class Hands:
     def _publish(self, event: messages.Event, to: dict[int, str]) -> None:
         for told in self._told:
             told(event)
+        if isinstance(event, messages.StateChanged):
+            for output in self.outputs:
+                output.put(event.state)
         if self._link is not None:
             self._link.publish(event, to=to)

@@ -10,23 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.bundle import DEFAULT_STATION, Bundle
-from edge_ad.errors import EdgeAdError, InputError
+from edge_ad.errors import EdgeAdError, InputError, OutputError
 from edge_ad.link import LinkServer, default_path
+from edge_ad.station.digital_output import DigitalOutput, KernelLine, check_gpio
 from edge_ad.station.kept_counts import CountsFile, KeptCounts, read_counts
 from edge_ad.station.loop import StationLoop
 from edge_ad.station.metrics import check_metrics
-from edge_ad.station.part_outputs import JsonLinesOutput, QueuedOutput
+from edge_ad.station.part_outputs import CsvOutput, JsonLinesOutput, PartOutput, QueuedOutput
 from edge_ad.station.station_log import StationLog, log_event, open_log
 from edge_ad.station.watching import StationWatch
 
 if TYPE_CHECKING:
     from edge_ad.link.messages import Event
     from edge_ad.station.parts import InspectedPart
-    from edge_ad.station.station_file import InspectionSettings, StationFile
+    from edge_ad.station.station_file import InspectionSettings, OutputSettings, StationFile
 
 __all__ = ["check_station", "run_station"]
 
 logger = logging.getLogger(__name__)
+
+_PULSE_MS = 100
 
 
 def check_station(file: StationFile) -> None:
@@ -48,7 +51,10 @@ def check_station(file: StationFile) -> None:
         if camera.is_files and not Path(camera.source).exists() and "*" not in camera.source:
             raise InputError(f"camera.{name}.source: no file or folder {camera.source}")
     for name, output in file.output.items():
-        _check_folder(Path(output.path).parent, f"output.{name}.path")
+        if output.path is not None:
+            _check_folder(Path(output.path).parent, f"output.{name}.path")
+        elif output.kind == "gpio":
+            check_gpio()
     for name in ("counters", "metrics", "log"):
         kept = getattr(getattr(file, name), "file", None)
         if kept is not None:
@@ -65,20 +71,39 @@ def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None]
     Raises:
         InputError: the socket cannot be made, or the counters are those of another station.
         LinkError: another station has the socket.
+        OutputError: a digital output cannot be driven.
     """
     with ExitStack() as stack:
         watch = _watched(file, stack.enter_context(open_log(file.log)))
+        outputs = []
+        for name, one in file.output.items():
+            outputs.append(QueuedOutput(name, _opened(name, one), one.queue))
+            stack.callback(outputs[-1].close)
         link = None
         if file.link is not None:
             path = Path(file.link.socket) if file.link.socket else default_path(file.station.name)
             link = LinkServer(path, station=file.station.name, mode=int(file.link.mode, 8))
             stack.enter_context(closing(link))
-        outputs = tuple(
-            QueuedOutput(name, JsonLinesOutput(Path(one.path)), one.queue) for name, one in file.output.items()
-        )
-        loop = StationLoop(file, link=link, outputs=outputs, told=told, watch=watch)
+        loop = StationLoop(file, link=link, outputs=tuple(outputs), told=told, watch=watch)
         loop.run()
         return loop
+
+
+def _opened(name: str, settings: OutputSettings) -> PartOutput:
+    """The output of these settings. A digital one lets no part pass from now on."""
+    if settings.kind == "gpio":
+        chip, line = settings.chip or "", 0 if settings.line is None else settings.line
+        is_low = bool(settings.active_low)
+        try:
+            return DigitalOutput(
+                lambda driven: KernelLine(chip, line, active_low=is_low, driven=driven),
+                settings.signal or "reject",
+                settings.pulse_ms or _PULSE_MS,
+            )
+        except OutputError as error:
+            raise OutputError(f"output.{name}: {error}") from None
+    path = Path(settings.path or "")
+    return CsvOutput(path) if settings.kind == "csv" else JsonLinesOutput(path)
 
 
 def _watched(file: StationFile, log: StationLog) -> StationWatch:

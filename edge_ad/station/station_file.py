@@ -101,11 +101,23 @@ class LinkSettings(Record, frozen=True, kw_only=True):
 
 
 class OutputSettings(Record, frozen=True, kw_only=True):
-    """``[output.NAME]``: where results go. ``kind``: ``jsonl`` writes a line for each part to the file ``path``."""
+    """``[output.NAME]``: where results go.
 
-    kind: Literal["jsonl"]
-    path: str
+    ``kind``: ``jsonl`` and ``csv`` append a line for each part to the file ``path``; ``gpio`` drives the line ``line``
+    (its offset or name) of ``chip``. ``signal``, ``pulse_ms``: what it is driven for, and for how long.
+    """
+
+    kind: Literal["jsonl", "csv", "gpio"]
+    path: str | None = None
+    chip: str | None = None
+    line: Annotated[int, msgspec.Meta(ge=0, le=1_023)] | str | None = None
+    active_low: bool | None = None
+    signal: Literal["reject", "accept"] | None = None
+    pulse_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] | None = None
     queue: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1_000
+
+
+_OF_FILES, _OF_GPIO = ("path",), ("chip", "line", "active_low", "signal", "pulse_ms")
 
 
 class StationFile(Record, frozen=True, kw_only=True):
@@ -199,7 +211,10 @@ def _changed(base: InspectionSettings, change: RecipeInspection | None) -> Inspe
 def _below(file: StationFile, folder: Path) -> StationFile:
     """The same with paths that do not depend on the working directory."""
     inspect = {k: msgspec.structs.replace(v, bundle=str(folder / v.bundle)) for k, v in file.inspect.items()}
-    output = {k: msgspec.structs.replace(v, path=str(folder / v.path)) for k, v in file.output.items()}
+    output = {
+        k: v if v.path is None else msgspec.structs.replace(v, path=str(folder / v.path))
+        for k, v in file.output.items()
+    }
     recipe = {}
     for name, one in file.recipe.items():
         changed = {
@@ -256,7 +271,19 @@ def _check_names(file: StationFile) -> None:
     for name, rule in file.stop.items():
         if rule.of is not None and rule.of < rule.count:
             raise InputError(f"stop.{name}: expected of >= count, found {rule.of} < {rule.count}")
+    for name, output in file.output.items():
+        _check_output(f"output.{name}", output)
     _check_trigger(file)
+
+
+def _check_output(where: str, output: OutputSettings) -> None:
+    needed, foreign = (("chip", "line"), _OF_FILES) if output.kind == "gpio" else (_OF_FILES, _OF_GPIO)
+    for key in needed:
+        if getattr(output, key) is None:
+            raise InputError(f'{where}.{key} is missing: kind = "{output.kind}" needs it')
+    for key in foreign:
+        if getattr(output, key) is not None:
+            raise InputError(f'{where}.{key} does not belong to kind = "{output.kind}"')
 
 
 def _check_trigger(file: StationFile) -> None:
