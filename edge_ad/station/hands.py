@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Hands"]
 
 _RINGS_KEPT = 2
+_LOOK_AGAIN_NS = 50_000_000
 
 
 class Hands:
@@ -45,6 +46,7 @@ class Hands:
         self.cameras = {name: CameraProcess(name, one) for name, one in file.camera.items() if one.source != "link"}
         self.scorers: dict[int, ScorerProcess] = {}
         self.scorers_have_been_ready = False
+        self._leaving: list[ScorerProcess] = []
         self.evidence: dict[str, str] = {}
         self.scorer_names: dict[int, str] = {}
         self._scorer_cameras: dict[int, str] = {}
@@ -71,13 +73,18 @@ class Hands:
             elif isinstance(action, actions.StartScorer):
                 self._start_scorer(action)
             elif isinstance(action, actions.StopScorer):
-                self.scorers.pop(action.scorer).close()
+                leaving = self.scorers.pop(action.scorer)
+                leaving.hang_up()
+                self._leaving.append(leaving)
             elif isinstance(action, actions.KillScorer):
                 self.scorers[action.scorer].kill(action.why)
 
     def tick_scorers(self, now_ns: int) -> int | None:
         """Starts and watches scorers; when to call again."""
         due = [one.tick(now_ns) for one in self.scorers.values()]
+        self._leaving = [one for one in self._leaving if not one.has_left(now_ns)]
+        if self._leaving:
+            due.append(now_ns + _LOOK_AGAIN_NS)
         return min([one for one in due if one is not None], default=None)
 
     def tick_cameras(self, now_ns: int) -> int | None:
@@ -145,7 +152,7 @@ class Hands:
         """Ends cameras, scorers and outputs, and closes every frame."""
         for scorer in self.scorers.values():
             scorer.hang_up()  # all of them end side by side
-        for scorer in self.scorers.values():
+        for scorer in [*self.scorers.values(), *self._leaving]:
             scorer.close()
         for camera in self.cameras.values():
             camera.close()

@@ -75,6 +75,7 @@ class ScorerProcess:
         self._due_ns: int | None = clock()
         self._memory_due_ns = 0
         self._refused = False
+        self._leave_by_ns: int | None = None
 
     @property
     def pid(self) -> int | None:
@@ -152,10 +153,24 @@ class ScorerProcess:
         self._due_ns = None
 
     def hang_up(self) -> None:
-        """Lets the process end by itself; nothing is heard of it any more."""
+        """Lets the process end by itself, for good; nothing is heard of it any more. Does not wait."""
+        self._due_ns = None
+        if self._leave_by_ns is None:
+            self._leave_by_ns = self._clock() + int(_GRACE_S * 1e9)
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def has_left(self, now_ns: int) -> bool:
+        """Whether the process has ended after :meth:`hang_up`; one that takes too long is killed."""
+        if self._process is None:
+            return True
+        if self._process.poll() is None:
+            if self._leave_by_ns is not None and now_ns >= self._leave_by_ns:
+                self._process.kill()
+            return False
+        self.close()
+        return True
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
