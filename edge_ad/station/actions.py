@@ -21,7 +21,6 @@ __all__ = [
     "StartScorer",
     "StopScorer",
     "TriggerCamera",
-    "UseRecipe",
 ]
 
 
@@ -97,13 +96,6 @@ class KillScorer:
 
 
 @dataclass(frozen=True, slots=True)
-class UseRecipe:
-    """From now on this recipe is active."""
-
-    recipe: str
-
-
-@dataclass(frozen=True, slots=True)
 class PartDone:
     """A part has its result. ``by_fault``: the link was told by the fault, not by a result."""
 
@@ -129,14 +121,5 @@ class AnswerClient:
 
 
 Action = (
-    TriggerCamera
-    | ScoreFrame
-    | ReturnFrame
-    | StartScorer
-    | StopScorer
-    | KillScorer
-    | UseRecipe
-    | PartDone
-    | Publish
-    | AnswerClient
+    TriggerCamera | ScoreFrame | ReturnFrame | StartScorer | StopScorer | KillScorer | PartDone | Publish | AnswerClient
 )

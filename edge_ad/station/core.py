@@ -100,7 +100,7 @@ class StationCore:
         self.counters.lost_frames += info.lost_before
         if begins and self.condition.takes_triggers:
             for _ in range(min(info.lost_before, 1000)):
-                self.book.refused_part(None, now, PartReason.DROPPED, "the frame was lost before it could be scored")
+                self.book.pass_by(now, PartReason.DROPPED, "the frame was lost before it could be scored")
         part = self._begun_by(frame, now) if begins else self._waiting_for(camera, info)
         if part is None:
             self.counters.unasked_frames += not begins
@@ -288,7 +288,7 @@ class StationCore:
             self._drop_unbegun(now)
         refusal = self._refusal(None)
         if refusal is not None:
-            self.book.refused_part(None, now, PartReason.DROPPED, refusal[1])
+            self.book.pass_by(now, PartReason.DROPPED, refusal[1])
             return None
         part = self.book.begin(None, _name_of(frame.info), now)
         for camera, count in part.wanted.items():

@@ -128,15 +128,12 @@ class PartBook:
             self._condition.happened(StationChange.PARTS_DONE)
             self.between_parts()
 
-    def refused_part(self, asker: Asker | None, now: Moment, reason: str, detail: str) -> None:
-        """A part that passes the camera without being inspected: it has a result all the same."""
-        part = self._unopened(asker, now)
-        self._report(part.result(now.ns, State.INVALID, reason, detail), asker, by_fault=False)
-
-    def _unopened(self, asker: Asker | None, now: Moment) -> OpenPart:
+    def pass_by(self, now: Moment, reason: str, detail: str) -> None:
+        """A part passes the camera without being inspected: it has a result all the same."""
         number = self._next_trigger
         self._next_trigger += 1
-        return OpenPart(number, str(number), self._recipes.active.name, now.ns, now.at, now.ns, {}, asker)
+        part = OpenPart(number, str(number), self._recipes.active.name, now.ns, now.at, now.ns, {})
+        self._report(part.result(now.ns, State.INVALID, reason, detail), None, by_fault=False)
 
     def _report(self, part: InspectedPart, asker: Asker | None, *, by_fault: bool) -> None:
         self.counters.count(part)

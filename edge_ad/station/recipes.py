@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_ad.link.messages import RecipeChanged
-from edge_ad.station.actions import Action, Publish, StartScorer, StopScorer, UseRecipe
+from edge_ad.station.actions import Action, Publish, StartScorer, StopScorer
 from edge_ad.station.scorers import JobBoard, RecipeRun, ScorerSlot
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ class Recipes:
             return False
         old, self.active, self.pending = self.active, self.pending, None
         self._stop_unused(old)
-        self._out.append(UseRecipe(self.active.name))
         self.tell(self.active.name)
         return True
 
