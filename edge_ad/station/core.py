@@ -91,11 +91,19 @@ class StationCore:
 
     def frame(self, camera: str, ring: int, info: FrameInfo, now: Moment) -> None:
         """A camera took a picture: it begins a part, belongs to an open one, or was not asked for."""
-        frame = CameraFrame(camera, ring, info)
-        begins = self.settings.trigger == "camera" and camera == self.file.trigger_camera()
-        if begins and self.file.is_patient(camera) and self._waiting(camera) is None and self._refusal(None):
-            self._held.append((camera, ring, info))  # a file waits until the station is ready for its next picture
-            return
+        if self._begins(camera) and self.file.is_patient(camera) and self._waiting(camera) is None:
+            self._held.append((camera, ring, info))
+            self._go_on(now)
+        else:
+            self._take(camera, ring, info, now)
+
+    def _go_on(self, now: Moment) -> None:
+        """The next picture of a file, when the one before has its result."""
+        while self._held and not self.parts and self._refusal(None) is None:
+            self._take(*self._held.popleft(), now)
+
+    def _take(self, camera: str, ring: int, info: FrameInfo, now: Moment) -> None:
+        frame, begins = CameraFrame(camera, ring, info), self._begins(camera)
         fault = self._checks[camera].check(info, now.ns)
         self.counters.lost_frames += info.lost_before
         if begins and self.condition.takes_triggers:
@@ -238,8 +246,7 @@ class StationCore:
 
     def tick(self, now: Moment) -> None:
         """What time alone brings about."""
-        while self._held and not self._refusal(None):
-            self.frame(*self._held.popleft(), now)
+        self._go_on(now)
         for part in list(self.parts.values()):
             if now.ns >= part.deadline_ns:
                 missing = ", ".join(name for name, count in part.wanted.items() if count)
@@ -263,6 +270,10 @@ class StationCore:
         )
 
     # --- parts
+
+    def _begins(self, camera: str) -> bool:
+        """Whether every frame of this camera begins a part."""
+        return self.settings.trigger == "camera" and camera == self.file.trigger_camera()
 
     def _refusal(self, part_id: str | None, *, wants_cameras: bool = False) -> tuple[str, str] | None:
         if not self.condition.takes_triggers:

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_ad.cameras import CameraState, CameraStatus, FrameInfo
-from edge_ad.station.actions import Action, ScoreFrame
+from edge_ad.link import messages
+from edge_ad.link.messages import StationState
+from edge_ad.station.actions import Action, AnswerClient, PartDone, Publish, ScoreFrame
 from edge_ad.station.core import StationCore
-from edge_ad.station.parts import Moment
+from edge_ad.station.parts import InspectedPart, Moment
 from edge_ad.station.station_file import StationFile
 from edge_ad.station.strict import convert
 from edge_ad.verdict import State, Verdict
 
-__all__ = ["MS", "a_frame", "a_verdict", "opened_core", "score_all", "station_file", "to_toml"]
+__all__ = [
+    "MS",
+    "a_frame",
+    "a_verdict",
+    "at",
+    "events",
+    "of",
+    "opened_core",
+    "refusals",
+    "results",
+    "score_all",
+    "state_of",
+    "station_file",
+    "to_toml",
+]
+
+T = TypeVar("T")
 
 MS = 1_000_000
 
@@ -68,3 +86,33 @@ def to_toml(tables: dict[str, Any], within: str = "") -> str:
             name = f"{within}.{key}" if within else key
             lines.append(to_toml(value, name) if value else f"[{name}]")
     return "\n".join(lines)
+
+
+def at(ms: float) -> Moment:
+    """A moment, by milliseconds."""
+    return Moment(round(ms * MS), ms / 1000)
+
+
+def state_of(core: StationCore) -> StationState:
+    """The state, as a value that type checkers do not narrow."""
+    return core.condition.state
+
+
+def of(actions: list[Action], kind: type[T]) -> list[T]:
+    """Those of one kind."""
+    return [one for one in actions if isinstance(one, kind)]
+
+
+def results(actions: list[Action]) -> list[InspectedPart]:
+    """The results of parts."""
+    return [one.part for one in of(actions, PartDone)]
+
+
+def events(actions: list[Action], kind: type[T]) -> list[T]:
+    """The events of one kind that are published."""
+    return [one.event for one in of(actions, Publish) if isinstance(one.event, kind)]
+
+
+def refusals(actions: list[Action]) -> list[str]:
+    """The reasons of refused requests."""
+    return [one.message.reason for one in of(actions, AnswerClient) if isinstance(one.message, messages.Refused)]

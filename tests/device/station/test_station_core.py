@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import pytest
-from support.station_files import MS, a_frame, a_verdict, opened_core, score_all, station_file
+from support.station_files import (
+    MS,
+    a_frame,
+    a_verdict,
+    at,
+    events,
+    of,
+    opened_core,
+    refusals,
+    results,
+    score_all,
+    state_of,
+    station_file,
+)
 
 from edge_ad.cameras import CameraState, CameraStatus
 from edge_ad.link import messages
 from edge_ad.link.messages import StationState
 from edge_ad.station.actions import (
-    Action,
     AnswerClient,
     HandedIn,
     KillScorer,
     PartDone,
-    Publish,
     ReturnFrame,
     ScoreFrame,
     StartScorer,
@@ -24,37 +35,11 @@ from edge_ad.station.actions import (
     TriggerCamera,
 )
 from edge_ad.station.core import StationCore
-from edge_ad.station.parts import Asker, InspectedPart, Moment
+from edge_ad.station.parts import Asker
 from edge_ad.verdict import State
-
-T = TypeVar("T")
 
 BY_LINK = {"station": {"name": "trial", "trigger": "link", "deadline_ms": 100}, "link": {}}
 BUNDLE = {"camera": "top", "bundle": "bundle"}
-
-
-def at(ms: float) -> Moment:
-    return Moment(round(ms * MS), ms / 1000)
-
-
-def state_of(core: StationCore) -> StationState:
-    return core.condition.state
-
-
-def of(actions: list[Action], kind: type[T]) -> list[T]:
-    return [one for one in actions if isinstance(one, kind)]
-
-
-def results(actions: list[Action]) -> list[InspectedPart]:
-    return [one.part for one in of(actions, PartDone)]
-
-
-def events(actions: list[Action], kind: type[T]) -> list[T]:
-    return [one.event for one in of(actions, Publish) if isinstance(one.event, kind)]
-
-
-def refusals(actions: list[Action]) -> list[str]:
-    return [one.message.reason for one in of(actions, AnswerClient) if isinstance(one.message, messages.Refused)]
 
 
 class TestStarting:
@@ -145,6 +130,19 @@ class TestEveryFrameIsAPart:
         actions = core.actions()
         assert [(one.part_id, one.reason) for one in results(actions)] == [("2", "dropped")]
         assert sorted(core.parts) == [1, 3]
+
+    def test_a_picture_of_a_file_waits_for_the_result_of_the_one_before(self) -> None:
+        core = opened_core(station_file(camera={"top": {"source": "images/", "pace": "fast"}}))
+        for slot in range(3):
+            core.frame("top", 1, a_frame(slot, slot=slot, name=f"{slot}.png"), at(slot))
+        order = []
+        for ms in (10, 20, 30):
+            (lent,) = of(core.actions(), ScoreFrame)
+            order.append(lent.part_id)
+            core.scored(lent.job, a_verdict(), at(ms))
+            core.frame("top", 1, a_frame(ms, slot=ms, name=f"{ms}.png"), at(ms))
+            core.tick(at(ms))
+        assert order == ["0.png", "1.png", "2.png"]
 
     def test_files_wait_until_the_station_is_ready_again(self) -> None:
         core = opened_core(station_file(camera={"top": {"source": "images/", "pace": "fast"}}))

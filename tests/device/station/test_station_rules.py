@@ -6,7 +6,7 @@ from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.station_files import MS, a_frame, a_verdict, opened_core, station_file
+from support.station_files import MS, a_frame, a_verdict, at, opened_core, station_file
 
 from edge_ad.cameras import CameraState, CameraStatus
 from edge_ad.link import messages
@@ -20,10 +20,6 @@ FILE = {
     "recipe": {"a": {}, "b": {"inspect": {"top": {"bundle": "blue"}}}},
     "stop": {"r": {"state": "REJECT", "count": 2}},
 }
-
-
-def at(ms: float) -> Moment:
-    return Moment(round(ms * MS), ms / 1000)
 
 
 class Trial:
