@@ -38,8 +38,10 @@ class FrameChecks:
     def __init__(self, settings: CameraSettings) -> None:
         self._stale_ns = round(settings.stale_after_s * _NS)
         self._allow_repeats = settings.allow_repeats
-        self._keeps_size = not settings.is_files
+        self._is_live = not settings.is_files
+        self._keeps_size = self._is_live and settings.source != "link"  # clients may hand in cut-outs of any size
         self._size = (settings.height, settings.width) if settings.height and settings.width else None
+        self._channels: int | None = None
         self._digest: int | None = None
 
     def check(self, info: FrameInfo, now_ns: int) -> FrameFault | None:
@@ -50,11 +52,8 @@ class FrameChecks:
         if info.damaged is not None:
             return FrameFault(Reason.UNREADABLE, info.damaged)
         last, self._digest = self._digest, info.digest
-        return self._wrong_size(info) or self._frozen(info, last) or self._stale(info, now_ns)
-
-    def stale(self, info: FrameInfo, now_ns: int) -> FrameFault | None:
-        """Whether a frame that passed has become too old meanwhile."""
-        return self._stale(info, now_ns)
+        fault = self._wrong_size(info) or self._wrong_channels(info)
+        return fault or self._frozen(info, last) or self._stale(info, now_ns)
 
     def _wrong_size(self, info: FrameInfo) -> FrameFault | None:
         found = (info.height, info.width)
@@ -66,6 +65,16 @@ class FrameChecks:
             Reason.WRONG_SHAPE,
             f"expected {self._size[1]} x {self._size[0]} pixels as before, found {found[1]} x {found[0]}: "
             "check the camera's settings",
+        )
+
+    def _wrong_channels(self, info: FrameInfo) -> FrameFault | None:
+        if self._channels is None and self._is_live:
+            self._channels = info.channels
+        if self._channels in {None, info.channels}:
+            return None
+        was, is_now = ("gray" if one == 1 else "colour" for one in (self._channels, info.channels))
+        return FrameFault(
+            Reason.WRONG_SHAPE, f"expected a {was} picture as before, found a {is_now} one: check the camera's settings"
         )
 
     def _frozen(self, info: FrameInfo, last: int | None) -> FrameFault | None:

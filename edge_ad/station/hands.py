@@ -163,6 +163,7 @@ class Hands:
 
     def _start_scorer(self, action: actions.StartScorer) -> None:
         settings = self._file.inspections(action.recipe)[action.inspection]
+        camera = self._file.camera[settings.camera]
         opening = Opening(
             bundle=settings.bundle,
             variant=settings.variant,
@@ -173,6 +174,7 @@ class Hands:
             inspection=action.inspection,
             camera=settings.camera,
             recipe=action.recipe,
+            handed_in=camera if camera.source == "link" else None,
             evidence=self._file.evidence,
             evidence_bytes=self._file.evidence_bytes(),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from edge_ad.cameras import CameraSettings
 from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.verdict import Verdict
 
@@ -22,7 +23,7 @@ __all__ = [
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
-    """The first order: which bundle, and how."""
+    """The first order: which bundle, and how. ``handed_in``: of a camera whose frames clients hand in, its settings."""
 
     bundle: str
     variant: str | None
@@ -33,6 +34,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     inspection: str
     camera: str
     recipe: str
+    handed_in: CameraSettings | None = None
     evidence: EvidenceChoice | None = None
     evidence_bytes: int = 0
 

@@ -13,10 +13,13 @@ import os
 import signal
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_ad.cameras import NO_SLOT, FrameChecks, FrameInfo, sample_digest
+from edge_ad.detector import ScoredFrame
 from edge_ad.errors import EdgeAdError, InputError, one_line
 from edge_ad.station.evidence_writer import EvidenceOrigin, EvidenceWriter
 from edge_ad.station.scorer_messages import (
@@ -34,6 +37,7 @@ from edge_ad.station.scorer_messages import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edge_ad.cameras import CameraSettings, FrameFault
     from edge_ad.detector import Detector
     from edge_ad.station.scorer_messages import Order
 
@@ -66,7 +70,7 @@ def main(fd: int) -> None:
             name = f"{detector.bundle.manifest.name}@{detector.bundle.manifest.version}"
             station.send(encode(ScorerReady(bundle=name, variant=detector.variant.id, engine=engine)))
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                _Server(station, detector, evidence).serve()
+                _Server(station, detector, evidence, order[0].handed_in).serve()
 
 
 def open_detector(order: Opening) -> Detector:
@@ -107,12 +111,19 @@ def _open_evidence(order: Opening, detector: Detector) -> EvidenceWriter | None:
 class _Server:
     """Answers orders with one detector, reading frames where they lie."""
 
-    def __init__(self, station: socket.socket, detector: Detector, evidence: EvidenceWriter | None) -> None:
+    def __init__(
+        self,
+        station: socket.socket,
+        detector: Detector,
+        evidence: EvidenceWriter | None,
+        handed_in: CameraSettings | None,
+    ) -> None:
         self._station = station
         self._detector = detector
         self._evidence = evidence
         self._rings: dict[tuple[str, int], mmap.mmap] = {}
         self._following: int | None = None
+        self._checks = None if handed_in is None else FrameChecks(handed_in)
 
     def serve(self) -> None:
         """Goes on until the station is gone."""
@@ -130,8 +141,8 @@ class _Server:
     def _score(self, order: ScoreThis, descriptors: list[int]) -> None:
         size = order.height * order.width * order.channels
         if order.camera is None:
-            with mmap.mmap(descriptors[0], size, prot=mmap.PROT_READ) as memory:
-                self._answer(order, _picture(memory, 0, order).copy())
+            # The memory goes when the last view of it goes.
+            self._answer(order, _picture(mmap.mmap(descriptors[0], size, prot=mmap.PROT_READ), 0, order))
         else:
             self._answer(order, _picture(self._rings[order.camera, order.ring], order.offset, order))
 
@@ -145,9 +156,7 @@ class _Server:
         if self._following is not None and order.frame_id > self._following:
             self._detector.skip(order.frame_id - self._following)
         self._following = order.frame_id + 1
-        scored = self._detector.score_with_map(
-            frame, frame_id=order.frame_id, part_id=order.part_id, captured_at=order.captured_at
-        )
+        scored = self._judged(order, frame)
         kept = self._evidence
         if kept is not None:
             kept.observe(scored.verdict, order.part_id, frame, scored.map)
@@ -162,6 +171,37 @@ class _Server:
                 )
             )
         )
+
+    def _judged(self, order: ScoreThis, frame: NDArray[np.uint8]) -> ScoredFrame:
+        fault = self._fault_of(order, frame)
+        if fault is None:
+            return self._detector.score_with_map(
+                frame, frame_id=order.frame_id, part_id=order.part_id, captured_at=order.captured_at
+            )
+        verdict = self._detector.invalid(
+            fault.reason,
+            fault.detail,
+            frame_id=order.frame_id,
+            part_id=order.part_id,
+            captured_at=order.captured_at,
+        )
+        return ScoredFrame(verdict, None)
+
+    def _fault_of(self, order: ScoreThis, frame: NDArray[np.uint8]) -> FrameFault | None:
+        """What is wrong with a frame that was handed in; those of cameras were checked by the station."""
+        if self._checks is None or order.camera is not None:
+            return None
+        info = FrameInfo(
+            slot=NO_SLOT,
+            height=order.height,
+            width=order.width,
+            channels=order.channels,
+            sequence=order.frame_id,
+            captured_at=order.captured_at,
+            captured_ns=time.monotonic_ns(),
+            digest=sample_digest(frame),
+        )
+        return self._checks.check(info, info.captured_ns)
 
 
 def _picture(memory: mmap.mmap, offset: int, order: ScoreThis) -> NDArray[np.uint8]:

@@ -66,8 +66,19 @@ def test_a_frame_is_stale_from_a_certain_age_on(age_s: float, wanted: Reason | N
     one, frame = checks(stale_after_s=2.0), info(captured_ns=5 * S)
     now_ns = 5 * S + round(age_s * S)
     assert reasons(one, frame, now_ns=now_ns) == [wanted]
-    later = one.stale(frame, now_ns)
-    assert (later.reason if later else None) is wanted
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [("0", Reason.WRONG_SHAPE), ("link", Reason.WRONG_SHAPE), ("a/folder", None)],
+    ids=["camera", "handed-in", "pictures"],
+)
+def test_a_camera_does_not_turn_from_colour_to_gray(source: str, wanted: Reason | None) -> None:
+    assert reasons(checks(source=source), info(1), info(2, channels=1), info(3)) == [None, wanted, None]
+
+
+def test_cut_outs_that_are_handed_in_have_any_size() -> None:
+    assert reasons(checks(source="link"), info(1), info(2, width=32)) == [None, None]
 
 
 def test_noise_changes_the_digest_and_a_copy_does_not() -> None:

@@ -44,6 +44,7 @@ trigger = "link"
 deadline_ms = 60000
 [camera.top]
 source = "link"
+allow_repeats = true
 [inspect.top]
 camera = "top"
 bundle = "{bundle}"

@@ -126,6 +126,23 @@ def test_a_picture_that_is_handed_in_has_the_score_of_the_detector(bundle: Path,
     assert result.verdicts[0].regions == expected.regions
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param(lambda frame: frame, "frozen", id="the-same-pixels"),
+        pytest.param(lambda frame: frame[..., 0].copy(), "wrong_shape", id="gray-after-colour"),
+    ],
+)
+def test_pictures_that_are_handed_in_are_checked_like_those_of_a_camera(
+    bundle: Path, tmp_path: Path, change: Callable[[Any], Any], reason: str
+) -> None:
+    frame, socket = tiny.frames(1)[0], tmp_path / "s"
+    with running(by_link(bundle, socket)), connected(socket) as client:
+        assert client.result(client.hand_in(frame), timeout_s=WAIT_S).accepted
+        second = client.result(client.hand_in(change(frame)), timeout_s=WAIT_S)
+    assert (second.state, second.reason) == (State.INVALID, reason)
+
+
 def test_a_trigger_takes_a_picture(bundle: Path, images: Path, tmp_path: Path) -> None:
     socket = tmp_path / "s"
     with running(by_link(bundle, socket, images)), connected(socket) as client:
