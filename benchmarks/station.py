@@ -84,14 +84,14 @@ def _wait_until_ready(process: subprocess.Popen[str], path: Path) -> None:
     raise click.ClickException(f"the station did not become ready: {said}")
 
 
-def by_link(bundle: Path, variant: str, cameras: int = 1) -> str:
-    lines = ['[station]\nname = "bench"\ntrigger = "link"\ndeadline_ms = 5000']
-    for number in range(cameras):
-        lines.append(f'[camera.c{number}]\nsource = "link"')
-        lines.append(
-            f'[inspect.c{number}]\ncamera = "c{number}"\nbundle = "{bundle}"\nvariant = "{variant}"\nthreads = 1'
-        )
-    return "\n".join(lines)
+def by_link(bundle: Path, variant: str) -> str:
+    head = ["[station]", 'name = "bench"', 'trigger = "link"', "deadline_ms = 5000", "[camera.c0]", 'source = "link"']
+    return "\n".join([*head, _inspection(0, bundle, variant)])
+
+
+def _inspection(number: int, bundle: Path, variant: str) -> str:
+    lines = [f"[inspect.c{number}]", f'camera = "c{number}"', f'bundle = "{bundle}"', f'variant = "{variant}"']
+    return "\n".join([*lines, "threads = 1"])
 
 
 def trips(
@@ -171,13 +171,8 @@ def cameras(folder: Path, bundle: Path, variant: str, images: Path, seconds: flo
         tables = ['[station]\nname = "bench"\ndeadline_ms = 60000\ntrigger_camera = "c0"']
         for one in range(number):
             trigger = "free" if one == 0 else "software"
-            tables.append(
-                f'[camera.c{one}]\nsource = "{images}"\nloop = true\nallow_repeats = true\ntrigger = "{trigger}"'
-            )
-            tables.append('pace = "fast"' if one == 0 else "")
-            tables.append(
-                f'[inspect.c{one}]\ncamera = "c{one}"\nbundle = "{bundle}"\nvariant = "{variant}"\nthreads = 1'
-            )
+            tables += [f"[camera.c{one}]", f'source = "{images}"', "loop = true", "allow_repeats = true"]
+            tables += [f'trigger = "{trigger}"', 'pace = "fast"' if one == 0 else "", _inspection(one, bundle, variant)]
         with running(folder, "\n".join(tables)) as (tree, path), Client(path) as client:
             time.sleep(1)
             before, begin = sum(_parts(client)), time.monotonic()

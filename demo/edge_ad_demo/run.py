@@ -153,7 +153,7 @@ def _show(folder: Path, bundle: Path, frames: Sequence[FrameVerdict]) -> DemoRes
         rejects=folder / "rejects.png",
     )
     rejects = load_rejects(bundle, folder / "evidence")
-    title, note = "The last parts that the station rejected", "from its evidence, edge-ad-demo/evidence"
+    title, note = "The last parts that the station rejected", "from what it keeps as evidence"
     atomic_write(result.rejects, draw_sheet(rejects, title, note))
     atomic_write(result.sheet, draw_sheet(load_entries(bundle, frames)))
     atomic_write(result.histogram, draw_histogram(frames, result.figures))

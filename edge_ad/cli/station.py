@@ -120,9 +120,11 @@ def run(file: Path, options: RunOptions) -> None:
     from edge_ad.station import check_station, read_station_file, run_station
 
     station = read_station_file(file)
-    check_station(station)
+    for warning in check_station(station):
+        click.echo(f"edge-ad: warning: {warning}", err=True)
     if options.check:
-        click.echo(f"{file}: in order: {len(station.camera)} cameras, {len(station.inspect)} inspections", err=True)
+        names = f"cameras {', '.join(station.camera)}; inspections {', '.join(station.inspect)}"
+        click.echo(f"{file}: in order: {names}", err=True)
         return
     loop = run_station(station, _print_json if options.json else _print_text)
     counts = ", ".join(f"{count} {name}" for name, count in loop.core.counters.parts.items())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.bundle import DEFAULT_STATION, Bundle
+from edge_ad.bundle.frame_limits import missing_limits
 from edge_ad.errors import EdgeAdError, InputError, OutputError
 from edge_ad.link import LinkServer, default_path
 from edge_ad.station.digital_output import DigitalOutput, KernelLine, check_gpio
@@ -32,21 +33,17 @@ logger = logging.getLogger(__name__)
 _PULSE_MS = 100
 
 
-def check_station(file: StationFile) -> None:
+def check_station(file: StationFile) -> tuple[str, ...]:
     """Opens every bundle that the file names, and looks whether folders and files are there. Starts nothing.
+
+    Returns what is in order and should be known all the same: which calibrations may accept a black frame.
 
     Raises:
         InputError: a folder, an image source, a variant or a calibration is not there; the message names the entry.
         MissingExtraError: something that the file asks for is not installed.
         BundleError: a bundle is damaged.
     """
-    for recipe in file.recipes:
-        for name, one in file.inspections(recipe).items():
-            where = f"inspect.{name}" if recipe not in file.recipe else f"recipe.{recipe}, inspect.{name}"
-            try:
-                _check_bundle(one)
-            except EdgeAdError as error:
-                raise type(error)(f"{where}: {error}") from None
+    warnings = _check_bundles(file)
     for name, camera in file.camera.items():
         if camera.is_files and not Path(camera.source).exists() and "*" not in camera.source:
             raise InputError(f"camera.{name}.source: no file or folder {camera.source}")
@@ -63,6 +60,7 @@ def check_station(file: StationFile) -> None:
         check_metrics()
     if file.link is not None and file.link.socket is not None:
         _check_folder(Path(file.link.socket).parent, "link.socket")
+    return warnings
 
 
 def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None] = lambda _: None) -> StationLoop:
@@ -116,7 +114,23 @@ def _watched(file: StationFile, log: StationLog) -> StationWatch:
     return StationWatch(file, KeptCounts(counts, file.counters.shift_starts), log)
 
 
-def _check_bundle(one: InspectionSettings) -> None:
+def _check_bundles(file: StationFile) -> tuple[str, ...]:
+    """What the calibrations of all recipes lack in limits of frames."""
+    warnings = []
+    for recipe in file.recipes:
+        for name, one in file.inspections(recipe).items():
+            where = f"inspect.{name}" if recipe not in file.recipe else f"recipe.{recipe}, inspect.{name}"
+            try:
+                missing = _check_bundle(one)
+            except EdgeAdError as error:
+                raise type(error)(f"{where}: {error}") from None
+            if missing is not None:
+                warnings.append(f"{where}: {missing}")
+    return tuple(warnings)
+
+
+def _check_bundle(one: InspectionSettings) -> str | None:
+    """What its calibration lacks in limits of frames."""
     bundle = Bundle.open(one.bundle)
     variant = bundle.variant(one.variant)
     record = bundle.calibration(variant)
@@ -125,6 +139,7 @@ def _check_bundle(one: InspectionSettings) -> None:
     wanted = one.calibration or DEFAULT_STATION
     if wanted not in record.stations:
         raise InputError(f"no calibration {wanted!r} in {one.bundle}: there are {', '.join(sorted(record.stations))}")
+    return missing_limits(record.stations[wanted].frame_limits)
 
 
 def _check_folder(folder: Path, where: str) -> None:

@@ -22,6 +22,7 @@ _PACKAGES = ("edge-ad", *_ENGINES, "numpy", "opencv-python", "opencv-python-head
 _STATION_MB = 150  # the process that decides, and its cameras
 _LEAST_FREE_MB = 200
 _LEAST_FILES = 256
+_MORE_NORMALS = "calibrate with 22 normal images or more"
 
 
 def examine(file: Path | None = None, root: Path = Path("/")) -> list[Check]:
@@ -32,10 +33,12 @@ def examine(file: Path | None = None, root: Path = Path("/")) -> list[Check]:
         return [*checks, *_memory(None, root), *_disks({Path.cwd()}, 0)]
     try:
         station = read_station_file(file)
-        check_station(station)
+        warnings = check_station(station)
     except EdgeAdError as error:
         return [*checks, Check(name="station", level="FAIL", detail=str(error), advice="edge-ad run --check FILE")]
-    return [*checks, Check(name="station", level="OK", detail=f"{file} is in order"), *station_checks(station, root)]
+    said = [Check(name="station", level="WARN", detail=one, advice=_MORE_NORMALS) for one in warnings]
+    said = said or [Check(name="station", level="OK", detail=f"{file} is in order")]
+    return [*checks, *said, *station_checks(station, root)]
 
 
 def engine_versions() -> dict[str, str]:

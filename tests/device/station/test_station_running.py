@@ -17,6 +17,7 @@ from support import tiny
 from support.station_files import station_file
 from support.tiny_calibration import calibrate
 
+from edge_ad.bundle import DEFAULT_STATION, Bundle, write_calibration
 from edge_ad.errors import LinkError
 from edge_ad.link import Client, StationState
 from edge_ad.station.loop import StationLoop
@@ -104,6 +105,18 @@ def test_every_picture_of_a_folder_has_its_result(bundle: Path, images: Path) ->
     parts = [one for one in told if hasattr(one, "frames")]
     assert [one.state for one in parts] == [State.REJECT if n == 3 else State.ACCEPT for n in range(6)]
     assert loop.core.counters.parts == {"ACCEPT": 5, "REJECT": 1, "INVALID": 0}
+
+
+def test_a_calibration_without_limits_of_frames_is_said(bundle: Path, images: Path) -> None:
+    file = station_file(**on_a_folder(bundle, images))
+    assert check_station(file) == ()
+    made = Bundle.open(bundle).calibration(Bundle.open(bundle).variant(None))
+    assert made is not None
+    bare = msgspec.structs.replace(made.stations[DEFAULT_STATION], frame_limits=None)
+    write_calibration(Bundle.open(bundle), Bundle.open(bundle).variant(None), DEFAULT_STATION, bare)
+    (warning,) = check_station(file)
+    assert "inspect.top: this calibration" in warning
+    assert "black or white frame may be accepted" in warning
 
 
 def test_results_are_appended_as_json_lines(bundle: Path, images: Path, tmp_path: Path) -> None:
