@@ -76,7 +76,7 @@ def _wait_until_ready(process: subprocess.Popen[str], path: Path) -> None:
     while time.monotonic() < end and process.poll() is None:
         if path.exists():
             with Client(path) as client:
-                if client.snapshot().state == StationState.READY:
+                if client.snapshot().state in {StationState.READY, StationState.BUSY}:
                     return
         time.sleep(0.05)
     process.kill()

@@ -221,7 +221,7 @@ class LinkServer:
         request = received.request
         connection = client.connection
         if isinstance(request, ClientHello):
-            logger.info("client %d is %r", client.number, request.client)
+            logger.debug("client %d is %r", client.number, request.client)
             hello = StationHello(
                 version=PROTOCOL_VERSION,
                 station=self._station,
@@ -344,7 +344,9 @@ class LinkServer:
             return
         client.connection.gone()
         self._run_later(client, False)
-        logger.info("client %d dropped: %s", client.number, (client.connection.ended or Happening.GONE).value)
+        ended = client.connection.ended or Happening.GONE
+        level = logging.DEBUG if ended is Happening.GONE else logging.WARNING  # who left by himself is no news
+        logger.log(level, "client %d dropped: %s", client.number, ended.value)
         del self._by_fd[client.socket.fileno()]
         self._epoll.unregister(client.socket)
         client.socket.close()

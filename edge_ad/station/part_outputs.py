@@ -190,7 +190,7 @@ class QueuedOutput:
             self.dropped += 1
             self._lost = True
         else:
-            self._tried(lambda: self._output.write(what))
+            self._tried(lambda: self._output.write(what), shows_that_it_works=True)
         if self._lost:
             self._lost = False
             self._tried(self._output.lost)
@@ -206,11 +206,12 @@ class QueuedOutput:
             self.error = None
         return due_s
 
-    def _tried(self, do: Callable[[], None]) -> None:
+    def _tried(self, do: Callable[[], None], *, shows_that_it_works: bool = False) -> None:
         try:
             do()
         except OutputError as error:
             self.failed += 1
             self.error = str(error)
         else:
-            self.error = None
+            if shows_that_it_works:  # a full disk stays full, whatever the station's state is
+                self.error = None

@@ -344,3 +344,13 @@ def test_what_does_not_go_together_is_named(tmp_path: Path, text: str, expected:
     with pytest.raises(InputError) as raised:
         read_station_file(file)
     assert expected in str(raised.value)
+
+
+def test_a_state_of_the_station_does_not_hide_that_the_disk_is_full() -> None:
+    output = RecordedParts()
+    output.error = OutputError("the disk is full")
+    queued = QueuedOutput("results", output, 10)
+    queued.put(a_part(State.ACCEPT))
+    queued.put(StationState.READY)
+    queued.close()
+    assert queued.state == "failing: the disk is full"
