@@ -210,7 +210,7 @@ class StationCore:
         if self.recipes.pending is not None:
             self._refuse_request(asker, "recipe_pending", f"the change to {self.recipes.pending.name} is not finished")
             return
-        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
+        self.done(asker)
         self.recipes.request(name)
         self._switch_if_ready()
 
@@ -221,7 +221,7 @@ class StationCore:
         elif not self.condition.acknowledge(alarm):
             self._refuse_request(asker, "unknown_alarm", f"there is no alarm {alarm!r}")
             return
-        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
+        self.done(asker)
 
     def reset(self, asker: Asker) -> None:
         """Leave FAULT, as far as its cause is gone."""
@@ -230,8 +230,12 @@ class StationCore:
         if self.condition.state is StationState.FAULT:
             self._refuse_request(asker, "still_failing", self.condition.cause or "")
             return
-        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
+        self.done(asker)
         self._open_if_ready()
+
+    def done(self, asker: Asker) -> None:
+        """Answers a request that somebody else has carried out."""
+        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
 
     def stop(self) -> None:
         """No part begins any more; those that are open are finished."""

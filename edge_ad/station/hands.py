@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge_ad.station.part_outputs import QueuedOutput
     from edge_ad.station.parts import Asker, InspectedPart
     from edge_ad.station.station_file import StationFile
+    from edge_ad.station.watching import WatchedFacts
 
 __all__ = ["Hands"]
 
@@ -124,7 +125,7 @@ class Hands:
         """How the outputs and the evidence stand."""
         return {one.name: one.state for one in self.outputs} | self.evidence
 
-    def snapshot(self, asker: Asker) -> None:
+    def snapshot(self, asker: Asker, watched: WatchedFacts) -> None:
         """Answers how the station stands."""
         if self._link is None:
             return
@@ -140,11 +141,15 @@ class Hands:
                 cause=core.condition.cause,
                 recipe=core.recipes.active.name,
                 requested_recipe=None if pending is None else pending.name,
+                recipes=self._file.recipes,
                 open_triggers=tuple(core.parts),
                 cameras={name: state.value for name, state in core.cameras.items()},
                 outputs=self.output_states(),
                 alarms={name: one.text for name, one in core.condition.alarms.items()},
                 counters=core.counters.as_numbers(),
+                counts=watched.counts,
+                drift=watched.drift,
+                files=watched.files,
             ),
         )
 
