@@ -100,6 +100,7 @@ PUBLIC_NAMES = {
         "FrameError",
         "GateError",
         "GoldenError",
+        "InUseError",
         "InputError",
         "LinkError",
         "LinkRefusedError",
