@@ -163,11 +163,7 @@ class StationCore:
         if slot is None:
             return
         slot.is_ready = False
-        if (
-            self.recipes.pending is not None
-            and slot in self.recipes.pending.scorers.values()
-            and not self.recipes.is_active(slot)
-        ):
+        if self.recipes.is_pending(slot):
             self.recipes.give_up(f"{slot.inspection}: {detail}")
         else:
             self.book.fail(f"scorer {slot.inspection}", f"scorer {slot.inspection} does not start: {detail}")
@@ -179,6 +175,9 @@ class StationCore:
             return
         job = self._jobs.lost(slot)
         self.counters.scorer_restarts += 1
+        if self.recipes.is_pending(slot):
+            self.recipes.give_up(f"{slot.inspection}: its scorer ended: {detail}")
+            return
         if job is not None and (part := self.parts.get(job.trigger)) is not None:
             text = f"the scorer of {slot.inspection} ended: {detail}"
             self.book.finish(part, now, State.INVALID, PartReason.SCORER_LOST, text)

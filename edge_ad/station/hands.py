@@ -184,7 +184,7 @@ class Hands:
             evidence=self._file.evidence,
             evidence_bytes=self._file.evidence_bytes(),
         )
-        scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb)
+        scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb, settings.open_s)
         self._scorer_cameras[action.scorer] = settings.camera
         self.scorer_names[action.scorer] = action.inspection
         rings = self._rings.get(settings.camera)

@@ -66,6 +66,7 @@ class InspectionSettings(Record, frozen=True, kw_only=True):
     ``calibration``: the name of the calibrated station in the bundle. ``frames``: how many frames of the camera belong
     to a part.
     ``memory_mb``: a scorer that takes more is started again. ``hang_ms``: so is one that does not answer for so long.
+    ``open_s``: and one that has not opened and verified its bundle within that time, which is a FAULT.
     """
 
     camera: str
@@ -77,6 +78,7 @@ class InspectionSettings(Record, frozen=True, kw_only=True):
     frames: Small = 1
     memory_mb: Annotated[int, msgspec.Meta(ge=64, le=1_048_576)] = 1_024
     hang_ms: Milliseconds = 10_000
+    open_s: Annotated[float, msgspec.Meta(ge=0.1, le=3_600)] = 120.0
 
 
 class RecipeInspection(Record, frozen=True, kw_only=True):
