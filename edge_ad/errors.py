@@ -28,7 +28,8 @@ A message is one line that says what was expected, what was found and what to do
 
 from __future__ import annotations
 
-import copyreg
+import copy
+from typing import Any, cast
 
 __all__ = [
     "BundleError",
@@ -62,7 +63,15 @@ class EdgeAdError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors travel between processes; those with arguments of their own are not built from the message alone.
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+        return _made_again, (type(self), *self.args), self.__dict__
+
+    def saying(self, message: str) -> EdgeAdError:
+        """The same error with another message; what else it carries stays."""
+        other = copy.copy(self)
+        other.args = (message,)
+        if isinstance(other, ImportError):
+            other.msg = message
+        return other
 
 
 class InputError(EdgeAdError, ValueError):
@@ -168,6 +177,14 @@ class GateError(EdgeAdError, RuntimeError):
     """A quality gate was not met."""
 
     exit_code = 5
+
+
+def _made_again(kind: type[EdgeAdError], *args: object) -> EdgeAdError:
+    # The first base in the order of look-up need not be the one that gives the object its layout.
+    layout: type[Exception] = cast("Any", kind.__base__)
+    made: EdgeAdError = layout.__new__(cast("Any", kind))
+    made.args = args
+    return made
 
 
 def one_line(error: object) -> str:

@@ -163,11 +163,7 @@ class StationCore:
         if slot is None:
             return
         slot.is_ready = False
-        if (
-            self.recipes.pending is not None
-            and slot in self.recipes.pending.scorers.values()
-            and not self.recipes.is_active(slot)
-        ):
+        if self.recipes.is_pending(slot):
             self.recipes.give_up(f"{slot.inspection}: {detail}")
         else:
             self.book.fail(f"scorer {slot.inspection}", f"scorer {slot.inspection} does not start: {detail}")
@@ -179,6 +175,9 @@ class StationCore:
             return
         job = self._jobs.lost(slot)
         self.counters.scorer_restarts += 1
+        if self.recipes.is_pending(slot):
+            self.recipes.give_up(f"{slot.inspection}: its scorer ended: {detail}")
+            return
         if job is not None and (part := self.parts.get(job.trigger)) is not None:
             text = f"the scorer of {slot.inspection} ended: {detail}"
             self.book.finish(part, now, State.INVALID, PartReason.SCORER_LOST, text)
@@ -210,7 +209,7 @@ class StationCore:
         if self.recipes.pending is not None:
             self._refuse_request(asker, "recipe_pending", f"the change to {self.recipes.pending.name} is not finished")
             return
-        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
+        self.done(asker)
         self.recipes.request(name)
         self._switch_if_ready()
 
@@ -221,7 +220,7 @@ class StationCore:
         elif not self.condition.acknowledge(alarm):
             self._refuse_request(asker, "unknown_alarm", f"there is no alarm {alarm!r}")
             return
-        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
+        self.done(asker)
 
     def reset(self, asker: Asker) -> None:
         """Leave FAULT, as far as its cause is gone."""
@@ -230,8 +229,12 @@ class StationCore:
         if self.condition.state is StationState.FAULT:
             self._refuse_request(asker, "still_failing", self.condition.cause or "")
             return
-        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
+        self.done(asker)
         self._open_if_ready()
+
+    def done(self, asker: Asker) -> None:
+        """Answers a request that somebody else has carried out."""
+        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
 
     def stop(self) -> None:
         """No part begins any more; those that are open are finished."""

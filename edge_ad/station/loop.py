@@ -201,6 +201,8 @@ class StationLoop:
     def _asked(self, asked: ClientRequest) -> None:
         request, now = asked.request, _now()
         asker = Asker(asked.client, request.id)
+        if isinstance(request, messages.OperatorRequest):
+            self._watch.asked(request, self._client_name(asked.client))
         if isinstance(request, messages.TriggerRequest):
             self.core.trigger(asker, request.part_id, now)
         elif isinstance(request, messages.FrameRequest):
@@ -213,8 +215,14 @@ class StationLoop:
             self.core.acknowledge(asker, request.alarm)
         elif isinstance(request, messages.ResetRequest):
             self.core.reset(asker)
+        elif isinstance(request, messages.ResetCountersRequest):
+            self._watch.reset_counts(self.core, now)
+            self.core.done(asker)
         else:
-            self._hands.snapshot(asker)
+            self._hands.snapshot(asker, self._watch.facts(self.core, now))
+
+    def _client_name(self, client: int) -> str:
+        return "" if self._link is None else self._link.clients.get(client, "")
 
 
 def _now() -> Moment:

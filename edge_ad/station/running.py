@@ -123,7 +123,7 @@ def _check_bundles(file: StationFile) -> tuple[str, ...]:
             try:
                 missing = _check_bundle(one)
             except EdgeAdError as error:
-                raise type(error)(f"{where}: {error}") from None
+                raise error.saying(f"{where}: {error}") from None
             if missing is not None:
                 warnings.append(f"{where}: {missing}")
     return tuple(warnings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -66,6 +66,7 @@ class InspectionSettings(Record, frozen=True, kw_only=True):
     ``calibration``: the name of the calibrated station in the bundle. ``frames``: how many frames of the camera belong
     to a part.
     ``memory_mb``: a scorer that takes more is started again. ``hang_ms``: so is one that does not answer for so long.
+    ``open_s``: and one that has not opened and verified its bundle within that time, which is a FAULT.
     """
 
     camera: str
@@ -77,6 +78,7 @@ class InspectionSettings(Record, frozen=True, kw_only=True):
     frames: Small = 1
     memory_mb: Annotated[int, msgspec.Meta(ge=64, le=1_048_576)] = 1_024
     hang_ms: Milliseconds = 10_000
+    open_s: Annotated[float, msgspec.Meta(ge=0.1, le=3_600)] = 120.0
 
 
 class RecipeInspection(Record, frozen=True, kw_only=True):
@@ -121,7 +123,10 @@ _OF_FILES, _OF_GPIO = ("path",), ("chip", "line", "active_low", "signal", "pulse
 
 
 class StationFile(Record, frozen=True, kw_only=True):
-    """A whole station file. Paths in it are relative to the folder of the file."""
+    """A whole station file. Paths in it are relative to the folder of the file.
+
+    ``controller``: a table for each; what it may say depends on its protocol (:mod:`edge_ad.controllers`).
+    """
 
     station: StationSettings
     camera: dict[Identifier, CameraSettings]
@@ -134,6 +139,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     counters: CounterSettings | None = None
     metrics: MetricsSettings | None = None
     log: LogSettings | None = None
+    controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
     @property
     def first_recipe(self) -> str:
