@@ -159,6 +159,10 @@ class AsyncClient:
         """
         await self._wait(lambda: self._side.exposed(trigger), timeout_s, f"the exposure of trigger {trigger}")
 
+    def give_up(self, trigger: int) -> None:
+        """The result of an own trigger is not waited for; it still comes as an event to who subscribed."""
+        self._side.forget(trigger)
+
     # --- the station
 
     async def snapshot(self) -> Snapshot:

@@ -145,7 +145,7 @@ class FakeStation:
     def fault(self, cause: str) -> None:
         """Goes into FAULT: open triggers get no result, new ones are refused until a client resets."""
         with self._changed:
-            self._publish(StateChanged(state=StationState.FAULT, cause=cause))
+            self._publish(StateChanged(state=StationState.FAULT, cause=cause, causes=(cause,)))
             closed = self._ledger.fault()
             self._asked.clear()
             to = {client: name for trigger in closed for client, name in trigger.to.items()}

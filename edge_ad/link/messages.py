@@ -225,6 +225,7 @@ class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
     version: str
     state: StationState
     cause: str | None = None
+    causes: tuple[str, ...] = ()
     recipe: str | None = None
     requested_recipe: str | None = None
     recipes: tuple[str, ...] = ()
@@ -251,10 +252,14 @@ Answer = StationHello | Accepted | Refused | Done | Snapshot | ErrorAnswer | Hea
 
 
 class StateChanged(Message, tag="state", frozen=True, kw_only=True):
-    """The station's state, and in FAULT its cause. Sent at once to a new subscriber too."""
+    """The station's state, and in FAULT its cause. Sent at once to a new subscriber too.
+
+    ``causes``: short names of the causes, such as ``camera top``.
+    """
 
     state: StationState
     cause: str | None = None
+    causes: tuple[str, ...] = ()
 
 
 class ExposureComplete(Message, tag="exposure_complete", frozen=True, kw_only=True):

@@ -92,4 +92,4 @@ class Condition:
                 self.happened(StationChange.CLEARED)
 
     def _publish(self) -> None:
-        self.out.append(Publish(StateChanged(state=self.state, cause=self.cause)))
+        self.out.append(Publish(StateChanged(state=self.state, cause=self.cause, causes=tuple(self.causes))))

@@ -142,6 +142,7 @@ class Hands:
                 version=version("edge-ad"),
                 state=core.condition.state,
                 cause=core.condition.cause,
+                causes=tuple(core.condition.causes),
                 recipe=core.recipes.active.name,
                 requested_recipe=None if pending is None else pending.name,
                 recipes=self._file.recipes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -124,7 +124,10 @@ _OF_FILES, _OF_GPIO = ("path",), ("chip", "line", "active_low", "signal", "pulse
 
 
 class StationFile(Record, frozen=True, kw_only=True):
-    """A whole station file. Paths in it are relative to the folder of the file."""
+    """A whole station file. Paths in it are relative to the folder of the file.
+
+    ``controller``: a table for each; what it may say depends on its protocol (:mod:`edge_ad.controllers`).
+    """
 
     station: StationSettings
     camera: dict[Identifier, CameraSettings]
@@ -138,6 +141,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     counters: CounterSettings | None = None
     metrics: MetricsSettings | None = None
     log: LogSettings | None = None
+    controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
     @property
     def first_recipe(self) -> str:
