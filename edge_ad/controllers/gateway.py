@@ -214,9 +214,10 @@ class Gateway:
 
     async def _greet(self, client: AsyncClient) -> None:
         await client.subscribe()
+        self.view.begin(await client.snapshot())
         self._client = client
         self.view.is_connected = True
-        await self._look(client)
+        self._tell()
 
     async def _serve(self, client: AsyncClient) -> None:
         looks = asyncio.create_task(self._look_again(client))

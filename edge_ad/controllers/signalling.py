@@ -153,9 +153,7 @@ class Signalling:
 
     def changed(self, now_ns: int) -> None:
         """The view of the station has changed."""
-        if not self._view.is_connected:
-            self._finish(self.conversation.away(), now_ns)
-        self._go_on(now_ns)
+        self._finish([] if self._view.is_connected else self.conversation.away(), now_ns)
 
     # --- time
 
@@ -174,6 +172,8 @@ class Signalling:
 
     def next_tick_ns(self) -> int:
         """When :meth:`tick` has something to do."""
+        if self._waiting and not self._settings.acknowledge:
+            return 0
         due = (self._due.beat_ns, self._due.silent_ns, self._due.unread_ns, self.conversation.next_tick_ns())
         return min(one for one in due if one is not None)
 

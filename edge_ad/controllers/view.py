@@ -88,14 +88,17 @@ class StationView:
             self.counts.ng += event.state is State.REJECT
             self.counts.invalid += event.state is State.INVALID
 
-    def take(self, snapshot: Snapshot) -> None:
-        """A whole picture of the station."""
-        self.snapshot = snapshot
+    def begin(self, snapshot: Snapshot) -> None:
+        """The first picture of the station after connecting. Its state comes as an event, as all that follows."""
         self.station = snapshot.station
-        self.state, self.cause, self.causes = snapshot.state, snapshot.cause, snapshot.causes
         self.recipe, self.requested_recipe = snapshot.recipe, snapshot.requested_recipe
         self.recipes = snapshot.recipes or ((snapshot.recipe,) if snapshot.recipe else ())
         self.alarms = dict(snapshot.alarms)
+        self.take(snapshot)
+
+    def take(self, snapshot: Snapshot) -> None:
+        """A later picture. An answer may overtake events, so it only brings what no event tells."""
+        self.snapshot = snapshot
         if snapshot.counts is not None:
             parts = snapshot.counts.parts
             self.counts = ViewCounts(

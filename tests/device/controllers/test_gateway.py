@@ -41,7 +41,7 @@ def play(path: Path, scene: Scene, settings: HandshakeSettings = SETTINGS) -> Fa
     async def run(station: FakeStation) -> None:
         gateway = Gateway(path, "test", settings)
         running = asyncio.create_task(gateway.run())
-        await until(lambda: gateway.view.is_connected and gateway.view.snapshot is not None)
+        await until(lambda: gateway.view.takes_triggers)
         try:
             await scene(station, gateway)
         finally:
@@ -96,7 +96,7 @@ def test_the_station_goes_and_comes_back(tmp_path: Path) -> None:
             await gateway.inspect("P1")
         for part_id in ("P2", "P3"):
             with FakeStation(path) as station:
-                await until(lambda: gateway.view.is_connected)
+                await until(lambda: gateway.view.takes_triggers)
                 station.hold()
                 future = await gateway.begin(part_id)
             outcome = await future

@@ -252,3 +252,15 @@ def test_the_tables_name_signals_that_exist_and_can_be_drawn(name: str) -> None:
     states = {state for (before, _), after in table.items() for state in (before, after)}
     assert {one for state in states for one in SHOWN.get(state, ())} <= set(Outputs.__struct_fields__)
     assert draw_handshake(name).count("-->") == len(table) + 1
+
+
+def test_results_that_nobody_acknowledges_come_one_after_the_other_at_once() -> None:
+    line = Line(acknowledge=False)
+    line.trigger(1)
+    line.trigger(2)
+    line.view.lost()
+    line.signalling.changed(line.ns)
+    assert line.outputs.result_part_number == 1
+    assert line.signalling.next_tick_ns() == 0
+    line.pass_time(0)
+    assert line.outputs.result_part_number == 2
