@@ -5,6 +5,7 @@
     EdgeAdError
     ├── InputError (ValueError)               exit 2   an argument, a file or an image is not what was asked for
     │   ├── FrameError                                 one image cannot be scored; a stream goes on as INVALID
+    │   ├── InUseError                                 another process uses this file
     │   ├── ModelError                                 a model to import is unreadable or of an unknown contract
     │   └── NotEnoughNormalsError                      the asked guarantee needs more normals than were given
     ├── MissingExtraError (ImportError)       exit 2   an optional part is not installed; names the pip command
@@ -28,7 +29,8 @@ A message is one line that says what was expected, what was found and what to do
 
 from __future__ import annotations
 
-import copyreg
+import copy
+from typing import Any, cast
 
 __all__ = [
     "BundleError",
@@ -41,6 +43,7 @@ __all__ = [
     "FrameError",
     "GateError",
     "GoldenError",
+    "InUseError",
     "InputError",
     "LinkError",
     "LinkRefusedError",
@@ -62,7 +65,15 @@ class EdgeAdError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors travel between processes; those with arguments of their own are not built from the message alone.
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+        return _made_again, (type(self), *self.args), self.__dict__
+
+    def saying(self, message: str) -> EdgeAdError:
+        """The same error with another message; what else it carries stays."""
+        other = copy.copy(self)
+        other.args = (message,)
+        if isinstance(other, ImportError):
+            other.msg = message
+        return other
 
 
 class InputError(EdgeAdError, ValueError):
@@ -77,6 +88,10 @@ class FrameError(InputError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class InUseError(InputError):
+    """Another process uses this file."""
 
 
 class ModelError(InputError):
@@ -168,6 +183,14 @@ class GateError(EdgeAdError, RuntimeError):
     """A quality gate was not met."""
 
     exit_code = 5
+
+
+def _made_again(kind: type[EdgeAdError], *args: object) -> EdgeAdError:
+    # The first base in the order of look-up need not be the one that gives the object its layout.
+    layout: type[Exception] = cast("Any", kind.__base__)
+    made: EdgeAdError = layout.__new__(cast("Any", kind))
+    made.args = args
+    return made
 
 
 def one_line(error: object) -> str:

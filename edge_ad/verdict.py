@@ -112,12 +112,14 @@ class FrameStatistics(msgspec.Struct, frozen=True):
     """How the model's input looks, whatever the model makes of it; see ``edge_ad.drift.frame_statistics``.
 
     ``brightness``: mean, 0-255. ``contrast``: standard deviation over mean. ``sharpness``: root mean square
-    step between neighbouring pixels over the standard deviation.
+    step between neighbouring pixels over the standard deviation. ``colour``: how far the three channels lie apart, over
+    the brightest of them: 0 is gray, 1 the purest colour; ``None`` in a record of an earlier version.
     """
 
     brightness: float
     contrast: float
     sharpness: float
+    colour: float | None = None
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,6 +44,7 @@ COMMANDS = [
     "init",
     "run",
     "replay",
+    "connect",
     "doctor",
     "support",
     "backup",

@@ -7,7 +7,7 @@ A calibration learns them from its normal images. Whoever knows better, such as 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -16,13 +16,11 @@ from edge_ad.bundle.fields import Record
 if TYPE_CHECKING:
     from edge_ad.verdict import FrameStatistics
 
-__all__ = ["LIMITED_VALUES", "FrameLimit", "FrameLimits", "LimitedValue", "listed", "missing_limits"]
+__all__ = ["FrameLimit", "FrameLimits", "LimitedValue", "listed", "missing_limits"]
 
-LimitedValue = Literal["brightness", "contrast", "sharpness", "width", "height"]
-"""What limits may be about. Brightness, contrast and sharpness are those of ``FrameStatistics``; width and height are
-of the frame, or of an object's box, in camera pixels."""
-
-LIMITED_VALUES: tuple[LimitedValue, ...] = get_args(LimitedValue)
+LimitedValue = Literal["brightness", "contrast", "sharpness", "colour", "width", "height"]
+"""What limits may be about. Brightness, contrast, sharpness and colour are those of ``FrameStatistics``; width and
+height are of the frame, or of an object's box, in camera pixels."""
 
 
 class FrameLimit(Record, frozen=True, kw_only=True):
@@ -80,7 +78,13 @@ class FrameLimits(Record, frozen=True, kw_only=True):
 
     def look_fault(self, looks: FrameStatistics) -> str | None:
         """What is wrong with the look of a frame; ``None``: nothing."""
-        return self._fault({"brightness": looks.brightness, "contrast": looks.contrast, "sharpness": looks.sharpness})
+        found: dict[LimitedValue, float] = {
+            "brightness": looks.brightness,
+            "contrast": looks.contrast,
+            "sharpness": looks.sharpness,
+        }
+        fault = self._fault(found)
+        return self._colour_fault(looks.colour) if fault is None and looks.colour is not None else fault
 
     def _fault(self, found: Mapping[LimitedValue, float]) -> str | None:
         for name, value in found.items():
@@ -90,6 +94,18 @@ class FrameLimits(Record, frozen=True, kw_only=True):
                 return f"expected a {name} of {limit.text}{unit}, found {_plain(value)}"
         return None
 
+    def _colour_fault(self, found: float) -> str | None:
+        limit = self.values.get("colour")
+        if limit is None or limit.holds(found):
+            return None
+        if limit.lowest is not None and found < limit.lowest:
+            expected, was = "a frame in colour", "a gray one" if found == 0 else "one of less colour"
+        elif limit.seen_highest == 0:
+            expected, was = "a gray frame", "one in colour"
+        else:
+            expected, was = "a frame of less colour", "one of more"
+        return f"expected {expected}, found {was} (a colour of {limit.text}, found {_plain(found)})"
+
 
 def missing_limits(limits: FrameLimits | None) -> str | None:
     """What to say where a calibration of pictures has no limits, or not all of them; ``None``: it has them all."""
@@ -98,11 +114,18 @@ def missing_limits(limits: FrameLimits | None) -> str | None:
             "this calibration was made by an earlier version and has no limits of frames, so a black or white frame "
             "may be accepted: calibrate again"
         )
+    older = (
+        ""
+        if "colour" in {*limits.values, *limits.off}
+        else "this calibration was made by an earlier version and has no limits of colour, so a gray frame may be "
+        "accepted where the normal images are in colour: calibrate again"
+    )
     if not limits.off:
-        return None
+        return older or None
     reasons = {reason: [name for name, why in limits.off.items() if why == reason] for reason in limits.off.values()}
     parts = "; ".join(f"no limits of {listed(names)} ({reason})" for reason, names in reasons.items())
-    return f"frames have {parts}: a frame that is out of the ordinary there may be accepted"
+    told = f"frames have {parts}: a frame that is out of the ordinary there may be accepted"
+    return f"{told}; {older}" if older else told
 
 
 def listed(names: Iterable[str]) -> str:

@@ -158,10 +158,11 @@ def _clip(clip: Clip) -> str:
 def _limits(made: Calibration) -> list[str]:
     """The limits of frames, and what is missing of them."""
     limits = made.frame_limits
-    if limits is not None and limits.values:
-        return ["limits of frames:", *(f"  {line}" for line in limits.lines)]
     missing = missing_limits(limits)
-    return [] if missing is None else [missing]
+    if limits is None or not limits.values:
+        return [] if missing is None else [missing]
+    older = [] if missing is None or limits.off else [missing]
+    return ["limits of frames:", *(f"  {line}" for line in limits.lines), *older]
 
 
 def _variant(variant: Variant, manifest: Manifest, stations: Mapping[str, Calibration]) -> str:

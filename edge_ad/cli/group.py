@@ -26,6 +26,7 @@ COMMANDS = {
     "init": "edge_ad.cli.station:init",
     "run": "edge_ad.cli.station:run",
     "replay": "edge_ad.cli.station:replay",
+    "connect": "edge_ad.cli.controllers:connect",
     "doctor": "edge_ad.cli.upkeep:doctor",
     "support": "edge_ad.cli.upkeep:support",
     "backup": "edge_ad.cli.upkeep:backup",

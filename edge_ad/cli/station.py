@@ -122,6 +122,10 @@ def run(file: Path, options: RunOptions) -> None:
     station = read_station_file(file)
     for warning in check_station(station):
         click.echo(f"edge-ad: warning: {warning}", err=True)
+    if station.controller:
+        from edge_ad.controllers import check_controllers
+
+        check_controllers(station, file.absolute().parent)
     if options.check:
         names = f"cameras {', '.join(station.camera)}; inspections {', '.join(station.inspect)}"
         click.echo(f"{file}: in order: {names}", err=True)

@@ -10,7 +10,7 @@ import click
 
 from edge_ad.errors import EdgeAdError
 from edge_ad.link.fake_station import FakeStation, Judgement, RecordedRequest
-from edge_ad.link.messages import encode_line
+from edge_ad.link.lines import encode_line
 from edge_ad.verdict import State
 
 __all__ = ["main"]

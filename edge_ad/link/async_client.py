@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from edge_ad.errors import LinkError
 from edge_ad.link.client_side import ClientSide, lost
 from edge_ad.link.handed import OwnedFd
+from edge_ad.link.lines import encode_line
 from edge_ad.link.messages import (
     Accepted,
     AcknowledgeRequest,
@@ -22,6 +23,7 @@ from edge_ad.link.messages import (
     PartResult,
     RecipeRequest,
     Request,
+    ResetCountersRequest,
     ResetRequest,
     Snapshot,
     SnapshotRequest,
@@ -29,7 +31,6 @@ from edge_ad.link.messages import (
     StationState,
     SubscribeRequest,
     Topic,
-    encode_line,
 )
 
 if TYPE_CHECKING:
@@ -158,23 +159,34 @@ class AsyncClient:
         """
         await self._wait(lambda: self._side.exposed(trigger), timeout_s, f"the exposure of trigger {trigger}")
 
+    def give_up(self, trigger: int) -> None:
+        """The result of an own trigger is not waited for; it still comes as an event to who subscribed."""
+        self._side.forget(trigger)
+
     # --- the station
 
     async def snapshot(self) -> Snapshot:
         """How the station stands."""
         return await self._answer(SnapshotRequest(id=self._side.next_id()), Snapshot)
 
-    async def recipe(self, name: str) -> None:
-        """Asks for a recipe. The station tells subscribers of ``recipe`` when it is active."""
-        await self._request(RecipeRequest(id=self._side.next_id(), name=name))
+    async def recipe(self, name: str, *, by: str | None = None) -> None:
+        """Asks for a recipe. The station tells subscribers of ``recipe`` when it is active.
 
-    async def acknowledge(self, alarm: str) -> None:
+        ``by``, here and below: who wants it, for the station's log.
+        """
+        await self._request(RecipeRequest(id=self._side.next_id(), name=name, by=by))
+
+    async def acknowledge(self, alarm: str, *, by: str | None = None) -> None:
         """Says that somebody has seen the alarm."""
-        await self._request(AcknowledgeRequest(id=self._side.next_id(), alarm=alarm))
+        await self._request(AcknowledgeRequest(id=self._side.next_id(), alarm=alarm, by=by))
 
-    async def reset(self) -> None:
+    async def reset(self, *, by: str | None = None) -> None:
         """Leaves FAULT, where its cause is gone."""
-        await self._request(ResetRequest(id=self._side.next_id()))
+        await self._request(ResetRequest(id=self._side.next_id(), by=by))
+
+    async def reset_counters(self, *, by: str | None = None) -> None:
+        """Closes the present count, as at the end of a shift; ``counts`` of the snapshot begins at zero."""
+        await self._request(ResetCountersRequest(id=self._side.next_id(), by=by))
 
     async def subscribe(self, *topics: Topic) -> None:
         """From now on ``next_event`` gives events of these topics; of all, where none is named."""

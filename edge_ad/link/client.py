@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from edge_ad.errors import EdgeAdError, LinkError
 from edge_ad.link.client_side import ClientSide, lost
 from edge_ad.link.handed import OwnedFd
+from edge_ad.link.lines import encode_line
 from edge_ad.link.messages import (
     Accepted,
     AcknowledgeRequest,
@@ -21,6 +22,7 @@ from edge_ad.link.messages import (
     PartResult,
     RecipeRequest,
     Request,
+    ResetCountersRequest,
     ResetRequest,
     Snapshot,
     SnapshotRequest,
@@ -28,7 +30,6 @@ from edge_ad.link.messages import (
     StationState,
     SubscribeRequest,
     Topic,
-    encode_line,
 )
 
 if TYPE_CHECKING:
@@ -162,17 +163,24 @@ class Client:
         """How the station stands."""
         return self._answer(SnapshotRequest(id=self._side.next_id()), Snapshot)
 
-    def recipe(self, name: str) -> None:
-        """Asks for a recipe. The station tells subscribers of ``recipe`` when it is active."""
-        self._request(RecipeRequest(id=self._side.next_id(), name=name))
+    def recipe(self, name: str, *, by: str | None = None) -> None:
+        """Asks for a recipe. The station tells subscribers of ``recipe`` when it is active.
 
-    def acknowledge(self, alarm: str) -> None:
+        ``by``, here and below: who wants it, for the station's log.
+        """
+        self._request(RecipeRequest(id=self._side.next_id(), name=name, by=by))
+
+    def acknowledge(self, alarm: str, *, by: str | None = None) -> None:
         """Says that somebody has seen the alarm."""
-        self._request(AcknowledgeRequest(id=self._side.next_id(), alarm=alarm))
+        self._request(AcknowledgeRequest(id=self._side.next_id(), alarm=alarm, by=by))
 
-    def reset(self) -> None:
+    def reset(self, *, by: str | None = None) -> None:
         """Leaves FAULT, where its cause is gone."""
-        self._request(ResetRequest(id=self._side.next_id()))
+        self._request(ResetRequest(id=self._side.next_id(), by=by))
+
+    def reset_counters(self, *, by: str | None = None) -> None:
+        """Closes the present count, as at the end of a shift; ``counts`` of the snapshot begins at zero."""
+        self._request(ResetCountersRequest(id=self._side.next_id(), by=by))
 
     def subscribe(self, *topics: Topic) -> None:
         """From now on ``next_event`` gives events of these topics; of all, where none is named."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError, LinkError, LinkRefusedError, LinkTimeoutError, StationFaultError, one_line
 from edge_ad.link.handed import OwnedFd, sealed_memory
+from edge_ad.link.lines import LINE_BYTES, decode_sent, encode_line
 from edge_ad.link.messages import (
-    LINE_BYTES,
     PART_ID_CHARACTERS,
     PROTOCOL_VERSION,
     TOPICS,
@@ -33,8 +33,6 @@ from edge_ad.link.messages import (
     StationHello,
     Topic,
     TriggerRequest,
-    decode_sent,
-    encode_line,
 )
 
 if TYPE_CHECKING:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from edge_ad.errors import LinkTimeoutError
 from edge_ad.link.ledger import Ledger, OpenTrigger
 from edge_ad.link.messages import (
@@ -25,9 +27,11 @@ from edge_ad.link.messages import (
     FaultRaised,
     FrameRequest,
     PartResult,
+    PresentCounts,
     RecipeChanged,
     RecipeRequest,
     Refused,
+    ResetCountersRequest,
     ResetRequest,
     Snapshot,
     SnapshotRequest,
@@ -68,7 +72,8 @@ class Judgement:
 class FakeStation:
     """Serves the link in a thread of its own until it is closed. Every part is accepted, unless told otherwise.
 
-    ``judge``: is asked for each part. ``requests``: everything that clients asked, in its order, with frames' pixels.
+    ``judge``: is asked for each part. ``recipes``: those it knows, and begins with the first of; without them it takes
+    every name. ``requests``: everything that clients asked, in its order, with frames' pixels.
     ``published``: everything that was told to anybody. Of both only the newest ``keep`` stay, where it is given.
 
     >>> with FakeStation(path) as station, Client(path) as link:    # doctest: +SKIP
@@ -83,6 +88,7 @@ class FakeStation:
         *,
         station: str = "fake",
         judge: Callable[[RecordedRequest], Judgement] | None = None,
+        recipes: tuple[str, ...] = (),
         keep: int | None = None,
         limits: LinkLimits | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
@@ -98,9 +104,12 @@ class FakeStation:
         self._ledger = Ledger()
         self._asked: dict[int, tuple[RecordedRequest, int]] = {}
         self._state = StateChanged(state=StationState.STARTING)
-        self._recipe = "default"
+        self._recipes = recipes
+        self._recipe = next(iter(recipes), "default")
+        self._counts: dict[str, PresentCounts] = {}
         self._refusal: str | None = None
         self._alarms: dict[str, str] = {}
+        self._drift: dict[str, str] = {}
         self._silent = self._closed = False
         self._changed = threading.Condition()
         self._server = LinkServer(Path(path), station=station, limits=limits, clock=clock)
@@ -136,7 +145,7 @@ class FakeStation:
     def fault(self, cause: str) -> None:
         """Goes into FAULT: open triggers get no result, new ones are refused until a client resets."""
         with self._changed:
-            self._publish(StateChanged(state=StationState.FAULT, cause=cause))
+            self._publish(StateChanged(state=StationState.FAULT, cause=cause, causes=(cause,)))
             closed = self._ledger.fault()
             self._asked.clear()
             to = {client: name for trigger in closed for client, name in trigger.to.items()}
@@ -147,6 +156,11 @@ class FakeStation:
         with self._changed:
             self._alarms[alarm] = text
             self._publish(AlarmChanged(alarm=alarm, text=text))
+
+    def drift(self, inspection: str, state: str) -> None:
+        """From now on the snapshot gives this drift state of an inspection."""
+        with self._changed:
+            self._drift[inspection] = state
 
     def publish(self, event: Event) -> None:
         """Tells this to all subscribers, true or not: for tests of clients that must not believe everything."""
@@ -228,12 +242,12 @@ class FakeStation:
         elif isinstance(request, SnapshotRequest):
             self._server.answer(client, self._snapshot(request.id))
         elif isinstance(request, RecipeRequest):
-            self._server.answer(client, Done(id=request.id))
-            self._publish(RecipeChanged(requested=request.name, active=self._recipe))
-            self._recipe = request.name
-            self._publish(RecipeChanged(requested=request.name, active=request.name, acknowledged=True))
+            self._recipe_asked(client, request)
         elif isinstance(request, AcknowledgeRequest):
             self._acknowledged(client, request)
+        elif isinstance(request, ResetCountersRequest):
+            self._counts.clear()
+            self._server.answer(client, Done(id=request.id))
         else:
             self._reset(client, request)
 
@@ -266,7 +280,17 @@ class FakeStation:
             recipe=self._recipe,
             latency_ms=(self._clock() - began_ns) / 1e6,
         )
+        self._count(result)
         self._publish(result, trigger.to)
+
+    def _recipe_asked(self, client: int, request: RecipeRequest) -> None:
+        if self._recipes and request.name not in self._recipes:
+            self._server.answer(client, Refused(id=request.id, reason="unknown_recipe", detail=request.name))
+            return
+        self._server.answer(client, Done(id=request.id))
+        self._publish(RecipeChanged(requested=request.name, active=self._recipe))
+        self._recipe = request.name
+        self._publish(RecipeChanged(requested=request.name, active=request.name, acknowledged=True))
 
     def _acknowledged(self, client: int, request: AcknowledgeRequest) -> None:
         text = self._alarms.pop(request.alarm, None)
@@ -291,10 +315,26 @@ class FakeStation:
             state=self._state.state,
             cause=self._state.cause,
             recipe=self._recipe,
+            recipes=self._recipes or (self._recipe,),
             open_triggers=tuple(trigger.number for trigger in self._ledger.open),
             alarms=dict(self._alarms),
             counters={"requests": self._recorded},
+            counts=self._present(self._recipe),
+            drift=dict(self._drift),
+            files={"log": "ok"},
         )
+
+    def _present(self, recipe: str) -> PresentCounts:
+        return self._counts.get(recipe) or PresentCounts(
+            recipe=recipe, since="2026-01-01T06:00", parts=dict.fromkeys(State.__members__, 0)
+        )
+
+    def _count(self, result: PartResult) -> None:
+        before = self._present(result.recipe or "")
+        parts = before.parts | {result.state.value: before.parts[result.state.value] + 1}
+        reason = result.reason
+        invalid = before.invalid if reason is None else before.invalid | {reason: before.invalid.get(reason, 0) + 1}
+        self._counts[before.recipe] = replace(before, parts=parts, invalid=invalid)
 
     def _publish(self, event: Event, to: dict[int, str] | None = None) -> None:
         if isinstance(event, StateChanged):

@@ -7,14 +7,13 @@ Fields that a reader does not know are ignored, so that a newer station or clien
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 
 from edge_ad.verdict import State, Verdict
 
 __all__ = [
-    "LINE_BYTES",
     "PART_ID_CHARACTERS",
     "PROTOCOL_VERSION",
     "TOPICS",
@@ -30,11 +29,14 @@ __all__ = [
     "FaultRaised",
     "FrameRequest",
     "Heartbeat",
+    "OperatorRequest",
     "PartResult",
+    "PresentCounts",
     "RecipeChanged",
     "RecipeRequest",
     "Refused",
     "Request",
+    "ResetCountersRequest",
     "ResetRequest",
     "Snapshot",
     "SnapshotRequest",
@@ -45,22 +47,11 @@ __all__ = [
     "SubscribeRequest",
     "Topic",
     "TriggerRequest",
-    "Unread",
-    "decode_request",
-    "decode_sent",
-    "decode_unread",
-    "encode_line",
 ]
 
 PROTOCOL_VERSION = 1
-LINE_BYTES = 65_536
-"""The longest line in either direction, its line feed included."""
 PART_ID_CHARACTERS = 128
-_REGIONS_KEPT = 8
-_LONGEST_TEXT = 1000
 
-T = TypeVar("T")
-M = TypeVar("M", bound=msgspec.Struct)
 RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 PartId = Annotated[str, msgspec.Meta(max_length=PART_ID_CHARACTERS)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -131,10 +122,11 @@ class FrameRequest(Message, tag="frame", frozen=True, kw_only=True):
 
 
 class RecipeRequest(Message, tag="recipe", frozen=True, kw_only=True):
-    """Change to this recipe between two parts."""
+    """Change to this recipe between two parts. ``by``, here and below: who wants it, for the station's log."""
 
     id: RequestId
     name: Name
+    by: Name | None = None
 
 
 class AcknowledgeRequest(Message, tag="acknowledge", frozen=True, kw_only=True):
@@ -142,19 +134,30 @@ class AcknowledgeRequest(Message, tag="acknowledge", frozen=True, kw_only=True):
 
     id: RequestId
     alarm: Name
+    by: Name | None = None
 
 
 class ResetRequest(Message, tag="reset", frozen=True, kw_only=True):
     """Leave FAULT, where its cause is gone."""
 
     id: RequestId
+    by: Name | None = None
+
+
+class ResetCountersRequest(Message, tag="reset_counters", frozen=True, kw_only=True):
+    """Close the present count, as at the end of a shift, and begin at zero."""
+
+    id: RequestId
+    by: Name | None = None
 
 
 class Heartbeat(Message, tag="heartbeat", frozen=True, kw_only=True):
     """Only says that the sender is alive."""
 
 
-StationRequest = SnapshotRequest | TriggerRequest | FrameRequest | RecipeRequest | AcknowledgeRequest | ResetRequest
+OperatorRequest = RecipeRequest | AcknowledgeRequest | ResetRequest | ResetCountersRequest
+"""What people ask now and then; the station logs who did."""
+StationRequest = SnapshotRequest | TriggerRequest | FrameRequest | OperatorRequest
 Request = ClientHello | SubscribeRequest | Heartbeat | StationRequest
 
 # --- what the station answers to one client
@@ -190,21 +193,50 @@ class Done(Message, tag="done", frozen=True, kw_only=True):
     id: str
 
 
+class PresentCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was counted with ``recipe`` since the shift began, or since somebody set the counts back.
+
+    ``since``: local time, such as ``2026-11-27T06:00``. ``parts``: by state. ``invalid``: parts, and ``refused``:
+    triggers, by reason. Times in milliseconds, from trigger to result, of parts that got a score.
+    """
+
+    recipe: str
+    since: str
+    parts: dict[str, int] = {}
+    invalid: dict[str, int] = {}
+    refused: dict[str, int] = {}
+    lost_frames: int = 0
+    faults: int = 0
+    scorer_restarts: int = 0
+    latency_min_ms: float | None = None
+    latency_mean_ms: float | None = None
+    latency_max_ms: float | None = None
+
+
 class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
-    """How the station stands: names to states, texts and counts. What does not exist here is left out."""
+    """How the station stands: names to states, texts and counts. What does not exist here is left out.
+
+    ``recipes``: those of the station file, in its order. ``counters``: since the station started. ``counts``: of the
+    active recipe in this shift. ``drift``: by inspection. ``files``: whether log, counters and metrics can be written.
+    """
 
     id: str
     station: str
     version: str
     state: StationState
     cause: str | None = None
+    causes: tuple[str, ...] = ()
     recipe: str | None = None
     requested_recipe: str | None = None
+    recipes: tuple[str, ...] = ()
     open_triggers: tuple[int, ...] = ()
     cameras: dict[str, str] = {}
     outputs: dict[str, str] = {}
     alarms: dict[str, str] = {}
     counters: dict[str, int] = {}
+    counts: PresentCounts | None = None
+    drift: dict[str, str] = {}
+    files: dict[str, str] = {}
 
 
 class ErrorAnswer(Message, tag="error", frozen=True, kw_only=True):
@@ -220,10 +252,14 @@ Answer = StationHello | Accepted | Refused | Done | Snapshot | ErrorAnswer | Hea
 
 
 class StateChanged(Message, tag="state", frozen=True, kw_only=True):
-    """The station's state, and in FAULT its cause. Sent at once to a new subscriber too."""
+    """The station's state, and in FAULT its cause. Sent at once to a new subscriber too.
+
+    ``causes``: short names of the causes, such as ``camera top``.
+    """
 
     state: StationState
     cause: str | None = None
+    causes: tuple[str, ...] = ()
 
 
 class ExposureComplete(Message, tag="exposure_complete", frozen=True, kw_only=True):
@@ -284,90 +320,3 @@ class AlarmChanged(Message, tag="alarm", frozen=True, kw_only=True):
 
 
 Event = StateChanged | ExposureComplete | PartResult | FaultRaised | RecipeChanged | AlarmChanged
-
-_encoder = msgspec.json.Encoder()
-_requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
-_sent: msgspec.json.Decoder[Answer | Event] = msgspec.json.Decoder(Answer | Event)
-
-
-class Unread(msgspec.Struct, frozen=True):
-    """What can be known of a line that is no request: so the client learns which one was not understood."""
-
-    id: RequestId | None = None
-    type: str | None = None
-
-
-_unread = msgspec.json.Decoder(Unread)
-
-
-def decode_request(line: bytes | bytearray) -> Request:
-    """One line of a client.
-
-    Raises:
-        ValueError: it is no request; the message says why.
-    """
-    return _decoded(_requests, line)
-
-
-def decode_sent(line: bytes | bytearray) -> Answer | Event:
-    """One line of the station.
-
-    Raises:
-        ValueError: it is no answer and no event; the message says why.
-    """
-    return _decoded(_sent, line)
-
-
-def decode_unread(line: bytes | bytearray) -> Unread:
-    """What can be known of a line that ``decode_request`` refused."""
-    try:
-        return _decoded(_unread, line)
-    except ValueError:
-        return Unread()
-
-
-def encode_line(message: Request | Answer | Event) -> bytes:
-    """One line with its line feed, never longer than ``LINE_BYTES``: texts are cut, and a result loses regions.
-
-    Raises:
-        ValueError: it is too long even so.
-    """
-    line = _encoder.encode(message) + b"\n"
-    if len(line) <= LINE_BYTES:
-        return line
-    shorter = _shortened(message)
-    if shorter is None:
-        raise ValueError(f"a {type(message).__name__} of {len(line)} bytes is longer than a line of {LINE_BYTES}")
-    return encode_line(shorter)
-
-
-def _shortened(message: M) -> M | None:
-    """First with texts cut, then with the highest regions of each frame alone, then without verdicts; then ``None``."""
-    fields = {name: getattr(message, name) for name in message.__struct_fields__}
-    cut = {
-        name: f"{value[:_LONGEST_TEXT]}…"
-        for name, value in fields.items()
-        if isinstance(value, str) and len(value) > _LONGEST_TEXT + 1
-    }
-    if cut:
-        return msgspec.structs.replace(message, **cut)
-    if not isinstance(message, PartResult) or not message.verdicts:
-        return None
-    if message.shortened:
-        return msgspec.structs.replace(message, verdicts=())
-    kept = tuple(
-        msgspec.structs.replace(
-            verdict,
-            regions=tuple(sorted(verdict.regions, key=lambda region: -region.peak_score)[:_REGIONS_KEPT]),
-            objects=(),
-        )
-        for verdict in message.verdicts
-    )
-    return msgspec.structs.replace(message, verdicts=kept, shortened=True)
-
-
-def _decoded(decoder: msgspec.json.Decoder[T], line: bytes | bytearray) -> T:
-    try:
-        return decoder.decode(line)
-    except RecursionError as error:  # thousands of brackets in a field that nobody knows
-        raise ValueError("nested too deeply") from error

@@ -10,27 +10,22 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, get_args
 
 from edge_ad.errors import one_line
+from edge_ad.link.lines import LINE_BYTES, decode_request, decode_unread, encode_line
 from edge_ad.link.messages import (
-    LINE_BYTES,
     PROTOCOL_VERSION,
-    AcknowledgeRequest,
     Answer,
     ClientHello,
     ErrorAnswer,
     Event,
     FrameRequest,
     Heartbeat,
-    RecipeRequest,
+    OperatorRequest,
     Request,
-    ResetRequest,
     SnapshotRequest,
     Topic,
-    decode_request,
-    decode_unread,
-    encode_line,
 )
 
 __all__ = [
@@ -46,7 +41,7 @@ __all__ = [
 
 SECOND_NS = 1_000_000_000
 # In requests: what an operator asks now and then is dearer than what a line asks for every part.
-_COSTS: dict[type, float] = dict.fromkeys((SnapshotRequest, RecipeRequest, AcknowledgeRequest, ResetRequest), 20.0)
+_COSTS: dict[type, float] = dict.fromkeys((SnapshotRequest, *get_args(OperatorRequest)), 20.0)
 _ONE = 1 - 1e-6  # sums of parts of a second are not exact
 _SILENT_BEATS = 3
 """So many heartbeats have to be missing before somebody is given up."""

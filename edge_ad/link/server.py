@@ -18,6 +18,7 @@ import msgspec
 
 from edge_ad.link.address import ListeningSocket
 from edge_ad.link.handed import HandedFrame, OwnedFd
+from edge_ad.link.lines import encode_line
 from edge_ad.link.messages import (
     PROTOCOL_VERSION,
     TOPICS,
@@ -39,7 +40,6 @@ from edge_ad.link.messages import (
     StationState,
     SubscribeRequest,
     TriggerRequest,
-    encode_line,
 )
 from edge_ad.link.protocol import Allowance, Connection, Happening, LinkLimits, Received
 

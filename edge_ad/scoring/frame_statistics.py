@@ -1,5 +1,5 @@
-"""How a frame looks before any model sees it: brightness, contrast, sharpness, in a few microseconds; and the guard
-that refuses a frame outside the limits of these."""
+"""How a frame looks before any model sees it: brightness, contrast, sharpness and colour, in a few microseconds; and
+the guard that refuses a frame outside the limits of these."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
+    from cv2.typing import MatLike
     from numpy.typing import NDArray
 
     from edge_ad.bundle import FrameLimits
@@ -24,28 +25,41 @@ __all__ = ["FrameGuard", "frame_reference", "frame_statistics"]
 
 # Whole rows, since sharpness needs neighbours; more pixels would cost time and say nothing new.
 _PIXELS = 8_192
+# Video decoders leave the channels of a gray picture up to four levels apart.
+_GRAY_WITHIN = 4
 _MOST_REFERENCES = 2_000
 
 
 def frame_statistics(canvas: NDArray[np.uint8]) -> FrameStatistics:
-    """Brightness, contrast and sharpness of what the model sees, from about 8,000 pixels in evenly spaced rows.
+    """Brightness, contrast, sharpness and colour of what the model sees, from about 8,000 pixels in evenly spaced rows.
 
     A darker lamp or a smaller exposure changes the brightness alone: contrast is relative to the mean, sharpness to
-    the contrast.
+    the contrast, colour to the brightest channel.
 
     Args:
-        canvas: uint8 ``(h, w, c)``, the model's input; of BGR the green channel is looked at.
+        canvas: uint8 ``(h, w, c)``, the model's input; of BGR the green channel is looked at for all but the colour.
     """
-    height, width, channels = canvas.shape
+    height, width, _ = canvas.shape
     step = math.ceil(height / max(1, _PIXELS // width))
-    rows = canvas[::step, :, channels // 2].copy()
+    planes = cv2.split(canvas[::step])
+    rows = planes[len(planes) // 2]
     mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(rows))
     steps = cv2.norm(rows[:, 1:], rows[:, :-1], cv2.NORM_L2) if width > 1 else 0.0
     return FrameStatistics(
         brightness=mean,
         contrast=deviation / mean if mean else 0.0,
         sharpness=steps / math.sqrt(rows.size) / deviation if deviation else 0.0,
+        colour=_colour(*planes) if len(planes) == 3 else 0.0,
     )
+
+
+def _colour(blue: MatLike, green: MatLike, red: MatLike) -> float:
+    """How far the channels of the pixels lie apart in the mean, over the mean of their brightest channels."""
+    brightest = cv2.max(cv2.max(blue, green), red)
+    apart = cv2.subtract(brightest, cv2.min(cv2.min(blue, green), red))
+    _, counted = cv2.threshold(apart, _GRAY_WITHIN, 0, cv2.THRESH_TOZERO)
+    distance = cv2.mean(counted)[0]
+    return distance / cv2.mean(brightest)[0] if distance else 0.0
 
 
 def frame_reference(frames: Sequence[FrameStatistics]) -> FrameReference:

@@ -29,7 +29,7 @@ from edge_ad.station.parts import Asker, Moment, OpenPart, PartFrame, PartReason
 from edge_ad.station.recipes import Recipes
 from edge_ad.station.scorers import JobBoard
 from edge_ad.station.states import StationChange
-from edge_ad.verdict import State, Verdict
+from edge_ad.verdict import Drift, DriftState, State, Verdict
 
 if TYPE_CHECKING:
     from edge_ad.cameras import CameraSettings, CameraStatus, FrameInfo
@@ -55,6 +55,7 @@ class StationCore:
         self.recipes = Recipes(self._out, file, self._jobs)
         self.book = PartBook(self._out, file, self.condition, self.recipes, self._jobs, self._switch_if_ready)
         self._checks = {name: FrameChecks(self._checked(name)) for name in file.camera}
+        self._drift: dict[str, DriftState] = {}
         self._held: deque[tuple[str, int, FrameInfo]] = deque()
 
     @property
@@ -130,6 +131,24 @@ class StationCore:
                 self.book.shoot(part, camera, count)
         return part.trigger
 
+    def pulse(self, now: Moment, lost_before: int = 0) -> None:
+        """The digital input says that a part is there. One that cannot be inspected has its result at once."""
+        if self.condition.takes_triggers:
+            for _ in range(min(lost_before, 1000)):
+                self.book.pass_by(now, PartReason.DROPPED, "its pulse at the input was lost")
+        refusal = self._refusal(None, wants_cameras=True)
+        if refusal is not None and self.condition.takes_triggers:
+            self.book.pass_by(now, PartReason.DROPPED, refusal[1])
+        self.trigger(None, None, now)
+
+    def input_status(self, error: str | None) -> None:
+        """Whether the digital input can be read; ``error``: why not."""
+        if error is not None:
+            self.book.fail("input", f"the digital input failed: {error}")
+        elif "input" in self.condition.causes:
+            self.condition.clear("input")
+            self._open_if_ready()
+
     def hand_in(self, asker: Asker, part_id: str | None, frame: HandedIn, now: Moment) -> bool:
         """A client brings the picture of a part along; whether it was taken."""
         refusal = self._refusal(part_id)
@@ -163,11 +182,7 @@ class StationCore:
         if slot is None:
             return
         slot.is_ready = False
-        if (
-            self.recipes.pending is not None
-            and slot in self.recipes.pending.scorers.values()
-            and not self.recipes.is_active(slot)
-        ):
+        if self.recipes.is_pending(slot):
             self.recipes.give_up(f"{slot.inspection}: {detail}")
         else:
             self.book.fail(f"scorer {slot.inspection}", f"scorer {slot.inspection} does not start: {detail}")
@@ -179,6 +194,9 @@ class StationCore:
             return
         job = self._jobs.lost(slot)
         self.counters.scorer_restarts += 1
+        if self.recipes.is_pending(slot):
+            self.recipes.give_up(f"{slot.inspection}: its scorer ended: {detail}")
+            return
         if job is not None and (part := self.parts.get(job.trigger)) is not None:
             text = f"the scorer of {slot.inspection} ended: {detail}"
             self.book.finish(part, now, State.INVALID, PartReason.SCORER_LOST, text)
@@ -196,8 +214,21 @@ class StationCore:
         if part is not None:
             part.unscored.discard(number)
             part.frames.append(PartFrame(inspection=job.scorer.inspection, camera=job.scorer.camera, verdict=verdict))
+        if verdict.drift is not None:
+            self._drifted(job.scorer.inspection, verdict.drift)
+        if part is not None:
             self.book.finish_if_complete(part, now)
         self._jobs.send(job.scorer, now.ns)
+
+    def _drifted(self, inspection: str, drift: Drift) -> None:
+        """An alarm when it begins and when it gets worse; it goes when the frames are as they were."""
+        before, self._drift[inspection] = self._drift.get(inspection, DriftState.OK), drift.state
+        name = f"drift {inspection}"
+        if drift.state is DriftState.OK:
+            self.condition.end_alarm(name)
+        elif drift.state is not before:
+            text = f"drift of {inspection}: {drift.state.value}: {', '.join(drift.causes)}"
+            self.condition.alarm(name, text)
 
     # --- people and programs
 
@@ -210,7 +241,7 @@ class StationCore:
         if self.recipes.pending is not None:
             self._refuse_request(asker, "recipe_pending", f"the change to {self.recipes.pending.name} is not finished")
             return
-        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
+        self.done(asker)
         self.recipes.request(name)
         self._switch_if_ready()
 
@@ -221,7 +252,7 @@ class StationCore:
         elif not self.condition.acknowledge(alarm):
             self._refuse_request(asker, "unknown_alarm", f"there is no alarm {alarm!r}")
             return
-        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
+        self.done(asker)
 
     def reset(self, asker: Asker) -> None:
         """Leave FAULT, as far as its cause is gone."""
@@ -230,8 +261,12 @@ class StationCore:
         if self.condition.state is StationState.FAULT:
             self._refuse_request(asker, "still_failing", self.condition.cause or "")
             return
-        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
+        self.done(asker)
         self._open_if_ready()
+
+    def done(self, asker: Asker) -> None:
+        """Answers a request that somebody else has carried out."""
+        self._out.append(AnswerClient(asker.client, messages.Done(id=asker.id)))
 
     def stop(self) -> None:
         """No part begins any more; those that are open are finished."""

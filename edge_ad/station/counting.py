@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from edge_ad.link.messages import PresentCounts
 from edge_ad.station.parts import InspectedPart
 from edge_ad.verdict import State
 
@@ -45,6 +46,22 @@ class StationCounters:
     def refuse(self, reason: str) -> None:
         """Counts a trigger that was not taken."""
         self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def as_present(self, recipe: str, since: str) -> PresentCounts:
+        """The same for the link's snapshot."""
+        return PresentCounts(
+            recipe=recipe,
+            since=since,
+            parts=dict(self.parts),
+            invalid=dict(self.reasons),
+            refused=dict(self.refused),
+            lost_frames=self.lost_frames,
+            faults=self.faults,
+            scorer_restarts=self.scorer_restarts,
+            latency_min_ms=self.latency_min_ms,
+            latency_mean_ms=self.latency_sum_ms / self.scored if self.scored else None,
+            latency_max_ms=self.latency_max_ms,
+        )
 
     def as_numbers(self) -> dict[str, int]:
         """All counts under flat names, for the link's snapshot."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge_ad.station.part_outputs import QueuedOutput
     from edge_ad.station.parts import Asker, InspectedPart
     from edge_ad.station.station_file import StationFile
+    from edge_ad.station.watching import WatchedFacts
 
 __all__ = ["Hands"]
 
@@ -113,18 +114,21 @@ class Hands:
         return actions.HandedIn(camera, key, frame.height, frame.width, frame.channels)
 
     def note_evidence(self, scorer: int, scored: Scored) -> None:
-        """How keeping evidence goes; shown with the outputs."""
+        """How keeping evidence and the state of drift goes; shown with the outputs."""
         if self._file.evidence is not None:
             slot = self._core.recipes.slots.get(scorer)
             name = f"evidence {slot.inspection if slot else scorer}"
             said = f"failing: {scored.evidence_error}" if scored.evidence_error else "ok"
             self.evidence[name] = f"{said}, {scored.evidence_kept} kept, {scored.evidence_dropped} not kept"
+        if self._file.drift is not None:
+            said = f"failing: {scored.drift_error}" if scored.drift_error else "ok"
+            self.evidence[f"drift {self.scorer_names[scorer]}"] = said
 
     def output_states(self) -> dict[str, str]:
         """How the outputs and the evidence stand."""
         return {one.name: one.state for one in self.outputs} | self.evidence
 
-    def snapshot(self, asker: Asker) -> None:
+    def snapshot(self, asker: Asker, watched: WatchedFacts) -> None:
         """Answers how the station stands."""
         if self._link is None:
             return
@@ -138,13 +142,18 @@ class Hands:
                 version=version("edge-ad"),
                 state=core.condition.state,
                 cause=core.condition.cause,
+                causes=tuple(core.condition.causes),
                 recipe=core.recipes.active.name,
                 requested_recipe=None if pending is None else pending.name,
+                recipes=self._file.recipes,
                 open_triggers=tuple(core.parts),
                 cameras={name: state.value for name, state in core.cameras.items()},
                 outputs=self.output_states(),
                 alarms={name: one.text for name, one in core.condition.alarms.items()},
                 counters=core.counters.as_numbers(),
+                counts=watched.counts,
+                drift=watched.drift,
+                files=watched.files,
             ),
         )
 
@@ -177,8 +186,9 @@ class Hands:
             handed_in=camera if camera.source == "link" else None,
             evidence=self._file.evidence,
             evidence_bytes=self._file.evidence_bytes(),
+            drift=self._file.drift,
         )
-        scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb)
+        scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb, settings.open_s)
         self._scorer_cameras[action.scorer] = settings.camera
         self.scorer_names[action.scorer] = action.inspection
         rings = self._rings.get(settings.camera)

@@ -16,6 +16,7 @@ from edge_ad.errors import EdgeAdError, InputError
 from edge_ad.station.counting import StationCounters
 
 if TYPE_CHECKING:
+    from edge_ad.link.messages import PresentCounts
     from edge_ad.station.parts import InspectedPart
 
 __all__ = ["CounterSettings", "CountsFile", "KeptCounts", "LatestWriter", "ShiftCounts", "read_counts", "shift_of"]
@@ -36,9 +37,14 @@ class CounterSettings(Record, frozen=True, kw_only=True):
 
 
 class ShiftCounts(msgspec.Struct, kw_only=True):
-    """One shift, called by the local time of its start, and its counts by recipe."""
+    """One shift, called by the local time of its start, and its counts by recipe.
+
+    ``since``: local time of a reset in this shift, from which on these counts are; what was counted before stands in
+    the entry before this one.
+    """
 
     shift: str
+    since: str | None = None
     recipes: dict[str, StationCounters] = {}
 
 
@@ -102,8 +108,25 @@ class KeptCounts:
         self.counts.shifts = [*self.counts.shifts, fresh][-_SHIFTS_KEPT:]
         return fresh
 
+    def present(self, recipe: str, at: float) -> PresentCounts:
+        """What was counted with a recipe in the shift of this moment, since the last reset in it."""
+        shift = self.shift(at)
+        counts = shift.recipes.get(recipe) or StationCounters()
+        return counts.as_present(recipe, shift.since or shift.shift)
+
+    def reset(self, at: float) -> None:
+        """Closes the present count, as at the end of a shift. Where nothing was counted, it only begins later."""
+        shift = self.shift(at)
+        since = f"{datetime.fromtimestamp(at, self._zone):%Y-%m-%dT%H:%M:%S}"
+        self.has_changed = True
+        if not shift.recipes:
+            shift.since = since
+            return
+        fresh = ShiftCounts(shift=shift.shift, since=since)
+        self.counts.shifts = [*self.counts.shifts, fresh][-_SHIFTS_KEPT:]
+
     def count(self, part: InspectedPart) -> None:
-        """Counts a result where it was triggered."""
+        """Counts a result in the shift in which it was triggered."""
         self.has_changed = True
         for one in self._both(part.recipe, part.triggered_at):
             one.count(part)

@@ -52,6 +52,10 @@ class Recipes:
         """Whether the active recipe uses this scorer."""
         return any(one is slot for one in self.active.scorers.values())
 
+    def is_pending(self, slot: ScorerSlot) -> bool:
+        """Whether this scorer is only there for the recipe that is being made ready."""
+        return self.pending is not None and slot in self.pending.scorers.values() and not self.is_active(slot)
+
     def tell(self, requested: str, *, error: str | None = None, acknowledged: bool = False) -> None:
         """Publishes where the recipe stands."""
         event = RecipeChanged(requested=requested, active=self.active.name, error=error, acknowledged=acknowledged)

@@ -59,12 +59,17 @@ def restart_after_s(deaths: int) -> float:
 class ScorerProcess:
     """One scorer. Nothing here waits: watch :meth:`fileno` for reading, and call :meth:`tick` when it is due.
 
-    ``memory_mb``: the most that its process may hold in memory, in 2**20 bytes.
+    ``memory_mb``: the most that its process may hold in memory, in 2**20 bytes. ``open_s``: within which it has to
+    open its bundle; one that does not is told of as a :class:`Refusal`, ended and started again.
     """
 
-    def __init__(self, opening: Opening, memory_mb: int, *, clock: Callable[[], int] = monotonic_ns) -> None:
+    def __init__(
+        self, opening: Opening, memory_mb: int, open_s: float, *, clock: Callable[[], int] = monotonic_ns
+    ) -> None:
         self._opening = opening
         self._most_bytes = memory_mb << 20
+        self._open_s = open_s
+        self._open_by_ns: int | None = None
         self._clock = clock
         self._rings: dict[str, tuple[int, FrameRing]] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,7 +79,7 @@ class ScorerProcess:
         self._deaths = 0
         self._due_ns: int | None = clock()
         self._memory_due_ns = 0
-        self._refused = False
+        self._refused = self._is_late = False
         self._leave_by_ns: int | None = None
 
     @property
@@ -85,6 +90,10 @@ class ScorerProcess:
     def limit_memory(self, most_bytes: int) -> None:
         """From now on its process may hold so much."""
         self._most_bytes = most_bytes
+
+    def limit_opening(self, open_s: float) -> None:
+        """From its next start on it has so long to open its bundle."""
+        self._open_s = open_s
 
     def fileno(self) -> int | None:
         """What to watch; another one after each start, ``None`` while there is no process."""
@@ -104,8 +113,11 @@ class ScorerProcess:
                 data = b""
             report = _understood(data)
             if report is None:
-                events.append(ScorerDied(self._bury()))
+                is_late, died = self._is_late, ScorerDied(self._bury())
+                events += [Refusal(detail=died.detail), died] if is_late else [died]
                 break
+            if isinstance(report, ScorerReady | Refusal):
+                self._open_by_ns = None
             if isinstance(report, Refusal):
                 self._refused = True
             elif isinstance(report, Scored):
@@ -120,12 +132,15 @@ class ScorerProcess:
                 return self._due_ns
             self._due_ns = None
             self._start()
+        if self._open_by_ns is not None and now_ns >= self._open_by_ns:
+            self._open_by_ns, self._is_late = None, True
+            self.kill(f"it did not open its bundle within open_s = {self._open_s:g}")
         if now_ns >= self._memory_due_ns:
             self._memory_due_ns = now_ns + _MEMORY_EVERY_NS
             held = self._resident_bytes()
             if held > self._most_bytes:
                 self.kill(f"held {held >> 20} MiB of memory, more than memory_mb = {self._most_bytes >> 20}")
-        return self._memory_due_ns
+        return self._memory_due_ns if self._open_by_ns is None else min(self._memory_due_ns, self._open_by_ns)
 
     def give_ring(self, camera: str, number: int, ring: FrameRing) -> None:
         """The ring in which this camera's frames lie from now on; each process that is started gets it."""
@@ -186,6 +201,7 @@ class ScorerProcess:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
+        self._open_by_ns = self._clock() + int(self._open_s * 1e9)
         ours.setblocking(False)
         self._socket = ours
         self._send(self._opening)
@@ -224,7 +240,8 @@ class ScorerProcess:
             self._socket = None
         said = self._last_line()
         self._deaths += 1
-        wait_s = max(restart_after_s(self._deaths), _AFTER_REFUSAL_S if self._refused else 0.0)
+        wait_s = max(restart_after_s(self._deaths), _AFTER_REFUSAL_S if self._refused or self._is_late else 0.0)
+        self._open_by_ns, self._is_late = None, False
         self._due_ns = self._clock() + int(wait_s * 1e9)
         why, self._killed_for, self._refused = self._killed_for, None, False
         if why is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -11,9 +11,11 @@ from edge_ad.bundle.fields import Identifier, Record
 from edge_ad.cameras import CameraSettings
 from edge_ad.cameras.settings import source_kind
 from edge_ad.errors import InputError
+from edge_ad.station.digital_input import InputSettings
 from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
+from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.station_log import LogSettings
 from edge_ad.station.stop_rules import StopRule
 from edge_ad.station.strict import convert
@@ -43,15 +45,16 @@ Small = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
 class StationSettings(Record, frozen=True, kw_only=True):
     """``[station]``. What a part is, what begins it, and how long it may take.
 
-    ``trigger``: what begins a part: every frame of ``trigger_camera`` (``camera``), a client of the link (``link``), or
-    a timer every ``timer_ms`` (``timer``). ``deadline_ms``: from the trigger to the verdict; a later one is INVALID.
+    ``trigger``: what begins a part: every frame of ``trigger_camera`` (``camera``), a client of the link (``link``), a
+    timer every ``timer_ms`` (``timer``), or a pulse of the digital input ``[input]`` (``input``).
+    ``deadline_ms``: from the trigger to the verdict; a later one is INVALID.
     ``max_open_parts``: triggers beyond are refused, and frames that would be parts are INVALID.
     ``reject_from``: how many of a part's frames must be rejected to reject the part.
     ``recipe``: the one to begin with.
     """
 
     name: Identifier
-    trigger: Literal["camera", "link", "timer"] = "camera"
+    trigger: Literal["camera", "link", "timer", "input"] = "camera"
     trigger_camera: str | None = None
     timer_ms: Milliseconds | None = None
     deadline_ms: Milliseconds = 1_000
@@ -66,6 +69,7 @@ class InspectionSettings(Record, frozen=True, kw_only=True):
     ``calibration``: the name of the calibrated station in the bundle. ``frames``: how many frames of the camera belong
     to a part.
     ``memory_mb``: a scorer that takes more is started again. ``hang_ms``: so is one that does not answer for so long.
+    ``open_s``: and one that has not opened and verified its bundle within that time, which is a FAULT.
     """
 
     camera: str
@@ -77,6 +81,7 @@ class InspectionSettings(Record, frozen=True, kw_only=True):
     frames: Small = 1
     memory_mb: Annotated[int, msgspec.Meta(ge=64, le=1_048_576)] = 1_024
     hang_ms: Milliseconds = 10_000
+    open_s: Annotated[float, msgspec.Meta(ge=0.1, le=3_600)] = 120.0
 
 
 class RecipeInspection(Record, frozen=True, kw_only=True):
@@ -121,7 +126,10 @@ _OF_FILES, _OF_GPIO = ("path",), ("chip", "line", "active_low", "signal", "pulse
 
 
 class StationFile(Record, frozen=True, kw_only=True):
-    """A whole station file. Paths in it are relative to the folder of the file."""
+    """A whole station file. Paths in it are relative to the folder of the file.
+
+    ``controller``: a table for each; what it may say depends on its protocol (:mod:`edge_ad.controllers`).
+    """
 
     station: StationSettings
     camera: dict[Identifier, CameraSettings]
@@ -129,11 +137,14 @@ class StationFile(Record, frozen=True, kw_only=True):
     recipe: dict[Identifier, RecipeSettings] = msgspec.field(default_factory=dict)
     stop: dict[Identifier, StopRule] = msgspec.field(default_factory=dict)
     output: dict[Identifier, OutputSettings] = msgspec.field(default_factory=dict)
+    input: InputSettings | None = None
     link: LinkSettings | None = None
     evidence: EvidenceChoice | None = None
+    drift: DriftChoice | None = None
     counters: CounterSettings | None = None
     metrics: MetricsSettings | None = None
     log: LogSettings | None = None
+    controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
     @property
     def first_recipe(self) -> str:
@@ -226,19 +237,25 @@ def _below(file: StationFile, folder: Path) -> StationFile:
     if link is not None and link.socket is not None:
         link = msgspec.structs.replace(link, socket=str(folder / link.socket))
     camera = {k: _camera_below(v, folder) for k, v in file.camera.items()}
-    evidence = file.evidence
-    if evidence is not None:
-        evidence = msgspec.structs.replace(evidence, folder=str(folder / evidence.folder))
-    files = {name: _file_below(getattr(file, name), folder) for name in ("counters", "metrics", "log")}
+    others = {
+        name: _kept_below(getattr(file, name), key, folder)
+        for name, key in (
+            ("evidence", "folder"),
+            ("drift", "folder"),
+            ("counters", "file"),
+            ("metrics", "file"),
+            ("log", "file"),
+        )
+    }
     return msgspec.structs.replace(
-        file, inspect=inspect, output=output, recipe=recipe, link=link, camera=camera, evidence=evidence, **files
+        file, inspect=inspect, output=output, recipe=recipe, link=link, camera=camera, **others
     )
 
 
-def _file_below(table: T, folder: Path) -> T:
-    """A table with a ``file``, or ``None``."""
-    name = getattr(table, "file", None)
-    return table if name is None else msgspec.structs.replace(table, file=str(folder / name))  # type: ignore[type-var]
+def _kept_below(table: T, key: str, folder: Path) -> T:
+    """A table with a path under ``key``, or ``None``."""
+    name = getattr(table, key, None)
+    return table if name is None else msgspec.structs.replace(table, **{key: str(folder / name)})  # type: ignore[type-var]
 
 
 def _camera_below(one: CameraSettings, folder: Path) -> CameraSettings:
@@ -290,6 +307,8 @@ def _check_trigger(file: StationFile) -> None:
     settings = file.station
     if (settings.trigger == "timer") != (settings.timer_ms is not None):
         raise InputError('station: timer_ms and trigger = "timer" belong together: give both or neither')
+    if (settings.trigger == "input") != (file.input is not None):
+        raise InputError('station: a table [input] and trigger = "input" belong together: give both or neither')
     if settings.trigger == "link" and file.link is None:
         raise InputError('station.trigger = "link" needs a table [link]')
     if settings.trigger != "camera":

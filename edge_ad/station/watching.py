@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ import msgspec
 
 from edge_ad.cameras import CameraState
 from edge_ad.files import atomic_write
+from edge_ad.link import messages
 from edge_ad.link.messages import AlarmChanged, FaultRaised, RecipeChanged, StateChanged, StationState
-from edge_ad.station.kept_counts import KeptCounts, LatestWriter
+from edge_ad.station.kept_counts import CountsFile, KeptCounts, LatestWriter
 from edge_ad.station.metrics import MetricsView, render_metrics
 from edge_ad.station.parts import InspectedPart
 from edge_ad.station.scorer_messages import Refusal, Scored, ScorerReady
@@ -20,14 +22,14 @@ from edge_ad.station.station_log import StationLog, log_event
 
 if TYPE_CHECKING:
     from edge_ad.cameras import CameraStatus
-    from edge_ad.link.messages import Event
+    from edge_ad.link.messages import Event, PresentCounts
     from edge_ad.station.core import StationCore
     from edge_ad.station.parts import Moment
     from edge_ad.station.scorer_process import ScorerEvent
     from edge_ad.station.station_file import StationFile
     from edge_ad.verdict import DriftState
 
-__all__ = ["StationWatch"]
+__all__ = ["StationWatch", "WatchedFacts"]
 
 logger = logging.getLogger("edge_ad.station")
 
@@ -35,12 +37,24 @@ _EVERY_NS = 1_000_000_000
 _CAMERA_LEVELS = {CameraState.LOST: logging.WARNING, CameraState.REFUSED: logging.ERROR}
 
 
+@dataclass(frozen=True, slots=True)
+class WatchedFacts:
+    """What the watch adds to a snapshot. ``drift``: by inspection. ``files``: of log, counters and metrics."""
+
+    counts: PresentCounts
+    drift: dict[str, str]
+    files: dict[str, str]
+
+
 class StationWatch:
-    """Told what happens by the loop of a station; nothing here waits for a disk. ``counts``: where they are kept."""
+    """Told what happens by the loop of a station; nothing here waits for a disk.
+
+    ``counts``: where they are kept; without them they begin at zero and are forgotten.
+    """
 
     def __init__(self, file: StationFile, counts: KeptCounts | None = None, log: StationLog | None = None) -> None:
         self._file = file
-        self._counts = counts
+        self._counts = counts or KeptCounts(CountsFile(station=file.station.name))
         self._log = log
         self._known: dict[str, str] = {}
         self._clients: dict[int, str] = {}
@@ -51,7 +65,7 @@ class StationWatch:
         self._due_ns = 0
         self._counts_due_ns = self._metrics_due_ns = 0
         self._counts_writer = self._metrics_writer = None
-        if file.counters is not None and counts is not None:
+        if file.counters is not None:
             self._counts_writer = _file_writer("counters", Path(file.counters.file))
         if file.metrics is not None:
             self._metrics_writer = _metrics_writer(Path(file.metrics.file))
@@ -68,7 +82,7 @@ class StationWatch:
             text = f"FAULT: {what.detail or what.cause}; {len(what.triggers)} open parts are rejected"
             _say(logging.ERROR, "fault", text, cause=what.cause, triggers=what.triggers)
         elif isinstance(what, AlarmChanged):
-            how = "raised" if what.active else "acknowledged"
+            how = "raised" if what.active else "acknowledged" if what.acknowledged else "over"
             level = logging.WARNING if what.active else logging.INFO
             _say(level, "alarm", f"alarm {how}: {what.text}", alarm=what.alarm, active=what.active)
         elif isinstance(what, RecipeChanged):
@@ -89,6 +103,8 @@ class StationWatch:
         if isinstance(event, ScorerReady):
             text = f"scorer {inspection} is ready: {event.bundle}, {event.variant} on {event.engine}"
             self._once(key, text, logging.INFO, "scorer_ready", **fields)
+            if event.warning is not None:
+                _say(logging.WARNING, "scorer_warning", f"scorer {inspection}: {event.warning}", **fields)
         elif isinstance(event, Refusal):
             text = f"scorer {inspection} does not start: {event.detail}"
             self._once(key, text, logging.ERROR, "scorer_refused", **fields)
@@ -96,6 +112,30 @@ class StationWatch:
             self._known[key] = "ended"
             text = f"scorer {inspection} ended and is started again: {event.detail}"
             _say(logging.WARNING, "scorer_restart", text, **fields)
+
+    def asked(self, request: messages.OperatorRequest, client: str) -> None:
+        """What somebody asks of the station, before it is done or refused."""
+        what = {
+            messages.RecipeRequest: "the recipe {name}",
+            messages.AcknowledgeRequest: "to acknowledge the alarm {alarm}",
+            messages.ResetRequest: "to leave FAULT",
+            messages.ResetCountersRequest: "to set the counts back",
+        }[type(request)].format_map(msgspec.structs.asdict(request))
+        who = client if request.by is None else f"{request.by} ({client})"
+        kind = request.__struct_config__.tag
+        _say(logging.INFO, "asked", f"{who} asks {what}", client=client, by=request.by, request=kind)
+
+    def reset_counts(self, core: StationCore, now: Moment) -> None:
+        """Closes the present count; parts whose result comes later count in the next one."""
+        self._counts.follow(core.counters, core.recipes.active.name, now.at)
+        self._counts.reset(now.at)
+
+    def facts(self, core: StationCore, now: Moment) -> WatchedFacts:
+        """What is known here of the present moment."""
+        recipe = core.recipes.active.name
+        self._counts.follow(core.counters, recipe, now.at)
+        drift = {name: state.value for name, state in self._drift.items()}
+        return WatchedFacts(self._counts.present(recipe, now.at), drift, self.states())
 
     def tick(
         self, now: Moment, core: StationCore, outputs: Callable[[], dict[str, str]], clients: Mapping[int, str]
@@ -109,9 +149,8 @@ class StationWatch:
         states = outputs() | self.states()
         for name, how in states.items():
             self._output(name, how)
-        if self._counts is not None:
-            self._follow_shift(core, now)
-            self._write_due(core, states, now)
+        self._follow_shift(core, now)
+        self._write_due(core, states, now)
         return self._due_ns
 
     def states(self) -> dict[str, str]:
@@ -122,11 +161,10 @@ class StationWatch:
 
     def close(self, core: StationCore, now: Moment, outputs: dict[str, str]) -> None:
         """Writes everything that is kept."""
-        if self._counts is not None:
-            self._counts.follow(core.counters, core.recipes.active.name, now.at)
-            if self._counts_writer is not None:
-                self._counts_writer.put(self._counts.encoded())
-            self._write_metrics(core, outputs | self.states(), now)
+        self._counts.follow(core.counters, core.recipes.active.name, now.at)
+        if self._counts_writer is not None:
+            self._counts_writer.put(self._counts.encoded())
+        self._write_metrics(core, outputs | self.states(), now)
         for writer in (self._counts_writer, self._metrics_writer):
             if writer is not None:
                 writer.close()
@@ -141,8 +179,7 @@ class StationWatch:
             _say(level, event, text, **fields)
 
     def _part(self, part: InspectedPart) -> None:
-        if self._counts is not None:
-            self._counts.count(part)
+        self._counts.count(part)
         if logger.isEnabledFor(logging.DEBUG):
             text = f"part {part.part_id}: {part.state.value}{f' ({part.reason})' if part.reason else ''}"
             _say(logging.DEBUG, "part", text, part_id=part.part_id, trigger=part.trigger, state=part.state.value)
@@ -205,7 +242,6 @@ class StationWatch:
     # --- counts and metrics
 
     def _follow_shift(self, core: StationCore, now: Moment) -> None:
-        assert self._counts is not None  # noqa: S101
         self._counts.follow(core.counters, core.recipes.active.name, now.at)
         shift = self._counts.shift(now.at).shift
         if self._shift not in {None, shift}:
@@ -214,7 +250,6 @@ class StationWatch:
 
     def _write_due(self, core: StationCore, states: dict[str, str], now: Moment) -> None:
         counters, metrics = self._file.counters, self._file.metrics
-        assert self._counts is not None  # noqa: S101
         if counters is not None and self._counts_writer is not None and now.ns >= self._counts_due_ns:
             failed = self._counts_writer.error is not None
             if self._counts.has_changed or failed:
@@ -225,7 +260,7 @@ class StationWatch:
             self._write_metrics(core, states, now)
 
     def _write_metrics(self, core: StationCore, states: dict[str, str], now: Moment) -> None:
-        if self._metrics_writer is None or self._counts is None:
+        if self._metrics_writer is None:
             return
         view = MetricsView(
             station=self._file.station.name,

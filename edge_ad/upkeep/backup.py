@@ -102,7 +102,7 @@ def restore(archive: Path, folder: Path) -> BackupRecord:
         sync_folder(folder.absolute().parent)
     except EdgeAdError as error:
         text = str(error).replace(str(staged), str(folder))
-        raise type(error)(f"{archive}: {text}; nothing was restored") from None
+        raise error.saying(f"{archive}: {text}; nothing was restored") from None
     except OSError as error:
         raise output_error(folder, error) from error
     finally:

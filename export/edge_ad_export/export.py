@@ -124,7 +124,7 @@ def _blaming(blame: str | None) -> Iterator[None]:
     except (GateError, ModelError) as error:
         if blame is None:
             raise
-        raise type(error)(f"{blame} ({error})") from error
+        raise error.saying(f"{blame} ({error})") from error
 
 
 def _calculates_bf16(request: ExportRequest) -> bool:

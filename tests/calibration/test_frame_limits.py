@@ -112,7 +112,7 @@ def test_size_has_no_limits_where_the_bundle_fixes_it(tmp_path: Path, normals: P
     geometry = Geometry(frame=FrameSize(width=64, height=48), resize=Resize(width=tiny.SIZE, height=tiny.SIZE))
     bundle = tiny.write_bundle(tmp_path / "fixed", geometry)
     assert run("calibrate", bundle, "--normal", normals, *PROMISE).exit_code == 0
-    assert set(limits_of(bundle).values) == {"brightness", "contrast", "sharpness"}
+    assert set(limits_of(bundle).values) == {"brightness", "contrast", "sharpness", "colour"}
 
 
 def test_the_engine_does_not_run_for_a_refused_frame(
@@ -158,7 +158,7 @@ def test_limits_are_switched_off_by_name_and_that_is_said(
 ) -> None:
     done = run("calibrate", any_size, "--normal", normals, *PROMISE, "--no-frame-limits", name)
     assert done.exit_code == 0, done.output
-    off = {"size": {"width", "height"}, "all": {"brightness", "contrast", "sharpness", "width", "height"}}
+    off = {"size": {"width", "height"}, "all": {"brightness", "contrast", "sharpness", "colour", "width", "height"}}
     limits = limits_of(any_size)
     assert set(limits.off) == off.get(name, {name})
     assert set(limits.off.values()) == {"switched off"}
@@ -169,7 +169,8 @@ def test_limits_are_switched_off_by_name_and_that_is_said(
 
 
 def test_without_brightness_a_black_frame_falls_to_contrast(tiny_bundle: Path, normals: Path) -> None:
-    asked = ("--no-frame-limits", "brightness", "--no-frame-limits", "contrast", "--no-frame-limits", "sharpness")
+    names = ("brightness", "contrast", "sharpness", "colour")
+    asked = [text for name in names for text in ("--no-frame-limits", name)]
     assert run("calibrate", tiny_bundle, "--normal", normals, *PROMISE, *asked).exit_code == 0
     (verdict,) = score(tiny_bundle, BLACK)
     assert verdict.state is State.ACCEPT
@@ -197,7 +198,7 @@ def test_info_shows_them(any_size: Path, normals: Path) -> None:
     assert f"  brightness {limits_of(any_size).values['brightness'].text} (normal images: 9" in text
     answer = json.loads(run("info", any_size, "--json").output)
     found = answer["calibrations"]["onnx-fp32"]["default"]["frame_limits"]["values"]
-    assert set(found) == {"brightness", "contrast", "sharpness", "width", "height"}
+    assert set(found) == {"brightness", "contrast", "sharpness", "colour", "width", "height"}
     assert set(found["contrast"]) == {"lowest", "highest", "seen_lowest", "seen_highest"}
 
 
@@ -238,7 +239,8 @@ def test_too_few_normals_for_limits_is_said(tiny_bundle: Path, tmp_path: Path) -
     done = run("calibrate", tiny_bundle, "--normal", normals, "--fpr", 0.2, "--confidence", 0.95)
     assert done.exit_code == 0, done.output
     assert (
-        "no limits of brightness, contrast, sharpness, width and height (too few normals: 22 are needed)" in done.output
+        "no limits of brightness, contrast, sharpness, colour, width and height (too few normals: 22 are needed)"
+        in done.output
     )
     assert limits_of(tiny_bundle).values == {}
 
@@ -311,5 +313,5 @@ def test_an_evaluation_counts_refused_images_as_rejected(tiny_bundle: Path, norm
 
 
 def test_a_name_that_has_no_limits_is_refused() -> None:
-    with pytest.raises(InputError, match="no limits of 'colour' to go without: expected brightness, contrast, "):
-        CalibrationRequest(no_limits=("colour",))
+    with pytest.raises(InputError, match="no limits of 'hue' to go without: expected brightness, contrast, "):
+        CalibrationRequest(no_limits=("hue",))

@@ -24,6 +24,6 @@ def calibrate(bundle: Path, threshold: float, station: str = DEFAULT_STATION, va
         images_sha256="a" * 64,
         created="2026-01-01T00:00:00Z",
         producer="tests",
-        frame_limits=FrameLimits(values={"brightness": FrameLimit()}),
+        frame_limits=FrameLimits(values={"brightness": FrameLimit(), "colour": FrameLimit()}),
     )
     write_calibration(opened, opened.variant(variant), station, made)

@@ -183,10 +183,10 @@ REQUEST = OptionGroup(
             "--no-frame-limits",
             into="no_limits",
             heading="How the threshold is found",
-            type=click.Choice(["brightness", "contrast", "sharpness", "size", "all"]),
+            type=click.Choice(["brightness", "contrast", "sharpness", "colour", "size", "all"]),
             multiple=True,
-            help="Set no limits for this property of a frame. A black, white or blurred frame, or one of another size, "
-            "may then be accepted. Repeat the option for several properties.",
+            help="Set no limits for this property of a frame. A black, white, blurred or gray frame, or one of another "
+            "size, may then be accepted. Repeat the option for several properties.",
         ),
     ),
 )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FILE", "ScoreCache", "ScoreRecord", "default_folder", "why_unusable"]
 
-FILE = "scores-1.sqlite"
+FILE = "scores-2.sqlite"
 """The number is that of the format: another format has another file."""
 
 _WRITE_EVERY_S = 1.0

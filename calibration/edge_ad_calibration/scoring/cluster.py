@@ -160,15 +160,19 @@ def _connect(address: Any, plan: ScorePlan, attempts: int = _ATTEMPTS) -> Any:
     import distributed
 
     passing = (AssertionError, OSError) if plan.cluster == LOCAL else (AssertionError,)
+    client: Any = distributed.Client.__new__(distributed.Client)
     try:
-        return distributed.Client(address, timeout=_CONNECT_S, set_as_default=False)
+        client.__init__(address, timeout=_CONNECT_S, set_as_default=False)
     except (AssertionError, OSError, ValueError) as error:
+        # Left to the garbage collection, it would close while the next client starts, and wait for itself for ever.
+        _hang_up(client)
         if isinstance(error, passing) and attempts > 1:
             return _connect(address, plan, attempts - 1)
         raise InputError(
             f"{plan.cluster}: no Dask scheduler answers: expected tcp://HOST:PORT of a running one, "
             f"or local ({one_line(error) or type(error).__name__})"
         ) from error
+    return client
 
 
 @contextmanager

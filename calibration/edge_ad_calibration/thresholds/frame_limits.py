@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from edge_ad.bundle.frame_limits import LIMITED_VALUES, FrameLimit, FrameLimits, listed
+from edge_ad.bundle.frame_limits import FrameLimit, FrameLimits, listed
 from edge_ad.bundle.records import OrderStatistic
 from edge_ad.errors import InputError
 from edge_ad.sources.frame_name import FrameName
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LIMIT_NAMES", "LearnedLimits", "check_names", "largest_risk", "learn_limits", "limit_name"]
 
-LIMIT_NAMES = ("brightness", "contrast", "sharpness", "size")
+LIMIT_NAMES = ("brightness", "contrast", "sharpness", "colour", "size")
 """What can be switched off by name; ``size`` is width and height."""
 
 ALL = "all"
@@ -57,30 +57,29 @@ SWITCHED_OFF = "switched off"
 _QUANTILES = ((0.1, 1.0), (0.25, 1.25), (0.5, 2.0))
 _LARGEST_SHARE = 1e-4
 _SMALLEST_SHARE = 1e-9
-# Two ends of two quantiles of five values.
-_EVENTS = 4 * len(LIMITED_VALUES)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """How one value is limited. ``factor``: how far beyond the quantile, in ratios of the value, or of the odds of
-    brightness, bright to dark. ``least``, ``most``: values beyond these are not told apart."""
+    """How one value is limited. ``factor``: how far beyond the quantile, in ratios of the value plus ``plus``, or of
+    the odds of brightness, bright to dark. ``least``, ``most``: values beyond these are not told apart."""
 
     factor: float
     sides: Side
     least: float
     most: float = math.inf
     odds_of: float | None = None
+    plus: float = 0.0
 
     def stretch(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Onto a scale on which the factor is a distance."""
         clipped = np.clip(values, self.least, self.most)
-        return np.log(clipped if self.odds_of is None else clipped / (self.odds_of - clipped))
+        return np.log(clipped + self.plus if self.odds_of is None else clipped / (self.odds_of - clipped))
 
     def shrink(self, stretched: float) -> float | None:
         """Back again; ``None`` beyond the values that are told apart."""
         ratio = math.exp(min(stretched, 700.0))
-        value = ratio if self.odds_of is None else self.odds_of * ratio / (1 + ratio)
+        value = ratio - self.plus if self.odds_of is None else self.odds_of * ratio / (1 + ratio)
         return value if self.least < value < self.most else None
 
 
@@ -89,9 +88,13 @@ _RULES: Mapping[LimitedValue, _Rule] = {
     "brightness": _Rule(factor=6.0, sides="both", least=0.25, most=254.75, odds_of=255.0),
     "contrast": _Rule(factor=4.0, sides="low", least=1e-3),
     "sharpness": _Rule(factor=4.0, sides="low", least=1e-3),
+    "colour": _Rule(factor=3.0, sides="both", least=1e-3, most=1.0, plus=0.005),
     "width": _Rule(factor=4.0, sides="both", least=0.5),
     "height": _Rule(factor=4.0, sides="both", least=0.5),
 }
+
+# Two ends of each quantile.
+_EVENTS = sum(4 if rule.sides == "both" else 2 for rule in _RULES.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ class LearnedLimits:
         """Which normals lie outside, by value, for a message."""
         return "; ".join(
             f"{which.size} with a {name} outside {limit.text}: {named([normals.names[place] for place in which])}"
+            if _has_room(limit)
+            else f"so few normal images differ too much in {name} for limits of it{limit.seen}"
             for name, limit, which in self.faults
         )
 
@@ -120,6 +125,10 @@ class LearnedLimits:
         """The option that switches these limits off."""
         names = dict.fromkeys(limit_name(name) for name, _, _ in self.faults)
         return " ".join(f"--no-frame-limits {name}" for name in names)
+
+
+def _has_room(limit: FrameLimit) -> bool:
+    return limit.lowest is None or limit.highest is None or limit.lowest < limit.highest
 
 
 def limit_name(value: LimitedValue) -> str:
@@ -225,6 +234,9 @@ def _values(normals: Normals, *, with_size: bool) -> dict[LimitedValue, NDArray[
         "contrast": np.array([one.contrast for one in looks], np.float64),
         "sharpness": np.array([one.sharpness for one in looks], np.float64),
     }
+    colours = [one.colour for one in looks if one.colour is not None]
+    if len(colours) == len(looks):
+        found["colour"] = np.array(colours, np.float64)
     if with_size and normals.sizes is not None:
         found["width"] = np.array([one.width for one in normals.sizes], np.float64)
         found["height"] = np.array([one.height for one in normals.sizes], np.float64)

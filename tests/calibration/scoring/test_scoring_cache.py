@@ -188,7 +188,7 @@ def test_a_write_that_was_torn_is_undone(tmp_path: Path) -> None:
 
 def test_a_damaged_cache_is_named(tiny_bundle: Path, images: list[Path], tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"this is no database, whatever its name says" * 100)
-    with pytest.raises(OutputError, match=r"scores-1\.sqlite: the score cache cannot be used: .*--no-cache"):
+    with pytest.raises(OutputError, match=r"scores-2\.sqlite: the score cache cannot be used: .*--no-cache"):
         run(images, tiny_bundle, tmp_path)
 
 

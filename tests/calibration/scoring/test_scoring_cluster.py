@@ -98,12 +98,13 @@ def test_a_busy_machine_is_asked_again(
 ) -> None:
     left = iter([error] * failures)
 
-    def connect(*arguments: Any, **settings: Any) -> Any:
-        for failure in left:
-            raise failure
-        return Client(*arguments, **settings)
+    class Busy(Client):  # type: ignore[misc]  # Dask has no types
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            super().__init__(*arguments, **settings)
+            for failure in left:
+                raise failure
 
-    monkeypatch.setattr(distributed, "Client", connect)
+    monkeypatch.setattr(distributed, "Client", Busy)
     plan = ScorePlan(cluster={"address": address, "local": "local"}[cluster], workers=1)
     assert len(list(score_images(images[:3], job, plan))) == 3
     left = iter([error] * 3)
@@ -218,6 +219,23 @@ def test_a_cluster_that_does_not_answer_is_named(
     address = address.format(port=silent_port)
     with pytest.raises(InputError, match=f"{address}: no Dask scheduler answers"):
         next(score_images(images, job, ScorePlan(cluster=address)))
+
+
+def test_no_client_that_reached_nothing_is_left_to_the_garbage_collection(
+    images: list[Path], job: ScoreJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would close when memory is next tidied: within the start of another client, that waits for itself."""
+    made: list[Client] = []
+
+    class Kept(Client):  # type: ignore[misc]  # Dask has no types
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            made.append(self)
+            super().__init__(*arguments, **settings)
+
+    monkeypatch.setattr(distributed, "Client", Kept)
+    with pytest.raises(InputError, match="no Dask scheduler answers"):
+        next(score_images(images, job, ScorePlan(cluster="nonsense://x")))
+    assert [client.status for client in made] == ["closed"]
 
 
 def test_a_cluster_without_workers_is_refused(images: list[Path], job: ScoreJob) -> None:

@@ -24,41 +24,47 @@ TO_COME = 100_000
 CHANCE = 1e-6  # that a test of a true statement fails; the seed is fixed, so it fails always or never
 
 Drawn = NDArray[np.float64]
-"""float64 ``(n, 4)``: score, brightness, contrast, sharpness of each normal."""
+"""float64 ``(n, 5)``: score, brightness, contrast, sharpness, colour of each normal."""
 
 
 def steady(random: np.random.Generator, n: int) -> Drawn:
     """A steady station."""
-    noise = random.normal(size=(n, 4))
-    looks = (110 + 5 * noise[:, 1], np.exp(0.1 * noise[:, 2] - 1), 0.3 + 0.02 * noise[:, 3])
+    noise = random.normal(size=(n, 5))
+    looks = (110 + 5 * noise[:, 1], np.exp(0.1 * noise[:, 2] - 1), 0.3 + 0.02 * noise[:, 3], 0.2 + 0.01 * noise[:, 4])
     return np.column_stack([noise[:, 0], *looks])
 
 
 def varied(random: np.random.Generator, n: int) -> Drawn:
     """Parts of several kinds, from dark to bright and from plain to patterned."""
-    noise = random.normal(size=(n, 4))
+    noise = random.normal(size=(n, 5))
     odds = np.exp(0.6 * noise[:, 1] - 0.3)
-    looks = (255 * odds / (1 + odds), np.exp(0.35 * noise[:, 2] - 1), np.exp(0.35 * noise[:, 3] - 1))
+    exp = np.exp(0.35 * noise[:, 2:] - 1)
+    looks = (255 * odds / (1 + odds), exp[:, 0], exp[:, 1], exp[:, 2] / 2)
     return np.column_stack([noise[:, 0], *looks])
 
 
 def darker_scores_higher(random: np.random.Generator, n: int) -> Drawn:
     """The score and the look are two sides of one thing, and the lamp flickers far down."""
     light = np.exp(-0.8 * random.exponential(size=n))
-    return np.column_stack([-light, 180 * light, 0.4 * light, 0.5 * light])
+    return np.column_stack([-light, 180 * light, 0.4 * light, 0.5 * light, 0.1 * light])
 
 
 def heavy_tails(random: np.random.Generator, n: int) -> Drawn:
     """Looks so odd that limits which are built from the extremes would be of no use."""
-    tails = np.exp(np.clip(random.standard_cauchy((n, 2)) / 3, -20, 20))
-    return np.column_stack([random.normal(size=n), np.clip(90 * tails[:, 0], 0, 255), tails[:, 1], np.full(n, 0.3)])
+    tails = np.exp(np.clip(random.standard_cauchy((n, 3)) / 3, -20, 20))
+    looks = (np.clip(90 * tails[:, 0], 0, 255), tails[:, 1], np.full(n, 0.3), np.clip(0.05 * tails[:, 2], 0, 1))
+    return np.column_stack([random.normal(size=n), *looks])
 
 
 def few_values(random: np.random.Generator, n: int) -> Drawn:
     """Ties everywhere."""
-    return np.column_stack(
-        [random.integers(0, 12, n), random.choice([60.0, 120.0], n), random.choice([0.1, 0.4], n), np.full(n, 0.2)]
-    ).astype(np.float64)
+    looks = (
+        random.choice([60.0, 120.0], n),
+        random.choice([0.1, 0.4], n),
+        np.full(n, 0.2),
+        random.choice([0.0, 1e-3], n),
+    )
+    return np.column_stack([random.integers(0, 12, n), *looks]).astype(np.float64)
 
 
 def just_too_many(random: np.random.Generator, n: int) -> Drawn:
@@ -68,8 +74,24 @@ def just_too_many(random: np.random.Generator, n: int) -> Drawn:
     return drawn
 
 
+def some_gray(random: np.random.Generator, n: int) -> Drawn:
+    """A few of the parts are photographed in gray: a rate at which the choice of limits is closest."""
+    drawn = steady(random, n)
+    drawn[random.random(n) < 0.045, 4] = 0.0
+    return drawn
+
+
+def gray_and_colour(random: np.random.Generator, n: int) -> Drawn:
+    """Half of the parts are gray, and these score higher."""
+    drawn = steady(random, n)
+    gray = random.random(n) < 0.5
+    drawn[gray, 4] = 0.0
+    drawn[gray, 0] += 1
+    return drawn
+
+
 Draw = Callable[[np.random.Generator, int], Drawn]
-LAWS = [steady, varied, darker_scores_higher, heavy_tails, few_values, just_too_many]
+LAWS = [steady, varied, darker_scores_higher, heavy_tails, few_values, just_too_many, some_gray, gray_and_colour]
 
 
 def normals(drawn: Drawn) -> Normals:
@@ -89,7 +111,7 @@ def learn(drawn: Drawn, alpha: float, confidence: float) -> LearnedLimits:
 def rejected(drawn: Drawn, limit: float, learned: LearnedLimits) -> float:
     """The share that is above the threshold or outside the limits."""
     bad = drawn[:, 0] > limit
-    for name, column in zip(("brightness", "contrast", "sharpness"), drawn[:, 1:].T, strict=True):
+    for name, column in zip(("brightness", "contrast", "sharpness", "colour"), drawn[:, 1:].T, strict=True):
         kept = learned.limits.values[name]  # type: ignore[index]
         bad |= column < (-np.inf if kept.lowest is None else kept.lowest)
         bad |= column > (np.inf if kept.highest is None else kept.highest)

@@ -141,6 +141,19 @@ def test_fault_ends_every_open_trigger(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+def test_what_an_operator_asks_carries_a_name(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, link: AsyncClient) -> None:
+        station.alarm("a", "text")
+        station.fault("camera_lost")
+        await link.recipe("r", by="anna")
+        await link.acknowledge("a", by="anna")
+        await link.reset(by="anna")
+        await link.reset_counters(by="anna")
+        assert [getattr(one.request, "by", None) for one in station.requests] == ["anna"] * 4
+
+    play(tmp_path, scene)
+
+
 def test_promised_heartbeats_are_sent_without_being_asked_for(tmp_path: Path) -> None:
     heard: list[bytes] = []
 

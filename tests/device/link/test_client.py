@@ -186,6 +186,38 @@ def test_a_recipe_is_asked_for(station: FakeStation, link: Client) -> None:
     assert link.snapshot().recipe == "caps-30mm"
 
 
+def test_recipes_are_told_in_their_order_and_others_are_refused(path: Path) -> None:
+    with FakeStation(path, recipes=("caps-20mm", "caps-30mm")), Client(path) as link:
+        with pytest.raises(LinkRefusedError, match="unknown_recipe"):
+            link.recipe("caps-40mm")
+        link.recipe(link.snapshot().recipes[1])
+        assert (link.snapshot().recipe, link.snapshot().recipes) == ("caps-30mm", ("caps-20mm", "caps-30mm"))
+
+
+def test_counts_begin_at_zero_when_they_are_reset(path: Path) -> None:
+    with FakeStation(path, judge=lambda _: Judgement(State.INVALID, "late")) as station, Client(path) as link:
+        station.drift("top", "WATCH")
+        link.result(link.trigger(), timeout_s=60)
+        before = link.snapshot()
+        link.reset_counters()
+        after = link.snapshot()
+    assert before.counts is not None
+    assert after.counts is not None
+    assert (before.counts.parts, before.counts.invalid) == ({"ACCEPT": 0, "REJECT": 0, "INVALID": 1}, {"late": 1})
+    assert (after.counts.parts, after.counts.invalid) == ({"ACCEPT": 0, "REJECT": 0, "INVALID": 0}, {})
+    assert before.drift == {"top": "WATCH"}
+
+
+def test_who_asks_stands_in_the_request(station: FakeStation, link: Client) -> None:
+    station.alarm("a", "text")
+    link.recipe("r", by="anna")
+    link.acknowledge("a", by="anna")
+    link.reset_counters(by="anna")
+    with pytest.raises(LinkRefusedError, match="not_in_fault"):
+        link.reset(by="anna")
+    assert [getattr(one.request, "by", None) for one in station.requests] == ["anna"] * 4
+
+
 def test_a_station_that_hangs_is_noticed_before_the_whole_time_is_over(station: FakeStation, path: Path) -> None:
     clock = SteppingClock()
     with Client(path, clock=clock) as link:

@@ -15,7 +15,7 @@ from support.link_ends import HELLO, open_files, pump, raw_client, read_line
 
 from edge_ad.link import FrameRequest, LinkLimits, LinkServer
 from edge_ad.link.handed import SEALS, OwnedFd, sealed_memory
-from edge_ad.link.messages import encode_line
+from edge_ad.link.lines import encode_line
 
 PIXELS = np.arange(6, dtype=np.uint8).reshape(2, 3)
 LINE = encode_line(FrameRequest(id="f", height=2, width=3, channels=1))

@@ -16,7 +16,7 @@ import pytest
 from support.paths import DOCS
 
 from edge_ad.link import FakeStation, LinkLimits, messages
-from edge_ad.link.messages import LINE_BYTES, decode_request, decode_sent, encode_line
+from edge_ad.link.lines import LINE_BYTES, decode_request, decode_sent, encode_line
 from edge_ad.link.protocol import TRANSITIONS
 
 PAGE = (DOCS / "link.md").read_text(encoding="utf-8")

@@ -24,17 +24,19 @@ from edge_ad.link import (
     StationState,
 )
 from edge_ad.link.client_side import ClientSide
+from edge_ad.link.lines import decode_request, decode_sent, encode_line
 from edge_ad.link.messages import (
+    AcknowledgeRequest,
     Answer,
     ClientHello,
     Event,
     FrameRequest,
     Heartbeat,
+    RecipeRequest,
     Request,
+    ResetCountersRequest,
+    ResetRequest,
     TriggerRequest,
-    decode_request,
-    decode_sent,
-    encode_line,
 )
 from edge_ad.link.protocol import Connection, Received
 from edge_ad.verdict import Box, Point, Region, State, Verdict
@@ -53,6 +55,10 @@ requests: st.SearchStrategy[Request] = st.one_of(
         width=st.integers(1, 9),
         channels=st.sampled_from((1, 3)),
     ),
+    st.builds(RecipeRequest, id=ids, name=names, by=st.none() | names),
+    st.builds(AcknowledgeRequest, id=ids, alarm=names, by=st.none() | names),
+    st.builds(ResetRequest, id=ids, by=st.none() | names),
+    st.builds(ResetCountersRequest, id=ids, by=st.none() | names),
     st.builds(Heartbeat),
 )
 

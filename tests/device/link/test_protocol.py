@@ -7,8 +7,8 @@ import json
 import msgspec
 import pytest
 
+from edge_ad.link.lines import LINE_BYTES, encode_line
 from edge_ad.link.messages import (
-    LINE_BYTES,
     ClientHello,
     FrameRequest,
     Heartbeat,
@@ -18,7 +18,6 @@ from edge_ad.link.messages import (
     StationState,
     SubscribeRequest,
     TriggerRequest,
-    encode_line,
 )
 from edge_ad.link.protocol import TRANSITIONS, Connection, ConnectionState, Happening, LinkLimits
 

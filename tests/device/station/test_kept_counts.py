@@ -101,6 +101,31 @@ def test_counts_go_on_after_a_restart(tmp_path: Path) -> None:
     assert [one.shift for one in second.counts.shifts] == ["2026-03-04T06:00"]
 
 
+def test_a_reset_closes_the_count_and_the_total_goes_on(tmp_path: Path) -> None:
+    now, file = at("2026-03-04T08:15:30"), tmp_path / "counters.json"
+    kept = counting()
+    kept.count(a_part(State.REJECT))
+    kept.reset(now)
+    kept.count(a_part(State.ACCEPT))  # triggered before the reset, judged after it
+    file.write_bytes(kept.encoded())
+    again = counting(read_counts(file, "s")[0])
+    present = again.present("a", now)
+    assert (present.since, present.parts) == ("2026-03-04T08:15:30", {"ACCEPT": 1, "REJECT": 0, "INVALID": 0})
+    closed, current = again.counts.shifts
+    assert (closed.shift, closed.since, closed.recipes["a"].parts["REJECT"]) == ("2026-03-04T06:00", None, 1)
+    assert (current.shift, current.since) == ("2026-03-04T06:00", "2026-03-04T08:15:30")
+    assert again.counts.total["a"].parts == {"ACCEPT": 1, "REJECT": 1, "INVALID": 0}
+    assert again.present("a", at("2026-03-04T15:00")).since == "2026-03-04T14:00"
+
+
+def test_resets_without_parts_in_between_push_no_shift_out() -> None:
+    kept = counting()
+    kept.count(a_part(State.REJECT))
+    for second in range(10, 60):
+        kept.reset(at(f"2026-03-04T08:15:{second}"))
+    assert [one.since for one in kept.counts.shifts] == [None, "2026-03-04T08:15:59"]
+
+
 def test_a_bounded_number_of_shifts_is_kept() -> None:
     kept = counting()
     for day in range(60):

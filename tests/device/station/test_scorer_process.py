@@ -7,18 +7,21 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from support.station_trial import eventually
 from support.tiny_calibration import calibrate
 
-from edge_ad.station.scorer_messages import Opening, ScorerReady
-from edge_ad.station.scorer_process import ScorerEvent, ScorerProcess, restart_after_s
+from edge_ad.station.scorer_messages import Opening, Refusal, ScorerReady
+from edge_ad.station.scorer_process import ScorerDied, ScorerEvent, ScorerProcess, restart_after_s
 
-MINUTE_NS = 60_000_000_000
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
 
 
-def test_one_that_does_not_leave_is_not_waited_for_and_then_killed(tiny_bundle: Path) -> None:
+@pytest.fixture
+def opening(tiny_bundle: Path) -> Opening:
     calibrate(tiny_bundle, 0.5)
-    opening = Opening(
+    return Opening(
         bundle=str(tiny_bundle),
         variant=None,
         calibration=None,
@@ -29,7 +32,10 @@ def test_one_that_does_not_leave_is_not_waited_for_and_then_killed(tiny_bundle: 
         camera="top",
         recipe="default",
     )
-    scorer = ScorerProcess(opening, memory_mb=1024)
+
+
+def test_one_that_does_not_leave_is_not_waited_for_and_then_killed(opening: Opening) -> None:
+    scorer = ScorerProcess(opening, memory_mb=1024, open_s=600)
     heard: list[ScorerEvent] = []
 
     def is_ready() -> bool:
@@ -48,6 +54,42 @@ def test_one_that_does_not_leave_is_not_waited_for_and_then_killed(tiny_bundle: 
     assert not Path(f"/proc/{pid}").exists()
     assert scorer.tick(now_ns + MINUTE_NS) is not None
     assert scorer.pid is None, "one that was let go is not started again"
+
+
+def test_one_that_hangs_while_it_opens_its_bundle_is_refused_and_started_again_later(opening: Opening) -> None:
+    now_ns = time.monotonic_ns()
+
+    def clock() -> int:
+        return now_ns
+
+    scorer = ScorerProcess(opening, memory_mb=1024, open_s=20, clock=clock)
+    heard: list[ScorerEvent] = []
+
+    def has_heard(kind: type) -> bool:
+        heard.extend(scorer.receive())
+        return any(isinstance(one, kind) for one in heard)
+
+    due_ns = scorer.tick(now_ns)
+    pid = scorer.pid
+    assert pid is not None
+    assert due_ns is not None
+    os.kill(pid, signal.SIGSTOP)
+    now_ns += 19 * SECOND_NS
+    scorer.tick(now_ns)
+    assert Path(f"/proc/{pid}").exists()
+    now_ns += 2 * SECOND_NS
+    scorer.tick(now_ns)
+    eventually(lambda: has_heard(ScorerDied))
+    why = "it did not open its bundle within open_s = 20"
+    assert heard == [Refusal(detail=why), ScorerDied(why)]
+    assert scorer.tick(now_ns) == now_ns + 2 * SECOND_NS
+    now_ns += 2 * SECOND_NS
+    scorer.tick(now_ns)
+    eventually(lambda: has_heard(ScorerReady))
+    now_ns += 60 * SECOND_NS
+    scorer.tick(now_ns)
+    assert scorer.pid not in {None, pid}, "one that has opened its bundle has no deadline for it any more"
+    scorer.close()
 
 
 def test_each_death_is_followed_by_a_longer_wait_up_to_half_a_minute() -> None:

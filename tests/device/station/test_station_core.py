@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
 from support.station_files import (
     MS,
@@ -31,7 +29,6 @@ from edge_ad.station.actions import (
     ReturnFrame,
     ScoreFrame,
     StartScorer,
-    StopScorer,
     TriggerCamera,
 )
 from edge_ad.station.core import StationCore
@@ -355,41 +352,3 @@ class TestFaults:
         assert refusals(actions) == ["not_ready"]
         score_all(core, actions, at(2))
         assert [one.state for one in results(core.actions())] == [State.ACCEPT]
-
-
-class TestRecipes:
-    FILE: ClassVar = {**BY_LINK, "recipe": {"a": {}, "b": {"inspect": {"top": {"bundle": "blue"}}}}}
-
-    def test_the_new_bundle_is_verified_beside_the_old_one(self) -> None:
-        core = opened_core(station_file(**self.FILE))
-        core.trigger(None, "A", at(0))
-        core.actions()
-        core.request_recipe(Asker(1, "r"), "b")
-        assert of(core.actions(), StartScorer) == [StartScorer(2, "b", "top")]
-        core.trigger(Asker(1, "x"), "B", at(1))
-        assert refusals(core.actions()) == ["recipe_pending"]
-        core.scorer_ready(2, at(2))
-        assert core.recipes.active.name == "a"
-        core.frame("top", 1, a_frame(3 * MS), at(3))
-        score_all(core, core.actions(), at(4))
-        actions = core.actions()
-        assert of(actions, StopScorer) == [StopScorer(1)]
-        assert events(actions, messages.RecipeChanged) == [messages.RecipeChanged(requested="b", active="b")]
-        core.trigger(None, "C", at(5))
-        core.frame("top", 1, a_frame(6 * MS), at(6))
-        assert [one.scorer for one in of(core.actions(), ScoreFrame)] == [2]
-
-    def test_back_to_the_old_one_when_the_new_one_does_not_verify(self) -> None:
-        core = opened_core(station_file(**self.FILE))
-        core.request_recipe(Asker(1, "r"), "b")
-        core.scorer_refused(2, "not calibrated")
-        actions = core.actions()
-        assert events(actions, messages.RecipeChanged)[-1].error == "top: not calibrated"
-        assert of(actions, StopScorer) == [StopScorer(2)]
-        assert state_of(core) is StationState.READY
-        assert core.trigger(None, "A", at(1)) is not None
-
-    def test_an_unknown_recipe_is_refused(self) -> None:
-        core = opened_core(station_file(**self.FILE))
-        core.request_recipe(Asker(1, "r"), "c")
-        assert refusals(core.actions()) == ["unknown_recipe"]

@@ -158,6 +158,21 @@ def test_the_scorer_stands_still(trial: Trial) -> None:
     record(trial.measure("the scorer stands still", lambda: trial.kill_scorer(signal.SIGSTOP), holds=False))
 
 
+def test_the_scorer_stands_still_while_it_opens_its_bundle(trial: Trial) -> None:
+    def stop_the_next_one() -> None:
+        (scorer,) = trial.loop.scorers()
+        scorer.limit_opening(0.1)  # shorter than any start takes
+        trial.kill_scorer(signal.SIGKILL)
+        eventually(lambda: trial.state == StationState.FAULT)
+        assert "did not open its bundle" in trial.cause
+
+    def lift() -> None:
+        for scorer in trial.loop.scorers():
+            scorer.limit_opening(60)
+
+    record(trial.measure("the scorer does not open its bundle in time", stop_the_next_one, lift))
+
+
 def test_the_scorer_reaches_its_memory_limit(trial: Trial) -> None:
     def limit() -> None:
         (scorer,) = trial.loop.scorers()

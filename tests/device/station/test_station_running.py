@@ -228,6 +228,21 @@ def test_a_recipe_is_changed_and_one_that_does_not_verify_is_not(bundle: Path, i
         assert client.snapshot().recipe == "strict"
 
 
+def test_a_snapshot_has_recipes_and_the_counts_of_the_shift(bundle: Path, images: Path, tmp_path: Path) -> None:
+    socket = tmp_path / "s"
+    tables = by_link(bundle, socket, images, recipe="b") | {"recipe": {"a": {}, "b": {}}}
+    with running(tables), connected(socket) as client:
+        assert client.snapshot().recipes == ("a", "b")
+        client.result(client.trigger("A"), timeout_s=WAIT_S)
+        before = client.snapshot().counts
+        client.reset_counters(by="anna")
+        after = client.snapshot().counts
+    assert before is not None
+    assert after is not None
+    assert (before.recipe, sum(before.parts.values()), before.latency_mean_ms) == ("b", 1, before.latency_max_ms)
+    assert (sum(after.parts.values()), after.latency_mean_ms) == (0, None)
+
+
 def test_the_end_leaves_nothing_behind(bundle: Path, images: Path, tmp_path: Path) -> None:
     socket = tmp_path / "s"
     before = open_files()

@@ -130,6 +130,46 @@ def test_clients_outputs_and_drift_are_logged_when_they_change(
     ]
 
 
+@pytest.mark.parametrize(
+    ("request_", "logged"),
+    [
+        (messages.RecipeRequest(id="1", name="caps"), "plc asks the recipe caps"),
+        (messages.AcknowledgeRequest(id="1", alarm="a", by="anna"), "anna (plc) asks to acknowledge the alarm a"),
+        (messages.ResetRequest(id="1", by="anna"), "anna (plc) asks to leave FAULT"),
+        (messages.ResetCountersRequest(id="1", by="anna"), "anna (plc) asks to set the counts back"),
+    ],
+    ids=["recipe", "acknowledge", "reset", "reset-counters"],
+)
+def test_who_asks_for_what_is_logged(
+    watch: StationWatch, caplog: pytest.LogCaptureFixture, request_: messages.OperatorRequest, logged: str
+) -> None:
+    watch.asked(request_, "plc")
+    assert said(caplog) == [("INFO", logged)]
+
+
+def test_a_text_of_several_lines_is_one_line_of_the_log(tmp_path: Path) -> None:
+    with open_log(LogSettings(file=str(tmp_path / "log"), format="text")):
+        log_event(logger, logging.INFO, "asked", "anna\n2026-11-27 06:00:00 error   forged")
+    assert len((tmp_path / "log").read_text().splitlines()) == 1
+
+
+def test_facts_of_a_snapshot_are_those_of_the_shift_until_they_are_reset(watch: StationWatch) -> None:
+    core = opened_core(station_file(station={"name": "trial", "trigger": "link"}, link={}))
+    now = Moment(0, 86_400.0 * 365)
+    core.trigger(None, "A", now)
+    core.trigger(None, "A", now)
+    (part,) = [part.result(5 * MS, State.ACCEPT) for part in core.parts.values()]
+    for one in (part, msgspec.structs.replace(part, state=State.INVALID, reason="late")):
+        watch.told(msgspec.structs.replace(one, recipe="default", triggered_at=now.at))
+    counts = watch.facts(core, now).counts
+    assert counts.parts == {"ACCEPT": 1, "REJECT": 0, "INVALID": 1}
+    assert (counts.invalid, counts.refused) == ({"late": 1}, {"part_open": 1})
+    assert (counts.latency_min_ms, counts.latency_mean_ms, counts.latency_max_ms) == (5.0, 5.0, 5.0)
+    watch.reset_counts(core, now)
+    again = watch.facts(core, now).counts
+    assert again == messages.PresentCounts(recipe="default", since=again.since, parts=dict.fromkeys(counts.parts, 0))
+
+
 def test_a_line_of_json_has_its_facts(tmp_path: Path) -> None:
     file = tmp_path / "log"
     with open_log(LogSettings(file=str(file), format="json")) as log:

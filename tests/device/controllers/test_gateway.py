@@ -1,0 +1,170 @@
+"""The way to the station, against the fake station: real sockets, no waiting for the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edge_ad.controllers import (
+    FaultCode,
+    Gateway,
+    HandshakeSettings,
+    Inputs,
+    Outputs,
+    PartRefusedError,
+    ResultCode,
+    SignalExchange,
+    SignalSettings,
+)
+from edge_ad.errors import LinkRefusedError
+from edge_ad.link import FakeStation, PartResult
+from edge_ad.verdict import State
+
+Scene = Callable[[FakeStation, Gateway], Awaitable[None]]
+SETTINGS = HandshakeSettings(protocol="test", window_ms=60_000)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async def wait() -> None:
+        while not true():
+            await asyncio.sleep(0.002)
+
+    await asyncio.wait_for(wait(), 60)
+
+
+def play(path: Path, scene: Scene, settings: HandshakeSettings = SETTINGS) -> FakeStation:
+    async def run(station: FakeStation) -> None:
+        gateway = Gateway(path, "test", settings)
+        running = asyncio.create_task(gateway.run())
+        await until(lambda: gateway.view.takes_triggers)
+        try:
+            await scene(station, gateway)
+        finally:
+            running.cancel()
+
+    with FakeStation(path) as station:
+        asyncio.run(run(station))
+    return station
+
+
+def test_every_part_has_its_own_outcome(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        station.hold()
+        futures = [await gateway.begin(f"P{number}", number) for number in range(5)]
+        station.release()
+        outcomes = await asyncio.gather(*futures)
+        assert [(one.part_id, one.number, one.passes) for one in outcomes] == [(f"P{n}", n, True) for n in range(5)]
+
+    play(tmp_path / "s.sock", scene)
+
+
+def test_a_refusal_of_the_station_and_one_of_our_own_rules(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        assert (await gateway.inspect("P1")).passes
+        with pytest.raises(PartRefusedError) as caught:
+            await gateway.inspect("P1")
+        assert caught.value.reason == "duplicate"
+        station.refuse("too_many_open")
+        with pytest.raises(PartRefusedError) as caught:
+            await gateway.inspect("P2")
+        assert caught.value.reason == "too_many_open"
+
+    play(tmp_path / "s.sock", scene)
+
+
+def test_no_result_in_the_window_is_an_outcome(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        station.hold()
+        outcome = await gateway.inspect("P1")
+        assert (outcome.state, outcome.code) == (State.INVALID, ResultCode.NO_RESULT)
+
+    play(tmp_path / "s.sock", scene, HandshakeSettings(protocol="test", window_ms=30))
+
+
+def test_the_station_goes_and_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+
+    async def scene() -> None:
+        gateway = Gateway(path, "test", SETTINGS)
+        running = asyncio.create_task(gateway.run())
+        with pytest.raises(PartRefusedError, match="station_away"):
+            await gateway.inspect("P1")
+        for part_id in ("P2", "P3"):
+            with FakeStation(path) as station:
+                await until(lambda: gateway.view.takes_triggers)
+                station.hold()
+                future = await gateway.begin(part_id)
+            outcome = await future
+            assert (outcome.state, outcome.code) == (State.INVALID, ResultCode.STATION_AWAY)
+            await until(lambda: not gateway.view.is_connected)
+        running.cancel()
+
+    asyncio.run(scene())
+
+
+def test_other_clients_parts_are_heard_and_a_slow_reader_loses_the_oldest(tmp_path: Path) -> None:
+    async def scene(_: FakeStation, gateway: Gateway) -> None:
+        with gateway.events(limit=4) as events:
+            for number in range(5):
+                await gateway.inspect(f"P{number}")
+            heard = [one async for one in _first(events, 4)]
+        assert events.dropped > 0
+        assert [one.part_id for one in heard if isinstance(one, PartResult)][-1] == "P4"
+
+    play(tmp_path / "s.sock", scene)
+
+
+def test_requests_name_who_asked(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        await gateway.reset_counters(by="plc")
+        with pytest.raises(LinkRefusedError):
+            await gateway.acknowledge("nothing", by="anna")
+        names = [getattr(one.request, "by", None) for one in station.requests]
+        assert [one for one in names if one] == ["plc", "anna"]
+
+    play(tmp_path / "s.sock", scene)
+
+
+def test_signals_drive_the_station(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        shown: list[Outputs] = []
+        inputs = Inputs()
+        exchange = SignalExchange(gateway, SignalSettings(protocol="test", window_ms=60_000), shown.append, "plc")
+        running = asyncio.create_task(exchange.run())
+
+        def write(**signals: Any) -> None:
+            nonlocal inputs
+            inputs = msgspec.structs.replace(inputs, **signals)
+            exchange.read(inputs)
+
+        for number in (1, 2, 3):
+            await until(lambda: exchange.outputs.ready)
+            write(trigger=True, part_number=number)
+            await until(lambda: exchange.outputs.trigger_ack)
+            write(trigger=False)
+            await until(lambda number=number: exchange.outputs.result_part_number == number)  # type: ignore[misc]
+            assert exchange.outputs.ok
+            write(result_ack=exchange.outputs.result_valid)
+        assert [one.result_valid for one in shown if one.result_part_number] != []
+        station.fault("camera top")
+        await until(lambda: exchange.outputs.fault)
+        assert exchange.outputs.fault_code == FaultCode.CAMERA
+        assert not exchange.outputs.ok
+        write(fault_reset=True)
+        await until(lambda: exchange.outputs.ready)
+        running.cancel()
+
+    play(tmp_path / "s.sock", scene)
+
+
+async def _first(events: Any, count: int) -> Any:
+    async for event in events:
+        yield event
+        count -= 1
+        if not count:
+            return
