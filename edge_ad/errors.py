@@ -5,6 +5,7 @@
     EdgeAdError
     ├── InputError (ValueError)               exit 2   an argument, a file or an image is not what was asked for
     │   ├── FrameError                                 one image cannot be scored; a stream goes on as INVALID
+    │   ├── InUseError                                 another process uses this file
     │   ├── ModelError                                 a model to import is unreadable or of an unknown contract
     │   └── NotEnoughNormalsError                      the asked guarantee needs more normals than were given
     ├── MissingExtraError (ImportError)       exit 2   an optional part is not installed; names the pip command
@@ -43,6 +44,7 @@ __all__ = [
     "FrameError",
     "GateError",
     "GoldenError",
+    "InUseError",
     "InputError",
     "LinkError",
     "LinkRefusedError",
@@ -88,6 +90,10 @@ class FrameError(InputError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class InUseError(InputError):
+    """Another process uses this file."""
 
 
 class ModelError(InputError):

@@ -122,6 +122,7 @@ PUBLIC_NAMES = {
         "FrameError",
         "GateError",
         "GoldenError",
+        "InUseError",
         "InputError",
         "LinkError",
         "LinkRefusedError",

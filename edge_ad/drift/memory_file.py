@@ -11,10 +11,11 @@ import msgspec
 
 from edge_ad.bundle.seal import UNSEALED, broken_seal, sealed_json
 from edge_ad.drift.monitor import Memory
-from edge_ad.errors import InputError
+from edge_ad.errors import InputError, InUseError
 from edge_ad.files import atomic_write, output_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["MemoryFile", "SavedWatch"]
@@ -38,14 +39,16 @@ class MemoryFile:
     Args:
         path: it need not exist yet.
         watched: identifies what the memory is about; a file about something else is not read.
+        write: replaces the file.
 
     Raises:
-        InputError: another watch keeps its state in this file.
+        InUseError: another watch keeps its state in this file.
         OutputError: nothing can be written to its folder.
     """
 
-    def __init__(self, path: Path, watched: str) -> None:
+    def __init__(self, path: Path, watched: str, write: Callable[[Path, bytes], None] = atomic_write) -> None:
         self.path = path
+        self._write = write
         self._watched = watched
         self.close = weakref.finalize(self, os.close, _lock(path))
         """Gives the file free for another watch; so does the end of the process, however it ends."""
@@ -73,7 +76,7 @@ class MemoryFile:
     def save(self, memory: Memory, rejects: int) -> None:
         """Replaces the file. Raises ``OutputError`` when it cannot be written; the old one then stays."""
         record = SavedWatch(format=FORMAT, seal=UNSEALED, watched=self._watched, rejects=rejects, memory=memory)
-        atomic_write(self.path, sealed_json(record))
+        self._write(self.path, sealed_json(record))
 
 
 def _lock(path: Path) -> int:
@@ -91,7 +94,7 @@ def _lock(path: Path) -> int:
     except BlockingIOError:
         holder = os.read(descriptor, 32).decode(errors="replace").strip()
         os.close(descriptor)
-        raise InputError(
+        raise InUseError(
             f"--drift-state {path}: another watch keeps its state in this file (process {holder or 'unknown'}): give "
             "each process a file of its own, or end the other one"
         ) from None

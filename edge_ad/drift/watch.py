@@ -13,9 +13,11 @@ from edge_ad.drift.memory_file import MemoryFile
 from edge_ad.drift.monitor import DriftMonitor
 from edge_ad.drift.watched_values import LEVELS, ODDS_RATIOS, STATISTICS, DriftSettings, watched_values
 from edge_ad.errors import InputError
+from edge_ad.files import atomic_write
 from edge_ad.verdict import Drift, FrameStatistics, State, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from edge_ad.detector import Detector
@@ -45,14 +47,21 @@ class DriftWatch:
         state_file: where the past is kept over restarts: read now, replaced at least once a minute, with each
             change of state and when closed. A file about another calibration, artefact or setting is not
             continued, but replaced: a new calibration begins a new watch.
+        write: replaces the file; for who must not wait for the disk.
 
     Raises:
-        InputError: the detector is not calibrated, the state file is damaged, or another watch keeps its state in it.
+        InputError: the detector is not calibrated, or the state file is damaged.
+        InUseError: another watch keeps its state in that file.
         OutputError: the state file cannot be written.
     """
 
     def __init__(
-        self, detector: Detector, settings: DriftSettings | None = None, state_file: Path | None = None
+        self,
+        detector: Detector,
+        settings: DriftSettings | None = None,
+        state_file: Path | None = None,
+        *,
+        write: Callable[[Path, bytes], None] = atomic_write,
     ) -> None:
         if detector.calibration is None:
             raise InputError("drift is watched against a calibration, and this bundle has none: run edge-ad calibrate")
@@ -61,7 +70,8 @@ class DriftWatch:
         self._has_statistics = detector.calibration.frame_reference is not None
         self.monitor = DriftMonitor(watched_values(detector.calibration, settings), settings.run_length)
         self._rejects = 0
-        self._file = MemoryFile(state_file, _watched(detector, settings)) if state_file is not None else None
+        watched = _watched(detector, settings)
+        self._file = MemoryFile(state_file, watched, write) if state_file is not None else None
         self._saved_s = time.monotonic()
         if self._file is not None:
             self._resume(self._file)

@@ -70,6 +70,12 @@ class Condition:
         self.alarms[name] = AlarmChanged(alarm=name, text=text)
         self.out.append(Publish(self.alarms[name]))
 
+    def end_alarm(self, name: str) -> None:
+        """What the alarm was about is over."""
+        found = self.alarms.pop(name, None)
+        if found is not None:
+            self.out.append(Publish(AlarmChanged(alarm=name, text=found.text, active=False)))
+
     def acknowledge(self, name: str) -> bool:
         """Somebody has seen this alarm; whether there is one."""
         found = self.alarms.pop(name, None)

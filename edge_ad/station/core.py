@@ -29,7 +29,7 @@ from edge_ad.station.parts import Asker, Moment, OpenPart, PartFrame, PartReason
 from edge_ad.station.recipes import Recipes
 from edge_ad.station.scorers import JobBoard
 from edge_ad.station.states import StationChange
-from edge_ad.verdict import State, Verdict
+from edge_ad.verdict import Drift, DriftState, State, Verdict
 
 if TYPE_CHECKING:
     from edge_ad.cameras import CameraSettings, CameraStatus, FrameInfo
@@ -55,6 +55,7 @@ class StationCore:
         self.recipes = Recipes(self._out, file, self._jobs)
         self.book = PartBook(self._out, file, self.condition, self.recipes, self._jobs, self._switch_if_ready)
         self._checks = {name: FrameChecks(self._checked(name)) for name in file.camera}
+        self._drift: dict[str, DriftState] = {}
         self._held: deque[tuple[str, int, FrameInfo]] = deque()
 
     @property
@@ -195,8 +196,21 @@ class StationCore:
         if part is not None:
             part.unscored.discard(number)
             part.frames.append(PartFrame(inspection=job.scorer.inspection, camera=job.scorer.camera, verdict=verdict))
+        if verdict.drift is not None:
+            self._drifted(job.scorer.inspection, verdict.drift)
+        if part is not None:
             self.book.finish_if_complete(part, now)
         self._jobs.send(job.scorer, now.ns)
+
+    def _drifted(self, inspection: str, drift: Drift) -> None:
+        """An alarm when it begins and when it gets worse; it goes when the frames are as they were."""
+        before, self._drift[inspection] = self._drift.get(inspection, DriftState.OK), drift.state
+        name = f"drift {inspection}"
+        if drift.state is DriftState.OK:
+            self.condition.end_alarm(name)
+        elif drift.state is not before:
+            text = f"drift of {inspection}: {drift.state.value}: {', '.join(drift.causes)}"
+            self.condition.alarm(name, text)
 
     # --- people and programs
 

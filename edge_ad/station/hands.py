@@ -114,12 +114,15 @@ class Hands:
         return actions.HandedIn(camera, key, frame.height, frame.width, frame.channels)
 
     def note_evidence(self, scorer: int, scored: Scored) -> None:
-        """How keeping evidence goes; shown with the outputs."""
+        """How keeping evidence and the state of drift goes; shown with the outputs."""
         if self._file.evidence is not None:
             slot = self._core.recipes.slots.get(scorer)
             name = f"evidence {slot.inspection if slot else scorer}"
             said = f"failing: {scored.evidence_error}" if scored.evidence_error else "ok"
             self.evidence[name] = f"{said}, {scored.evidence_kept} kept, {scored.evidence_dropped} not kept"
+        if self._file.drift is not None:
+            said = f"failing: {scored.drift_error}" if scored.drift_error else "ok"
+            self.evidence[f"drift {self.scorer_names[scorer]}"] = said
 
     def output_states(self) -> dict[str, str]:
         """How the outputs and the evidence stand."""
@@ -183,6 +186,7 @@ class Hands:
             handed_in=camera if camera.source == "link" else None,
             evidence=self._file.evidence,
             evidence_bytes=self._file.evidence_bytes(),
+            drift=self._file.drift,
         )
         scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb, settings.open_s)
         self._scorer_cameras[action.scorer] = settings.camera

@@ -52,6 +52,8 @@ def check_station(file: StationFile) -> tuple[str, ...]:
             _check_folder(Path(output.path).parent, f"output.{name}.path")
         elif output.kind == "gpio":
             check_gpio()
+    if file.drift is not None:
+        _check_folder(Path(file.drift.folder).parent, "drift.folder")
     for name in ("counters", "metrics", "log"):
         kept = getattr(getattr(file, name), "file", None)
         if kept is not None:

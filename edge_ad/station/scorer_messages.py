@@ -6,6 +6,7 @@ import msgspec
 
 from edge_ad.cameras import CameraSettings
 from edge_ad.station.evidence_writer import EvidenceChoice
+from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.verdict import Verdict
 
 __all__ = [
@@ -37,6 +38,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     handed_in: CameraSettings | None = None
     evidence: EvidenceChoice | None = None
     evidence_bytes: int = 0
+    drift: DriftChoice | None = None
 
 
 class RingGiven(msgspec.Struct, frozen=True, kw_only=True, tag="ring"):
@@ -63,11 +65,15 @@ class ScoreThis(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
 
 
 class ScorerReady(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
-    """The bundle is open, verified and calibrated, and its golden frames gave their scores here."""
+    """The bundle is open, verified and calibrated, and its golden frames gave their scores here.
+
+    ``warning``: what should be known all the same.
+    """
 
     bundle: str
     variant: str
     engine: str
+    warning: str | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
@@ -84,6 +90,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
     evidence_kept: int = 0
     evidence_dropped: int = 0
     evidence_error: str | None = None
+    drift_error: str | None = None
 
 
 Order = Opening | RingGiven | ScoreThis

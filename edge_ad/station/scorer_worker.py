@@ -22,6 +22,7 @@ from edge_ad.cameras import NO_SLOT, FrameChecks, FrameInfo, sample_digest
 from edge_ad.detector import ScoredFrame
 from edge_ad.errors import EdgeAdError, InputError, one_line
 from edge_ad.station.evidence_writer import EvidenceOrigin, EvidenceWriter
+from edge_ad.station.scorer_drift import ScorerDrift
 from edge_ad.station.scorer_messages import (
     MESSAGE_BYTES,
     Opening,
@@ -68,9 +69,15 @@ def main(fd: int) -> None:
                 stack.callback(evidence.close)
             engine = f"{detector.engine.name} {detector.engine.version} {detector.engine.device}"
             name = f"{detector.bundle.manifest.name}@{detector.bundle.manifest.version}"
-            station.send(encode(ScorerReady(bundle=name, variant=detector.variant.id, engine=engine)))
+            drift = _open_drift(order[0], detector)
+            if drift is not None:
+                stack.callback(drift.close)  # before the evidence, which may take longer
+            ready = ScorerReady(
+                bundle=name, variant=detector.variant.id, engine=engine, warning=drift.warning if drift else None
+            )
+            station.send(encode(ready))
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                _Server(station, detector, evidence, order[0].handed_in).serve()
+                _Server(station, detector, evidence, drift, order[0].handed_in).serve()
 
 
 def open_detector(order: Opening) -> Detector:
@@ -95,6 +102,10 @@ def open_detector(order: Opening) -> Detector:
     return detector
 
 
+def _open_drift(order: Opening, detector: Detector) -> ScorerDrift | None:
+    return None if order.drift is None else ScorerDrift(order.drift, order.inspection, order.recipe, detector)
+
+
 def _open_evidence(order: Opening, detector: Detector) -> EvidenceWriter | None:
     if order.evidence is None or detector.calibration is None:
         return None
@@ -116,11 +127,13 @@ class _Server:
         station: socket.socket,
         detector: Detector,
         evidence: EvidenceWriter | None,
+        drift: ScorerDrift | None,
         handed_in: CameraSettings | None,
     ) -> None:
         self._station = station
         self._detector = detector
         self._evidence = evidence
+        self._drift = drift
         self._rings: dict[tuple[str, int], mmap.mmap] = {}
         self._following: int | None = None
         self._checks = None if handed_in is None else FrameChecks(handed_in)
@@ -157,17 +170,20 @@ class _Server:
             self._detector.skip(order.frame_id - self._following)
         self._following = order.frame_id + 1
         scored = self._judged(order, frame)
-        kept = self._evidence
+        kept, drift, verdict = self._evidence, self._drift, scored.verdict
+        if drift is not None:
+            verdict = drift.observe(verdict)
         if kept is not None:
-            kept.observe(scored.verdict, order.part_id, frame, scored.map)
+            kept.observe(verdict, order.part_id, frame, scored.map)
         self._station.send(
             encode(
                 Scored(
                     job=order.job,
-                    verdict=scored.verdict,
+                    verdict=verdict,
                     evidence_kept=kept.kept if kept else 0,
                     evidence_dropped=kept.dropped if kept else 0,
                     evidence_error=kept.error if kept else None,
+                    drift_error=drift.error if drift else None,
                 )
             )
         )

@@ -14,6 +14,7 @@ from edge_ad.errors import InputError
 from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
+from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.station_log import LogSettings
 from edge_ad.station.stop_rules import StopRule
 from edge_ad.station.strict import convert
@@ -136,6 +137,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     output: dict[Identifier, OutputSettings] = msgspec.field(default_factory=dict)
     link: LinkSettings | None = None
     evidence: EvidenceChoice | None = None
+    drift: DriftChoice | None = None
     counters: CounterSettings | None = None
     metrics: MetricsSettings | None = None
     log: LogSettings | None = None
@@ -232,19 +234,25 @@ def _below(file: StationFile, folder: Path) -> StationFile:
     if link is not None and link.socket is not None:
         link = msgspec.structs.replace(link, socket=str(folder / link.socket))
     camera = {k: _camera_below(v, folder) for k, v in file.camera.items()}
-    evidence = file.evidence
-    if evidence is not None:
-        evidence = msgspec.structs.replace(evidence, folder=str(folder / evidence.folder))
-    files = {name: _file_below(getattr(file, name), folder) for name in ("counters", "metrics", "log")}
+    others = {
+        name: _kept_below(getattr(file, name), key, folder)
+        for name, key in (
+            ("evidence", "folder"),
+            ("drift", "folder"),
+            ("counters", "file"),
+            ("metrics", "file"),
+            ("log", "file"),
+        )
+    }
     return msgspec.structs.replace(
-        file, inspect=inspect, output=output, recipe=recipe, link=link, camera=camera, evidence=evidence, **files
+        file, inspect=inspect, output=output, recipe=recipe, link=link, camera=camera, **others
     )
 
 
-def _file_below(table: T, folder: Path) -> T:
-    """A table with a ``file``, or ``None``."""
-    name = getattr(table, "file", None)
-    return table if name is None else msgspec.structs.replace(table, file=str(folder / name))  # type: ignore[type-var]
+def _kept_below(table: T, key: str, folder: Path) -> T:
+    """A table with a path under ``key``, or ``None``."""
+    name = getattr(table, key, None)
+    return table if name is None else msgspec.structs.replace(table, **{key: str(folder / name)})  # type: ignore[type-var]
 
 
 def _camera_below(one: CameraSettings, folder: Path) -> CameraSettings:

@@ -38,6 +38,10 @@ path = "results.jsonl"
 folder = "evidence"      # rejected, borderline and some accepted frames, for  edge-ad replay
 limit_mb = 1000
 
+[drift]                  # says when frames stop looking like the calibration's
+folder = "drift"
+defect_rate = 0.01       # the share of parts that may really be defective
+
 # [link]                 # other programs trigger and listen here
 # socket = {socket}
 

@@ -82,7 +82,7 @@ class StationWatch:
             text = f"FAULT: {what.detail or what.cause}; {len(what.triggers)} open parts are rejected"
             _say(logging.ERROR, "fault", text, cause=what.cause, triggers=what.triggers)
         elif isinstance(what, AlarmChanged):
-            how = "raised" if what.active else "acknowledged"
+            how = "raised" if what.active else "acknowledged" if what.acknowledged else "over"
             level = logging.WARNING if what.active else logging.INFO
             _say(level, "alarm", f"alarm {how}: {what.text}", alarm=what.alarm, active=what.active)
         elif isinstance(what, RecipeChanged):
@@ -103,6 +103,8 @@ class StationWatch:
         if isinstance(event, ScorerReady):
             text = f"scorer {inspection} is ready: {event.bundle}, {event.variant} on {event.engine}"
             self._once(key, text, logging.INFO, "scorer_ready", **fields)
+            if event.warning is not None:
+                _say(logging.WARNING, "scorer_warning", f"scorer {inspection}: {event.warning}", **fields)
         elif isinstance(event, Refusal):
             text = f"scorer {inspection} does not start: {event.detail}"
             self._once(key, text, logging.ERROR, "scorer_refused", **fields)

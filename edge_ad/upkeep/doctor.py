@@ -133,7 +133,8 @@ def _folders(station: StationFile) -> set[Path]:
     files = [one.path for one in station.output.values() if one.path is not None]
     files += [one.file for one in (station.counters, station.metrics, station.log) if one is not None and one.file]
     folders = {Path(one).parent for one in files}
-    return folders | ({Path(station.evidence.folder)} if station.evidence is not None else set()) or {Path.cwd()}
+    kept = {Path(one.folder) for one in (station.evidence, station.drift) if one is not None}
+    return folders | kept or {Path.cwd()}
 
 
 def _evidence_mb(station: StationFile) -> int:

@@ -103,4 +103,5 @@ def test_the_schema_knows_every_table() -> None:
         "output",
         "link",
         "evidence",
+        "drift",
     }
