@@ -180,7 +180,7 @@ def _signer(folder: Path, key: object) -> CryptoSigner:
     secret = os.environ.get(PASSPHRASE, "").encode()
     try:
         private = serialization.load_pem_private_key(path.read_bytes(), secret or None)
-        return CryptoSigner(private, key)  # type: ignore[arg-type]
+        return CryptoSigner(private, key)
     except OSError as error:
         raise InputError(f"the private key {path} cannot be read: {error.strerror}") from error
     except TypeError:

@@ -148,13 +148,18 @@ class TrustStore:
             root=root.version,
         )
 
-    def remember(self, signed: SignedBundle, now: datetime | None = None) -> None:
-        """This bundle was taken into use: from now on none of its name with a lower serial is.
+    def remember(self, bundle: Bundle, signed: SignedBundle, now: datetime | None = None) -> None:
+        """This bundle was taken into use: from now on none of its name with a lower serial is, and no key of an older
+        root is trusted. ``signed``: what :meth:`check` has said of it.
 
         Raises:
             OutputError: it cannot be written.
         """
         with self._locked():
+            newest = bundle.companion(root_name(signed.root))
+            if newest is not None and signed.root > self._root.signed.version:
+                atomic_write(self.folder / _ROOT, newest)
+                self._root = _parsed(newest, "root", str(self.folder / _ROOT))
             seen = self._seen()
             if signed.replaces is None:
                 seen.serials[signed.name] = max(signed.serial, seen.serials.get(signed.name, 0))
