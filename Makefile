@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Tests at once. More than one on one core does no harm: some tests wait for child processes.
 JOBS ?= 2
 
-.PHONY: demo test test-slow test-explore lint format bench bench-station bench-peers families clean
+.PHONY: demo test test-slow test-explore lint format bench bench-station soak bench-peers families clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -43,6 +43,10 @@ bench: .venv/.installed
 
 bench-station: .venv/.installed  ## a station beside the bare runtime; BUNDLE=, IMAGES= (the demo's, after make demo)
 	$(BIN)/python -m benchmarks.station $(or $(BUNDLE),edge-ad-demo/bundle) $(or $(IMAGES),edge-ad-demo/images/test/good)
+
+MINUTES ?= 60
+soak: .venv/.installed  ## a station at full rate for MINUTES=60: nothing may grow, no part may be lost
+	$(BIN)/python -m benchmarks.soak $(or $(BUNDLE),edge-ad-demo/bundle) $(or $(IMAGES),edge-ad-demo/images/test/good) --minutes $(MINUTES)
 
 bench-peers: .venv/.installed  ## beside anomalib's inferencer; PEER=DIR is an environment that holds it
 	$(BIN)/python -m benchmarks.peers $(if $(PEER),--peer $(PEER))
