@@ -131,6 +131,24 @@ class StationCore:
                 self.book.shoot(part, camera, count)
         return part.trigger
 
+    def pulse(self, now: Moment, lost_before: int = 0) -> None:
+        """The digital input says that a part is there. One that cannot be inspected has its result at once."""
+        if self.condition.takes_triggers:
+            for _ in range(min(lost_before, 1000)):
+                self.book.pass_by(now, PartReason.DROPPED, "its pulse at the input was lost")
+        refusal = self._refusal(None, wants_cameras=True)
+        if refusal is not None and self.condition.takes_triggers:
+            self.book.pass_by(now, PartReason.DROPPED, refusal[1])
+        self.trigger(None, None, now)
+
+    def input_status(self, error: str | None) -> None:
+        """Whether the digital input can be read; ``error``: why not."""
+        if error is not None:
+            self.book.fail("input", f"the digital input failed: {error}")
+        elif "input" in self.condition.causes:
+            self.condition.clear("input")
+            self._open_if_ready()
+
     def hand_in(self, asker: Asker, part_id: str | None, frame: HandedIn, now: Moment) -> bool:
         """A client brings the picture of a part along; whether it was taken."""
         refusal = self._refusal(part_id)

@@ -11,6 +11,7 @@ from edge_ad.bundle.fields import Identifier, Record
 from edge_ad.cameras import CameraSettings
 from edge_ad.cameras.settings import source_kind
 from edge_ad.errors import InputError
+from edge_ad.station.digital_input import InputSettings
 from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
@@ -44,15 +45,16 @@ Small = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
 class StationSettings(Record, frozen=True, kw_only=True):
     """``[station]``. What a part is, what begins it, and how long it may take.
 
-    ``trigger``: what begins a part: every frame of ``trigger_camera`` (``camera``), a client of the link (``link``), or
-    a timer every ``timer_ms`` (``timer``). ``deadline_ms``: from the trigger to the verdict; a later one is INVALID.
+    ``trigger``: what begins a part: every frame of ``trigger_camera`` (``camera``), a client of the link (``link``), a
+    timer every ``timer_ms`` (``timer``), or a pulse of the digital input ``[input]`` (``input``).
+    ``deadline_ms``: from the trigger to the verdict; a later one is INVALID.
     ``max_open_parts``: triggers beyond are refused, and frames that would be parts are INVALID.
     ``reject_from``: how many of a part's frames must be rejected to reject the part.
     ``recipe``: the one to begin with.
     """
 
     name: Identifier
-    trigger: Literal["camera", "link", "timer"] = "camera"
+    trigger: Literal["camera", "link", "timer", "input"] = "camera"
     trigger_camera: str | None = None
     timer_ms: Milliseconds | None = None
     deadline_ms: Milliseconds = 1_000
@@ -141,6 +143,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     recipe: dict[Identifier, RecipeSettings] = msgspec.field(default_factory=dict)
     stop: dict[Identifier, StopRule] = msgspec.field(default_factory=dict)
     output: dict[Identifier, OutputSettings] = msgspec.field(default_factory=dict)
+    input: InputSettings | None = None
     link: LinkSettings | None = None
     evidence: EvidenceChoice | None = None
     drift: DriftChoice | None = None
@@ -312,6 +315,8 @@ def _check_trigger(file: StationFile) -> None:
     settings = file.station
     if (settings.trigger == "timer") != (settings.timer_ms is not None):
         raise InputError('station: timer_ms and trigger = "timer" belong together: give both or neither')
+    if (settings.trigger == "input") != (file.input is not None):
+        raise InputError('station: a table [input] and trigger = "input" belong together: give both or neither')
     if settings.trigger == "link" and file.link is None:
         raise InputError('station.trigger = "link" needs a table [link]')
     if settings.trigger != "camera":
