@@ -25,7 +25,7 @@ _BODIES_AT_ONCE, _PICTURES_AT_ONCE = 8, 2
 
 @dataclass(slots=True, eq=False)
 class Desk:
-    """``bodies``: how many large ones are in memory at once, ``pictures``: how many are decoded. ``closing``: it ends."""
+    """``bodies``: how many large ones are held at once, ``pictures``: how many are decoded. ``closing``: the end."""
 
     settings: HttpSettings
     gateway: Gateway
