@@ -71,8 +71,8 @@ def test_a_picture_is_decoded_here_and_handed_to_the_station(served: Served, web
     (asked,) = [one for one in served.station.requests if getattr(one.request, "part_id", None) == "F-1"]
     assert isinstance(asked.request, FrameRequest)
     assert asked.request.camera == "top"
-    assert asked.pixels is not None
-    assert np.array_equal(asked.pixels, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+    sent = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+    assert np.array_equal(np.asarray(asked.pixels), sent)
 
 
 @pytest.mark.parametrize(
