@@ -189,6 +189,7 @@ class Hands:
             inspection=action.inspection,
             camera=settings.camera,
             recipe=action.recipe,
+            trust=None if self._file.trust is None else self._file.trust.store,
             handed_in=camera if camera.source == "link" else None,
             evidence=self._file.evidence,
             evidence_bytes=self._file.evidence_bytes(),

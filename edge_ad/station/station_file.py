@@ -114,6 +114,12 @@ class LinkSettings(Record, frozen=True, kw_only=True):
     mode: Annotated[str, msgspec.Meta(pattern="^0?[0-7]{3}$")] = "0660"
 
 
+class TrustSettings(Record, frozen=True, kw_only=True):
+    """``[trust]``: only bundles that the trust store ``store`` (``edge-ad trust``) vouches for are inspected with."""
+
+    store: str
+
+
 class OutputSettings(Record, frozen=True, kw_only=True):
     """``[output.NAME]``: where results go.
 
@@ -154,6 +160,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     counters: CounterSettings | None = None
     metrics: MetricsSettings | None = None
     log: LogSettings | None = None
+    trust: TrustSettings | None = None
     controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
     @property
@@ -267,6 +274,7 @@ def _below(file: StationFile, folder: Path) -> StationFile:
             ("counters", "file"),
             ("metrics", "file"),
             ("log", "file"),
+            ("trust", "store"),
         )
     }
     return msgspec.structs.replace(

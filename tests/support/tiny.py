@@ -82,13 +82,20 @@ def write_images(folder: Path, images: list[NDArray[np.uint8]]) -> Path:
     return folder
 
 
-def write_bundle(target: Path, geometry: Geometry | None = None, *, golden: int = 2) -> Path:
-    """A bundle of :func:`model` with an ONNX Runtime and an OpenVINO variant."""
+def write_bundle(
+    target: Path,
+    geometry: Geometry | None = None,
+    *,
+    golden: int = 2,
+    graph: onnx.ModelProto | None = None,
+    shape: tuple[int, ...] = FRAME,
+) -> Path:
+    """A bundle of :func:`model`, or of another graph of its shapes, with an ONNX Runtime and an OpenVINO variant."""
     geometry = geometry or Geometry(resize=Resize(width=SIZE, height=SIZE))
     with BundleWriter(target) as writer:
-        variants = tiny_bundle.write_variants(writer, model(), MAP)
+        variants = tiny_bundle.write_variants(writer, graph or model(), MAP)
         names = []
-        shown = frames(golden, seed=7)
+        shown = frames(golden, shape=shape, seed=7)
         for index, frame in enumerate(shown):
             names.append(f"golden/{index}.png")
             assert cv2.imwrite(str(writer.root / names[-1]), frame)
