@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_ad.bundle import DEFAULT_STATION, Bundle
+from edge_ad.bundle import DEFAULT_STATION, Bundle, TrustStore
 from edge_ad.bundle.frame_limits import missing_limits
 from edge_ad.errors import EdgeAdError, InputError, OutputError, SourceError
 from edge_ad.link import LinkServer, default_path
@@ -134,11 +134,12 @@ def _watched(file: StationFile, log: StationLog) -> StationWatch:
 def _check_bundles(file: StationFile) -> tuple[str, ...]:
     """What the calibrations of all recipes lack in limits of frames."""
     warnings = []
+    store = None if file.trust is None else TrustStore(Path(file.trust.store))
     for recipe in file.recipes:
         for name, one in file.inspections(recipe).items():
             where = f"inspect.{name}" if recipe not in file.recipe else f"recipe.{recipe}, inspect.{name}"
             try:
-                missing = _check_bundle(one)
+                missing = _check_bundle(one, store)
             except EdgeAdError as error:
                 raise error.saying(f"{where}: {error}") from None
             if missing is not None:
@@ -146,9 +147,11 @@ def _check_bundles(file: StationFile) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _check_bundle(one: InspectionSettings) -> str | None:
+def _check_bundle(one: InspectionSettings, store: TrustStore | None) -> str | None:
     """What its calibration lacks in limits of frames."""
     bundle = Bundle.open(one.bundle)
+    if store is not None:
+        store.check(bundle)
     variant = bundle.variant(one.variant)
     record = bundle.calibration(variant)
     if record is None:
