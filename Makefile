@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Tests at once. More than one on one core does no harm: some tests wait for child processes.
 JOBS ?= 2
 
-.PHONY: demo test test-slow test-explore lint format bench bench-station bench-peers families clean
+.PHONY: demo test test-slow test-explore onnxruntime-headers lint format bench bench-station soak bench-peers families clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -28,6 +28,11 @@ test-slow: .venv/.installed
 test-explore: .venv/.installed  ## the tests of rules, with examples that were never tried before
 	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --hypothesis-profile=explore
 
+onnxruntime-headers: build/onnxruntime-headers/onnxruntime_c_api.h  ## from npm, for the tests of firmware_notes/native
+
+build/onnxruntime-headers/onnxruntime_c_api.h:
+	firmware_notes/native/fetch_onnxruntime_headers.sh $(@D)
+
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,6 +48,10 @@ bench: .venv/.installed
 
 bench-station: .venv/.installed  ## a station beside the bare runtime; BUNDLE=, IMAGES= (the demo's, after make demo)
 	$(BIN)/python -m benchmarks.station $(or $(BUNDLE),edge-ad-demo/bundle) $(or $(IMAGES),edge-ad-demo/images/test/good)
+
+MINUTES ?= 60
+soak: .venv/.installed  ## a station at full rate for MINUTES=60: nothing may grow, no part may be lost
+	$(BIN)/python -m benchmarks.soak $(or $(BUNDLE),edge-ad-demo/bundle) $(or $(IMAGES),edge-ad-demo/images/test/good) --minutes $(MINUTES)
 
 bench-peers: .venv/.installed  ## beside anomalib's inferencer; PEER=DIR is an environment that holds it
 	$(BIN)/python -m benchmarks.peers $(if $(PEER),--peer $(PEER))

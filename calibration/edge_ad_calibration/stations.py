@@ -12,6 +12,7 @@ import numpy as np
 from edge_ad.drift import frame_reference
 from edge_ad.errors import InputError, NotEnoughNormalsError
 from edge_ad_calibration.normals.correlation import correlated_streams
+from edge_ad_calibration.normals.known import image_marks
 from edge_ad_calibration.normals.parts import file_of, group_parts, kind_of, largest_of_parts
 from edge_ad_calibration.request import check_station
 from edge_ad_calibration.thresholds.cautions import (
@@ -173,6 +174,7 @@ def _calibrate(
     made = msgspec.structs.replace(
         made,
         frames=len(normals),
+        images=image_marks(normals.pixel_sha256),
         part_by=selection.part_by.text if selection.part_by else None,
         min_area_px=request.min_area_px,
         warnings=tuple(warnings),

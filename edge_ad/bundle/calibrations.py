@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from edge_ad.bundle.fields import Identifier, Probability, Record, Sha256
+from edge_ad.bundle.fields import Identifier, Probability, Record, Sha256, Sha256Start
 from edge_ad.bundle.frame_limits import FrameLimits
 
 __all__ = [
@@ -124,6 +124,8 @@ class Calibration(Record, frozen=True, kw_only=True):
     ``alpha``, ``confidence``: the guaranteed or intended rate and its confidence; ``None`` where the method has none.
     ``scores``: the normals' scores, one per observation, ascending. Of more than 100,000 every m-th is kept,
     counted from the largest: p-values from these are valid, only coarser.
+    ``images_sha256``: over the pixels of all images. ``images``: of each by itself, ascending, at most 100,000; empty
+    in a record of an earlier version.
     ``observation``: what was counted. A part's score is the largest of its frames', or of its objects; ``part_by`` says
     how they were told apart. ``frames``: how many images, or objects, were scored; ``None`` in a record of an earlier
     version.
@@ -141,6 +143,7 @@ class Calibration(Record, frozen=True, kw_only=True):
     scores: tuple[float, ...]
     observation: Literal["frame", "part", "object"]
     images_sha256: Sha256
+    images: tuple[Sha256Start, ...] = ()
     created: str
     producer: str
     frames: Annotated[int, msgspec.Meta(ge=1)] | None = None

@@ -44,7 +44,11 @@ class Hands:
         self._link = link
         self.outputs = outputs
         self._told = told
-        self.cameras = {name: CameraProcess(name, one) for name, one in file.camera.items() if one.source != "link"}
+        self.cameras = {
+            name: CameraProcess(name, one)
+            for name, one in file.cameras(file.first_recipe).items()
+            if one.source != "link"
+        }
         self.scorers: dict[int, ScorerProcess] = {}
         self.scorers_have_been_ready = False
         self._leaving: list[ScorerProcess] = []
@@ -71,6 +75,8 @@ class Hands:
                     self._link.answer(action.client, action.message)
             elif isinstance(action, actions.TriggerCamera):
                 self.cameras[action.camera].trigger(action.number)
+            elif isinstance(action, actions.ChangeCamera):
+                self.cameras[action.camera].change(self._file.cameras(action.recipe)[action.camera])
             elif isinstance(action, actions.StartScorer):
                 self._start_scorer(action)
             elif isinstance(action, actions.StopScorer):
@@ -183,6 +189,7 @@ class Hands:
             inspection=action.inspection,
             camera=settings.camera,
             recipe=action.recipe,
+            trust=None if self._file.trust is None else self._file.trust.store,
             handed_in=camera if camera.source == "link" else None,
             evidence=self._file.evidence,
             evidence_bytes=self._file.evidence_bytes(),

@@ -22,6 +22,7 @@ from edge_ad.station.watching import StationWatch
 
 if TYPE_CHECKING:
     from edge_ad.link import ClientRequest, LinkServer
+    from edge_ad.station.digital_input import TriggerInput
     from edge_ad.station.part_outputs import QueuedOutput
     from edge_ad.station.parts import InspectedPart
     from edge_ad.station.scorer_process import ScorerProcess
@@ -35,7 +36,8 @@ _LONGEST_WAIT_NS = 1_000_000_000
 class StationLoop:
     """One running station. ``told`` is given every event and result, for a terminal or a test.
 
-    ``watch``: who follows it for people; by default a log without counts.
+    ``watch``: who follows it for people; by default a log without counts. ``trigger``: the digital input whose pulses
+    are parts.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class StationLoop:
         outputs: tuple[QueuedOutput, ...] = (),
         told: Callable[[messages.Event | InspectedPart], None] = lambda _: None,
         watch: StationWatch | None = None,
+        trigger: TriggerInput | None = None,
     ) -> None:
         self.file = file
         self.core = StationCore(file)
@@ -53,6 +56,7 @@ class StationLoop:
         self._watch = watch or StationWatch(file)
         self._hands = Hands(file, self.core, link, outputs, (self._watch.told, told))
         self._notifier = Notifier()
+        self._trigger = trigger
         self._timer_ns = 0
         self._stop_by_ns: int | None = None
         self._status = ""
@@ -108,6 +112,9 @@ class StationLoop:
             due.append(hands.tick_cameras(now.ns))
             for name in hands.cameras:  # a tick may have heard something, too
                 self._hear_camera(name)
+        if self._trigger is not None:
+            due.append(self._trigger.tick(now.ns))
+            core.input_status(self._trigger.error)
         core.tick(now)
         hands.carry_out(core.actions())
         due.append(core.next_tick_ns())
@@ -140,6 +147,8 @@ class StationLoop:
         poll = select.poll()
         readers: dict[int, Callable[[], None]] = {}
         readers[self._woken.fileno()] = self._asked_to_stop
+        if self._trigger is not None and (fd := self._trigger.fileno()) is not None:
+            readers[fd] = self._hear_trigger
         if self._link is not None:
             readers[self._link.fileno()] = self._hear_link
         for number, scorer in self._hands.scorers.items():
@@ -160,6 +169,14 @@ class StationLoop:
         if self._stop_by_ns is None:
             self._stop_by_ns = time.monotonic_ns() + self.file.station.deadline_ms * 1_000_000 + 500_000_000
             self.core.stop()
+
+    def _hear_trigger(self) -> None:
+        assert self._trigger is not None  # noqa: S101
+        for pulse in self._trigger.read():
+            now = _now()
+            self.core.pulse(Moment(pulse.at_ns, now.at - (now.ns - pulse.at_ns) / 1e9), pulse.lost_before)
+            self._hands.carry_out(self.core.actions())
+        self.core.input_status(self._trigger.error)
 
     def _hear_scorer(self, number: int) -> None:
         scorer = self._hands.scorers.get(number)

@@ -9,10 +9,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_ad.bundle import DEFAULT_STATION, Bundle
+from edge_ad.bundle import DEFAULT_STATION, Bundle, TrustStore
 from edge_ad.bundle.frame_limits import missing_limits
-from edge_ad.errors import EdgeAdError, InputError, OutputError
+from edge_ad.errors import EdgeAdError, InputError, OutputError, SourceError
 from edge_ad.link import LinkServer, default_path
+from edge_ad.station.digital_input import KernelInput, TriggerInput
 from edge_ad.station.digital_output import DigitalOutput, KernelLine, check_gpio
 from edge_ad.station.kept_counts import CountsFile, KeptCounts, read_counts
 from edge_ad.station.loop import StationLoop
@@ -23,6 +24,7 @@ from edge_ad.station.watching import StationWatch
 
 if TYPE_CHECKING:
     from edge_ad.link.messages import Event
+    from edge_ad.station.digital_input import InputSettings
     from edge_ad.station.parts import InspectedPart
     from edge_ad.station.station_file import InspectionSettings, OutputSettings, StationFile
 
@@ -52,6 +54,8 @@ def check_station(file: StationFile) -> tuple[str, ...]:
             _check_folder(Path(output.path).parent, f"output.{name}.path")
         elif output.kind == "gpio":
             check_gpio()
+    if file.input is not None:
+        check_gpio()
     if file.drift is not None:
         _check_folder(Path(file.drift.folder).parent, "drift.folder")
     for name in ("counters", "metrics", "log"):
@@ -72,6 +76,7 @@ def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None]
         InputError: the socket cannot be made, or the counters are those of another station.
         LinkError: another station has the socket.
         OutputError: a digital output cannot be driven.
+        SourceError: the digital input cannot be read.
     """
     with ExitStack() as stack:
         watch = _watched(file, stack.enter_context(open_log(file.log)))
@@ -84,9 +89,19 @@ def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None]
             path = Path(file.link.socket) if file.link.socket else default_path(file.station.name)
             link = LinkServer(path, station=file.station.name, mode=int(file.link.mode, 8))
             stack.enter_context(closing(link))
-        loop = StationLoop(file, link=link, outputs=tuple(outputs), told=told, watch=watch)
+        trigger = None
+        if file.input is not None:
+            trigger = stack.enter_context(closing(_opened_input(file.input)))
+        loop = StationLoop(file, link=link, outputs=tuple(outputs), told=told, watch=watch, trigger=trigger)
         loop.run()
         return loop
+
+
+def _opened_input(settings: InputSettings) -> TriggerInput:
+    try:
+        return TriggerInput(lambda: KernelInput(settings))
+    except SourceError as error:
+        raise SourceError(f"input: {error}") from None
 
 
 def _opened(name: str, settings: OutputSettings) -> PartOutput:
@@ -119,11 +134,12 @@ def _watched(file: StationFile, log: StationLog) -> StationWatch:
 def _check_bundles(file: StationFile) -> tuple[str, ...]:
     """What the calibrations of all recipes lack in limits of frames."""
     warnings = []
+    store = None if file.trust is None else TrustStore(Path(file.trust.store))
     for recipe in file.recipes:
         for name, one in file.inspections(recipe).items():
             where = f"inspect.{name}" if recipe not in file.recipe else f"recipe.{recipe}, inspect.{name}"
             try:
-                missing = _check_bundle(one)
+                missing = _check_bundle(one, store)
             except EdgeAdError as error:
                 raise error.saying(f"{where}: {error}") from None
             if missing is not None:
@@ -131,9 +147,11 @@ def _check_bundles(file: StationFile) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _check_bundle(one: InspectionSettings) -> str | None:
+def _check_bundle(one: InspectionSettings, store: TrustStore | None) -> str | None:
     """What its calibration lacks in limits of frames."""
     bundle = Bundle.open(one.bundle)
+    if store is not None:
+        store.check(bundle)
     variant = bundle.variant(one.variant)
     record = bundle.calibration(variant)
     if record is None:

@@ -24,7 +24,10 @@ __all__ = [
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
-    """The first order: which bundle, and how. ``handed_in``: of a camera whose frames clients hand in, its settings."""
+    """The first order: which bundle, and how. ``handed_in``: of a camera whose frames clients hand in, its settings.
+
+    ``trust``: the trust store by which the bundle has to be signed, ``None`` where that is not asked for.
+    """
 
     bundle: str
     variant: str | None
@@ -35,6 +38,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     inspection: str
     camera: str
     recipe: str
+    trust: str | None = None
     handed_in: CameraSettings | None = None
     evidence: EvidenceChoice | None = None
     evidence_bytes: int = 0

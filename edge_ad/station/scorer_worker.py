@@ -14,10 +14,12 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_ad.bundle import Bundle, TrustStore
 from edge_ad.cameras import NO_SLOT, FrameChecks, FrameInfo, sample_digest
 from edge_ad.detector import ScoredFrame
 from edge_ad.errors import EdgeAdError, InputError, one_line
@@ -90,8 +92,13 @@ def open_detector(order: Opening) -> Detector:
     from edge_ad.engines import EngineOptions
 
     options = EngineOptions(device=order.device, threads=order.threads, spin=False)
-    detector = Detector.open(order.bundle, order.variant, order.calibration, engine=options)
+    bundle = Bundle.open(order.bundle)
+    store = None if order.trust is None else TrustStore(Path(order.trust))
+    signed = None if store is None else store.check(bundle)
+    detector = Detector.open(bundle, order.variant, order.calibration, engine=options)
     try:
+        if store is not None and signed is not None:
+            store.remember(bundle, signed)
         if detector.calibration is None:
             raise InputError(f"{order.bundle} is not calibrated, so it has no verdicts: run edge-ad calibrate")
         if detector.scorer.takes_objects or detector.scorer.takes_vectors:

@@ -11,6 +11,7 @@ from edge_ad.bundle.fields import Identifier, Record
 from edge_ad.cameras import CameraSettings
 from edge_ad.cameras.settings import source_kind
 from edge_ad.errors import InputError
+from edge_ad.station.digital_input import InputSettings
 from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
@@ -44,15 +45,16 @@ Small = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
 class StationSettings(Record, frozen=True, kw_only=True):
     """``[station]``. What a part is, what begins it, and how long it may take.
 
-    ``trigger``: what begins a part: every frame of ``trigger_camera`` (``camera``), a client of the link (``link``), or
-    a timer every ``timer_ms`` (``timer``). ``deadline_ms``: from the trigger to the verdict; a later one is INVALID.
+    ``trigger``: what begins a part: every frame of ``trigger_camera`` (``camera``), a client of the link (``link``), a
+    timer every ``timer_ms`` (``timer``), or a pulse of the digital input ``[input]`` (``input``).
+    ``deadline_ms``: from the trigger to the verdict; a later one is INVALID.
     ``max_open_parts``: triggers beyond are refused, and frames that would be parts are INVALID.
     ``reject_from``: how many of a part's frames must be rejected to reject the part.
     ``recipe``: the one to begin with.
     """
 
     name: Identifier
-    trigger: Literal["camera", "link", "timer"] = "camera"
+    trigger: Literal["camera", "link", "timer", "input"] = "camera"
     trigger_camera: str | None = None
     timer_ms: Milliseconds | None = None
     deadline_ms: Milliseconds = 1_000
@@ -90,10 +92,19 @@ class RecipeInspection(Record, frozen=True, kw_only=True):
     calibration: str | None = None
 
 
+class RecipeCamera(Record, frozen=True, kw_only=True):
+    """``[recipe.NAME.camera.NAME]``: what this recipe changes of a camera; ``features`` are added to the camera's."""
+
+    exposure_us: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    gain: float | None = None
+    features: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)
+
+
 class RecipeSettings(Record, frozen=True, kw_only=True):
     """``[recipe.NAME]``: what changes for one kind of part."""
 
     inspect: dict[Identifier, RecipeInspection] = msgspec.field(default_factory=dict)
+    camera: dict[Identifier, RecipeCamera] = msgspec.field(default_factory=dict)
 
 
 class LinkSettings(Record, frozen=True, kw_only=True):
@@ -101,6 +112,12 @@ class LinkSettings(Record, frozen=True, kw_only=True):
 
     socket: str | None = None
     mode: Annotated[str, msgspec.Meta(pattern="^0?[0-7]{3}$")] = "0660"
+
+
+class TrustSettings(Record, frozen=True, kw_only=True):
+    """``[trust]``: only bundles that the trust store ``store`` (``edge-ad trust``) vouches for are inspected with."""
+
+    store: str
 
 
 class OutputSettings(Record, frozen=True, kw_only=True):
@@ -120,6 +137,7 @@ class OutputSettings(Record, frozen=True, kw_only=True):
     queue: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1_000
 
 
+_OF_CAMERAS = ("exposure_us", "gain")
 _OF_FILES, _OF_GPIO = ("path",), ("chip", "line", "active_low", "signal", "pulse_ms")
 
 
@@ -135,12 +153,14 @@ class StationFile(Record, frozen=True, kw_only=True):
     recipe: dict[Identifier, RecipeSettings] = msgspec.field(default_factory=dict)
     stop: dict[Identifier, StopRule] = msgspec.field(default_factory=dict)
     output: dict[Identifier, OutputSettings] = msgspec.field(default_factory=dict)
+    input: InputSettings | None = None
     link: LinkSettings | None = None
     evidence: EvidenceChoice | None = None
     drift: DriftChoice | None = None
     counters: CounterSettings | None = None
     metrics: MetricsSettings | None = None
     log: LogSettings | None = None
+    trust: TrustSettings | None = None
     controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
     @property
@@ -157,6 +177,11 @@ class StationFile(Record, frozen=True, kw_only=True):
         """The inspections of a recipe, by name."""
         changed = self.recipe[recipe].inspect if self.recipe else {}
         return {name: _changed(one, changed.get(name)) for name, one in self.inspect.items()}
+
+    def cameras(self, recipe: str) -> dict[str, CameraSettings]:
+        """The cameras as a recipe wants them, by name."""
+        changed = self.recipe[recipe].camera if self.recipe else {}
+        return {name: _set_otherwise(one, changed.get(name)) for name, one in self.camera.items()}
 
     def trigger_camera(self) -> str:
         """The camera whose frames are parts, where ``trigger`` is ``camera``."""
@@ -216,6 +241,13 @@ def _changed(base: InspectionSettings, change: RecipeInspection | None) -> Inspe
     return msgspec.structs.replace(base, **given)
 
 
+def _set_otherwise(base: CameraSettings, change: RecipeCamera | None) -> CameraSettings:
+    if change is None:
+        return base
+    given = {name: value for name in _OF_CAMERAS if (value := getattr(change, name)) is not None}
+    return msgspec.structs.replace(base, **given, features=base.features | change.features)
+
+
 def _below(file: StationFile, folder: Path) -> StationFile:
     """The same with paths that do not depend on the working directory."""
     inspect = {k: msgspec.structs.replace(v, bundle=str(folder / v.bundle)) for k, v in file.inspect.items()}
@@ -242,6 +274,7 @@ def _below(file: StationFile, folder: Path) -> StationFile:
             ("counters", "file"),
             ("metrics", "file"),
             ("log", "file"),
+            ("trust", "store"),
         )
     }
     return msgspec.structs.replace(
@@ -277,17 +310,44 @@ def _check_names(file: StationFile) -> None:
             raise InputError(
                 f"inspections of camera {name!r} ask for {sorted(frames)} frames a part: give all the same"
             )
-    if file.station.recipe is not None:
-        _known(file.station.recipe, file.recipes, "station.recipe")
-    for recipe, settings in file.recipe.items():
-        for name in settings.inspect:
-            _known(name, file.inspect, f"recipe.{recipe}.inspect")
     for name, rule in file.stop.items():
         if rule.of is not None and rule.of < rule.count:
             raise InputError(f"stop.{name}: expected of >= count, found {rule.of} < {rule.count}")
     for name, output in file.output.items():
         _check_output(f"output.{name}", output)
+    _check_recipes(file)
     _check_trigger(file)
+
+
+def _check_recipes(file: StationFile) -> None:
+    if file.station.recipe is not None:
+        _known(file.station.recipe, file.recipes, "station.recipe")
+    for recipe, settings in file.recipe.items():
+        for name in settings.inspect:
+            _known(name, file.inspect, f"recipe.{recipe}.inspect")
+        for name in settings.camera:
+            _known(name, file.camera, f"recipe.{recipe}.camera")
+            if file.camera[name].source == "link":
+                raise InputError(f"recipe.{recipe}.camera.{name}: its frames are handed in: there is nothing to set")
+    _check_recipe_cameras(file)
+
+
+def _check_recipe_cameras(file: StationFile) -> None:
+    """What a recipe does not set stays as the recipe before it left it: each has to say all of it."""
+    for name in file.camera:
+        known = {recipe: _settings_given(file.cameras(recipe)[name]) for recipe in file.recipes}
+        for key in sorted(set[str]().union(*known.values())):
+            lacking = [recipe for recipe, keys in known.items() if key not in keys]
+            if lacking:
+                raise InputError(
+                    f"recipe.{lacking[0]}.camera.{name}.{key} is missing: another recipe sets it, and it would stay: "
+                    f"give it here, or in [camera.{name}]"
+                )
+
+
+def _settings_given(camera: CameraSettings) -> set[str]:
+    given = {name for name in _OF_CAMERAS if getattr(camera, name) is not None}
+    return given | {f"features.{name}" for name in camera.features}
 
 
 def _check_output(where: str, output: OutputSettings) -> None:
@@ -304,6 +364,8 @@ def _check_trigger(file: StationFile) -> None:
     settings = file.station
     if (settings.trigger == "timer") != (settings.timer_ms is not None):
         raise InputError('station: timer_ms and trigger = "timer" belong together: give both or neither')
+    if (settings.trigger == "input") != (file.input is not None):
+        raise InputError('station: a table [input] and trigger = "input" belong together: give both or neither')
     if settings.trigger == "link" and file.link is None:
         raise InputError('station.trigger = "link" needs a table [link]')
     if settings.trigger != "camera":

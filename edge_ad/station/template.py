@@ -16,7 +16,7 @@ _TEMPLATE = """\
 
 [station]
 name = {name}
-trigger = "camera"       # every frame is a part; or "link": a client says when; or "timer" with timer_ms = 500
+trigger = "camera"       # every frame is a part; or "link": a client says when; "input": a pulse; "timer": timer_ms
 deadline_ms = 1000       # a verdict that comes later is INVALID
 [camera.main]
 source = {source}
@@ -41,6 +41,11 @@ limit_mb = 1000
 [drift]                  # says when frames stop looking like the calibration's
 folder = "drift"
 defect_rate = 0.01       # the share of parts that may really be defective
+
+# [input]                # with trigger = "input": each pulse of this line is a part
+# chip = "/dev/gpiochip0"
+# line = 17
+# debounce_ms = 5
 
 # [link]                 # other programs trigger and listen here
 # socket = {socket}

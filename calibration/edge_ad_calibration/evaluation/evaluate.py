@@ -18,6 +18,7 @@ from edge_ad_calibration.evaluation.observe import (
 )
 from edge_ad_calibration.evaluation.records import Evaluation, PixelMetrics, ScoredRow, TypeMetrics
 from edge_ad_calibration.evaluation.video import observe_clips
+from edge_ad_calibration.normals.known import known_again
 from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, no_progress
 from edge_ad_calibration.scoring.journal import check_room
 from edge_ad_calibration.thresholds.methods import utc_now
@@ -129,6 +130,7 @@ def _summarise(
     manifest, threshold = scoring.bundle.manifest, scoring.threshold
     counted = observations(seen.rows)
     scores = scores_of(counted)
+    repeated = _repeated(calibration, seen.rows)
     return Evaluation(
         created=created,
         bundle=f"{manifest.name}@{manifest.version}",
@@ -139,6 +141,7 @@ def _summarise(
         observation=_observation(data),
         normal=scores.normal.size,
         anomalous=scores.anomalous.size,
+        normals_of_calibration=repeated,
         roc_auc=estimate_roc_auc(scores),
         average_precision=estimate_average_precision(scores),
         rates=tuple(caught_at(scores, rate) for rate in RATES),
@@ -151,6 +154,7 @@ def _summarise(
         notes=(
             *data.notes,
             *_notes(request, data, scoring, calibration),
+            *_about_repeated(repeated, seen.rows),
             *_about_refused(seen, threshold),
             *seen.notes,
         ),
@@ -209,6 +213,28 @@ def _notes(
         lack = "there are no masks" if scoring.variant.map else f"{scoring.variant.id} gives no anomaly map"
         notes.append(f"no pixel metrics: {lack}")
     return notes
+
+
+def _repeated(calibration: Calibration | None, rows: tuple[ScoredRow, ...]) -> int | None:
+    """How many of the normal images the calibration was made from; ``None``: not known."""
+    return (
+        None if calibration is None else known_again(calibration, [row.pixel_sha256 for row in rows if not row.label])
+    )
+
+
+def _about_repeated(repeated: int | None, rows: tuple[ScoredRow, ...]) -> list[str]:
+    if not repeated:
+        return []
+    normals = sum(not row.label for row in rows)
+    which = (
+        "the normal images are those"
+        if repeated == normals
+        else f"{repeated:,} of {normals:,} normal images are among those"
+    )
+    return [
+        f"{which} that the calibration was made from: its threshold was chosen on them, so the false-reject rate here "
+        "is lower than it will be; evaluate with normal images that were not used before"
+    ]
 
 
 def _about_refused(seen: Observed, threshold: float | None) -> list[str]:

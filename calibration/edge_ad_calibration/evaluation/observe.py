@@ -60,7 +60,7 @@ class Scoring:
         fault = self.limits.size_fault(size.width, size.height)
         return bool(fault or (looks is not None and self.limits.look_fault(looks)))
 
-    def row(self, image: LabelledImage, score: float, *, refused: bool = False) -> ScoredRow:
+    def row(self, image: LabelledImage, score: float, pixel_sha256: str, *, refused: bool = False) -> ScoredRow:
         return ScoredRow(
             path=str(image.path),
             label=int(image.anomalous),
@@ -68,6 +68,7 @@ class Scoring:
             part=image.part,
             score=score,
             rejected=None if self.threshold is None else refused or score > self.threshold,
+            pixel_sha256=pixel_sha256,
         )
 
 
@@ -168,7 +169,8 @@ class _Intake:
             self._keep(image, outcome)
         except InputError as error:
             return str(error)
-        return self._scoring.row(image, outcome.score, refused=self._scoring.refuses(outcome))
+        refused = self._scoring.refuses(outcome)
+        return self._scoring.row(image, outcome.score, outcome.pixel_sha256, refused=refused)
 
     def _keep(self, image: LabelledImage, outcome: ScoredImage) -> None:
         """Keeps the map, and has it measured where there is a mask for it, or the image is normal."""

@@ -74,7 +74,7 @@ class VideoMetrics(_Record, frozen=True, kw_only=True):
 
 
 class ScoredRow(_Record, frozen=True, kw_only=True):
-    """One image, or one frame of a clip, as it was scored; a row of the CSV file."""
+    """One image, or one frame of a clip, as it was scored; a row of the CSV file, but for the hash of its pixels."""
 
     path: str
     label: int
@@ -82,6 +82,7 @@ class ScoredRow(_Record, frozen=True, kw_only=True):
     part: str | None
     score: float
     rejected: bool | None
+    pixel_sha256: str
 
 
 class Evaluation(_Record, frozen=True, kw_only=True):
@@ -90,8 +91,9 @@ class Evaluation(_Record, frozen=True, kw_only=True):
     ``calibrated``: at the calibrated threshold, ``None`` for an uncalibrated bundle.
     ``best`` is the threshold with the highest F1 on these very labels: what no calibration can promise.
     ``promise``: what the calibration says of the false-positive rate; ``None`` where it gives no guarantee.
-    ``rates``: the share of anomalies that is caught at fixed false-reject rates. ``created``: when this was measured,
-    ISO 8601.
+    ``normals_of_calibration``: how many of the normal images the calibration was made from, so that the false-reject
+    rate here is too kind; ``None`` where that is not known. ``rates``: the share of anomalies that is caught at fixed
+    false-reject rates. ``created``: when this was measured, ISO 8601.
     """
 
     created: str
@@ -103,6 +105,7 @@ class Evaluation(_Record, frozen=True, kw_only=True):
     observation: str
     normal: int
     anomalous: int
+    normals_of_calibration: int | None
     roc_auc: Estimate
     average_precision: Estimate
     rates: tuple[RatePoint, ...]

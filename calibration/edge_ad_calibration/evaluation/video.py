@@ -15,7 +15,7 @@ from edge_ad.sources.frame_name import FrameName
 from edge_ad.stream import sample_of
 from edge_ad_calibration.evaluation.observe import Observed
 from edge_ad_calibration.evaluation.records import Delay, VideoMetrics
-from edge_ad_calibration.scoring.measure import PENDING
+from edge_ad_calibration.scoring.measure import PENDING, hash_pixels
 from edge_ad_calibration.scoring.opened import open_job
 from edge_ad_metrics.datasets.dataset import GOOD, LabelledImage, check_both_classes
 from edge_ad_metrics.datasets.frame_labels import read_frame_labels
@@ -36,13 +36,15 @@ __all__ = ["ClipScores", "measure_clips", "observe_clips"]
 @dataclass(frozen=True, slots=True)
 class ClipScores:
     """One clip: ``frames`` ``(n,)``, which of its frames have a score; ``scores`` float64 ``(n,)`` and ``labels`` bool
-    ``(n,)`` of these; ``fps`` where it is known. A model of clips has no score for the first frames."""
+    ``(n,)`` of these, and the SHA-256 of their pixels; ``fps`` where it is known. A model of clips has no score for the
+    first frames."""
 
     path: Path
     frames: NDArray[np.intp]
     scores: NDArray[np.float64]
     labels: NDArray[np.bool_]
     fps: float | None
+    pixel_sha256: tuple[str, ...] = ()
 
 
 def observe_clips(root: Path, clips: Sequence[LabelledClip], scoring: Scoring) -> Observed:
@@ -85,12 +87,14 @@ def measure_clips(clips: Sequence[ClipScores], threshold: float | None) -> Video
 
 def _score(clip: LabelledClip, scorer: Scorer) -> ClipScores:
     scores: list[float] = []
+    hashes: list[str] = []
     scorer.reset()
     with closing(open_source(clip.path)) as source:
         for frame in source:
             sample = sample_of(frame, scorer)
             if sample is None:
                 raise InputError(f"{frame.source}: cannot be read: {frame.error}")
+            hashes.append(hash_pixels(sample))
             try:
                 scores.append(scorer.measure(sample).score)
             except FrameError as error:
@@ -100,14 +104,15 @@ def _score(clip: LabelledClip, scorer: Scorer) -> ClipScores:
                 raise InputError(f"{frame.source}: cannot be scored: {error}") from error
         fps = source.fps
     frames, labels = np.flatnonzero(np.isfinite(scores)), read_frame_labels(clip.labels, len(scores))
-    return ClipScores(clip.path, frames, np.array(scores)[frames], labels[frames], fps)
+    of_scored = tuple(hashes[frame] for frame in frames.tolist())
+    return ClipScores(clip.path, frames, np.array(scores)[frames], labels[frames], fps, of_scored)
 
 
 def _rows(clip: ClipScores, scoring: Scoring) -> Iterator[ScoredRow]:
-    rows = zip(clip.frames.tolist(), clip.scores.tolist(), clip.labels.tolist(), strict=True)
-    for index, score, label in rows:
+    rows = zip(clip.frames.tolist(), clip.scores.tolist(), clip.labels.tolist(), clip.pixel_sha256, strict=True)
+    for index, score, label, pixels in rows:
         frame = LabelledImage(path=Path(str(FrameName(str(clip.path), index))), type="anomaly" if label else GOOD)
-        yield scoring.row(frame, score)
+        yield scoring.row(frame, score, pixels)
 
 
 def _delay(clips: Sequence[ClipScores], threshold: float) -> Delay:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -19,6 +18,7 @@ from edge_ad.scoring.objects import crop
 from edge_ad.sources import open_source
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.listing import is_stream
+from edge_ad_calibration.normals.known import hash_of_all
 from edge_ad_calibration.normals.objects import object_frames
 from edge_ad_calibration.scoring import ScoredImage, score_frames, score_images
 from edge_ad_metrics.datasets.image_table import named
@@ -70,7 +70,7 @@ class Normals:
     @property
     def images_sha256(self) -> str:
         """The SHA-256 over the pixels of all images. It does not depend on their names and order."""
-        return hashlib.sha256(b"".join(sorted(map(bytes.fromhex, self.pixel_sha256)))).hexdigest()
+        return hash_of_all(self.pixel_sha256)
 
     def subset(self, which: Sequence[int]) -> Normals:
         """The normals at these indices. The list of duplicates does not change."""

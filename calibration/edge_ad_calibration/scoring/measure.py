@@ -150,7 +150,7 @@ def measure(image: LoadedImage, scorer: Scorer, want: Want) -> Outcome:
 
 def _loaded(path: Path, file_sha256: str | None, pixels: NDArray[Any]) -> LoadedImage:
     height, width = pixels.shape[:2] if pixels.ndim > 1 else (1, pixels.size)
-    return LoadedImage(path, file_sha256, _hash_pixels(pixels), FrameSize(width=width, height=height), pixels)
+    return LoadedImage(path, file_sha256, hash_pixels(pixels), FrameSize(width=width, height=height), pixels)
 
 
 def _statistics(scorer: Scorer) -> FrameStatistics | None:
@@ -181,7 +181,8 @@ def _peak(
     return area_peak(anomaly_map, layout, min_area_px)
 
 
-def _hash_pixels(pixels: NDArray[Any]) -> str:
+def hash_pixels(pixels: NDArray[Any]) -> str:
+    """The SHA-256 of pixels and their shape, the same for the same picture in another file format."""
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -21,7 +22,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from support import tiny
 from support.paths import DOCS as DOCS_FOLDER
 
-from edge_ad.bundle import Bundle
+from edge_ad.bundle import Bundle, write_calibrations
 from edge_ad.cli import main
 from edge_ad_calibration.calibrate import CalibrationRequest, calibrate_bundle
 from edge_ad_calibration.cli.evaluate import evaluate
@@ -95,6 +96,54 @@ def test_json_and_csv_agree_with_scikit_learn(calibrated: Path, data: Path, tmp_
     assert answer["pixel"]["regions"] == 10
     # the map has 4 x 4 cells: it finds the spot, but not its outline
     assert 0.8 < answer["pixel"]["roc_auc"] < 1
+
+
+REPEATED = "that the calibration was made from: its threshold was chosen on them"
+
+
+@pytest.mark.parametrize(
+    ("of_calibration", "said"),
+    [
+        pytest.param(20, "note: the normal images are those that the calibration was made from", id="all"),
+        pytest.param(7, "note: 7 of 20 normal images are among those that the calibration was made from", id="some"),
+    ],
+)
+def test_normals_of_the_calibration_are_known_again(
+    calibrated: Path, data: Path, tmp_path: Path, of_calibration: int, said: str
+) -> None:
+    for index, frame in enumerate(tiny.frames(60)[34 : 34 + of_calibration]):  # under other names, in another format
+        (data / f"test/good/{index:04d}.png").unlink()
+        assert cv2.imwrite(str(data / f"test/good/again{index}.bmp"), frame)
+    page = tmp_path / "page.html"
+    told = run(calibrated, "--data", data, "--report", page)
+    assert told.exit_code == 0, told.output
+    assert said in told.stdout
+    assert REPEATED in page.read_text()
+    answer = json.loads(run(calibrated, "--data", data, "--json").stdout)
+    assert answer["normals_of_calibration"] == of_calibration
+    assert sum(REPEATED in note for note in answer["notes"]) == 1
+
+
+def test_other_normals_than_those_of_the_calibration_get_no_note(calibrated: Path, data: Path) -> None:
+    answer = json.loads(run(calibrated, "--data", data, "--json").stdout)
+    assert answer["normals_of_calibration"] == 0
+    assert not [note for note in answer["notes"] if REPEATED in note]
+
+
+@pytest.mark.parametrize(("first", "found"), [(34, 26), (33, None)], ids=["the same", "others"])
+def test_an_older_calibration_knows_only_whether_all_are_the_same(
+    calibrated: Path, data: Path, first: int, found: int | None
+) -> None:
+    bundle = Bundle.open(calibrated)
+    record = bundle.calibration(bundle.variant())
+    assert record is not None
+    write_calibrations(
+        bundle, bundle.variant(), {"default": msgspec.structs.replace(record.stations["default"], images=())}
+    )
+    shutil.rmtree(data / "test/good")
+    tiny.write_images(data / "test/good", tiny.frames(60)[first:])
+    answer = json.loads(run(calibrated, "--data", data, "--json").stdout)
+    assert answer["normals_of_calibration"] == found
 
 
 def test_a_page_with_charts_and_pictures(calibrated: Path, data: Path, tmp_path: Path) -> None:

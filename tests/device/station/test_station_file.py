@@ -104,4 +104,6 @@ def test_the_schema_knows_every_table() -> None:
         "link",
         "evidence",
         "drift",
+        "input",
+        "controller",
     }
