@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Tests at once. More than one on one core does no harm: some tests wait for child processes.
 JOBS ?= 2
 
-.PHONY: demo test test-slow test-explore lint format bench bench-station soak bench-peers families clean
+.PHONY: demo test test-slow test-explore onnxruntime-headers lint format bench bench-station soak bench-peers families clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -27,6 +27,11 @@ test-slow: .venv/.installed
 
 test-explore: .venv/.installed  ## the tests of rules, with examples that were never tried before
 	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --hypothesis-profile=explore
+
+onnxruntime-headers: build/onnxruntime-headers/onnxruntime_c_api.h  ## from npm, for the tests of firmware_notes/native
+
+build/onnxruntime-headers/onnxruntime_c_api.h:
+	firmware_notes/native/fetch_onnxruntime_headers.sh $(@D)
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

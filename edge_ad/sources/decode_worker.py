@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from edge_ad.sources.damage import DamageWatch
-from edge_ad.sources.ffmpeg import WatchedStream, frame_count, open_stream
+from edge_ad.sources.ffmpeg import StoredJpegs, WatchedStream, frame_count, open_stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +65,8 @@ def main() -> int:
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # pixels as stored, as of image files
     output.write(GREETING.pack(frame_count(capture), max(capture.get(cv2.CAP_PROP_FPS), 0.0)))
     output.flush()
-    status = _send_frames(WatchedStream(capture, watch), output, progress)
+    jpegs = None if kind == b"i" else StoredJpegs.open(name, capture)
+    status = _send_frames(WatchedStream(capture, watch, jpegs), output, progress)
     # A crash on the way out counts as well: it means that memory was damaged while frames were decoded.
     capture.release()
     return status

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from edge_ad.errors import FrameError
 from edge_ad.sources.damage import DamageWatch
-from edge_ad.sources.ffmpeg import WatchedStream, open_stream
+from edge_ad.sources.ffmpeg import StoredJpegs, WatchedStream, open_stream
 from edge_ad.sources.image_file import decode_image
 
 __all__ = ["FORMATS", "Count", "count_damage", "has_encoder", "mutated"]
@@ -189,7 +189,8 @@ def judge_still(data: bytes, right: Picture) -> Count:
 
 def watched_frames(path: Path, watch: DamageWatch) -> Iterator[tuple[Picture | None, bool]]:
     """The pixels of each frame, of a damaged one too, and whether it is refused."""
-    stream = WatchedStream(open_stream(str(path)), watch)
+    capture = open_stream(str(path))
+    stream = WatchedStream(capture, watch, StoredJpegs.open(str(path), capture))
     while stream.grab():
         pixels = stream.fetch() if stream.has_pixels else None
         yield None if pixels is None else np.asarray(pixels, np.uint8), stream.complaint is not None or pixels is None

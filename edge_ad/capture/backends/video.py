@@ -13,7 +13,7 @@ from edge_ad.capture.backends.folder import too_large
 from edge_ad.capture.backends.pacing import Pacer
 from edge_ad.capture.backends.protocol import CameraRefusedError, CounterRange, FetchedPicture, Grab, SourceEndedError
 from edge_ad.sources.damage import DamageWatch
-from edge_ad.sources.ffmpeg import WatchedStream, frame_count, open_stream
+from edge_ad.sources.ffmpeg import StoredJpegs, WatchedStream, frame_count, open_stream
 from edge_ad.sources.frame_name import FrameName
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class VideoCamera:
             raise CameraRefusedError(f"{self._path}: is no video, damaged, or of a format that FFmpeg does not know")
         self._watch = self._watch or DamageWatch()
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-        self._stream = WatchedStream(self._capture, self._watch)
+        name = str(self._path.absolute())
+        self._stream = WatchedStream(self._capture, self._watch, StoredJpegs.open(name, self._capture))
         return self._capture
 
     def _opened(self) -> WatchedStream:

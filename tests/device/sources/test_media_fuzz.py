@@ -22,9 +22,9 @@ CAUGHT = {
     "H.264 in a transport stream": 0.7,
     "H.264 in Matroska": 0.7,
     "JPEG, baseline": 0.65,
-    "Motion JPEG in AVI": 0.5,
-    "Motion JPEG in Matroska": 0.55,
-    "Motion JPEG without container": 0.55,
+    "Motion JPEG in AVI": 0.65,
+    "Motion JPEG in Matroska": 0.75,
+    "Motion JPEG without container": 0.75,
 }
 
 
@@ -33,7 +33,14 @@ def share(count: Count) -> float:
 
 
 @pytest.mark.parametrize(
-    ("name", "files"), [("PNG", 18), ("TIFF, deflate", 18), ("JPEG, progressive", 18), ("MPEG-4 (Xvid) in AVI", 5)]
+    ("name", "files"),
+    [
+        ("PNG", 18),
+        ("TIFF, deflate", 18),
+        ("JPEG, progressive", 18),
+        ("MPEG-4 (Xvid) in AVI", 5),
+        ("Motion JPEG in AVI", 24),
+    ],
 )
 def test_a_few_damaged_files(name: str, files: int) -> None:
     count = count_damage(name, range(files))
