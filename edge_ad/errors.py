@@ -12,6 +12,7 @@
     ├── BundleError (ValueError)              exit 3   the bundle is refused
     │   ├── BundleFormatError                          not a bundle, a newer format, a missing or wrong field
     │   ├── BundleIntegrityError                       a file is missing, changed or outside the bundle
+    │   ├── SignatureError                             not signed by whom this device trusts, expired, or older
     │   ├── CalibrationError                           a calibration made for another artefact or geometry
     │   └── GoldenError                                this device gives other scores than the bundle promises
     ├── DeviceError (RuntimeError)            exit 4   something outside edge-ad failed
@@ -52,6 +53,7 @@ __all__ = [
     "ModelError",
     "NotEnoughNormalsError",
     "OutputError",
+    "SignatureError",
     "SourceError",
     "StationFaultError",
     "one_line",
@@ -127,6 +129,10 @@ class BundleFormatError(BundleError):
 
 class BundleIntegrityError(BundleError):
     """A file is missing, changed or outside the bundle."""
+
+
+class SignatureError(BundleError):
+    """The bundle does not come from whom this device trusts, or its signature expired, or it is an older one."""
 
 
 class CalibrationError(BundleError):

@@ -11,6 +11,7 @@ PACKAGES = {
     "edge_ad": "edge_ad",
     "export/edge_ad_export": "edge_ad_export",
     "calibration/edge_ad_calibration": "edge_ad_calibration",
+    "deploy/edge_ad_deploy": "edge_ad_deploy",
 }
 
 

@@ -50,6 +50,8 @@ PUBLIC_NAMES = {
         "unpack",
         "write_calibration",
         "write_calibrations",
+        "SignedBundle",
+        "TrustStore",
     },
     "edge_ad.cameras": {
         "CameraEnded",
@@ -131,6 +133,7 @@ PUBLIC_NAMES = {
         "ModelError",
         "NotEnoughNormalsError",
         "OutputError",
+        "SignatureError",
         "SourceError",
         "StationFaultError",
         "one_line",

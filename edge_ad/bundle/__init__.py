@@ -12,6 +12,7 @@ from edge_ad.bundle.frame_limits import FrameLimit, FrameLimits
 from edge_ad.bundle.reader import MANIFEST, Bundle, calibration_name
 from edge_ad.bundle.records import DEFAULT_STATION, FORMAT, Calibration, CalibrationRecord, Manifest, Variant
 from edge_ad.bundle.seal import UNSEALED
+from edge_ad.bundle.signature import SignedBundle, TrustStore
 from edge_ad.bundle.writer import BundleWriter, pack, unpack
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "FrameLimit",
     "FrameLimits",
     "Manifest",
+    "SignedBundle",
+    "TrustStore",
     "Variant",
     "WrittenCalibration",
     "calibration_name",

@@ -79,6 +79,16 @@ class Bundle:
             raise self._changed(name, found)
         return data
 
+    def companion(self, name: str) -> bytes | None:
+        """The bytes of a file that the manifest does not list, such as a signature; ``None`` where it is not there.
+
+        Nothing vouches for them but what is in them.
+        """
+        try:
+            return self._store.read(name)
+        except BundleIntegrityError:
+            return None
+
     def artefact(self, variant: Variant) -> Artefact:
         """The variant's model files, checked: a path where they lie on disk, else bytes."""
         return self._graph(variant, variant.model)

@@ -16,6 +16,7 @@ import msgspec
 from edge_ad.bundle.reader import MANIFEST, Bundle, calibration_name
 from edge_ad.bundle.records import FileEntry, Manifest
 from edge_ad.bundle.seal import sealed_json
+from edge_ad.bundle.signature import read_signature
 from edge_ad.errors import InputError, OutputError
 from edge_ad.files import atomic_write, check_output, check_space, output_error, part_file, sync_folder
 
@@ -68,7 +69,11 @@ class BundleWriter:
         """
         names = sorted(p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file())
         files = {name: _entry(self.root / name) for name in names}
-        atomic_write(self.root / MANIFEST, sealed_json(msgspec.structs.replace(manifest, files=files)))
+        return self.commit_sealed(sealed_json(msgspec.structs.replace(manifest, files=files)))
+
+    def commit_sealed(self, manifest: bytes) -> Bundle:
+        """As :meth:`commit`, with a manifest that is finished, to the byte: what it lists was written as it says."""
+        atomic_write(self.root / MANIFEST, manifest)
         Bundle.open(self.root)  # the reader must take what the writer wrote
         self.root.chmod(0o755)  # mkdtemp made it private
         _swap(self.root, self._target)
@@ -103,6 +108,7 @@ def pack(bundle: Bundle, target: Path) -> Path:
     """Writes the bundle as one zip file, without compression."""
     names = [MANIFEST, *bundle.manifest.files]
     names += [n for n in map(calibration_name, bundle.manifest.variants) if (bundle.path / n).is_file()]
+    names += read_signature(bundle)
     if not bundle.path.is_dir():
         raise InputError(f"{bundle.path} is packed already")
     if target.exists():
@@ -135,14 +141,16 @@ def unpack(bundle: Bundle, target: Path, *, replace: bool = False) -> Bundle:
         raise InputError(f"{bundle.path} is a folder already")
     check_space(target, sum(entry.bytes for entry in bundle.manifest.files.values()))
     with BundleWriter(target, replace=replace) as writer:
-        calibrations = {
-            n: r for v in bundle.manifest.variants if (r := bundle.calibration(v)) for n in [calibration_name(v)]
-        }
-        for name in bundle.manifest.files:
+        records = [(calibration_name(v), r) for v in bundle.manifest.variants if (r := bundle.calibration(v))]
+        files = {name: sealed_json(record) for name, record in records} | read_signature(bundle)
+        for name in (*bundle.manifest.files, *files):
             path = writer.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(bundle.read(name))
-        unpacked = writer.commit(bundle.manifest)
-        for name, record in calibrations.items():
-            atomic_write(unpacked.path / name, sealed_json(record))
-    return unpacked
+            path.write_bytes(files[name] if name in files else bundle.read(name))
+            _sync(path)
+        return writer.commit_sealed(bundle.companion(MANIFEST) or b"")
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -106,13 +106,7 @@ class CameraProcess:
         self._next = 0
         self._has_ended = False
         self._is_live = not settings.is_files
-        is_silence_a_fault = self._is_live and settings.trigger == "free"
-        self._healing = Healing(
-            Patience(
-                settings.open_timeout_s, settings.hang_after_s, settings.stale_after_s if is_silence_a_fault else None
-            ),
-            needs_frame=settings.trigger == "free",
-        )
+        self._healing = _healing_of(settings)
         self.ring, self._writable = self._new_ring()
 
     @property
@@ -169,6 +163,17 @@ class CameraProcess:
         """The frame in this slot is not needed any more. A slot of a former ring, or of none, is passed over."""
         if ring is self.ring and slot != NO_SLOT and self._child is not None:
             self._send(self._child, Release(slot=slot))
+
+    def change(self, settings: CameraSettings) -> None:
+        """Open the camera anew with these settings; what the capture before still has to say is not heard."""
+        self._settings = settings
+        self._healing = _healing_of(settings)
+        self._events.clear()
+        child = self._child
+        if child is not None and child.socket is not None:
+            child.close()  # it closes the camera and ends; it is killed where that takes too long
+            child.kill_ns = self._clock() + _GRACE_NS
+            child.is_silent_death = False
 
     def close(self) -> None:
         """End the capture process, which is killed after two seconds, and wait for its end. May be called twice."""
@@ -316,6 +321,13 @@ class CameraProcess:
             else:
                 kept.append(event)
         return kept if waiting is None else [*kept, waiting]
+
+
+def _healing_of(settings: CameraSettings) -> Healing:
+    is_silence_a_fault = not settings.is_files and settings.trigger == "free"
+    silence_s = settings.stale_after_s if is_silence_a_fault else None
+    patience = Patience(settings.open_timeout_s, settings.hang_after_s, silence_s)
+    return Healing(patience, needs_frame=settings.trigger == "free")
 
 
 def _launch(ring: int) -> _Child:

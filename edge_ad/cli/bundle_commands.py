@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import msgspec
 from edge_ad.bundle.frame_limits import missing_limits
 from edge_ad.bundle.records import Calibration, Clip, Geometry, Manifest, RankCalibration, Variant
 from edge_ad.cli.option_groups import command
-from edge_ad.cli.options import ENGINE, PATH, as_json, bundle_argument, echo_json, variant_option
+from edge_ad.cli.options import ENGINE, FILE, FOLDER, PATH, as_json, bundle_argument, echo_json, variant_option
 from edge_ad.errors import GoldenError
 
 if TYPE_CHECKING:
@@ -44,21 +45,32 @@ def info(bundle: Path, as_json: bool) -> None:
 @command(engine=ENGINE)
 @bundle_argument
 @variant_option("Check this variant only. Without this option all variants are checked whose engine is installed.")
+@click.option(
+    "--trust",
+    type=FOLDER,
+    metavar="STORE",
+    help="Check the signature, too: it must be of a key that this trust store (edge-ad trust) names.",
+)
 @as_json
-def verify(bundle: Path, variant: str | None, engine: EngineOptions, as_json: bool) -> None:
+def verify(bundle: Path, variant: str | None, engine: EngineOptions, trust: Path | None, as_json: bool) -> None:
     """Check that BUNDLE is intact and works on this device.
 
     Every file is compared with its checksum. The golden frames are scored again, and their scores must equal those
     in the bundle. The exit code is 0 only if the variant that edge-ad score takes was among them: the default one, or
     the one of --variant.
     """
+    from edge_ad.bundle import Bundle, TrustStore
     from edge_ad.scoring.verification import verify_bundle
 
+    signed = None if trust is None else TrustStore(trust).check(Bundle.open(bundle))
     result = verify_bundle(bundle, variant, engine)
     if as_json:
-        echo_json(result)
+        echo_json({**asdict(result), "signature": signed})
     else:
         _print_verification(result)
+        if signed is not None:
+            keys = ", ".join(key[:16] for key in signed.signed_by)
+            click.echo(f"  signed with the serial {signed.serial} by {keys}, good until {signed.expires:%Y-%m-%d}")
     if result.problem is not None:
         raise GoldenError(result.problem)
 
@@ -70,6 +82,22 @@ def _print_verification(result: Verification) -> None:
         outcome = (one.skipped and f"skipped: {one.skipped}") or f"{len(one.replays)} golden frames replayed, all equal"
         needed = f"; needs onnxruntime {one.min_runtime} or newer" if one.min_runtime else ""
         click.echo(f"  {one.id}: {outcome}; {calibrated}{needed}")
+
+
+@command()
+@click.argument("store", type=FOLDER)
+@click.argument("root", type=FILE)
+def trust(store: Path, root: Path) -> None:
+    """Trust the keys that the file ROOT names.
+
+    ROOT is the root.json that edge-ad keys has written; whoever gives it to this device must be known. The folder STORE
+    is made. From then on edge-ad verify --trust STORE, and a station whose file says so, take only bundles that these
+    keys have signed.
+    """
+    from edge_ad.bundle import TrustStore
+
+    TrustStore.create(store, root)
+    click.echo(f"{store}: trusts the keys of {root}")
 
 
 @command()

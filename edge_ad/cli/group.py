@@ -23,6 +23,7 @@ COMMANDS = {
     "bench": "edge_ad.cli.bench:bench",
     "pack": "edge_ad.cli.bundle_commands:pack",
     "unpack": "edge_ad.cli.bundle_commands:unpack",
+    "trust": "edge_ad.cli.bundle_commands:trust",
     "init": "edge_ad.cli.station:init",
     "run": "edge_ad.cli.station:run",
     "replay": "edge_ad.cli.station:replay",

@@ -12,6 +12,7 @@ __all__ = [
     "Action",
     "AnswerClient",
     "CameraFrame",
+    "ChangeCamera",
     "HandedIn",
     "KillScorer",
     "PartDone",
@@ -50,6 +51,14 @@ class TriggerCamera:
 
     camera: str
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCamera:
+    """Open a camera with the settings that a recipe wants."""
+
+    camera: str
+    recipe: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,5 +130,14 @@ class AnswerClient:
 
 
 Action = (
-    TriggerCamera | ScoreFrame | ReturnFrame | StartScorer | StopScorer | KillScorer | PartDone | Publish | AnswerClient
+    TriggerCamera
+    | ChangeCamera
+    | ScoreFrame
+    | ReturnFrame
+    | StartScorer
+    | StopScorer
+    | KillScorer
+    | PartDone
+    | Publish
+    | AnswerClient
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from edge_ad.link.messages import AlarmChanged, StateChanged, StationState
 from edge_ad.station.actions import Action, Publish
 from edge_ad.station.states import StationChange, following
+from edge_ad.verdict import Drift, DriftState
 
 __all__ = ["Condition"]
 
@@ -24,6 +25,7 @@ class Condition:
     causes: dict[str, str] = field(default_factory=dict)
     latched: set[str] = field(default_factory=set)
     alarms: dict[str, AlarmChanged] = field(default_factory=dict)
+    drift: dict[str, DriftState] = field(default_factory=dict)
 
     @property
     def takes_triggers(self) -> bool:
@@ -69,6 +71,15 @@ class Condition:
         """Raises an alarm, which stays until it is acknowledged."""
         self.alarms[name] = AlarmChanged(alarm=name, text=text)
         self.out.append(Publish(self.alarms[name]))
+
+    def drifted(self, inspection: str, drift: Drift) -> None:
+        """An alarm when it begins and when it gets worse; it goes when the frames are as they were."""
+        before, self.drift[inspection] = self.drift.get(inspection, DriftState.OK), drift.state
+        name = f"drift {inspection}"
+        if drift.state is DriftState.OK:
+            self.end_alarm(name)
+        elif drift.state is not before:
+            self.alarm(name, f"drift of {inspection}: {drift.state.value}: {', '.join(drift.causes)}")
 
     def end_alarm(self, name: str) -> None:
         """What the alarm was about is over."""

@@ -29,7 +29,7 @@ from edge_ad.station.parts import Asker, Moment, OpenPart, PartFrame, PartReason
 from edge_ad.station.recipes import Recipes
 from edge_ad.station.scorers import JobBoard
 from edge_ad.station.states import StationChange
-from edge_ad.verdict import Drift, DriftState, State, Verdict
+from edge_ad.verdict import State, Verdict
 
 if TYPE_CHECKING:
     from edge_ad.cameras import CameraSettings, CameraStatus, FrameInfo
@@ -55,7 +55,6 @@ class StationCore:
         self.recipes = Recipes(self._out, file, self._jobs)
         self.book = PartBook(self._out, file, self.condition, self.recipes, self._jobs, self._switch_if_ready)
         self._checks = {name: FrameChecks(self._checked(name)) for name in file.camera}
-        self._drift: dict[str, DriftState] = {}
         self._held: deque[tuple[str, int, FrameInfo]] = deque()
 
     @property
@@ -82,8 +81,13 @@ class StationCore:
         name = f"camera {camera}"
         if status.state is CameraState.STREAMING:
             self.condition.clear(name)
+            self._switch_if_ready()
             self._open_if_ready()
-        elif status.state in {CameraState.LOST, CameraState.REFUSED}:
+        elif status.state not in {CameraState.LOST, CameraState.REFUSED}:
+            return
+        elif camera in (self.recipes.changing or ()):
+            self._give_up(f"{name}: {status.detail or status.state.value}")
+        else:
             self.book.fail(name, f"{name} is {status.state.value.lower()}: {status.detail or 'no reason given'}")
 
     def camera_ended(self, camera: str) -> None:
@@ -183,7 +187,7 @@ class StationCore:
             return
         slot.is_ready = False
         if self.recipes.is_pending(slot):
-            self.recipes.give_up(f"{slot.inspection}: {detail}")
+            self._give_up(f"{slot.inspection}: {detail}")
         else:
             self.book.fail(f"scorer {slot.inspection}", f"scorer {slot.inspection} does not start: {detail}")
 
@@ -195,7 +199,7 @@ class StationCore:
         job = self._jobs.lost(slot)
         self.counters.scorer_restarts += 1
         if self.recipes.is_pending(slot):
-            self.recipes.give_up(f"{slot.inspection}: its scorer ended: {detail}")
+            self._give_up(f"{slot.inspection}: its scorer ended: {detail}")
             return
         if job is not None and (part := self.parts.get(job.trigger)) is not None:
             text = f"the scorer of {slot.inspection} ended: {detail}"
@@ -215,20 +219,10 @@ class StationCore:
             part.unscored.discard(number)
             part.frames.append(PartFrame(inspection=job.scorer.inspection, camera=job.scorer.camera, verdict=verdict))
         if verdict.drift is not None:
-            self._drifted(job.scorer.inspection, verdict.drift)
+            self.condition.drifted(job.scorer.inspection, verdict.drift)
         if part is not None:
             self.book.finish_if_complete(part, now)
         self._jobs.send(job.scorer, now.ns)
-
-    def _drifted(self, inspection: str, drift: Drift) -> None:
-        """An alarm when it begins and when it gets worse; it goes when the frames are as they were."""
-        before, self._drift[inspection] = self._drift.get(inspection, DriftState.OK), drift.state
-        name = f"drift {inspection}"
-        if drift.state is DriftState.OK:
-            self.condition.end_alarm(name)
-        elif drift.state is not before:
-            text = f"drift of {inspection}: {drift.state.value}: {', '.join(drift.causes)}"
-            self.condition.alarm(name, text)
 
     # --- people and programs
 
@@ -331,7 +325,7 @@ class StationCore:
         if waits is not None:
             return waits
         if self.file.camera[frame.camera].queue == "latest":
-            self._drop_unbegun(now)
+            self.book.drop_unbegun(now)
         refusal = self._refusal(None)
         if refusal is not None:
             self.book.pass_by(now, PartReason.DROPPED, refusal[1])
@@ -341,14 +335,6 @@ class StationCore:
             if camera != frame.camera and self.file.camera[camera].trigger == "software":
                 self.book.shoot(part, camera, count)
         return part
-
-    def _drop_unbegun(self, now: Moment) -> None:
-        """A newer frame takes the place of those that no scorer has begun."""
-        begun = {one.running.trigger for one in self.recipes.active.scorers.values() if one.running}
-        for part in [one for one in self.parts.values() if one.trigger not in begun and one.unscored]:
-            self.book.finish(
-                part, now, State.INVALID, PartReason.DROPPED, "a newer frame came before it could be scored"
-            )
 
     def _waiting_for(self, camera: str, info: FrameInfo) -> OpenPart | None:
         if info.trigger is not None:
@@ -377,8 +363,23 @@ class StationCore:
                 self.condition.happened(StationChange.PART_BEGUN)
 
     def _switch_if_ready(self) -> None:
-        if not self.parts and self.recipes.switch_if_ready():
+        """Between two parts: first the cameras of a recipe that has verified, then all of it."""
+        pending = self.recipes.pending
+        if self.parts or pending is None or not pending.is_ready:
+            return
+        self._reopened(self.recipes.change_cameras())
+        if all(self.cameras[one] is CameraState.STREAMING for one in self.recipes.changing or ()):
+            self.recipes.switch()
             self._open_if_ready()
+
+    def _give_up(self, why: str) -> None:
+        self._reopened(self.recipes.give_up(why))
+
+    def _reopened(self, cameras: set[str]) -> None:
+        """These cameras are opened with other settings; until they stream no part begins."""
+        self.cameras |= dict.fromkeys(cameras, CameraState.CONNECTING)
+        if cameras:
+            self.condition.happened(StationChange.CAMERA_CHANGED)
 
     def _refuse(self, asker: Asker | None, reason: str, detail: str) -> None:
         self.counters.refuse(reason)

@@ -44,7 +44,11 @@ class Hands:
         self._link = link
         self.outputs = outputs
         self._told = told
-        self.cameras = {name: CameraProcess(name, one) for name, one in file.camera.items() if one.source != "link"}
+        self.cameras = {
+            name: CameraProcess(name, one)
+            for name, one in file.cameras(file.first_recipe).items()
+            if one.source != "link"
+        }
         self.scorers: dict[int, ScorerProcess] = {}
         self.scorers_have_been_ready = False
         self._leaving: list[ScorerProcess] = []
@@ -71,6 +75,8 @@ class Hands:
                     self._link.answer(action.client, action.message)
             elif isinstance(action, actions.TriggerCamera):
                 self.cameras[action.camera].trigger(action.number)
+            elif isinstance(action, actions.ChangeCamera):
+                self.cameras[action.camera].change(self._file.cameras(action.recipe)[action.camera])
             elif isinstance(action, actions.StartScorer):
                 self._start_scorer(action)
             elif isinstance(action, actions.StopScorer):
@@ -120,6 +126,8 @@ class Hands:
             name = f"evidence {slot.inspection if slot else scorer}"
             said = f"failing: {scored.evidence_error}" if scored.evidence_error else "ok"
             self.evidence[name] = f"{said}, {scored.evidence_kept} kept, {scored.evidence_dropped} not kept"
+        for name, state in scored.videos.items():
+            self.evidence[f"{name} {self.scorer_names[scorer]}"] = state
         if self._file.drift is not None:
             said = f"failing: {scored.drift_error}" if scored.drift_error else "ok"
             self.evidence[f"drift {self.scorer_names[scorer]}"] = said
@@ -183,10 +191,12 @@ class Hands:
             inspection=action.inspection,
             camera=settings.camera,
             recipe=action.recipe,
+            trust=None if self._file.trust is None else self._file.trust.store,
             handed_in=camera if camera.source == "link" else None,
             evidence=self._file.evidence,
             evidence_bytes=self._file.evidence_bytes(),
             drift=self._file.drift,
+            videos=self._file.videos(),
         )
         scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb, settings.open_s)
         self._scorer_cameras[action.scorer] = settings.camera

@@ -128,6 +128,13 @@ class PartBook:
             self._condition.happened(StationChange.PARTS_DONE)
             self.between_parts()
 
+    def drop_unbegun(self, now: Moment) -> None:
+        """A newer frame takes the place of those that no scorer has begun."""
+        begun = {one.running.trigger for one in self._recipes.active.scorers.values() if one.running}
+        text = "a newer frame came before it could be scored"
+        for part in [one for one in self.parts.values() if one.trigger not in begun and one.unscored]:
+            self.finish(part, now, State.INVALID, PartReason.DROPPED, text)
+
     def pass_by(self, now: Moment, reason: str, detail: str) -> None:
         """A part passes the camera without being inspected: it has a result all the same."""
         number = self._next_trigger

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_ad.link.messages import RecipeChanged
-from edge_ad.station.actions import Action, Publish, StartScorer, StopScorer
+from edge_ad.station.actions import Action, ChangeCamera, Publish, StartScorer, StopScorer
 from edge_ad.station.scorers import JobBoard, RecipeRun, ScorerSlot
 
 if TYPE_CHECKING:
@@ -15,7 +15,10 @@ __all__ = ["Recipes"]
 
 
 class Recipes:
-    """Makes the scorers of a recipe ready beside those of the active one, and changes over between two parts."""
+    """Makes the scorers of a recipe ready beside those of the active one, and changes over between two parts.
+
+    ``changing``: the cameras that are being set as the pending recipe wants them; ``None`` before that began.
+    """
 
     def __init__(self, out: list[Action], file: StationFile, jobs: JobBoard) -> None:
         self._out = out
@@ -25,6 +28,7 @@ class Recipes:
         self.slots: dict[int, ScorerSlot] = {}
         self.pending: RecipeRun | None = None
         self.active = self._run_of(file.first_recipe, None)
+        self.changing: set[str] | None = None
 
     def request(self, name: str) -> None:
         """Begins to make a recipe ready; the one that is active needs nothing."""
@@ -32,21 +36,32 @@ class Recipes:
             self.pending = self._run_of(name, self.active)
         self.tell(name)
 
-    def switch_if_ready(self) -> bool:
-        """Changes over where the pending recipe has verified; the caller sees to it that no part is open."""
-        if self.pending is None or not self.pending.is_ready:
-            return False
-        old, self.active, self.pending = self.active, self.pending, None
+    def change_cameras(self) -> set[str]:
+        """Sets the cameras that the pending recipe, which has verified, wants otherwise; once. Those cameras."""
+        if self.pending is None or not self.pending.is_ready or self.changing is not None:
+            return set()
+        before, after = self._file.cameras(self.active.name), self._file.cameras(self.pending.name)
+        self.changing = {name for name in after if after[name] != before[name]}
+        self._out += [ChangeCamera(name, self.pending.name) for name in sorted(self.changing)]
+        return self.changing
+
+    def switch(self) -> None:
+        """Changes over to the pending recipe; the caller sees to it that no part is open, and all of it is ready."""
+        if self.pending is None:
+            return
+        old, self.active, self.pending, self.changing = self.active, self.pending, None, None
         self._stop_unused(old)
         self.tell(self.active.name)
-        return True
 
-    def give_up(self, why: str) -> None:
-        """The pending recipe does not verify: the active one goes on."""
-        failed, self.pending = self.pending, None
+    def give_up(self, why: str) -> set[str]:
+        """The pending recipe does not verify: the active one goes on. The cameras that get its settings back."""
+        failed, changed = self.pending, self.changing or set()
+        self.pending = self.changing = None
         if failed is not None:
             self._stop_unused(failed)
+            self._out += [ChangeCamera(name, self.active.name) for name in sorted(changed)]
             self.tell(failed.name, error=why)
+        return changed
 
     def is_active(self, slot: ScorerSlot) -> bool:
         """Whether the active recipe uses this scorer."""

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_ad.bundle import DEFAULT_STATION, Bundle
+from edge_ad.bundle import DEFAULT_STATION, Bundle, TrustStore
 from edge_ad.bundle.frame_limits import missing_limits
 from edge_ad.errors import EdgeAdError, InputError, OutputError, SourceError
 from edge_ad.link import LinkServer, default_path
@@ -25,14 +25,16 @@ from edge_ad.station.watching import StationWatch
 if TYPE_CHECKING:
     from edge_ad.link.messages import Event
     from edge_ad.station.digital_input import InputSettings
+    from edge_ad.station.output_settings import OutputSettings
     from edge_ad.station.parts import InspectedPart
-    from edge_ad.station.station_file import InspectionSettings, OutputSettings, StationFile
+    from edge_ad.station.station_file import InspectionSettings, StationFile
 
 __all__ = ["check_station", "run_station"]
 
 logger = logging.getLogger(__name__)
 
 _PULSE_MS = 100
+_QUEUE = 1_000
 
 
 def check_station(file: StationFile) -> tuple[str, ...]:
@@ -82,8 +84,9 @@ def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None]
         watch = _watched(file, stack.enter_context(open_log(file.log)))
         outputs = []
         for name, one in file.output.items():
-            outputs.append(QueuedOutput(name, _opened(name, one), one.queue))
-            stack.callback(outputs[-1].close)
+            if one.kind != "video":  # the scorers write those
+                outputs.append(QueuedOutput(name, _opened(name, one), one.queue or _QUEUE))
+                stack.callback(outputs[-1].close)
         link = None
         if file.link is not None:
             path = Path(file.link.socket) if file.link.socket else default_path(file.station.name)
@@ -134,11 +137,12 @@ def _watched(file: StationFile, log: StationLog) -> StationWatch:
 def _check_bundles(file: StationFile) -> tuple[str, ...]:
     """What the calibrations of all recipes lack in limits of frames."""
     warnings = []
+    store = None if file.trust is None else TrustStore(Path(file.trust.store))
     for recipe in file.recipes:
         for name, one in file.inspections(recipe).items():
             where = f"inspect.{name}" if recipe not in file.recipe else f"recipe.{recipe}, inspect.{name}"
             try:
-                missing = _check_bundle(one)
+                missing = _check_bundle(one, store)
             except EdgeAdError as error:
                 raise error.saying(f"{where}: {error}") from None
             if missing is not None:
@@ -146,9 +150,11 @@ def _check_bundles(file: StationFile) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _check_bundle(one: InspectionSettings) -> str | None:
+def _check_bundle(one: InspectionSettings, store: TrustStore | None) -> str | None:
     """What its calibration lacks in limits of frames."""
     bundle = Bundle.open(one.bundle)
+    if store is not None:
+        store.check(bundle)
     variant = bundle.variant(one.variant)
     record = bundle.calibration(variant)
     if record is None:

@@ -7,6 +7,7 @@ import msgspec
 from edge_ad.cameras import CameraSettings
 from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.scorer_drift import DriftChoice
+from edge_ad.station.video_writer import VideoChoice
 from edge_ad.verdict import Verdict
 
 __all__ = [
@@ -24,7 +25,10 @@ __all__ = [
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
-    """The first order: which bundle, and how. ``handed_in``: of a camera whose frames clients hand in, its settings."""
+    """The first order: which bundle, and how. ``handed_in``: of a camera whose frames clients hand in, its settings.
+
+    ``trust``: the trust store by which the bundle has to be signed, ``None`` where that is not asked for.
+    """
 
     bundle: str
     variant: str | None
@@ -35,10 +39,12 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     inspection: str
     camera: str
     recipe: str
+    trust: str | None = None
     handed_in: CameraSettings | None = None
     evidence: EvidenceChoice | None = None
     evidence_bytes: int = 0
     drift: DriftChoice | None = None
+    videos: tuple[VideoChoice, ...] = ()
 
 
 class RingGiven(msgspec.Struct, frozen=True, kw_only=True, tag="ring"):
@@ -83,7 +89,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
-    """The answer to one :class:`ScoreThis`."""
+    """The answer to one :class:`ScoreThis`. ``videos``: the state of each video output."""
 
     job: int
     verdict: Verdict
@@ -91,6 +97,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
     evidence_dropped: int = 0
     evidence_error: str | None = None
     drift_error: str | None = None
+    videos: dict[str, str] = {}
 
 
 Order = Opening | RingGiven | ScoreThis

@@ -14,6 +14,7 @@ class StationChange(str, Enum):
 
     OPENED = "cameras and scorers are ready"
     SCORER_LOST = "a scorer has to be started again"
+    CAMERA_CHANGED = "a camera is opened with other settings"
     PART_BEGUN = "a part was triggered"
     PARTS_DONE = "no part is open any more"
     FAILED = "a cause of a fault appeared"
@@ -27,6 +28,7 @@ TRANSITIONS: dict[tuple[StationState, StationChange], StationState] = {
     (StationState.STARTING, StationChange.STOP): StationState.STOPPING,
     (StationState.READY, StationChange.PART_BEGUN): StationState.BUSY,
     (StationState.READY, StationChange.SCORER_LOST): StationState.STARTING,
+    (StationState.READY, StationChange.CAMERA_CHANGED): StationState.STARTING,
     (StationState.READY, StationChange.FAILED): StationState.FAULT,
     (StationState.READY, StationChange.STOP): StationState.STOPPING,
     (StationState.BUSY, StationChange.PARTS_DONE): StationState.READY,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -15,16 +15,19 @@ from edge_ad.station.digital_input import InputSettings
 from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
+from edge_ad.station.output_settings import OutputSettings, check_output
 from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.station_log import LogSettings
 from edge_ad.station.stop_rules import StopRule
 from edge_ad.station.strict import convert
 
+if TYPE_CHECKING:
+    from edge_ad.station.video_writer import VideoChoice
+
 __all__ = [
     "DEFAULT_RECIPE",
     "InspectionSettings",
     "LinkSettings",
-    "OutputSettings",
     "RecipeSettings",
     "StationFile",
     "StationSettings",
@@ -92,10 +95,19 @@ class RecipeInspection(Record, frozen=True, kw_only=True):
     calibration: str | None = None
 
 
+class RecipeCamera(Record, frozen=True, kw_only=True):
+    """``[recipe.NAME.camera.NAME]``: what this recipe changes of a camera; ``features`` are added to the camera's."""
+
+    exposure_us: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    gain: float | None = None
+    features: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)
+
+
 class RecipeSettings(Record, frozen=True, kw_only=True):
     """``[recipe.NAME]``: what changes for one kind of part."""
 
     inspect: dict[Identifier, RecipeInspection] = msgspec.field(default_factory=dict)
+    camera: dict[Identifier, RecipeCamera] = msgspec.field(default_factory=dict)
 
 
 class LinkSettings(Record, frozen=True, kw_only=True):
@@ -105,24 +117,13 @@ class LinkSettings(Record, frozen=True, kw_only=True):
     mode: Annotated[str, msgspec.Meta(pattern="^0?[0-7]{3}$")] = "0660"
 
 
-class OutputSettings(Record, frozen=True, kw_only=True):
-    """``[output.NAME]``: where results go.
+class TrustSettings(Record, frozen=True, kw_only=True):
+    """``[trust]``: only bundles that the trust store ``store`` (``edge-ad trust``) vouches for are inspected with."""
 
-    ``kind``: ``jsonl`` and ``csv`` append a line for each part to the file ``path``; ``gpio`` drives the line ``line``
-    (its offset or name) of ``chip``. ``signal``, ``pulse_ms``: what it is driven for, and for how long.
-    """
-
-    kind: Literal["jsonl", "csv", "gpio"]
-    path: str | None = None
-    chip: str | None = None
-    line: Annotated[int, msgspec.Meta(ge=0, le=1_023)] | str | None = None
-    active_low: bool | None = None
-    signal: Literal["reject", "accept"] | None = None
-    pulse_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] | None = None
-    queue: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1_000
+    store: str
 
 
-_OF_FILES, _OF_GPIO = ("path",), ("chip", "line", "active_low", "signal", "pulse_ms")
+_OF_CAMERAS = ("exposure_us", "gain")
 
 
 class StationFile(Record, frozen=True, kw_only=True):
@@ -144,6 +145,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     counters: CounterSettings | None = None
     metrics: MetricsSettings | None = None
     log: LogSettings | None = None
+    trust: TrustSettings | None = None
     controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
     @property
@@ -161,6 +163,11 @@ class StationFile(Record, frozen=True, kw_only=True):
         changed = self.recipe[recipe].inspect if self.recipe else {}
         return {name: _changed(one, changed.get(name)) for name, one in self.inspect.items()}
 
+    def cameras(self, recipe: str) -> dict[str, CameraSettings]:
+        """The cameras as a recipe wants them, by name."""
+        changed = self.recipe[recipe].camera if self.recipe else {}
+        return {name: _set_otherwise(one, changed.get(name)) for name, one in self.camera.items()}
+
     def trigger_camera(self) -> str:
         """The camera whose frames are parts, where ``trigger`` is ``camera``."""
         return self.station.trigger_camera or next(iter(self.camera))
@@ -168,6 +175,11 @@ class StationFile(Record, frozen=True, kw_only=True):
     def evidence_bytes(self) -> int:
         """What the evidence of one inspection may take of the disk."""
         return 0 if self.evidence is None else self.evidence.limit_mb * 1_000_000 // len(self.inspect)
+
+    def videos(self) -> tuple[VideoChoice, ...]:
+        """The video outputs, as each inspection writes them."""
+        given = ((name, one) for name, one in self.output.items() if one.kind == "video")
+        return tuple(one.video(name, len(self.inspect)) for name, one in given)
 
     def is_patient(self, camera: str) -> bool:
         """Whether a camera waits until its frames are taken: files do that come as fast as possible."""
@@ -219,6 +231,13 @@ def _changed(base: InspectionSettings, change: RecipeInspection | None) -> Inspe
     return msgspec.structs.replace(base, **given)
 
 
+def _set_otherwise(base: CameraSettings, change: RecipeCamera | None) -> CameraSettings:
+    if change is None:
+        return base
+    given = {name: value for name in _OF_CAMERAS if (value := getattr(change, name)) is not None}
+    return msgspec.structs.replace(base, **given, features=base.features | change.features)
+
+
 def _below(file: StationFile, folder: Path) -> StationFile:
     """The same with paths that do not depend on the working directory."""
     inspect = {k: msgspec.structs.replace(v, bundle=str(folder / v.bundle)) for k, v in file.inspect.items()}
@@ -245,6 +264,7 @@ def _below(file: StationFile, folder: Path) -> StationFile:
             ("counters", "file"),
             ("metrics", "file"),
             ("log", "file"),
+            ("trust", "store"),
         )
     }
     return msgspec.structs.replace(
@@ -280,27 +300,44 @@ def _check_names(file: StationFile) -> None:
             raise InputError(
                 f"inspections of camera {name!r} ask for {sorted(frames)} frames a part: give all the same"
             )
+    for name, rule in file.stop.items():
+        if rule.of is not None and rule.of < rule.count:
+            raise InputError(f"stop.{name}: expected of >= count, found {rule.of} < {rule.count}")
+    for name, output in file.output.items():
+        check_output(f"output.{name}", output)
+    _check_recipes(file)
+    _check_trigger(file)
+
+
+def _check_recipes(file: StationFile) -> None:
     if file.station.recipe is not None:
         _known(file.station.recipe, file.recipes, "station.recipe")
     for recipe, settings in file.recipe.items():
         for name in settings.inspect:
             _known(name, file.inspect, f"recipe.{recipe}.inspect")
-    for name, rule in file.stop.items():
-        if rule.of is not None and rule.of < rule.count:
-            raise InputError(f"stop.{name}: expected of >= count, found {rule.of} < {rule.count}")
-    for name, output in file.output.items():
-        _check_output(f"output.{name}", output)
-    _check_trigger(file)
+        for name in settings.camera:
+            _known(name, file.camera, f"recipe.{recipe}.camera")
+            if file.camera[name].source == "link":
+                raise InputError(f"recipe.{recipe}.camera.{name}: its frames are handed in: there is nothing to set")
+    _check_recipe_cameras(file)
 
 
-def _check_output(where: str, output: OutputSettings) -> None:
-    needed, foreign = (("chip", "line"), _OF_FILES) if output.kind == "gpio" else (_OF_FILES, _OF_GPIO)
-    for key in needed:
-        if getattr(output, key) is None:
-            raise InputError(f'{where}.{key} is missing: kind = "{output.kind}" needs it')
-    for key in foreign:
-        if getattr(output, key) is not None:
-            raise InputError(f'{where}.{key} does not belong to kind = "{output.kind}"')
+def _check_recipe_cameras(file: StationFile) -> None:
+    """What a recipe does not set stays as the recipe before it left it: each has to say all of it."""
+    for name in file.camera:
+        known = {recipe: _settings_given(file.cameras(recipe)[name]) for recipe in file.recipes}
+        for key in sorted(set[str]().union(*known.values())):
+            lacking = [recipe for recipe, keys in known.items() if key not in keys]
+            if lacking:
+                raise InputError(
+                    f"recipe.{lacking[0]}.camera.{name}.{key} is missing: another recipe sets it, and it would stay: "
+                    f"give it here, or in [camera.{name}]"
+                )
+
+
+def _settings_given(camera: CameraSettings) -> set[str]:
+    given = {name for name in _OF_CAMERAS if getattr(camera, name) is not None}
+    return given | {f"features.{name}" for name in camera.features}
 
 
 def _check_trigger(file: StationFile) -> None:

@@ -1,0 +1,76 @@
+"""Signs a bundle: the manifest, and through its hashes every other file."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from tuf.api.metadata import Metadata, TargetFile, Targets
+
+from edge_ad.bundle import MANIFEST, Bundle
+from edge_ad.bundle.signature import CUSTOM, TARGETS, root_name
+from edge_ad.errors import InputError
+from edge_ad.files import atomic_write, output_error
+from edge_ad_deploy.keys import KeyFolder
+
+__all__ = ["sign_bundle"]
+
+_SERIALS = "serials.json"
+
+
+def sign_bundle(
+    path: Path, keys: KeyFolder, *, days: int = 730, serial: int | None = None, replaces: int | None = None
+) -> int:
+    """Signs the bundle at ``path``, a folder, with every signing key of ``keys``. Returns its serial.
+
+    ``days``: how long the signature is good. ``serial``: one more than the last of this name, unless given.
+    ``replaces``: devices that have taken serials up to this one may go back to this bundle.
+
+    Raises:
+        InputError: no folder, or a serial that was used already.
+        BundleError: the bundle is damaged: it is not signed then.
+        OutputError: it cannot be written.
+    """
+    bundle = Bundle.open(path)
+    if not path.is_dir():
+        raise InputError(f"{path} is a zip file: sign the folder, then pack it")
+    for name in bundle.manifest.files:
+        bundle.check_file(name)
+    name, serials = bundle.manifest.name, _serials(keys.folder)
+    last = serials.get(name, 0)
+    serial = last + 1 if serial is None else serial
+    if serial <= last:
+        raise InputError(f"--serial {serial}: {name} was signed with {last} already, expected more")
+    custom: dict[str, object] = {"bundle": name}
+    if replaces is not None:
+        custom["replaces_up_to"] = replaces
+    target = TargetFile.from_data(MANIFEST, bundle.companion(MANIFEST) or b"", ["sha256"])
+    target.unrecognized_fields["custom"] = {CUSTOM: custom}
+    expires = (datetime.now(timezone.utc) + timedelta(days=days)).replace(microsecond=0)
+    signed = Metadata(Targets(version=serial, expires=expires, targets={MANIFEST: target}))
+    for signer in keys.signers():
+        signed.sign(signer, append=True)
+    # The number is used up before the bundle carries it: no two bundles ever have the same.
+    atomic_write(keys.folder / _SERIALS, json.dumps({**serials, name: serial}, indent=1).encode() + b"\n")
+    try:
+        (path / TARGETS).parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise output_error(path / TARGETS, error) from error
+    for version, data in keys.roots().items():
+        atomic_write(path / root_name(version), data)
+    atomic_write(path / TARGETS, signed.to_bytes())
+    return serial
+
+
+def _serials(folder: Path) -> dict[str, int]:
+    path = folder / _SERIALS
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_bytes())
+        return {str(name): int(serial) for name, serial in found.items()}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}): say the next number with --serial and remove the file"
+        ) from None

@@ -1,0 +1,80 @@
+"""A station that trusts keys opens no other bundles."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.station_files import to_toml
+from support.station_trial import eventually
+from support.tiny_calibration import calibrate
+
+from edge_ad.bundle import TrustStore
+from edge_ad.errors import SignatureError
+from edge_ad.station import check_station, read_station_file
+from edge_ad.station.scorer_messages import Opening, Refusal, ScorerReady
+from edge_ad.station.scorer_process import ScorerEvent, ScorerProcess
+from edge_ad_deploy import KeyFolder, sign_bundle
+
+
+@pytest.fixture
+def opening(tiny_bundle: Path, tmp_path: Path) -> Opening:
+    calibrate(tiny_bundle, 0.5)
+    TrustStore.create(tmp_path / "store", KeyFolder.create(tmp_path / "keys").folder / "root.json")
+    return Opening(
+        bundle=str(tiny_bundle),
+        variant=None,
+        calibration=None,
+        device="CPU",
+        threads=1,
+        station="trial",
+        inspection="top",
+        camera="top",
+        recipe="default",
+        trust=str(tmp_path / "store"),
+    )
+
+
+def first_word(opening: Opening) -> ScorerEvent:
+    """What a scorer says when it has opened its bundle, or not."""
+    scorer = ScorerProcess(opening, memory_mb=1024, open_s=600)
+    heard: list[ScorerEvent] = []
+
+    def has_spoken() -> bool:
+        scorer.tick(time.monotonic_ns())
+        heard.extend(scorer.receive())
+        return bool(heard)
+
+    try:
+        eventually(has_spoken)
+    finally:
+        scorer.close()
+    return heard[0]
+
+
+def test_a_scorer_opens_a_signed_bundle_and_remembers_it(opening: Opening, tmp_path: Path) -> None:
+    refused = first_word(opening)
+    assert isinstance(refused, Refusal)
+    assert "is not signed" in refused.detail
+    sign_bundle(Path(opening.bundle), KeyFolder(tmp_path / "keys"))
+    assert isinstance(first_word(opening), ScorerReady)
+    seen = msgspec.json.decode((tmp_path / "store" / "seen.json").read_bytes())
+    assert seen["serials"] == {"tiny": 1}
+
+
+def test_the_station_file_names_the_store(opening: Opening, tmp_path: Path) -> None:
+    path = tmp_path / "station.toml"
+    tables = {
+        "station": {"name": "trial"},
+        "camera": {"top": {"source": "images"}},
+        "inspect": {"top": {"camera": "top", "bundle": opening.bundle}},
+        "trust": {"store": "store"},
+    }
+    (tmp_path / "images").mkdir()
+    path.write_text(to_toml(tables))
+    with pytest.raises(SignatureError, match=r"inspect\.top: .* is not signed"):
+        check_station(read_station_file(path))
+    sign_bundle(Path(opening.bundle), KeyFolder(tmp_path / "keys"))
+    check_station(read_station_file(path))
