@@ -25,14 +25,16 @@ from edge_ad.station.watching import StationWatch
 if TYPE_CHECKING:
     from edge_ad.link.messages import Event
     from edge_ad.station.digital_input import InputSettings
+    from edge_ad.station.output_settings import OutputSettings
     from edge_ad.station.parts import InspectedPart
-    from edge_ad.station.station_file import InspectionSettings, OutputSettings, StationFile
+    from edge_ad.station.station_file import InspectionSettings, StationFile
 
 __all__ = ["check_station", "run_station"]
 
 logger = logging.getLogger(__name__)
 
 _PULSE_MS = 100
+_QUEUE = 1_000
 
 
 def check_station(file: StationFile) -> tuple[str, ...]:
@@ -82,8 +84,9 @@ def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None]
         watch = _watched(file, stack.enter_context(open_log(file.log)))
         outputs = []
         for name, one in file.output.items():
-            outputs.append(QueuedOutput(name, _opened(name, one), one.queue))
-            stack.callback(outputs[-1].close)
+            if one.kind != "video":  # the scorers write those
+                outputs.append(QueuedOutput(name, _opened(name, one), one.queue or _QUEUE))
+                stack.callback(outputs[-1].close)
         link = None
         if file.link is not None:
             path = Path(file.link.socket) if file.link.socket else default_path(file.station.name)

@@ -1,4 +1,4 @@
-"""The normal clips that export measures with, read anew whenever they are asked for."""
+"""The normal clips that export measures with. A short source is read once, a longer one whenever it is asked for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,53 @@ if TYPE_CHECKING:
     from edge_ad_export.model.imported import ImportedModel
     from edge_ad_export.model.input_spec import InputSpec
 
-__all__ = ["ClipDefects", "ClipSet", "collect_clips", "collect_pictures", "select_clips"]
+__all__ = ["ClipDefects", "ClipSet", "Frames", "collect_clips", "collect_pictures", "select_clips"]
+
+_KEPT_BYTES = 256 << 20
+
+
+class Frames:
+    """The frames of a video, of a folder of frames or of an ``.npy`` file, as often as they are asked for.
+
+    If all of them take 256 MiB at most, they are kept in memory when they are first read to the end. An export reads
+    its clips about fifteen times, and starts a process for the decoder of a video each time.
+
+    Iterating raises:
+        InputError: they are not vectors where ``vectors`` says so, or the other way round. ``None`` takes both.
+        FrameError: names a frame that cannot be read.
+    """
+
+    def __init__(self, source: str, *, vectors: bool | None = None) -> None:
+        self._source = source
+        self._vectors = vectors
+        self._kept: list[NDArray[Any]] | None = None
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[NDArray[Any]] = []
+        size = 0
+        for frame in self._read():
+            size += frame.nbytes
+            if size <= _KEPT_BYTES:
+                kept.append(frame)
+            else:
+                kept.clear()
+            yield frame
+        if size <= _KEPT_BYTES:
+            self._kept = kept
+
+    def _read(self) -> Iterator[NDArray[Any]]:
+        with closing(open_source(self._source)) as opened:
+            for frame in opened:
+                sample = frame.sample
+                if sample is None:
+                    raise frame.error or FrameError("unreadable", f"{frame.source} has no picture")
+                if self._vectors is not None and self._vectors != (frame.features is not None):
+                    expected = "an .npy file of vectors" if self._vectors else "pictures: a video or a folder of frames"
+                    raise InputError(f"--images {self._source}: this model takes {expected}")
+                yield sample
 
 
 @dataclass(frozen=True)
@@ -37,13 +83,13 @@ class ClipSet(ImageSet):
 
     A clip is uint8 ``(frames, H, W, 3)`` or ``(frames, H, W)``, or float32 ``(frames, n)`` if it is made of vectors.
 
-    ``source``: the video, folder or file. ``ends``: the number of the last frame of each clip, counted from 0.
+    ``source``: the frames of the video, folder or file. ``ends``: the number of each clip's last frame, counted from 0.
     ``frames``: how many frames a clip has. ``stride``: the number of frames from one of them to the next in the source.
     ``snippet``: for an extractor that takes several frames, each of the ``frames`` is replaced by this number of frames
     in a row, of which it is the last.
     """
 
-    source: str
+    source: Frames
     ends: tuple[int, ...]
     frames: int
     stride: int
@@ -55,7 +101,7 @@ class ClipSet(ImageSet):
         places = [i * self.stride + k for i in range(self.frames) for k in range(self.snippet)]
         wanted = set(self.ends)
         past: deque[NDArray[np.uint8]] = deque(maxlen=reach + 1)
-        for index, frame in enumerate(_frames(self.source)):
+        for index, frame in enumerate(self.source):
             past.append(frame)
             if index in wanted:
                 yield np.stack([past[place] for place in places])
@@ -133,7 +179,8 @@ def select_clips(
         raise AssertionError("clips are selected for models of clips")
     frames = clip.length + (clip.input == "flow")
     reach = (frames - 1) * asked.stride + snippet - 1
-    total = sum(1 for _ in _frames(source, vectors=vectors)) - reach
+    all_frames = Frames(source, vectors=vectors)
+    total = sum(1 for _ in all_frames) - reach
     if total < IMAGES_MIN:
         raise InputError(
             f"{source} has {max(total + reach, 0)} frames: expected at least {reach + IMAGES_MIN}, because a clip has "
@@ -141,7 +188,7 @@ def select_clips(
         )
     ends = tuple(reach + i for i in evenly_spaced(total, most))
     paths = tuple(Path(str(FrameName(str(source), end))) for end in ends)
-    return ClipSet(paths, total, source, ends, frames, asked.stride, snippet)
+    return ClipSet(paths, total, all_frames, ends, frames, asked.stride, snippet)
 
 
 def collect_clips(scorer: Scorer, clips: ClipSet, limit: int) -> tuple[NDArray[np.uint8], ...]:
@@ -172,19 +219,6 @@ def collect_pictures(preprocessor: Preprocessor, clips: ClipSet, limit: int) -> 
                     pass
             pictures.append(buffer.copy() if clips.snippet == 1 else buffer[None].copy())
     return tuple(pictures[:limit])
-
-
-def _frames(source: str, *, vectors: bool | None = None) -> Iterator[NDArray[Any]]:
-    """The pictures or vectors of a source. ``vectors``: which of the two it must hold; ``None`` takes both."""
-    with closing(open_source(source)) as opened:
-        for frame in opened:
-            sample = frame.sample
-            if sample is None:
-                raise frame.error or FrameError("unreadable", f"{frame.source} has no picture")
-            if vectors is not None and vectors != (frame.features is not None):
-                expected = "an .npy file of vectors" if vectors else "pictures: a video or a folder of frames"
-                raise InputError(f"--images {source}: this model takes {expected}")
-            yield sample
 
 
 def _spoil(clip: NDArray[np.uint8], index: int, random: np.random.Generator, last: int) -> NDArray[np.uint8]:

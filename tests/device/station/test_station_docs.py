@@ -13,12 +13,12 @@ from edge_ad.link import StationState
 from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
+from edge_ad.station.output_settings import OutputSettings
 from edge_ad.station.parts import PartReason
 from edge_ad.station.states import TRANSITIONS, StationChange, draw_states, following
 from edge_ad.station.station_file import (
     InspectionSettings,
     LinkSettings,
-    OutputSettings,
     RecipeInspection,
     StationSettings,
     read_station_file,

@@ -106,4 +106,5 @@ def test_the_schema_knows_every_table() -> None:
         "drift",
         "input",
         "controller",
+        "trust",
     }
