@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.controllers.adapter import Protocol, read_settings
 from edge_ad.controllers.gateway import Gateway
+from edge_ad.controllers.security import AuditTrail
 from edge_ad.controllers.settings import ControllerSettings, HandshakeSettings
 from edge_ad.errors import InputError
 from edge_ad.link import default_path
@@ -56,7 +57,10 @@ def check_controllers(
     found = {}
     for name in names or file.controller:
         protocol, settings = read_settings(name, file.controller[name], folder)
-        protocol.check(settings)
+        try:
+            protocol.check(settings)
+        except InputError as error:
+            raise error.saying(f"controller.{name}: {error}") from error
         found[name] = protocol, settings
     return found
 
@@ -70,7 +74,9 @@ def run_controller(file: StationFile, folder: Path, name: str) -> None:
     protocol, settings = check_controllers(file, folder, [name])[name]
     given = file.link.socket if file.link is not None else None
     socket = Path(given) if given is not None else default_path(file.station.name)
-    asyncio.run(_serve(protocol, settings, socket, name))
+    audit = None if file.audit is None else AuditTrail(file.audit, name)
+    handshake = settings if isinstance(settings, HandshakeSettings) else None
+    asyncio.run(_serve(protocol, settings, Gateway(socket, name, handshake, audit)))
 
 
 def run_controllers(path: Path, names: Sequence[str]) -> None:
@@ -95,17 +101,16 @@ def run_controllers(path: Path, names: Sequence[str]) -> None:
             signal.signal(number, handler)
 
 
-async def _serve(protocol: Protocol, settings: ControllerSettings, socket: Path, name: str) -> None:
+async def _serve(protocol: Protocol, settings: ControllerSettings, gateway: Gateway) -> None:
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
     assert this is not None  # noqa: S101
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, this.cancel)
-    gateway = Gateway(socket, name, settings if isinstance(settings, HandshakeSettings) else None)
     connecting = asyncio.create_task(gateway.run())
     orphaned = asyncio.create_task(_end_with(os.environ.get(_PARENT), this))
     try:
         with contextlib.suppress(asyncio.CancelledError):
-            await protocol.run(settings, gateway, name)
+            await protocol.run(settings, gateway, gateway.name)
     finally:
         for task in (connecting, orphaned):
             task.cancel()
