@@ -39,7 +39,9 @@ TOKEN = OptionGroup(
 @click.argument("action", type=click.Choice(["add", "list", "remove"]))
 @click.argument("name", required=False)
 def token(action: str, name: str | None, options: TokenOptions) -> None:
-    """Make, list and remove the tokens by which people and programs log in over the network.
+    """Make and remove the tokens of people and programs.
+
+    By a token they log in at a controller that listens on the network.
 
     add NAME prints a new token once. It is kept nowhere: the file has only its hash. A removed token is worth nothing
     from then on, without a restart.
@@ -85,9 +87,9 @@ AUDIT = OptionGroup(
 @command(options=AUDIT)
 @click.argument("file", type=PATH)
 def audit(file: Path, options: AuditOptions) -> None:
-    """Show or check the audit trail FILE, the file of the table [audit] of a station file.
+    """Show or check the audit trail FILE.
 
-    Older files of the same trail, FILE.NUMBER, are read too. With --verify the exit code is 5 where something is wrong.
+    It is the file of the table [audit] of a station file. Older files of the same trail, FILE.NUMBER, are read too. With --verify the exit code is 5 where something is wrong.
     """
     from edge_ad.controllers.security import check_trail, read_trail, syslog_line
 
