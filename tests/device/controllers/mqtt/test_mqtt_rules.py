@@ -67,6 +67,7 @@ def test_wrong_settings_are_refused_in_one_line(tmp_path: Path, table: dict[str,
 def test_settings_that_are_in_order(tmp_path: Path, table: dict[str, Any]) -> None:
     protocol, settings = read_settings("broker", {"protocol": "mqtt", **table}, tmp_path)
     protocol.check(settings)
+    assert isinstance(settings, MqttSettings)
     assert settings.outbox == str(tmp_path / "mqtt-outbox.sqlite")
 
 
