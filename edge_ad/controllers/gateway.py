@@ -75,11 +75,14 @@ class Gateway:
     """Keeps one connection to the station, and the parts that were asked for through it.
 
     ``view``: what is known of the station. ``changed``: called, without waiting, whenever the view has changed.
-    ``run`` has to run beside all else; it never raises for what the station does.
+    ``run`` has to run beside all else; it never raises for what the station does. ``name``: of the controller,
+    ``station``: of the station, known even before it is reached.
     """
 
-    def __init__(self, socket: Path, name: str, settings: HandshakeSettings | None = None) -> None:
-        self.view = StationView()
+    def __init__(
+        self, socket: Path, name: str, settings: HandshakeSettings | None = None, *, station: str = ""
+    ) -> None:
+        self.view = StationView(station=station)
         self.name = name
         self.changed: list[Callable[[], None]] = []
         self.heard: list[Callable[[Event], None]] = []

@@ -70,7 +70,9 @@ def run_controller(file: StationFile, folder: Path, name: str) -> None:
     protocol, settings = check_controllers(file, folder, [name])[name]
     given = file.link.socket if file.link is not None else None
     socket = Path(given) if given is not None else default_path(file.station.name)
-    asyncio.run(_serve(protocol, settings, socket, name))
+    handshake = settings if isinstance(settings, HandshakeSettings) else None
+    gateway = Gateway(socket, name, handshake, station=file.station.name)
+    asyncio.run(_serve(protocol, settings, gateway, name))
 
 
 def run_controllers(path: Path, names: Sequence[str]) -> None:
@@ -95,12 +97,11 @@ def run_controllers(path: Path, names: Sequence[str]) -> None:
             signal.signal(number, handler)
 
 
-async def _serve(protocol: Protocol, settings: ControllerSettings, socket: Path, name: str) -> None:
+async def _serve(protocol: Protocol, settings: ControllerSettings, gateway: Gateway, name: str) -> None:
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
     assert this is not None  # noqa: S101
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, this.cancel)
-    gateway = Gateway(socket, name, settings if isinstance(settings, HandshakeSettings) else None)
     connecting = asyncio.create_task(gateway.run())
     orphaned = asyncio.create_task(_end_with(os.environ.get(_PARENT), this))
     try:

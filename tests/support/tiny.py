@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -89,28 +90,27 @@ def write_bundle(
     golden: int = 2,
     graph: onnx.ModelProto | None = None,
     shape: tuple[int, ...] = FRAME,
+    channels: Literal[1, 3] = 3,
 ) -> Path:
     """A bundle of :func:`model`, or of another graph of its shapes, with an ONNX Runtime and an OpenVINO variant."""
     geometry = geometry or Geometry(resize=Resize(width=SIZE, height=SIZE))
+    entry = ModelInput(width=SIZE, height=SIZE, channels=channels)
     with BundleWriter(target) as writer:
-        variants = tiny_bundle.write_variants(writer, graph or model(), MAP)
+        variants = tiny_bundle.write_variants(writer, graph or model(channels=channels), MAP)
         names = []
         shown = frames(golden, shape=shape, seed=7)
         for index, frame in enumerate(shown):
             names.append(f"golden/{index}.png")
             assert cv2.imwrite(str(writer.root / names[-1]), frame)
         for variant in variants:
-            data = _expect(writer.root, variant, geometry, shown).dump()
+            data = _expect(writer.root, variant, Preprocessor(geometry, entry, map_size=MAP), shown).dump()
             (writer.root / f"golden/{variant.id}.npz").write_bytes(data)
-        tiny_bundle.commit(writer, variants, INPUT, geometry, names)
+        tiny_bundle.commit(writer, variants, entry, geometry, names)
     return target
 
 
-def _expect(root: Path, variant: Variant, geometry: Geometry, shown: list[NDArray[np.uint8]]) -> Expectation:
-    scorer = Scorer(
-        Preprocessor(geometry, INPUT, map_size=MAP),
-        open_engine(variant.engine, Artefact(root / variant.model)),
-    )
+def _expect(root: Path, variant: Variant, preprocessor: Preprocessor, shown: list[NDArray[np.uint8]]) -> Expectation:
+    scorer = Scorer(preprocessor, open_engine(variant.engine, Artefact(root / variant.model)))
     scores, maps = [], []
     for frame in shown:
         measured = scorer.measure(frame)

@@ -162,6 +162,15 @@ def test_geometries(program: tuple[str, Path], tmp_path: Path, geometry: Geometr
     compare(program, bundle, tiny.frames(5, shape=shape, seed=3), tmp_path)
 
 
+def test_a_gray_graph(program: tuple[str, Path], tmp_path: Path) -> None:
+    bundle = calibrated(tiny.write_bundle(tmp_path / "bundle", shape=(48, 64), channels=1), 0.2)
+    compare(program, bundle, tiny.frames(5, shape=(48, 64), seed=3), tmp_path)
+    colour = write_frame(tmp_path / "colour", tiny.frames(1)[0])
+    (said,) = run(program[1], tmp_path / "recipe/recipe.txt", colour, code=1)
+    assert said.state == "INVALID"
+    assert said.rest == f"{colour} wrong_shape: expected a gray frame, found a coloured one"
+
+
 def test_frames_that_cannot_be_scored(program: tuple[str, Path], tmp_path: Path) -> None:
     engine, path = program
     size = FrameSize(width=64, height=48)
@@ -309,6 +318,24 @@ def test_the_programs_are_as_short_as_promised() -> None:
     assert len(lengths) == 5
     assert max(lengths.values()) < 220
     assert lengths["edge_ad_native.c"] + lengths["native_openvino.c"] < 300
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("openvino", "/nowhere/include/openvino/c/openvino.h is missing: name a Python with the wheel of openvino"),
+        ("onnxruntime", "/nowhere/libonnxruntime.so.* is missing: name a Python with the wheel of onnxruntime"),
+    ],
+)
+def test_a_wheel_that_is_missing(tmp_path: Path, target: str, message: str) -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("no make on this machine")
+    command = [make, "-C", str(NATIVE), target, f"OUT={tmp_path}", "OPENVINO=/nowhere", "ORT_LIB=/nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -87,6 +87,12 @@ def test_a_model_of_clips(tmp_path: Path) -> None:
     refused(2, f"onnx-fp32 of {bundle} has a model of clips or vectors, which", bundle, tmp_path / "made")
 
 
+def test_gray_made_of_coloured_frames(tmp_path: Path) -> None:
+    bundle = tiny.write_bundle(tmp_path / "b", channels=1)
+    tiny_calibration.calibrate(bundle, 0.2)
+    refused(2, f"{bundle} makes gray of coloured frames, which edge_ad_native.c does not do", bundle, tmp_path / "made")
+
+
 def test_a_bundle_without_calibration(tiny_bundle: Path, tmp_path: Path) -> None:
     message = f"onnx-fp32 of {tiny_bundle} has no calibration of the station 'default', found none: run edge-ad"
     refused(2, message, tiny_bundle, tmp_path / "made")

@@ -1,0 +1,55 @@
+"""The table ``[controller.NAME]`` of ``protocol = "http"``."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+
+from edge_ad.controllers.security import read_tokens
+from edge_ad.controllers.settings import HandshakeSettings, Port
+from edge_ad.errors import MissingExtraError
+
+__all__ = ["HttpSettings", "check_settings"]
+
+Megabytes = Annotated[float, msgspec.Meta(gt=0, le=65_536)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=3_600)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+
+
+class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
+    """``host``, ``port``: where it listens. ``tokens``: the file of who may do what; without it everybody on this
+    machine has ``local_role``.
+
+    ``rate_per_s``: requests of one client address in a second. ``clients``: connections at once. ``frame_mb``: the
+    largest picture or tensor, ``frame_megapixels``: the most pixels that are decoded. ``receive_s``: within this time a
+    request has to be here, and ``send_s``: so long a client may take nothing of its answer. ``results``: so many are
+    remembered. ``events``: so many events wait for a reader that is slow; then the oldest are dropped.
+    """
+
+    PATHS: ClassVar[tuple[str, ...]] = ("tokens",)
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    tokens: str | None = None
+    local_role: Literal["operator", "supervisor", "engineer"] = "operator"
+    rate_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 1_000.0
+    clients: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 64
+    frame_mb: Megabytes = 32.0
+    frame_megapixels: Megabytes = 32.0
+    receive_s: Seconds = 30.0
+    send_s: Seconds = 10.0
+    results: Count = 1_000
+    events: Count = 1_000
+
+
+def check_settings(settings: HttpSettings) -> None:
+    """Raises ``EdgeAdError`` where something that the table names is missing."""
+    for library in ("fastapi", "uvicorn"):
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtraError(library, "serve")
+    if settings.tokens is not None:
+        from pathlib import Path
+
+        read_tokens(Path(settings.tokens))

@@ -1,0 +1,171 @@
+"""The file of tokens: who has one, with which role. Only hashes are kept; a token itself is shown once."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from enum import Enum
+from pathlib import Path
+
+import msgspec
+
+from edge_ad.bundle.fields import Identifier, Record, Sha256
+from edge_ad.errors import InputError
+from edge_ad.files import atomic_write, output_error
+from edge_ad.station.strict import convert
+
+__all__ = ["Role", "TokenEntry", "TokenFile", "add_token", "read_tokens", "remove_token"]
+
+_PREFIX = "ea_"
+_HEADER = "# Written by edge-ad token. A token itself is not in here: only its SHA-256.\n"
+
+
+class Role(str, Enum):
+    """What somebody may do; each may do what those before it may."""
+
+    OPERATOR = "operator"
+    SUPERVISOR = "supervisor"
+    ENGINEER = "engineer"
+
+    def may(self, needed: Role) -> bool:
+        """Whether this role is enough where ``needed`` is asked for."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+class TokenEntry(Record, frozen=True, kw_only=True):
+    """``[token.NAME]``. ``sha256``: of the token's text. ``added``: when, in UTC."""
+
+    role: Role
+    sha256: Sha256
+    added: str
+
+
+class _Tokens(Record, frozen=True, kw_only=True):
+    token: dict[Identifier, TokenEntry] = msgspec.field(default_factory=dict)
+
+
+class TokenFile:
+    """The tokens of a file, read again as soon as the file changes, so that a removed one ends at once.
+
+    Raises:
+        InputError: the file cannot be read or is damaged, or others may read or write it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._stamp()
+        self._tokens = read_tokens(path)
+
+    def find(self, token: str) -> tuple[str, Role] | None:
+        """The name and role of a token. Takes the same time wherever it differs and whichever it is.
+
+        Raises:
+            InputError: the file has become unreadable; nobody is let in by what it once said.
+        """
+        if (stamp := self._stamp()) != self._seen:
+            self._tokens = read_tokens(self._path)
+            self._seen = stamp
+        asked, found = _hash(token), None
+        for name, entry in self._tokens.items():
+            if hmac.compare_digest(entry.sha256, asked):
+                found = name, entry.role
+        return found
+
+    def _stamp(self) -> tuple[int, int, int]:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return (0, 0, 0)
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def read_tokens(path: Path) -> dict[str, TokenEntry]:
+    """The entries of a file of tokens, by name.
+
+    Raises:
+        InputError: it cannot be read or is damaged, or other users may read or write it.
+    """
+    try:
+        data, mode = path.read_bytes(), path.stat().st_mode
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file of tokens: make one by  edge-ad token add NAME --role ROLE") from None
+    except OSError as error:
+        raise InputError(f"{path}: the file of tokens cannot be read: {error.strerror}") from error
+    if mode & 0o027:
+        raise InputError(f"{path}: others may read or write the file of tokens: run  chmod 600 {path}")
+    try:
+        return convert(msgspec.toml.decode(data), _Tokens, "").token
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a file of tokens in TOML: {error}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def add_token(path: Path, name: str, role: Role) -> str:
+    """Adds somebody to the file, which is made where it is not there. Returns the token: it is kept nowhere.
+
+    Raises:
+        InputError: the name is taken or has other characters than letters, digits, ``.``, ``_`` and ``-``, or the file
+            is damaged.
+        OutputError: the file cannot be written.
+    """
+    token = _PREFIX + secrets.token_urlsafe(32)
+    with _changing(path) as entries:
+        if name in entries:
+            raise InputError(f"{path}: {name} has a token already: remove it first, or choose another name")
+        added = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        table = {name: {"role": role, "sha256": _hash(token), "added": added}}
+        _write(path, entries | convert({"token": table}, _Tokens, "").token)
+    return token
+
+
+def remove_token(path: Path, name: str) -> None:
+    """Takes somebody out of the file: the token is worth nothing from now on.
+
+    Raises:
+        InputError: there is no such name, or the file is damaged.
+        OutputError: the file cannot be written.
+    """
+    with _changing(path) as entries:
+        if name not in entries:
+            raise InputError(f"{path}: no token of the name {name!r}: there are {', '.join(entries) or 'none'}")
+        del entries[name]
+        _write(path, entries)
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[dict[str, TokenEntry]]:
+    """The entries, while nobody else changes them."""
+    try:
+        lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield dict(read_tokens(path)) if path.exists() else {}
+    finally:
+        os.close(lock)
+
+
+def _write(path: Path, entries: dict[str, TokenEntry]) -> None:
+    tables = [
+        f'\n[token."{name}"]\nrole = "{one.role.value}"\nsha256 = "{one.sha256}"\nadded = "{one.added}"\n'
+        for name, one in entries.items()
+    ]
+    before = os.umask(0o077)
+    try:
+        atomic_write(path, (_HEADER + "".join(tables)).encode())
+    finally:
+        os.umask(before)
+
+
+def _hash(token: str) -> str:
+    """A plain hash is enough: a token has 256 random bits, so nobody can guess one from its hash."""
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()

@@ -1,0 +1,70 @@
+"""The HTTP adapter on loopback, in a thread of this process, before a fake station."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_ad.controllers import Gateway
+from edge_ad.controllers.http import HttpSettings
+from edge_ad.link import FakeStation
+
+__all__ = ["Served", "http_served", "settings"]
+
+
+@dataclass
+class Served:
+    """``port``: where it listens. ``station``: what it serves."""
+
+    port: int
+    station: FakeStation
+    gateway: Gateway
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def settings(**given: Any) -> HttpSettings:
+    return HttpSettings(**{"protocol": "http", "window_ms": 60_000, "local_role": "engineer", **given})
+
+
+@contextmanager
+def http_served(folder: Path, recipes: tuple[str, ...] = ("a", "b"), **given: Any) -> Iterator[Served]:
+    """Serves until the end of the block; ``given``: entries of the settings."""
+    from edge_ad.controllers.http.server import listen, serve_on
+
+    chosen = settings(**given)
+    listener = listen("127.0.0.1", 0, "web")
+    port = listener.getsockname()[1]
+    loop = asyncio.new_event_loop()
+    with FakeStation(folder / "s.sock", recipes=recipes) as station:
+        gateway = Gateway(folder / "s.sock", "web", chosen)
+        connected = threading.Event()
+
+        async def run() -> None:
+            gateway.changed.append(lambda: connected.set() if gateway.view.is_connected else None)
+            connecting = asyncio.create_task(gateway.run())
+            try:
+                await serve_on(listener, chosen, gateway, "web")
+            except asyncio.CancelledError:
+                pass
+            finally:
+                connecting.cancel()
+                await asyncio.gather(connecting, return_exceptions=True)
+
+        task = loop.create_task(run())
+        thread = threading.Thread(target=loop.run_until_complete, args=(task,))
+        thread.start()
+        try:
+            assert connected.wait(60)
+            yield Served(port, station, gateway)
+        finally:
+            loop.call_soon_threadsafe(task.cancel)
+            thread.join(60)
+            loop.close()
