@@ -89,7 +89,8 @@ AUDIT = OptionGroup(
 def audit(file: Path, options: AuditOptions) -> None:
     """Show or check the audit trail FILE.
 
-    It is the file of the table [audit] of a station file. Older files of the same trail, FILE.NUMBER, are read too. With --verify the exit code is 5 where something is wrong.
+    It is the file of the table [audit] of a station file. Older files, FILE.NUMBER, are read too. With
+    --verify the exit code is 5 where something is wrong.
     """
     from edge_ad.controllers.security import check_trail, read_trail, syslog_line
 

@@ -37,12 +37,14 @@ class Refusal(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The one answer to an accepted trigger; also what is told of parts that somebody else triggered.
 
-    ``number``: the controller's own, ``None`` where it gave none. ``score``, ``threshold``: of the frame that is
-    furthest over its threshold, ``None`` without one. ``result``: what the station said, where it said anything.
+    ``number``: the controller's own, ``None`` where it gave none; ``trigger``: the station's. ``score``,
+    ``threshold``: of the frame that is furthest over its threshold, ``None`` without one. ``result``: what the station
+    said, where it said anything.
     """
 
     part_id: str | None
     number: int | None
+    trigger: int | None = None
     state: State
     code: ResultCode
     detail: str | None = None
@@ -213,7 +215,14 @@ class Conversation:
     def _end(self, part: Part, code: ResultCode, detail: str) -> Part:
         self._drop(part)
         part.exposed = True
-        part.outcome = Outcome(part_id=part.part_id, number=part.number, state=State.INVALID, code=code, detail=detail)
+        part.outcome = Outcome(
+            part_id=part.part_id,
+            number=part.number,
+            trigger=part.trigger,
+            state=State.INVALID,
+            code=code,
+            detail=detail,
+        )
         return part
 
     def _drop(self, part: Part) -> None:
@@ -231,6 +240,7 @@ def outcome_of(result: PartResult, part: Part | None = None) -> Outcome:
     return Outcome(
         part_id=result.part_id,
         number=None if part is None else part.number,
+        trigger=result.trigger,
         state=result.state,
         code=result_code(result.state, result.reason),
         detail=result.detail or result.reason,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -50,6 +49,11 @@ class SignalExchange:
             task.add_done_callback(self._tasks.discard)
         self._tell()
 
+    def controller_gone(self) -> None:
+        """The controller cannot be reached: a fault until it was read again, for protocols that can know."""
+        self._signalling.controller_gone(time.monotonic_ns())
+        self._tell()
+
     async def run(self) -> None:
         """Follows the station and the clock until it is cancelled."""
         self._gateway.heard.append(self._heard)
@@ -58,8 +62,10 @@ class SignalExchange:
             self._changed()
             while True:
                 wait_s = max(0.0, (self._signalling.next_tick_ns() - time.monotonic_ns()) / 1e9)
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), wait_s)
+                # Before Python 3.12 wait_for may swallow that it was cancelled.
+                timer = asyncio.get_running_loop().call_later(wait_s, self._woken.set)
+                await self._woken.wait()
+                timer.cancel()
                 self._woken.clear()
                 self._signalling.tick(time.monotonic_ns())
                 self._tell()

@@ -78,13 +78,20 @@ class Gateway:
 
     ``audit``: where changes that are asked for are recorded. ``view``: what is known of the station. ``changed``:
     called, without waiting, whenever the view has changed.
-    ``run`` has to run beside all else; it never raises for what the station does.
+    ``run`` has to run beside all else; it never raises for what the station does. ``name``: of the controller,
+    ``station``: of the station, known even before it is reached.
     """
 
     def __init__(
-        self, socket: Path, name: str, settings: HandshakeSettings | None = None, audit: AuditTrail | None = None
+        self,
+        socket: Path,
+        name: str,
+        settings: HandshakeSettings | None = None,
+        *,
+        station: str = "",
+        audit: AuditTrail | None = None,
     ) -> None:
-        self.view = StationView()
+        self.view = StationView(station=station)
         self.name = name
         self.changed: list[Callable[[], None]] = []
         self.heard: list[Callable[[Event], None]] = []

@@ -76,7 +76,8 @@ def run_controller(file: StationFile, folder: Path, name: str) -> None:
     socket = Path(given) if given is not None else default_path(file.station.name)
     audit = None if file.audit is None else AuditTrail(file.audit, name)
     handshake = settings if isinstance(settings, HandshakeSettings) else None
-    asyncio.run(_serve(protocol, settings, Gateway(socket, name, handshake, audit)))
+    gateway = Gateway(socket, name, handshake, station=file.station.name, audit=audit)
+    asyncio.run(_serve(protocol, settings, gateway, name))
 
 
 def run_controllers(path: Path, names: Sequence[str]) -> None:
@@ -101,7 +102,7 @@ def run_controllers(path: Path, names: Sequence[str]) -> None:
             signal.signal(number, handler)
 
 
-async def _serve(protocol: Protocol, settings: ControllerSettings, gateway: Gateway) -> None:
+async def _serve(protocol: Protocol, settings: ControllerSettings, gateway: Gateway, name: str) -> None:
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
     assert this is not None  # noqa: S101
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -110,7 +111,7 @@ async def _serve(protocol: Protocol, settings: ControllerSettings, gateway: Gate
     orphaned = asyncio.create_task(_end_with(os.environ.get(_PARENT), this))
     try:
         with contextlib.suppress(asyncio.CancelledError):
-            await protocol.run(settings, gateway, gateway.name)
+            await protocol.run(settings, gateway, name)
     finally:
         for task in (connecting, orphaned):
             task.cancel()

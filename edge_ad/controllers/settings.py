@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, ClassVar
 
 import msgspec
 
 from edge_ad.bundle.fields import Record
 
-__all__ = ["ControllerSettings", "HandshakeSettings", "Milliseconds", "Port", "SignalSettings"]
+__all__ = ["ControllerSettings", "HandshakeSettings", "Milliseconds", "Port", "SignalSettings", "is_loopback"]
 
 Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=600_000)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
@@ -53,3 +54,11 @@ class SignalSettings(HandshakeSettings, frozen=True, kw_only=True):
     controller_silent_ms: Milliseconds | None = None
     acknowledge: bool = True
     acknowledge_ms: Milliseconds = 1_000
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can be reached under this name."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -66,6 +66,14 @@ class VideoSink(Sink):
         self._writer.write(_fitted(picture, self._size))
         self._frames += 1
 
+    @property
+    def size_bytes(self) -> int:
+        """What the file that is being written takes so far."""
+        try:
+            return self._part.stat().st_size
+        except OSError:
+            return 0
+
     def close(self) -> None:
         if self._writer is None:
             return

@@ -126,6 +126,8 @@ class Hands:
             name = f"evidence {slot.inspection if slot else scorer}"
             said = f"failing: {scored.evidence_error}" if scored.evidence_error else "ok"
             self.evidence[name] = f"{said}, {scored.evidence_kept} kept, {scored.evidence_dropped} not kept"
+        for name, state in scored.videos.items():
+            self.evidence[f"{name} {self.scorer_names[scorer]}"] = state
         if self._file.drift is not None:
             said = f"failing: {scored.drift_error}" if scored.drift_error else "ok"
             self.evidence[f"drift {self.scorer_names[scorer]}"] = said
@@ -194,6 +196,7 @@ class Hands:
             evidence=self._file.evidence,
             evidence_bytes=self._file.evidence_bytes(),
             drift=self._file.drift,
+            videos=self._file.videos(),
         )
         scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb, settings.open_s)
         self._scorer_cameras[action.scorer] = settings.camera

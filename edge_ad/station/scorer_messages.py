@@ -7,6 +7,7 @@ import msgspec
 from edge_ad.cameras import CameraSettings
 from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.scorer_drift import DriftChoice
+from edge_ad.station.video_writer import VideoChoice
 from edge_ad.verdict import Verdict
 
 __all__ = [
@@ -43,6 +44,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     evidence: EvidenceChoice | None = None
     evidence_bytes: int = 0
     drift: DriftChoice | None = None
+    videos: tuple[VideoChoice, ...] = ()
 
 
 class RingGiven(msgspec.Struct, frozen=True, kw_only=True, tag="ring"):
@@ -87,7 +89,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
-    """The answer to one :class:`ScoreThis`."""
+    """The answer to one :class:`ScoreThis`. ``videos``: the state of each video output."""
 
     job: int
     verdict: Verdict
@@ -95,6 +97,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
     evidence_dropped: int = 0
     evidence_error: str | None = None
     drift_error: str | None = None
+    videos: dict[str, str] = {}
 
 
 Order = Opening | RingGiven | ScoreThis

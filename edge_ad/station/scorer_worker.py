@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from edge_ad.station.scorer_messages import (
     decode_order,
     encode,
 )
+from edge_ad.station.video_writer import VideoWriter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,6 +73,9 @@ def main(fd: int) -> None:
                 stack.callback(evidence.close)
             engine = f"{detector.engine.name} {detector.engine.version} {detector.engine.device}"
             name = f"{detector.bundle.manifest.name}@{detector.bundle.manifest.version}"
+            videos = tuple(VideoWriter(one, order[0].inspection, detector) for one in order[0].videos)
+            for one in videos:
+                stack.callback(one.close)
             drift = _open_drift(order[0], detector)
             if drift is not None:
                 stack.callback(drift.close)  # before the evidence, which may take longer
@@ -79,11 +84,11 @@ def main(fd: int) -> None:
             )
             station.send(encode(ready))
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                _Server(station, detector, evidence, drift, order[0].handed_in).serve()
+                _Server(station, detector, _Beside(evidence, drift, videos), order[0].handed_in).serve()
 
 
 def open_detector(order: Opening) -> Detector:
-    """The detector of a scorer: self-tested, calibrated, and its threads do not spin.
+    """The detector of a scorer: self-tested, calibrated, and its threads neither spin nor slow down at denormals.
 
     Raises:
         EdgeAdError: the bundle cannot be used here, or not by a station.
@@ -91,7 +96,7 @@ def open_detector(order: Opening) -> Detector:
     from edge_ad.detector import Detector
     from edge_ad.engines import EngineOptions
 
-    options = EngineOptions(device=order.device, threads=order.threads, spin=False)
+    options = EngineOptions(device=order.device, threads=order.threads, spin=False, flush_denormals=True)
     bundle = Bundle.open(order.bundle)
     store = None if order.trust is None else TrustStore(Path(order.trust))
     signed = None if store is None else store.check(bundle)
@@ -126,6 +131,15 @@ def _open_evidence(order: Opening, detector: Detector) -> EvidenceWriter | None:
     return EvidenceWriter(order.evidence, origin, order.evidence_bytes, detector.calibration)
 
 
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What a scorer does beside scoring."""
+
+    evidence: EvidenceWriter | None
+    drift: ScorerDrift | None
+    videos: tuple[VideoWriter, ...]
+
+
 class _Server:
     """Answers orders with one detector, reading frames where they lie."""
 
@@ -133,14 +147,12 @@ class _Server:
         self,
         station: socket.socket,
         detector: Detector,
-        evidence: EvidenceWriter | None,
-        drift: ScorerDrift | None,
+        beside: _Beside,
         handed_in: CameraSettings | None,
     ) -> None:
         self._station = station
         self._detector = detector
-        self._evidence = evidence
-        self._drift = drift
+        self._beside = beside
         self._rings: dict[tuple[str, int], mmap.mmap] = {}
         self._following: int | None = None
         self._checks = None if handed_in is None else FrameChecks(handed_in)
@@ -177,11 +189,13 @@ class _Server:
             self._detector.skip(order.frame_id - self._following)
         self._following = order.frame_id + 1
         scored = self._judged(order, frame)
-        kept, drift, verdict = self._evidence, self._drift, scored.verdict
+        kept, drift, verdict = self._beside.evidence, self._beside.drift, scored.verdict
         if drift is not None:
             verdict = drift.observe(verdict)
         if kept is not None:
             kept.observe(verdict, order.part_id, frame, scored.map)
+        for video in self._beside.videos:
+            video.observe(verdict, frame, scored.map)
         self._station.send(
             encode(
                 Scored(
@@ -191,6 +205,7 @@ class _Server:
                     evidence_dropped=kept.dropped if kept else 0,
                     evidence_error=kept.error if kept else None,
                     drift_error=drift.error if drift else None,
+                    videos={one.name: one.state for one in self._beside.videos},
                 )
             )
         )

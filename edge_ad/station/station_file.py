@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -15,16 +15,19 @@ from edge_ad.station.digital_input import InputSettings
 from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
+from edge_ad.station.output_settings import OutputSettings, check_output
 from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.station_log import AuditSettings, LogSettings
 from edge_ad.station.stop_rules import StopRule
-from edge_ad.station.strict import convert
+from edge_ad.station.strict import convert, no_toml
+
+if TYPE_CHECKING:
+    from edge_ad.station.video_writer import VideoChoice
 
 __all__ = [
     "DEFAULT_RECIPE",
     "InspectionSettings",
     "LinkSettings",
-    "OutputSettings",
     "RecipeSettings",
     "StationFile",
     "StationSettings",
@@ -120,25 +123,7 @@ class TrustSettings(Record, frozen=True, kw_only=True):
     store: str
 
 
-class OutputSettings(Record, frozen=True, kw_only=True):
-    """``[output.NAME]``: where results go.
-
-    ``kind``: ``jsonl`` and ``csv`` append a line for each part to the file ``path``; ``gpio`` drives the line ``line``
-    (its offset or name) of ``chip``. ``signal``, ``pulse_ms``: what it is driven for, and for how long.
-    """
-
-    kind: Literal["jsonl", "csv", "gpio"]
-    path: str | None = None
-    chip: str | None = None
-    line: Annotated[int, msgspec.Meta(ge=0, le=1_023)] | str | None = None
-    active_low: bool | None = None
-    signal: Literal["reject", "accept"] | None = None
-    pulse_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] | None = None
-    queue: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1_000
-
-
 _OF_CAMERAS = ("exposure_us", "gain")
-_OF_FILES, _OF_GPIO = ("path",), ("chip", "line", "active_low", "signal", "pulse_ms")
 
 
 class StationFile(Record, frozen=True, kw_only=True):
@@ -192,6 +177,11 @@ class StationFile(Record, frozen=True, kw_only=True):
         """What the evidence of one inspection may take of the disk."""
         return 0 if self.evidence is None else self.evidence.limit_mb * 1_000_000 // len(self.inspect)
 
+    def videos(self) -> tuple[VideoChoice, ...]:
+        """The video outputs, as each inspection writes them."""
+        given = ((name, one) for name, one in self.output.items() if one.kind == "video")
+        return tuple(one.video(name, len(self.inspect)) for name, one in given)
+
     def is_patient(self, camera: str) -> bool:
         """Whether a camera waits until its frames are taken: files do that come as fast as possible."""
         one = self.camera[camera]
@@ -219,7 +209,7 @@ def read_station_file(path: Path) -> StationFile:
     except OSError as error:
         raise InputError(f"{path}: the station file cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a station file in TOML: {error}") from error
+        raise InputError(f"{path}: {no_toml(path, str(error))}") from error
     try:
         file = convert(data, StationFile, "")
         _check_names(file)
@@ -316,7 +306,7 @@ def _check_names(file: StationFile) -> None:
         if rule.of is not None and rule.of < rule.count:
             raise InputError(f"stop.{name}: expected of >= count, found {rule.of} < {rule.count}")
     for name, output in file.output.items():
-        _check_output(f"output.{name}", output)
+        check_output(f"output.{name}", output)
     _check_recipes(file)
     _check_trigger(file)
 
@@ -350,16 +340,6 @@ def _check_recipe_cameras(file: StationFile) -> None:
 def _settings_given(camera: CameraSettings) -> set[str]:
     given = {name for name in _OF_CAMERAS if getattr(camera, name) is not None}
     return given | {f"features.{name}" for name in camera.features}
-
-
-def _check_output(where: str, output: OutputSettings) -> None:
-    needed, foreign = (("chip", "line"), _OF_FILES) if output.kind == "gpio" else (_OF_FILES, _OF_GPIO)
-    for key in needed:
-        if getattr(output, key) is None:
-            raise InputError(f'{where}.{key} is missing: kind = "{output.kind}" needs it')
-    for key in foreign:
-        if getattr(output, key) is not None:
-            raise InputError(f'{where}.{key} does not belong to kind = "{output.kind}"')
 
 
 def _check_trigger(file: StationFile) -> None:

@@ -49,7 +49,7 @@ def http_served(folder: Path, recipes: tuple[str, ...] = ("a", "b"), **given: An
     loop = asyncio.new_event_loop()
     with FakeStation(folder / "s.sock", recipes=recipes) as station:
         audit = AuditTrail(AuditSettings(file=str(folder / "audit.jsonl")), "web")
-        gateway = Gateway(folder / "s.sock", "web", chosen, audit)
+        gateway = Gateway(folder / "s.sock", "web", chosen, audit=audit)
         connected = threading.Event()
 
         async def run() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.certificates import write_certificate
 from support.http_served import Served, http_served, settings
+from support.self_signed import write_certificate
 
 from edge_ad.controllers.http import PROTOCOL
 from edge_ad.controllers.security import AuditRecord, Role, add_token, check_trail, read_trail

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.certificates import write_certificate
+from support.self_signed import write_certificate
 
 from edge_ad.controllers.security import check_certificate, check_exposure
 from edge_ad.errors import InputError
