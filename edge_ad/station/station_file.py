@@ -19,7 +19,7 @@ from edge_ad.station.output_settings import OutputSettings, check_output
 from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.station_log import LogSettings
 from edge_ad.station.stop_rules import StopRule
-from edge_ad.station.strict import convert
+from edge_ad.station.strict import convert, no_toml
 
 if TYPE_CHECKING:
     from edge_ad.station.video_writer import VideoChoice
@@ -208,7 +208,7 @@ def read_station_file(path: Path) -> StationFile:
     except OSError as error:
         raise InputError(f"{path}: the station file cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a station file in TOML: {error}") from error
+        raise InputError(f"{path}: {no_toml(path, str(error))}") from error
     try:
         file = convert(data, StationFile, "")
         _check_names(file)
