@@ -52,12 +52,15 @@ class EngineOptions:
     ``cache_dir``: where the engine may keep compiled models; ``None``: it writes no file.
     ``spin``: whether the threads of ONNX Runtime may burn their cores while they wait for work. A single frame is
     answered sooner so; where other threads decode beside the engine, they lack the cores. Scores are the same.
+    ``flush_denormals``: numbers below 1.2e-38 count as 0, which some processors need for a steady speed. It holds for
+    the whole thread that opens the engine, NumPy included: for a process that does nothing but score.
     """
 
     device: str = _DEFAULT_DEVICE
     threads: int | None = None
     cache_dir: Path | None = None
     spin: bool = True
+    flush_denormals: bool = False
 
     def __post_init__(self) -> None:
         for engine, _, name in (part.partition("=") for part in self.device.split(",") if "=" in part):

@@ -115,6 +115,8 @@ def _session_options(ort: Any, options: EngineOptions) -> Any:
         session.intra_op_num_threads = options.threads
     if not options.spin:
         session.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if options.flush_denormals:
+        session.add_session_config_entry("session.set_denormal_as_zero", "1")
     if options.cache_dir is not None:
         raise InputError("ONNX Runtime keeps no cache of compiled models: leave --cache-dir out")
     return session

@@ -65,7 +65,7 @@ class _OpenVinoGraph:
         check_precision(precision, device, core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
         try:
             model = _read(core, ov, artefact)
-            compiled = core.compile_model(model, device, _config(options, precision))
+            compiled = core.compile_model(model, device, _config(options, precision, device))
         except Exception as error:
             raise EngineError(f"OpenVINO cannot load the model: {one_line(error)}") from error
         shapes = check(
@@ -142,16 +142,18 @@ def _read(core: Any, ov: Any, artefact: Artefact) -> Any:
     return core.read_model(artefact.model)
 
 
-def _config(options: EngineOptions, precision: str) -> dict[str, str | int]:
+def _config(options: EngineOptions, precision: str, device: str) -> dict[str, str | int | bool]:
     # OpenVINO's default precision depends on the CPU (bf16 where there is AMX): scores would change with the
     # machine. It is pinned; int8 models carry their own quantization and are not touched by it.
-    config: dict[str, str | int] = {
+    config: dict[str, str | int | bool] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "NUM_STREAMS": 1,
     }
     if options.threads is not None:
         config["INFERENCE_NUM_THREADS"] = options.threads
+    if options.flush_denormals and device == "CPU":
+        config["CPU_DENORMALS_OPTIMIZATION"] = True
     if options.cache_dir is not None:
         config["CACHE_DIR"] = str(options.cache_dir)
     return config

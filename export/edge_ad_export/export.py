@@ -51,6 +51,15 @@ __all__ = ["ExportResult", "export_bundle"]
 # With fewer the order of the scores is decided by chance.
 _FEW_IMAGES = 20
 
+# An AUPIMO below it reads 0.0000.
+_ALMOST_ZERO = 5e-5
+
+# What the next effort does beyond one that did not suffice.
+_MORE_EFFORT = {
+    "low": "--effort normal also looks for the operations that must stay in float, which takes some minutes",
+    "normal": "--effort high tries further ways to quantize, which takes up to half an hour",
+}
+
 # Of the imported file's size that a variant takes, at least.
 _SHARE = {"fp32": 0.5, "fp16": 0.4, "bf16": 0.4, "int8": 0.2}
 
@@ -103,7 +112,12 @@ def export_bundle(
         trials = Trials(asked, gate, request.plan, labelled.images, keep_rejected=request.keep_rejected)
         found = run_trials(setup, trials, writer.root, Teller(notify, progress))
         results = found.variants
-        for line in (*_cost_of_shrinking(request, results, baseline), *_limits_of_judging(setup, results, baseline)):
+        lines = (
+            *_cost_of_shrinking(request, results, baseline),
+            *_limits_of_judging(setup, results, baseline),
+            *_further_effort(request, results, gate),
+        )
+        for line in lines:
             notify(line)
         _check_parity(results, baseline)
         if baseline not in recipes:
@@ -190,6 +204,25 @@ def _limits_of_judging(setup: Setup, results: Sequence[VariantResult], baseline:
             f"the maps are judged by their correlation alone: AUPIMO takes about {RESOLVABLE_PIXELS:,} different "
             "pixels of normal images, and these give fewer; more or larger images (--images, --max-images) may help"
         )
+    elif found.aupimo_reference < _ALMOST_ZERO:
+        yield (
+            "AUPIMO says nothing here: that of the imported model is 0, because somewhere on normal images its maps "
+            "are as high as on the synthetic defects; the maps are judged by their correlation alone"
+        )
+
+
+def _further_effort(request: ExportRequest, results: Sequence[VariantResult], gate: Gate) -> Iterator[str]:
+    """What else can be tried where an engine has no int8 variant because none is close enough to the model."""
+    made = [one for one in results if one.recipe.precision == "int8" and one.agreement is not None]
+    has_one = {one.recipe.engine for one in made if not one.rejected}
+    refused = [
+        one.recipe.id
+        for one in made
+        if one.recipe.engine not in has_one and one.agreement and gate.refuses(one.agreement, "int8")
+    ]
+    more = _MORE_EFFORT.get(request.effort)
+    if refused and more:
+        yield f"not close enough at --effort {request.effort}: {', '.join(refused)}; {more}"
 
 
 def _cost_of_shrinking(request: ExportRequest, results: Sequence[VariantResult], baseline: Recipe) -> Iterator[str]:

@@ -49,6 +49,19 @@ def test_a_rejected_variant_is_left_out(request_for: ExportRequest) -> None:
     assert not (bundle.path / "variants/onnx-int8").exists()
 
 
+def test_a_refused_int8_says_what_more_effort_does(request_for: ExportRequest) -> None:
+    told: list[str] = []
+    export_bundle(request_for, told.append)
+    (hint,) = (line for line in told if "--effort" in line)
+    assert hint.startswith("not close enough at --effort low: onnx-int8; --effort normal also looks for ")
+
+
+def test_an_int8_that_passes_needs_no_hint(request_for: ExportRequest) -> None:
+    told: list[str] = []
+    export_bundle(replace(request_for, gate=Gate(-1, -1, 1, 1, 1, 1)), told.append)
+    assert not [line for line in told if "--effort" in line]
+
+
 def test_a_rejected_variant_is_kept_marked_and_taken_only_by_name(request_for: ExportRequest) -> None:
     manifest = export_bundle(replace(request_for, keep_rejected=True)).bundle.manifest
     assert [variant.id for variant in manifest.variants] == ["onnx-fp32", "onnx-int8"]
@@ -89,7 +102,9 @@ def test_the_imported_file_is_a_row_of_the_table(request_for: ExportRequest) -> 
     assert provenance["source_bytes"] == request_for.model.stat().st_size
     assert isinstance(provenance["source_latency_ms"], float)
     assert f"{provenance['source_latency_ms']:.2f} ms" in row
-    assert "as imported" in (request_for.target.parent / "page.html").read_text()
+    page = (request_for.target.parent / "page.html").read_text()
+    assert "as imported: model.onnx" in page
+    assert "not shipped" in page
     assert json.loads(edge_ad("info", request_for.target, "--json").stdout)["manifest"]["provenance"] == provenance
 
 

@@ -77,6 +77,9 @@ class Evaluated:
     counted: tuple[ScoredRow, ...]
 
 
+ALMOST_ZERO = 5e-5
+"""Below it a figure reads 0.0000."""
+
 RATES = (0.001, 0.005, 0.01, 0.02, 0.05)
 """The false-reject rates, fractions, at which an evaluation says how many anomalies are caught."""
 
@@ -156,6 +159,7 @@ def _summarise(
             *_notes(request, data, scoring, calibration),
             *_about_repeated(repeated, seen.rows),
             *_about_refused(seen, threshold),
+            *_about_localisation(seen.areas.get(None)),
             *seen.notes,
         ),
     )
@@ -247,6 +251,15 @@ def _about_refused(seen: Observed, threshold: float | None) -> list[str]:
     return [
         f"{refused} of {len(seen.rows)} images are outside the calibration's limits of frames and count as rejected at "
         "the calibrated threshold, although their score is not above it"
+    ]
+
+
+def _about_localisation(areas: PixelAreas | None) -> list[str]:
+    if areas is None or areas.aupimo is None or areas.aupimo.mean() >= ALMOST_ZERO:
+        return []
+    return [
+        "AUPIMO is 0 because some normal pixels have map values as high as the defects: where 1 normal pixel in 10,000 "
+        "or fewer may be marked, which is all that AUPIMO allows, the maps mark nothing of them. AUPRO allows far more"
     ]
 
 

@@ -15,7 +15,7 @@ from edge_ad_calibration.evaluation.metric_charts import (
     types_chart,
 )
 from edge_ad_calibration.evaluation.observe import scores_of
-from edge_ad_calibration.evaluation.records import figure, share, with_interval
+from edge_ad_calibration.evaluation.records import figure, rate_groups, share, with_interval
 from edge_ad_calibration.thresholds.wording import percent
 from edge_ad_report import Fact, Facts, Gallery, Note, Page, Section, Table, Text
 
@@ -104,14 +104,14 @@ def _counted(label: str, rejected: int, passed: int) -> Fact:
 def _rates_section(summary: Evaluation) -> Section:
     rows = tuple(
         (
-            f"at most {percent(one.rate)}",
+            f"at most {label}",
             _few(one.normals_rejected, summary.normal, one.rate),
             percent(round(one.false_positive_rate.high, 4)),
             f"{one.threshold:.6g}",
             share(one.anomalies_caught, summary.anomalous),
             f"{one.recall.low:.3f} to {one.recall.high:.3f}",
         )
-        for one in summary.rates
+        for label, one in rate_groups(summary)
     )
     head = (
         "False rejects", "Normals rejected", "On a line, up to", "Rejected above", "Anomalies caught",

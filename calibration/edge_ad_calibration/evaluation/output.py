@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_ad.files import atomic_write, check_output
-from edge_ad_calibration.evaluation.records import figure, share, with_interval
-from edge_ad_calibration.thresholds.wording import percent
+from edge_ad_calibration.evaluation.records import figure, rate_groups, share, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -86,10 +85,10 @@ def _operating(name: str, point: OperatingPoint) -> Iterator[str]:
 def _rates(result: Evaluation) -> Iterator[str]:
     """How many anomalies are caught where few of these normals are rejected."""
     yield "anomalies caught if at most this share of these normals is rejected:"
-    for one in result.rates:
+    for label, one in rate_groups(result):
         caught = share(one.anomalies_caught, result.anomalous)
         few = "" if one.rate * result.normal >= 1 else ", too few to tell this rate from 0"
-        yield _line(percent(one.rate), f"{caught}; {one.normals_rejected:,} of {result.normal:,} normals rejected{few}")
+        yield _line(label, f"{caught}; {one.normals_rejected:,} of {result.normal:,} normals rejected{few}")
 
 
 def _video(video: VideoMetrics) -> Iterator[str]:

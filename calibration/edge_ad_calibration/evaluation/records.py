@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import msgspec
 
+from edge_ad_calibration.thresholds.wording import percent
 from edge_ad_metrics.ranking import Estimate, OperatingPoint, RatePoint
 
 __all__ = [
@@ -14,6 +17,7 @@ __all__ = [
     "TypeMetrics",
     "VideoMetrics",
     "figure",
+    "rate_groups",
     "share",
     "with_interval",
 ]
@@ -126,6 +130,15 @@ def figure(value: float | None) -> str:
 def share(count: int, total: int) -> str:
     """A count with what it is out of, and as a percentage: ``24 of 160 (15.0 %)``."""
     return f"{count:,} of {total:,} ({100 * count / total:.1f} %)"
+
+
+def rate_groups(result: Evaluation) -> list[tuple[str, RatePoint]]:
+    """The rates in words, such as ``0.1 % to 2 %`` where few normals give the same threshold for all of these, and
+    what is caught at the highest of them."""
+    groups = [list(group) for _, group in groupby(result.rates, key=lambda one: one.threshold)]
+    return [
+        (" to ".join(percent(one.rate) for one in dict.fromkeys((group[0], group[-1]))), group[-1]) for group in groups
+    ]
 
 
 def with_interval(estimate: Estimate | None) -> str:

@@ -47,6 +47,9 @@ __all__ = [
 # No set of normals shows a rate or a risk below one in a trillion; above it every integer here is exact.
 _SMALLEST = 1e-12
 
+# Less than an even chance is worth no promise.
+_LEAST_CONFIDENCE = 0.5
+
 # Relative. A tail that equals its bound in decimals (alpha 0.1, n 2, confidence 0.19) may miss it in binary.
 # What this gives away, a billionth of the risk, is far below what any set of normals can tell.
 _SLACK = 1e-9
@@ -173,14 +176,25 @@ def check_enough(n: int, alpha: float, confidence: float, rank: int = 1, *, thin
     given = f"1 {things} was given" if n == 1 else f"{n:,} {things}s were given"
     message = (
         f"{given}; a false-reject rate of at most {percent(alpha)} with {percent(confidence)} confidence "
-        f"needs at least {needed:,}{f' for rank {rank}' if rank > 1 else ''}: give more {things}s"
+        f"needs at least {needed:,}{f' for rank {rank}' if rank > 1 else ''}: give {needed - n:,} more"
     )
     if rank > 1 and n >= smallest_n(alpha, confidence):
         raise NotEnoughNormalsError(needed, f"{message}, or ask for --rank {largest_rank(n, alpha, confidence)}")
-    reachable = round_up(smallest_alpha(n, confidence))
-    if reachable < 1:
-        message += f", or ask for --fpr {reachable:g}"
-    raise NotEnoughNormalsError(needed, message)
+    raise NotEnoughNormalsError(needed, f"{message}{_alternatives(n, alpha, confidence)}")
+
+
+def _alternatives(n: int, alpha: float, confidence: float) -> str:
+    """What can be had of as few normals, as options."""
+    others = []
+    rate = round_up(smallest_alpha(n, confidence))
+    if rate < 1:
+        others.append(f"a higher rate, --fpr {rate:g}")
+    # Rounded down, so that what is recommended is also accepted.
+    reachable = math.floor(-100 * math.expm1(n * math.log1p(-alpha))) / 100
+    if reachable >= _LEAST_CONFIDENCE:
+        others.append(f"less confidence, --confidence {reachable:g}")
+    asked = f", or ask for {' or '.join(others)}" if others else ""
+    return f"{asked}; --method mad gives a threshold for a first look, without any promise"
 
 
 def check_probability(name: str, value: float) -> None:

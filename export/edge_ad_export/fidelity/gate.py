@@ -81,10 +81,11 @@ class Gate:
         # Scores that are equal but for rounding may be in any order where the model itself gives almost one score.
         is_equal = precision == "fp32" and agreement.max_rel <= _SCORE_ROUNDING
         if not is_equal and not agreement.spearman >= self.min_spearman:
-            return f"rank correlation {_floor(agreement.spearman)} below {self.min_spearman:g}"
+            return f"rank correlation {_below(agreement.spearman, self.min_spearman)} below {self.min_spearman:g}"
         correlation = agreement.map_correlation_min
         if correlation is not None and not correlation >= self.min_map_correlation:
-            return f"map correlation {_floor(correlation)} below {self.min_map_correlation:g}"
+            below = _below(correlation, self.min_map_correlation)
+            return f"map correlation {below} below {self.min_map_correlation:g}"
         if agreement.aupimo_reference is not None and agreement.aupimo is None:
             return "AUPIMO on synthetic defects cannot be measured: too many normal pixels have the maps' highest value"
         lost = agreement.aupimo_lost
@@ -105,9 +106,10 @@ class Gate:
         return None
 
 
-def _floor(correlation: float) -> str:
-    """Four digits, rounded down: what is below the limit must not read like it."""
-    return f"{math.floor(correlation * 1e4) / 1e4:.4f}" if math.isfinite(correlation) else str(correlation)
+def _below(correlation: float, limit: float) -> str:
+    """Four digits as in the table of variants, but rounded down where it would read like the limit."""
+    rounded = f"{correlation:.4f}"
+    return f"{math.floor(correlation * 1e4) / 1e4:.4f}" if float(rounded) >= limit else rounded
 
 
 def golden_tolerance(agreement: Agreement, precision: str, parity: float = PARITY) -> float:

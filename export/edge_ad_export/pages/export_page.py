@@ -108,7 +108,7 @@ def _table(results: Sequence[VariantResult], manifest: Manifest) -> Table:
     rows = tuple(_row(one, manifest) for one in results)
     if (source := source_figures(manifest.provenance)) is not None:
         figures = (source.latency.removesuffix(" ms"), source.size.removesuffix(" MB"))
-        rows += ((SOURCE, source.name, *figures, *("-",) * (len(head) - 4)),)
+        rows += ((f"{SOURCE}: {source.name}", "not shipped", *figures, *("-",) * (len(head) - 4)),)
     return Table(head=head, rows=rows, text_columns=2)
 
 

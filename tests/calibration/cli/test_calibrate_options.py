@@ -172,7 +172,7 @@ def test_what_cannot_be_done_is_one_line(
 
 def test_regions_below_the_area_do_not_count(tiny_bundle: Path, normals: Path) -> None:
     small = answer(tiny_bundle, "--normal", normals, "--fpr", 0.1)
-    large = answer(tiny_bundle, "--normal", normals, "--fpr", 0.1, "--min-area", 500)
+    large = answer(tiny_bundle, "--normal", normals, "--fpr", 0.1, "--min-area", 500, "--no-frame-limits", "all")
     assert large["pixel"]["threshold"] < small["pixel"]["threshold"]
     assert large["image"] == small["image"]
     assert "show a region of 500 px or more" in large["pixel_guarantee"]
@@ -259,7 +259,7 @@ def test_pooled_groups_that_differ_are_told(tiny_bundle: Path, groups: Path) -> 
 
 
 def test_a_part_that_several_groups_show_counts_in_each_with_its_own_score(tiny_bundle: Path, groups: Path) -> None:
-    asked = ("--groups", groups, "--pool", "--fpr", 0.1, "--no-frame-limits", "contrast")
+    asked = ("--groups", groups, "--pool", "--fpr", 0.1, "--no-frame-limits", "all")
     alone = answer(tiny_bundle, *asked)["difference"]["groups"]
     made = answer(tiny_bundle, *asked, "--part-by", r"(\d+)\.png")
     assert (made["observation"], made["image"]["n"]) == ("part", 60)

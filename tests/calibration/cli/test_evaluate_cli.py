@@ -26,6 +26,8 @@ from edge_ad.bundle import Bundle, write_calibrations
 from edge_ad.cli import main
 from edge_ad_calibration.calibrate import CalibrationRequest, calibrate_bundle
 from edge_ad_calibration.cli.evaluate import evaluate
+from edge_ad_calibration.evaluation.evaluate import _about_localisation
+from edge_ad_metrics.pixels import PixelAreas
 
 
 @pytest.fixture
@@ -75,7 +77,8 @@ def test_it_says_the_figures_the_threshold_and_what_was_left_out(calibrated: Pat
     assert "promised               at most 20 % of normal frames rejected, with 90 % confidence" in result.stdout
     assert "threshold with the best F1 on these labels: rejected above" in result.stdout
     assert re.search(r"^  5 % +\d+ of 14 \(.* %\); [01] of 20 normals rejected$", result.stdout, re.MULTILINE)
-    assert "0 of 20 normals rejected, too few to tell this rate from 0" in result.stdout
+    (few,) = re.findall(r"^  0\.1 % to 2 % +\d+ of 14 .*", result.stdout, re.MULTILINE)
+    assert few.endswith("0 of 20 normals rejected, too few to tell this rate from 0")
     assert "note: 4 anomalous images have no mask" in result.stdout
     assert "note: no AUPIMO: the normal images have too few pixels" in result.stdout
     assert result.stderr == ""
@@ -144,6 +147,13 @@ def test_an_older_calibration_knows_only_whether_all_are_the_same(
     tiny.write_images(data / "test/good", tiny.frames(60)[first:])
     answer = json.loads(run(calibrated, "--data", data, "--json").stdout)
     assert answer["normals_of_calibration"] == found
+
+
+@pytest.mark.parametrize(("figures", "notes"), [([0.0, 4e-5], 1), ([0.0, 2e-4], 0)], ids=["reads 0", "does not"])
+def test_an_aupimo_of_zero_is_explained(figures: list[float], notes: int) -> None:
+    areas = PixelAreas(images=2, regions=2, roc_auc=0.9, aupro=0.8, aupimo=np.array(figures))
+    said = _about_localisation(areas)
+    assert [note[:29] for note in said] == ["AUPIMO is 0 because some norm"] * notes
 
 
 def test_a_page_with_charts_and_pictures(calibrated: Path, data: Path, tmp_path: Path) -> None:

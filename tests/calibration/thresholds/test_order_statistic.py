@@ -152,7 +152,8 @@ def test_too_few_normals_say_the_number_needed() -> None:
     assert caught.value.needed == 2995
     assert str(caught.value) == (
         "14 normals were given; a false-reject rate of at most 0.1 % with 95 % confidence needs at least "
-        "2,995: give more normals, or ask for --fpr 0.2"
+        "2,995: give 2,981 more, or ask for a higher rate, --fpr 0.2; --method mad gives a threshold for a first look, "
+        "without any promise"
     )
 
 
@@ -161,12 +162,24 @@ def test_the_rate_recommended_is_granted(n: int, confidence: float) -> None:
     scores = np.arange(float(n))
     with pytest.raises(NotEnoughNormalsError) as caught:
         threshold(scores, 1e-6, confidence)
-    recommended = float(str(caught.value).rpartition(" ")[2])
+    recommended = float(str(caught.value).partition("--fpr ")[2].partition(";")[0])
     assert threshold(scores, recommended, confidence).rank >= 1
 
 
+@given(n=st.integers(80, 2000))
+def test_the_confidence_recommended_is_granted(n: int) -> None:
+    alpha = 1.2 / n  # so that between a half and 95 % can be had
+    with pytest.raises(NotEnoughNormalsError) as caught:
+        threshold(np.arange(float(n)), alpha, 0.95)
+    recommended = float(str(caught.value).partition("--confidence ")[2].partition(";")[0])
+    assert 0.5 <= recommended < 0.95
+    assert threshold(np.arange(float(n)), alpha, recommended).rank >= 1
+
+
 def test_one_normal_that_can_promise_nothing_gets_no_recommendation() -> None:
-    with pytest.raises(NotEnoughNormalsError, match=r"needs at least 2: give more normals$"):
+    with pytest.raises(
+        NotEnoughNormalsError, match=r"needs at least 2: give 1 more, or ask for less confidence, --confidence 0.99; "
+    ):
         threshold([0.5], 0.99, 0.999)
 
 
