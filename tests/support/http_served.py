@@ -12,22 +12,26 @@ from typing import Any
 
 from edge_ad.controllers import Gateway
 from edge_ad.controllers.http import HttpSettings
+from edge_ad.controllers.security import AuditTrail
 from edge_ad.link import FakeStation
+from edge_ad.station.station_log import AuditSettings
 
 __all__ = ["Served", "http_served", "settings"]
 
 
 @dataclass
 class Served:
-    """``port``: where it listens. ``station``: what it serves."""
+    """``port``: where it listens. ``station``: what it serves. ``folder``: that of its socket and audit trail."""
 
     port: int
     station: FakeStation
     gateway: Gateway
+    folder: Path
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 def settings(**given: Any) -> HttpSettings:
@@ -44,7 +48,8 @@ def http_served(folder: Path, recipes: tuple[str, ...] = ("a", "b"), **given: An
     port = listener.getsockname()[1]
     loop = asyncio.new_event_loop()
     with FakeStation(folder / "s.sock", recipes=recipes) as station:
-        gateway = Gateway(folder / "s.sock", "web", chosen)
+        audit = AuditTrail(AuditSettings(file=str(folder / "audit.jsonl")), "web")
+        gateway = Gateway(folder / "s.sock", "web", chosen, audit=audit)
         connected = threading.Event()
 
         async def run() -> None:
@@ -63,7 +68,7 @@ def http_served(folder: Path, recipes: tuple[str, ...] = ("a", "b"), **given: An
         thread.start()
         try:
             assert connected.wait(60)
-            yield Served(port, station, gateway)
+            yield Served(port, station, gateway, folder, "https" if chosen.certificate else "http")
         finally:
             loop.call_soon_threadsafe(task.cancel)
             thread.join(60)
