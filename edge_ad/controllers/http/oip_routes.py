@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-import edge_ad
+from edge_ad import __version__
 from edge_ad.controllers.conversation import Outcome
 from edge_ad.controllers.http.answers import json_answer
 from edge_ad.controllers.http.describing import says
@@ -99,7 +99,7 @@ def _errors(kind: Any) -> dict[int | str, dict[str, Any]]:
 @router.get("", responses=_errors(ServerMetadata))
 async def server(_: Operator) -> Response:
     """What serves."""
-    return json_answer(ServerMetadata("edge-ad", edge_ad.__version__, ["binary_tensor_data"]))
+    return json_answer(ServerMetadata("edge-ad", str(__version__), ["binary_tensor_data"]))
 
 
 @router.get("/health/live", responses=_errors(None))
