@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -134,6 +135,7 @@ def run(file: Path, options: RunOptions) -> None:
         names = f"cameras {', '.join(station.camera)}; inspections {', '.join(station.inspect)}"
         click.echo(f"{file}: in order: {names}", err=True)
         return
+    gc.freeze()  # what is there now stays: a collection in between need not look at it again and again
     loop = run_station(station, _print_json if options.json else _print_text)
     counts = ", ".join(f"{count} {name}" for name, count in loop.core.counters.parts.items())
     click.echo(f"{counted(sum(loop.core.counters.parts.values()), 'part')}: {counts}", err=True)
@@ -186,7 +188,11 @@ REPLAY = OptionGroup(
         option(
             "--threshold", type=float, metavar="SCORE", help="Judge by this threshold instead of the calibration's."
         ),
-        option("--station", metavar="NAME", help="Use the thresholds of this calibrated station of the bundle."),
+        option(
+            "--station",
+            metavar="NAME",
+            help="Use the thresholds of this group, for a bundle that is calibrated for several groups.",
+        ),
         VARIANT,
         option("--json", is_flag=True, help="Print one JSON object for each frame instead of a line of text."),
     ),

@@ -17,7 +17,7 @@ from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
 from edge_ad.station.output_settings import OutputSettings, check_output
 from edge_ad.station.scorer_drift import DriftChoice
-from edge_ad.station.station_log import LogSettings
+from edge_ad.station.station_log import AuditSettings, LogSettings
 from edge_ad.station.stop_rules import StopRule
 from edge_ad.station.strict import convert, no_toml
 
@@ -145,6 +145,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     counters: CounterSettings | None = None
     metrics: MetricsSettings | None = None
     log: LogSettings | None = None
+    audit: AuditSettings | None = None
     trust: TrustSettings | None = None
     controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
@@ -264,6 +265,7 @@ def _below(file: StationFile, folder: Path) -> StationFile:
             ("counters", "file"),
             ("metrics", "file"),
             ("log", "file"),
+            ("audit", "file"),
             ("trust", "store"),
         )
     }
