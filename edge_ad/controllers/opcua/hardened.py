@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import time
 from dataclasses import dataclass
@@ -19,15 +18,18 @@ from asyncua import Server, ua
 from asyncua.common.connection import TransportLimits
 from asyncua.common.utils import Buffer, ServiceError
 from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.crypto.security_policies import SecurityPolicyNone
 from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession, SessionState
 from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import header_from_binary, nodeid_from_binary, uatcp_to_binary
 
+from edge_ad.controllers.opcua.certificates import TrustedClients, UntrustedError
+from edge_ad.controllers.opcua.users import CALLER, PEER
 from edge_ad.errors import DeviceError, one_line
 
-__all__ = ["CALLER", "BoundedServer", "Bounds"]
+__all__ = ["BoundedServer", "Bounds"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +39,6 @@ _UNREAD_BYTES = 8 * 2**20
 _CALLS_AT_ONCE = 16
 _MONITORED_ITEMS = 10_000
 _NEVER_ACTIVATED_S = 30.0
-
-
-CALLER: contextvars.ContextVar[User] = contextvars.ContextVar("caller")
-"""While a method runs: who has called it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +77,9 @@ class _Session(InternalSession):  # type: ignore[misc]
 class _InternalServer(InternalServer):  # type: ignore[misc]
     time_task: asyncio.Task[None] | None
 
-    def __init__(self, bounds: Bounds, users: Any) -> None:
+    def __init__(self, bounds: Bounds, users: Any, trusted: TrustedClients | None) -> None:
         super().__init__(user_manager=users)
+        self.trusted = trusted
         self.allow_remote_admin = False
         self.max_connections = bounds.connections
         self.max_sessions = 2 * bounds.connections
@@ -115,11 +114,15 @@ class _Processor(UaProcessor):  # type: ignore[misc]
         self._calls: set[asyncio.Task[Any]] = set()
 
     def open_secure_channel(self, algohdr: Any, seqhdr: Any, body: Any) -> None:
+        is_secure = algohdr.SecurityPolicyURI != SecurityPolicyNone.URI
+        if is_secure and self.iserver.trusted is not None:
+            self.iserver.trusted.check(algohdr.SenderCertificate)
         super().open_secure_channel(algohdr, seqhdr, body)
         policy = self._connection.security_policy
         self._is_for_discovery = not any(one.matches(policy.URI, policy.Mode) for one in self._connection._policies)
 
     async def process_message(self, seqhdr: Any, body: Any) -> Any:
+        PEER.set(str(self.name[0]) if self.name else "unknown")
         if nodeid_from_binary(body.copy()) not in _CALL:
             return await super().process_message(seqhdr, body)
         if len(self._calls) >= _CALLS_AT_ONCE:
@@ -186,6 +189,9 @@ class _Connection(OPCUAProtocol):  # type: ignore[misc]
     async def _process_one_msg(self, header: Any, buf: Any) -> bool:
         try:
             return bool(await super()._process_one_msg(header, buf))
+        except UntrustedError as error:
+            self._end(str(error), getattr(ua.StatusCodes, error.status))
+            return False
         except Exception as error:  # noqa: BLE001 - whatever one client sends must not cost another one anything
             self._end(
                 one_line(error) or type(error).__name__, getattr(error, "code", ua.StatusCodes.BadTcpInternalError)
@@ -209,10 +215,11 @@ class _BinaryServer(BinaryServer):  # type: ignore[misc]
 
 
 class BoundedServer(Server):  # type: ignore[misc]
-    """As asyncua's server. ``users``: an asyncua user manager, who says who somebody is."""
+    """As asyncua's server. ``users``: an asyncua user manager, who says who somebody is. ``trusted``: without it every
+    certificate is."""
 
-    def __init__(self, host: str, port: int, bounds: Bounds, users: Any) -> None:
-        super().__init__(iserver=_InternalServer(bounds, users))
+    def __init__(self, host: str, port: int, bounds: Bounds, users: Any, trusted: TrustedClients | None) -> None:
+        super().__init__(iserver=_InternalServer(bounds, users, trusted))
         self.limits = TransportLimits(
             max_recv_buffer=_CHUNK_BYTES,
             max_send_buffer=_CHUNK_BYTES,
@@ -229,12 +236,11 @@ class BoundedServer(Server):  # type: ignore[misc]
         """
         host, port = self.socket_address
         await self._setup_server_nodes()
-        await self.iserver.start()
         self.bserver = _BinaryServer(self.iserver, host, port, self.limits)
         self.bserver.set_policies(self._policies)
         try:
             await self.bserver.start()
         except OSError as error:
-            await self.iserver.stop()
             raise DeviceError(f"OPC UA cannot listen on {host} port {port}: {one_line(error)}") from error
+        await self.iserver.start()
         self.port = self.bserver.port

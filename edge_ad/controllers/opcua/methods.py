@@ -11,9 +11,10 @@ from asyncua import ua
 
 from edge_ad.controllers.gateway import Gateway, PartRefusedError
 from edge_ad.controllers.opcua.events import result_fields, result_structure
-from edge_ad.controllers.opcua.hardened import CALLER
 from edge_ad.controllers.opcua.jobs import Job, Jobs, PublishedResult
 from edge_ad.controllers.opcua.nodes import Argument, VisionNodes, add_method, types
+from edge_ad.controllers.opcua.users import CALLER
+from edge_ad.controllers.security import Role
 from edge_ad.controllers.signals import RefusalCode
 from edge_ad.errors import EdgeAdError, LinkRefusedError
 
@@ -29,6 +30,12 @@ _COMPONENTS = (
     *("ProcessingTimes", "ResultContent"),
 )
 """What GetResultComponentsById answers, in its order."""
+_NEEDED = {
+    **dict.fromkeys(("StartSingleJob", "Inspect", "Stop", "Reset", "ResetFault"), Role.OPERATOR),
+    **dict.fromkeys(("ConfirmAll", "AcknowledgeAlarm", "SelectModeAutomatic"), Role.OPERATOR),
+    **dict.fromkeys(("PrepareRecipe", "SelectRecipe", "ResetCounters"), Role.SUPERVISOR),
+}
+"""The role that a method asks for; all others only read, or are not supported."""
 Answers = list[Any]
 
 
@@ -61,7 +68,10 @@ async def bind_methods(nodes: VisionNodes, gateway: Gateway, jobs: Jobs, name: s
 def _bound(name: str, call: Callable[..., Awaitable[Answers]], count: int) -> Callable[..., Awaitable[Any]]:
     async def bound(_: Any, *arguments: Any) -> Any:
         result = ua.CallMethodResult()
+        needed = _NEEDED.get(name)
         try:
+            if needed is not None and not CALLER.get().may(needed):
+                raise _Refused("BadUserAccessDenied")
             if len(arguments) != count:
                 missing = len(arguments) < count
                 raise _Refused("BadArgumentsMissing" if missing else "BadTooManyArguments")

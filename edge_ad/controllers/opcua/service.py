@@ -8,13 +8,14 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from asyncua import ua
-from asyncua.crypto.permission_rules import User, UserRole
 
 from edge_ad import __version__
 from edge_ad.controllers.gateway import Gateway
+from edge_ad.controllers.opcua.certificates import TrustedClients, load_own
 from edge_ad.controllers.opcua.events import EventSender, result_fields, result_structure
 from edge_ad.controllers.opcua.hardened import BoundedServer, Bounds
 from edge_ad.controllers.opcua.jobs import Job, Jobs, PublishedResult
@@ -23,6 +24,7 @@ from edge_ad.controllers.opcua.nodes import OURS, load_companion, make_nodes, ty
 from edge_ad.controllers.opcua.plain import VARIABLES, plain_values
 from edge_ad.controllers.opcua.settings import OpcUaSettings
 from edge_ad.controllers.opcua.states import OPERATIONAL, TRANSITIONS, VisionState, path_between, vision_state
+from edge_ad.controllers.opcua.users import Users
 from edge_ad.link.messages import AlarmChanged, Event, RecipeChanged
 
 __all__ = ["OpcUaService", "serve"]
@@ -45,13 +47,6 @@ async def serve(settings: OpcUaSettings, gateway: Gateway, name: str) -> None:
         await service.run()
 
 
-class _Everybody:
-    """On a machine's own loopback everybody is the same user."""
-
-    def get_user(self, *_: object, **__: object) -> Any:
-        return User(role=UserRole.User, name="local")
-
-
 class OpcUaService:
     """``port``: where it listens, once it is entered."""
 
@@ -67,7 +62,8 @@ class OpcUaService:
         self._shown: dict[str, object] = {}
         self._beats = self._results = 0
         bounds = Bounds(settings.max_connections, settings.max_message_kb * 1024)
-        self._server = BoundedServer(settings.host, settings.port, bounds, _Everybody())
+        trusted = None if settings.trusted_clients is None else TrustedClients(Path(settings.trusted_clients))
+        self._server = BoundedServer(settings.host, settings.port, bounds, Users(settings), trusted)
 
     @property
     def port(self) -> int:
@@ -76,14 +72,7 @@ class OpcUaService:
 
     async def __aenter__(self) -> OpcUaService:
         server = self._server
-        await server.init()
-        await server.set_application_uri(f"urn:edge-ad:{self._name}")
-        server.set_server_name("edge-ad")
-        server.set_endpoint(f"opc.tcp://{self._settings.host}:{self._settings.port}/edge-ad/")
-        now = datetime.now(timezone.utc)
-        await server.set_build_info("urn:edge-ad", "edge-ad", "edge-ad", __version__, __version__, now)
-        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        server.set_identity_tokens([ua.AnonymousIdentityToken])
+        await self._introduce()
         index = await load_companion(server)
         self.nodes = await make_nodes(server, index, self._gateway.view.station or "edge-ad")
         self._events = EventSender(self.nodes)
@@ -98,6 +87,25 @@ class OpcUaService:
         self._gateway.changed.append(self._changed)
         self._changed()
         return self
+
+    async def _introduce(self) -> None:
+        """What the server says of itself, and with which security it is reached."""
+        server, settings = self._server, self._settings
+        await server.init()
+        uri, security = f"urn:edge-ad:{self._name}", [ua.SecurityPolicyType.NoSecurity]
+        if settings.certificate is not None and settings.key is not None:
+            own = load_own(settings.certificate, settings.key)
+            server.iserver.certificate, server.iserver.private_key, uri = own.certificate, own.key, own.uri
+            kinds = ua.SecurityPolicyType
+            security = [kinds.Basic256Sha256_SignAndEncrypt, kinds.Basic256Sha256_Sign]
+        await server.set_application_uri(uri)
+        server.set_server_name("edge-ad")
+        server.set_endpoint(f"opc.tcp://{settings.host}:{settings.port}/edge-ad/")
+        now = datetime.now(timezone.utc)
+        await server.set_build_info("urn:edge-ad", "edge-ad", "edge-ad", __version__, __version__, now)
+        server.set_security_policy(security)
+        named = [] if settings.tokens is None else [ua.UserNameIdentityToken]
+        server.set_identity_tokens([ua.AnonymousIdentityToken, *named])
 
     async def __aexit__(self, *_: object) -> None:
         self._gateway.heard.remove(self._heard)

@@ -26,7 +26,7 @@ FOLDER = "ns=1;s=EdgeAd"
 
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpcUaEnds]:
-    with opcua_ends(tmp_path_factory.mktemp("opcua"), recent=0, max_connections=14) as running:
+    with opcua_ends(tmp_path_factory.mktemp("opcua"), recent=0, max_connections=14, local_role="supervisor") as running:
         yield running
 
 
