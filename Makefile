@@ -53,6 +53,9 @@ MINUTES ?= 60
 soak: .venv/.installed  ## a station at full rate for MINUTES=60: nothing may grow, no part may be lost
 	$(BIN)/python -m benchmarks.soak $(or $(BUNDLE),edge-ad-demo/bundle) $(or $(IMAGES),edge-ad-demo/images/test/good) --minutes $(MINUTES)
 
+bench-controllers: .venv/.installed  ## from a controller's trigger to its result, by protocol, beside the link
+	$(BIN)/python -m benchmarks.controllers
+
 bench-peers: .venv/.installed  ## beside anomalib's inferencer; PEER=DIR is an environment that holds it
 	$(BIN)/python -m benchmarks.peers $(if $(PEER),--peer $(PEER))
 

@@ -199,6 +199,11 @@ def _made_again(kind: type[EdgeAdError], *args: object) -> EdgeAdError:
     return made
 
 
+def counted(count: int, thing: str) -> str:
+    """``1 frame``, ``1,200 frames``. ``thing``: one of them; its plural ends in -s."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def one_line(error: object) -> str:
     """The text of an error on one line: other libraries break theirs over several."""
     return " ".join(str(error).split())

@@ -45,6 +45,8 @@ COMMANDS = [
     "run",
     "replay",
     "connect",
+    "token",
+    "audit",
     "trust",
     "keys",
     "sign",

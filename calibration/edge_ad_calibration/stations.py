@@ -274,8 +274,8 @@ def _named(station: str, request: CalibrationRequest) -> Iterator[None]:
     except NotEnoughNormalsError as error:
         if station == request.station:
             raise
-        raise NotEnoughNormalsError(error.needed, f"station {station}: {error}") from error
+        raise NotEnoughNormalsError(error.needed, f"group {station}: {error}") from error
     except InputError as error:
         if station == request.station:
             raise
-        raise InputError(f"station {station}: {error}") from error
+        raise InputError(f"group {station}: {error}") from error

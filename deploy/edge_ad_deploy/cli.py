@@ -176,7 +176,7 @@ def _changed(folder: KeyFolder, options: KeysOptions) -> KeyFolder:
 @command(options=SIGN)
 @bundle_argument
 def sign(bundle: Path, options: SignOptions) -> None:
-    """Sign BUNDLE, so that devices know who made it and which one is newer.
+    """Sign BUNDLE, so that devices know who made it.
 
     The manifest is signed, and through its hashes every other file. A device that trusts the root.json of these keys
     (edge-ad trust) takes only bundles with such a signature.

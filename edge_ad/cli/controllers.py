@@ -30,7 +30,7 @@ CONNECT = OptionGroup(
 @click.argument("file", type=FILE)
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 def connect(file: Path, names: tuple[str, ...], options: ConnectOptions) -> None:
-    """Connect a station to its controllers, such as a PLC or a broker.
+    """Connect a station to a PLC, a broker or other controllers.
 
     FILE is the station file; each table [controller.NAME] in it is one controller. Without NAME all of them are served.
     With one NAME it is served in this process; of several, each has a process of its own, which is started again when

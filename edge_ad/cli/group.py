@@ -28,6 +28,8 @@ COMMANDS = {
     "run": "edge_ad.cli.station:run",
     "replay": "edge_ad.cli.station:replay",
     "connect": "edge_ad.cli.controllers:connect",
+    "token": "edge_ad.cli.security:token",
+    "audit": "edge_ad.cli.security:audit",
     "doctor": "edge_ad.cli.upkeep:doctor",
     "support": "edge_ad.cli.upkeep:support",
     "backup": "edge_ad.cli.upkeep:backup",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ import click
 
 from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
 from edge_ad.cli.options import FILE, FOLDER, PATH, VARIANT, bundle_argument
-from edge_ad.errors import EdgeAdError, InputError
+from edge_ad.errors import EdgeAdError, InputError, counted
 
 if TYPE_CHECKING:
     from edge_ad.link.messages import Event
@@ -81,6 +83,7 @@ def init(bundle: Path, options: InitOptions) -> None:
 
     Comments in it say what may be changed.
     """
+    from edge_ad.bundle import Bundle
     from edge_ad.files import atomic_write
     from edge_ad.station import check_station, read_station_file
     from edge_ad.station.template import find_camera, station_template
@@ -88,8 +91,9 @@ def init(bundle: Path, options: InitOptions) -> None:
     if options.output.exists() and not options.force:
         raise InputError(f"{options.output} is there already: choose another name with -o, or replace it with --force")
     source = options.source or find_camera()
-    from_there = _relative_to(options.output)
-    text = station_template(options.name, from_there(source), from_there(str(bundle)))
+    from_there, manifest = _relative_to(options.output), Bundle.open(bundle).manifest
+    title = f"{manifest.name}@{manifest.version}"
+    text = station_template(options.name, from_there(source), from_there(str(bundle)), title)
     atomic_write(options.output, text.encode())
     try:
         check_station(read_station_file(options.output))
@@ -120,19 +124,30 @@ def run(file: Path, options: RunOptions) -> None:
     from edge_ad.station import check_station, read_station_file, run_station
 
     station = read_station_file(file)
-    for warning in check_station(station):
-        click.echo(f"edge-ad: warning: {warning}", err=True)
-    if station.controller:
-        from edge_ad.controllers import check_controllers
+    with _named(file):
+        for warning in check_station(station):
+            click.echo(f"edge-ad: warning: {file}: {warning}", err=True)
+        if station.controller:
+            from edge_ad.controllers import check_controllers
 
-        check_controllers(station, file.absolute().parent)
+            check_controllers(station, file.absolute().parent)
     if options.check:
         names = f"cameras {', '.join(station.camera)}; inspections {', '.join(station.inspect)}"
         click.echo(f"{file}: in order: {names}", err=True)
         return
+    gc.freeze()  # what is there now stays: a collection in between need not look at it again and again
     loop = run_station(station, _print_json if options.json else _print_text)
     counts = ", ".join(f"{count} {name}" for name, count in loop.core.counters.parts.items())
-    click.echo(f"{sum(loop.core.counters.parts.values())} parts: {counts}", err=True)
+    click.echo(f"{counted(sum(loop.core.counters.parts.values()), 'part')}: {counts}", err=True)
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Says of which station file an error speaks."""
+    try:
+        yield
+    except EdgeAdError as error:
+        raise error if str(error).startswith(str(file)) else error.saying(f"{file}: {error}") from None
 
 
 def _print_json(what: Event | InspectedPart) -> None:
@@ -158,7 +173,7 @@ def _print_text(what: Event | InspectedPart) -> None:
 class ReplayOptions:
     """By what kept frames are scored again."""
 
-    bundle: Path
+    bundle: Path | None
     variant: str | None
     station: str | None
     threshold: float | None
@@ -169,11 +184,15 @@ REPLAY = OptionGroup(
     COMMON,
     ReplayOptions,
     (
-        option("--bundle", required=True, type=PATH, metavar="BUNDLE", help="The calibrated bundle to score with."),
+        option("--bundle", type=PATH, metavar="BUNDLE", help="The calibrated bundle to score with."),
         option(
             "--threshold", type=float, metavar="SCORE", help="Judge by this threshold instead of the calibration's."
         ),
-        option("--station", metavar="NAME", help="Use the thresholds of this calibrated station of the bundle."),
+        option(
+            "--station",
+            metavar="NAME",
+            help="Use the thresholds of this group, for a bundle that is calibrated for several groups.",
+        ),
         VARIANT,
         option("--json", is_flag=True, help="Print one JSON object for each frame instead of a line of text."),
     ),
@@ -190,8 +209,10 @@ def replay(evidence: Path, options: ReplayOptions) -> None:
     import msgspec
 
     from edge_ad.detector import Detector
-    from edge_ad.station.replay import replay_evidence
+    from edge_ad.station.replay import judged_by, replay_evidence
 
+    if options.bundle is None:
+        raise InputError(f"give with --bundle the bundle to score with: {judged_by(evidence)}")
     frames = changed = 0
     with Detector.open(options.bundle, options.variant, options.station) as detector:
         if detector.calibration is None and options.threshold is None:
@@ -208,7 +229,7 @@ def replay(evidence: Path, options: ReplayOptions) -> None:
                     f"{v.state.value} {v.score if v.score is None else f'{v.score:.4g}'}" for v in (before, now)
                 )
                 click.echo(f"{one.path}  part {one.record.part_id}  {was} -> {is_now}")
-    click.echo(f"{frames} frames, {changed} verdicts would change", err=True)
+    click.echo(f"{counted(frames, 'frame')}, {counted(changed, 'verdict')} would change", err=True)
 
 
 def _said(verdict: Verdict) -> str:

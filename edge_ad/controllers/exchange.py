@@ -49,6 +49,11 @@ class SignalExchange:
             task.add_done_callback(self._tasks.discard)
         self._tell()
 
+    def controller_gone(self) -> None:
+        """The controller cannot be reached: a fault until it was read again, for protocols that can know."""
+        self._signalling.controller_gone(time.monotonic_ns())
+        self._tell()
+
     async def run(self) -> None:
         """Follows the station and the clock until it is cancelled."""
         self._gateway.heard.append(self._heard)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.controllers.conversation import Conversation, Outcome, Part, Refusal
+from edge_ad.controllers.security import AuditTrail, Result, Who
 from edge_ad.controllers.settings import HandshakeSettings
 from edge_ad.controllers.view import StationView
 from edge_ad.errors import EdgeAdError, LinkError, LinkRefusedError
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 _SNAPSHOT_S = 1.0
+_BY_CHARACTERS = 128
 
 
 class PartRefusedError(LinkRefusedError):
@@ -74,19 +76,27 @@ class EventStream:
 class Gateway:
     """Keeps one connection to the station, and the parts that were asked for through it.
 
-    ``view``: what is known of the station. ``changed``: called, without waiting, whenever the view has changed.
+    ``audit``: where changes that are asked for are recorded. ``view``: what is known of the station. ``changed``:
+    called, without waiting, whenever the view has changed.
     ``run`` has to run beside all else; it never raises for what the station does. ``name``: of the controller,
     ``station``: of the station, known even before it is reached.
     """
 
     def __init__(
-        self, socket: Path, name: str, settings: HandshakeSettings | None = None, *, station: str = ""
+        self,
+        socket: Path,
+        name: str,
+        settings: HandshakeSettings | None = None,
+        *,
+        station: str = "",
+        audit: AuditTrail | None = None,
     ) -> None:
         self.view = StationView(station=station)
         self.name = name
         self.changed: list[Callable[[], None]] = []
         self.heard: list[Callable[[Event], None]] = []
         self._socket = socket
+        self._audit = audit
         self._conversation = Conversation(settings or HandshakeSettings(protocol=name))
         self._client: AsyncClient | None = None
         self._futures: dict[Part, asyncio.Future[Outcome]] = {}
@@ -185,28 +195,64 @@ class Gateway:
 
     # --- the station
 
-    async def recipe(self, name: str, *, by: str) -> None:
-        """Asks for another recipe; ``by``: who does.
+    async def recipe(self, name: str, *, by: str | Who) -> None:
+        """Asks for another recipe; ``by``, here and below: who does. What is asked stands in the audit trail first.
 
         Raises:
             LinkError: the station refuses (``LinkRefusedError``) or cannot be reached.
+            OutputError: the audit trail cannot be written; then nothing is asked.
         """
-        await self._connected().recipe(name, by=by)
+        async with self.audited("recipe", by, target=name, before=self.view.recipe, after=name) as told:
+            await self._connected().recipe(name, by=told)
 
-    async def reset(self, *, by: str) -> None:
+    async def reset(self, *, by: str | Who) -> None:
         """Leaves FAULT; raises as :meth:`recipe`."""
-        self._conversation.reset()
-        await self._connected().reset(by=by)
+        async with self.audited("reset", by, before=self.view.cause) as told:
+            self._conversation.reset()
+            await self._connected().reset(by=told)
 
-    async def acknowledge(self, alarm: str, *, by: str) -> None:
+    async def acknowledge(self, alarm: str, *, by: str | Who) -> None:
         """Somebody has seen an alarm; raises as :meth:`recipe`."""
-        await self._connected().acknowledge(alarm, by=by)
+        async with self.audited("acknowledge", by, target=alarm, before=self.view.alarms.get(alarm)) as told:
+            await self._connected().acknowledge(alarm, by=told)
 
-    async def reset_counters(self, *, by: str) -> None:
+    async def reset_counters(self, *, by: str | Who) -> None:
         """Begins to count anew; raises as :meth:`recipe`."""
-        client = self._connected()
-        await client.reset_counters(by=by)
-        await self._look(client)
+        counts = self.view.counts
+        before = f"{counts.ok} ok, {counts.ng} ng, {counts.invalid} invalid, {counts.refused} refused"
+        async with self.audited("reset_counters", by, before=before) as told:
+            client = self._connected()
+            await client.reset_counters(by=told)
+            await self._look(client)
+
+    @contextlib.asynccontextmanager
+    async def audited(self, action: str, by: str | Who, **known: str | None) -> AsyncIterator[str]:
+        """Around a change: that it was asked for is recorded before it, and what came of it afterwards.
+
+        Yields who asks, for the station's log. ``known``: what :class:`AuditRecord` may say of it.
+        """
+        who = by if isinstance(by, Who) else Who(by)
+        told = f"{self.name}:{who}" if who.source else who.name
+        known |= {"who": who.name, "role": who.role and who.role.value, "source": who.source}
+        await self.record(action, "asked", **known)
+        try:
+            yield told[:_BY_CHARACTERS]
+        except LinkRefusedError as error:
+            await self.record(action, "refused", **known, detail=str(error))
+            raise
+        except EdgeAdError as error:
+            await self.record(action, "failed", **known, detail=str(error))
+            raise
+        await self.record(action, "done", **known)
+
+    async def record(self, action: str, result: Result, **known: str | None) -> None:
+        """Puts something into the audit trail, where there is one.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if self._audit is not None:
+            await asyncio.to_thread(self._audit.record, action, result, **known)
 
     # --- inside
 

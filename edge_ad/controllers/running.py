@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.controllers.adapter import Protocol, read_settings
 from edge_ad.controllers.gateway import Gateway
+from edge_ad.controllers.security import AuditTrail
 from edge_ad.controllers.settings import ControllerSettings, HandshakeSettings
 from edge_ad.errors import InputError
 from edge_ad.link import default_path
@@ -56,7 +57,10 @@ def check_controllers(
     found = {}
     for name in names or file.controller:
         protocol, settings = read_settings(name, file.controller[name], folder)
-        protocol.check(settings)
+        try:
+            protocol.check(settings)
+        except InputError as error:
+            raise error.saying(f"controller.{name}: {error}") from error
         found[name] = protocol, settings
     return found
 
@@ -70,8 +74,9 @@ def run_controller(file: StationFile, folder: Path, name: str) -> None:
     protocol, settings = check_controllers(file, folder, [name])[name]
     given = file.link.socket if file.link is not None else None
     socket = Path(given) if given is not None else default_path(file.station.name)
+    audit = None if file.audit is None else AuditTrail(file.audit, name)
     handshake = settings if isinstance(settings, HandshakeSettings) else None
-    gateway = Gateway(socket, name, handshake, station=file.station.name)
+    gateway = Gateway(socket, name, handshake, station=file.station.name, audit=audit)
     asyncio.run(_serve(protocol, settings, gateway, name))
 
 

@@ -90,7 +90,7 @@ class Signalling:
         self._shown: Outcome | None = None
         self._valid = False
         self._beats = 0
-        self._is_silent = False
+        self._is_silent = self._is_gone = False
         self._due = _Deadlines(now_ns, self._silent_at(now_ns))
         self.outputs = self._drawn()
 
@@ -99,6 +99,7 @@ class Signalling:
     def read(self, inputs: Inputs, now_ns: int) -> list[Command]:
         """The controller's signals as they are now."""
         before, self._inputs = self._inputs, inputs
+        self._is_gone = False
         commands: list[Command] = []
         if inputs.heartbeat != before.heartbeat:
             self._is_silent = False
@@ -120,6 +121,11 @@ class Signalling:
             self._due.unread_ns = None if self._result is ResultState.READ else self._due.unread_ns
         self._go_on(now_ns)
         return commands
+
+    def controller_gone(self, now_ns: int) -> None:
+        """The controller cannot be reached, which is as bad as its silence; over as soon as it is read again."""
+        self._is_gone = True
+        self._go_on(now_ns)
 
     # --- the station
 
@@ -271,7 +277,7 @@ class Signalling:
             return fault_code(self._view.causes)
         if self.conversation.is_late_fault:
             return FaultCode.LATE_RESULTS
-        if self._is_silent:
+        if self._is_silent or self._is_gone:
             return FaultCode.CONTROLLER_SILENT
         return FaultCode.RESULT_NOT_TAKEN if self._result is ResultState.NOT_TAKEN else FaultCode.NONE
 

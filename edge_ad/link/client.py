@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from edge_ad.errors import EdgeAdError, LinkError
+from edge_ad.errors import EdgeAdError, InputError, LinkError, LinkRefusedError
 from edge_ad.link.client_side import ClientSide, lost
 from edge_ad.link.handed import OwnedFd
 from edge_ad.link.lines import encode_line
@@ -107,13 +107,18 @@ class Client:
         Refusals, FAULT, a lost link and an answer that comes too late are false as well.
 
         Raises:
-            InputError: ``pixels`` or ``part_id`` cannot be sent.
+            InputError: ``pixels`` or ``part_id`` cannot be sent, or no pixels were given to a station whose camera is
+                the link: that is a fault of the program, not of the part.
         """
         end_ns = self._clock() + int(timeout_s * 1e9)
         try:
             trigger = self._asked(part_id, pixels, None, timeout_s)
             accepted = self.result(trigger, timeout_s=(end_ns - self._clock()) / 1e9).accepted
             return accepted and self._clock() <= end_ns
+        except LinkRefusedError as error:
+            if error.reason == "needs_frame":
+                raise InputError(f"{error}: give passes() the pixels of the part") from None
+            return False
         except LinkError:
             return False
 

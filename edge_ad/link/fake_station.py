@@ -298,7 +298,7 @@ class FakeStation:
             self._server.answer(client, Refused(id=request.id, reason="unknown_alarm", detail=request.alarm))
             return
         self._server.answer(client, Done(id=request.id))
-        self._publish(AlarmChanged(alarm=request.alarm, text=text, acknowledged=True))
+        self._publish(AlarmChanged(alarm=request.alarm, text=text, active=False, acknowledged=True))
 
     def _reset(self, client: int, request: ResetRequest) -> None:
         if self._state.state is not StationState.FAULT:

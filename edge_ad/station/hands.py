@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Hands"]
 
+_IN_ORDER = actions.StartScorer | actions.StopScorer | actions.KillScorer | actions.ChangeCamera
 _RINGS_KEPT = 2
 _LOOK_AGAIN_NS = 50_000_000
 
@@ -60,8 +61,8 @@ class Hands:
         self._next_key = 1
 
     def carry_out(self, what: Iterable[actions.Action]) -> None:
-        """Does all of it, in order."""
-        for action in what:
+        """Does all of it in order, except that what scorers and cameras wait for goes before what is told."""
+        for action in _first_things_first(what):
             if isinstance(action, actions.ScoreFrame):
                 self._lend(action)
             elif isinstance(action, actions.ReturnFrame):
@@ -239,10 +240,6 @@ class Hands:
 
     def _part_done(self, action: actions.PartDone) -> None:
         part = action.part
-        for told in self._told:
-            told(part)
-        for output in self.outputs:
-            output.put(part)
         if self._link is not None and not action.by_fault:
             event = messages.PartResult(
                 trigger=part.trigger,
@@ -255,6 +252,10 @@ class Hands:
                 verdicts=tuple(one.verdict for one in part.frames),
             )
             self._link.publish(event, to={} if action.asker is None else dict([action.asker]))
+        for output in self.outputs:
+            output.put(part)
+        for told in self._told:  # last: nothing on the line waits for it
+            told(part)
 
     def _publish(self, event: messages.Event, to: dict[int, str]) -> None:
         for told in self._told:
@@ -264,3 +265,18 @@ class Hands:
                 output.put(event.state)
         if self._link is not None:
             self._link.publish(event, to=to)
+
+
+def _first_things_first(what: Iterable[actions.Action]) -> list[actions.Action]:
+    """What a scorer or camera waits for, then what is told, then what is given back; in order where any of them come
+    and go."""
+    given = list(what)
+    if len(given) > 1 and not any(isinstance(one, _IN_ORDER) for one in given):
+        given.sort(key=_place)
+    return given
+
+
+def _place(action: actions.Action) -> int:
+    if isinstance(action, actions.ScoreFrame | actions.TriggerCamera):
+        return 0
+    return 2 if isinstance(action, actions.ReturnFrame) else 1

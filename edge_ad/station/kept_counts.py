@@ -97,10 +97,14 @@ class KeptCounts:
         self._starts = starts
         self._zone = zone
         self._seen = StationCounters()
+        self._minute, self._name = -1, ""
 
     def shift(self, at: float) -> ShiftCounts:
         """The counts of the shift of this moment."""
-        name = shift_of(at, self._starts, self._zone)
+        minute = int(at // 60)  # shifts begin with a minute: their name is looked up once in each
+        if minute != self._minute:
+            self._minute, self._name = minute, shift_of(at, self._starts, self._zone)
+        name = self._name
         for one in reversed(self.counts.shifts):
             if one.shift == name:
                 return one
@@ -151,8 +155,14 @@ class KeptCounts:
         return msgspec.json.format(msgspec.json.encode(self.counts), indent=1)
 
     def _both(self, recipe: str, at: float) -> tuple[StationCounters, StationCounters]:
-        total = self.counts.total.setdefault(recipe, StationCounters())
-        return total, self.shift(at).recipes.setdefault(recipe, StationCounters())
+        return _of(self.counts.total, recipe), _of(self.shift(at).recipes, recipe)
+
+
+def _of(counts: dict[str, StationCounters], recipe: str) -> StationCounters:
+    found = counts.get(recipe)
+    if found is None:
+        found = counts[recipe] = StationCounters()
+    return found
 
 
 _PLAIN = ("lost_frames", "unasked_frames", "faults", "scorer_restarts")

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_ad.cameras import CameraEnded, CameraStatus
 from edge_ad.link import messages
@@ -60,6 +60,7 @@ class StationLoop:
         self._timer_ns = 0
         self._stop_by_ns: int | None = None
         self._status = ""
+        self._poll, self._polled = select.poll(), dict[int, tuple[Any, ...]]()
         self._woken, self._waking = socket.socketpair()
         for one in (self._woken, self._waking):
             one.setblocking(False)
@@ -144,25 +145,31 @@ class StationLoop:
         return self._timer_ns
 
     def _wait(self, until_ns: int) -> None:
-        poll = select.poll()
-        readers: dict[int, Callable[[], None]] = {}
-        readers[self._woken.fileno()] = self._asked_to_stop
+        watched = self._watched()
+        if watched != self._polled:
+            self._polled, self._poll = watched, select.poll()
+            for fd in watched:
+                self._poll.register(fd, select.POLLIN)
+        wait_ns = min(until_ns - time.monotonic_ns(), _LONGEST_WAIT_NS)
+        for fd, _ in self._poll.poll(max(0, -(-wait_ns // 1_000_000))):
+            hear, *whom = watched[fd]
+            hear(*whom)
+            self._hands.carry_out(self.core.actions())
+
+    def _watched(self) -> dict[int, tuple[Any, ...]]:
+        """What is waited for: the descriptor, and what to call with what when it is readable."""
+        watched: dict[int, tuple[Any, ...]] = {self._woken.fileno(): (self._asked_to_stop,)}
         if self._trigger is not None and (fd := self._trigger.fileno()) is not None:
-            readers[fd] = self._hear_trigger
+            watched[fd] = (self._hear_trigger,)
         if self._link is not None:
-            readers[self._link.fileno()] = self._hear_link
+            watched[self._link.fileno()] = (self._hear_link,)
         for number, scorer in self._hands.scorers.items():
             if (fd := scorer.fileno()) is not None:
-                readers[fd] = lambda number=number: self._hear_scorer(number)  # type: ignore[misc]
+                watched[fd] = (self._hear_scorer, number)
         for name, camera in self._hands.cameras.items():
             if (fd := camera.fileno()) is not None:
-                readers[fd] = lambda name=name: self._hear_camera(name)  # type: ignore[misc]
-        for fd in readers:
-            poll.register(fd, select.POLLIN)
-        wait_ns = min(until_ns - time.monotonic_ns(), _LONGEST_WAIT_NS)
-        for fd, _ in poll.poll(max(0, -(-wait_ns // 1_000_000))):
-            readers[fd]()
-            self._hands.carry_out(self.core.actions())
+                watched[fd] = (self._hear_camera, name)
+        return watched
 
     def _asked_to_stop(self) -> None:
         self._woken.recv(64)

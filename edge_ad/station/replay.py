@@ -18,7 +18,7 @@ from edge_ad.verdict import State, Verdict
 if TYPE_CHECKING:
     from edge_ad.detector import Detector
 
-__all__ = ["ReplayedFrame", "replay_evidence"]
+__all__ = ["ReplayedFrame", "judged_by", "replay_evidence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,16 @@ class ReplayedFrame:
     def is_changed(self) -> bool:
         """Whether the state differs from the one that was kept."""
         return self.now.state is not self.record.verdict.state
+
+
+def judged_by(folder: Path) -> str:
+    """By which bundles and variants the frames below ``folder`` were judged, as a sentence.
+
+    Raises:
+        InputError: there is no evidence.
+    """
+    judges = dict.fromkeys(f"{one.verdict.bundle} ({one.verdict.variant})" for one, _ in find_evidence(folder))
+    return f"these frames were judged by {', '.join(judges)}"
 
 
 def replay_evidence(folder: Path, detector: Detector, threshold: float | None = None) -> Iterator[ReplayedFrame]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,29 +140,38 @@ def _check_bundles(file: StationFile) -> tuple[str, ...]:
     store = None if file.trust is None else TrustStore(Path(file.trust.store))
     for recipe in file.recipes:
         for name, one in file.inspections(recipe).items():
-            where = f"inspect.{name}" if recipe not in file.recipe else f"recipe.{recipe}, inspect.{name}"
-            try:
-                missing = _check_bundle(one, store)
-            except EdgeAdError as error:
-                raise error.saying(f"{where}: {error}") from None
+            where = f"recipe.{recipe}.inspect.{name}" if recipe in file.recipe else f"inspect.{name}"
+            missing = _check_bundle(one, store, where)
             if missing is not None:
                 warnings.append(f"{where}: {missing}")
     return tuple(warnings)
 
 
-def _check_bundle(one: InspectionSettings, store: TrustStore | None) -> str | None:
-    """What its calibration lacks in limits of frames."""
-    bundle = Bundle.open(one.bundle)
-    if store is not None:
-        store.check(bundle)
-    variant = bundle.variant(one.variant)
-    record = bundle.calibration(variant)
-    if record is None:
-        raise InputError(f"{variant.id} of {one.bundle} is not calibrated: run  edge-ad calibrate {one.bundle}")
-    wanted = one.calibration or DEFAULT_STATION
+def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str) -> str | None:
+    """What its calibration lacks in limits of frames. ``where``: its table in the file, for messages."""
+    with _entry(f"{where}.bundle"):
+        bundle = Bundle.open(one.bundle)
+        if store is not None:
+            store.check(bundle)
+    with _entry(f"{where}.variant"):
+        variant = bundle.variant(one.variant)
+    with _entry(f"{where}.bundle"):
+        record = bundle.calibration(variant)
+        if record is None:
+            raise InputError(f"{variant.id} of {one.bundle} is not calibrated: run  edge-ad calibrate {one.bundle}")
+    wanted, known = one.calibration or DEFAULT_STATION, ", ".join(sorted(record.stations))
     if wanted not in record.stations:
-        raise InputError(f"no calibration {wanted!r} in {one.bundle}: there are {', '.join(sorted(record.stations))}")
+        raise InputError(f"{where}.calibration: no calibration {wanted!r} in {one.bundle}: there are {known}")
     return missing_limits(record.stations[wanted].frame_limits)
+
+
+@contextmanager
+def _entry(where: str) -> Iterator[None]:
+    """Says which entry of the file an error is about."""
+    try:
+        yield
+    except EdgeAdError as error:
+        raise error.saying(f"{where}: {error}") from None
 
 
 def _check_folder(folder: Path, where: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import mmap
 import os
 import signal
@@ -82,6 +83,7 @@ def main(fd: int) -> None:
             ready = ScorerReady(
                 bundle=name, variant=detector.variant.id, engine=engine, warning=drift.warning if drift else None
             )
+            gc.freeze()  # what is there now stays: a collection need not look at it again and again
             station.send(encode(ready))
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 _Server(station, detector, _Beside(evidence, drift, videos), order[0].handed_in).serve()

@@ -17,9 +17,9 @@ from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
 from edge_ad.station.output_settings import OutputSettings, check_output
 from edge_ad.station.scorer_drift import DriftChoice
-from edge_ad.station.station_log import LogSettings
+from edge_ad.station.station_log import AuditSettings, LogSettings
 from edge_ad.station.stop_rules import StopRule
-from edge_ad.station.strict import convert
+from edge_ad.station.strict import convert, no_toml
 
 if TYPE_CHECKING:
     from edge_ad.station.video_writer import VideoChoice
@@ -145,6 +145,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     counters: CounterSettings | None = None
     metrics: MetricsSettings | None = None
     log: LogSettings | None = None
+    audit: AuditSettings | None = None
     trust: TrustSettings | None = None
     controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
@@ -208,7 +209,7 @@ def read_station_file(path: Path) -> StationFile:
     except OSError as error:
         raise InputError(f"{path}: the station file cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a station file in TOML: {error}") from error
+        raise InputError(f"{path}: {no_toml(path, str(error))}") from error
     try:
         file = convert(data, StationFile, "")
         _check_names(file)
@@ -264,6 +265,7 @@ def _below(file: StationFile, folder: Path) -> StationFile:
             ("counters", "file"),
             ("metrics", "file"),
             ("log", "file"),
+            ("audit", "file"),
             ("trust", "store"),
         )
     }

@@ -21,7 +21,7 @@ import msgspec
 from edge_ad.bundle.fields import Record
 from edge_ad.errors import one_line
 
-__all__ = ["LogSettings", "StationLog", "log_event", "open_log"]
+__all__ = ["AuditSettings", "LogSettings", "StationLog", "log_event", "open_log"]
 
 _QUEUED = 2_000
 _CLOSE_WAIT_S = 3.0
@@ -43,6 +43,17 @@ class LogSettings(Record, frozen=True, kw_only=True):
     format: Literal["json", "text"] | None = None
     limit_mb: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 10.0
     keep: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 5
+
+
+class AuditSettings(Record, frozen=True, kw_only=True):
+    """``[audit]``: the trail of who asked for which change, kept by ``edge-ad connect``; ``edge-ad audit`` reads it.
+
+    ``limit_mb``: in 10**6 bytes, when a new file is begun; ``keep`` older ones stay, called ``FILE.NUMBER``.
+    """
+
+    file: str
+    limit_mb: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 10.0
+    keep: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
 
 
 def log_event(logger: logging.Logger, level: int, event: str, message: str, **fields: object) -> None:

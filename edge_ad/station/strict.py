@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -10,9 +13,22 @@ from msgspec import inspect
 
 from edge_ad.errors import InputError
 
-__all__ = ["convert"]
+__all__ = ["convert", "no_toml"]
 
 T = TypeVar("T")
+
+# msgspec's names of types, as somebody calls them who writes TOML.
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": 'text in quotes, such as "a"',
+    "bool": "true or false",
+    "array": "a list in square brackets",
+    "object": "a table",
+}
+_TYPE = re.compile(r"`([a-z |]+)`")
+_GOT = re.compile(r", got `[a-z]+`")
+_PATTERN = re.compile(r" matching regex (?:'(?P<one>.*)'|\"(?P<two>.*)\")")
 
 
 def convert(data: object, kind: type[T], where: str) -> T:
@@ -22,6 +38,19 @@ def convert(data: object, kind: type[T], where: str) -> T:
         InputError: an unknown, missing or wrong entry.
     """
     return cast(T, _any(data, inspect.type_info(kind), where))
+
+
+def no_toml(path: Path, said: str) -> str:
+    """What is wrong in a file that is no TOML: the line, as it stands there, and what the parser says."""
+    place = re.search(r" \(at line (\d+), column \d+\)", said)
+    if place is None:
+        return f"expected TOML: {said}"
+    number = int(place[1])
+    lines = path.read_text(errors="replace").splitlines()[number - 1 : number]
+    what = said.replace(place[0], "")
+    if what == "Invalid value":
+        what = 'no value of TOML; text stands in quotes, such as source = "/dev/video0"'
+    return f"line {number}: {''.join(lines).strip()}: {what[:1].lower()}{what[1:]}"
 
 
 def _any(data: object, kind: inspect.Type, where: str) -> Any:
@@ -68,8 +97,25 @@ def _value(value: object, struct: type, name: str, where: str) -> Any:
     try:
         return msgspec.convert(value, annotation)
     except msgspec.ValidationError as error:
-        said = str(error)
-        raise InputError(f"{_join(where, name)}: {said[:1].lower()}{said[1:]}, found {value!r}") from None
+        raise InputError(f"{_join(where, name)}: {_in_words(str(error))}, found {_as_toml(value)}") from None
+
+
+def _in_words(said: str) -> str:
+    """What msgspec says, without the names of Python's types."""
+
+    def words(found: re.Match[str]) -> str:
+        return " or ".join(_WORDS.get(one, one) for one in found[1].split(" | ") if one != "null")
+
+    plain = _TYPE.sub(words, _GOT.sub("", said))
+    plain = _PATTERN.sub(lambda found: f" of the form {found['one'] or found['two']}", plain)
+    return f"{plain[:1].lower()}{plain[1:]}"
+
+
+def _as_toml(value: object) -> str:
+    """The value as it stands in the file."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _is_nested(kind: inspect.Type) -> bool:

@@ -18,6 +18,7 @@ _TEMPLATE = """\
 name = {name}
 trigger = "camera"       # every frame is a part; or "link": a client says when; "input": a pulse; "timer": timer_ms
 deadline_ms = 1000       # a verdict that comes later is INVALID
+
 [camera.main]
 source = {source}
 {pace}# exposure_us = 2000     # what is not given stays as the camera has it
@@ -25,7 +26,7 @@ source = {source}
 
 [inspect.main]
 camera = "main"
-bundle = {bundle}
+bundle = {bundle}  # {title}
 # variant = "openvino-int8"   # otherwise the bundle's default
 threads = 1              # processor cores for this bundle
 memory_mb = 1024         # a scorer that takes more is started again
@@ -54,11 +55,24 @@ defect_rate = 0.01       # the share of parts that may really be defective
 # state = "REJECT"
 # count = 5
 # of = 20
+
+# [recipe.small]           # a kind of part: what it changes of the inspections; the first one is active at the start
+# inspect.main.bundle = {bundle}
+# [recipe.large]
+# inspect.main.bundle = "large"
+
+# [counters]               # counts by recipe and shift, kept over restarts
+# file = "counts.json"
+# shift_starts = ["06:00", "14:00", "22:00"]
+
+# [log]                    # otherwise the log goes to standard error
+# file = "station.log"
+# level = "info"
 """
 
 
-def station_template(name: str, source: str, bundle: str) -> str:
-    """The text of a station file for one camera and one bundle."""
+def station_template(name: str, source: str, bundle: str, title: str) -> str:
+    """The text of a station file for one camera and one bundle. ``title``: the bundle's own name and version."""
     is_files = source_kind(source) in {"folder", "video"}
     pace = (
         'pace = "fast"            # files: as fast as they are scored; "real" paces them by fps\n' if is_files else ""
@@ -67,6 +81,7 @@ def station_template(name: str, source: str, bundle: str) -> str:
         name=json.dumps(name),
         source=json.dumps(source),
         bundle=json.dumps(bundle),
+        title=title,
         socket=json.dumps(f"{name}.sock"),
         pace=pace,
     )

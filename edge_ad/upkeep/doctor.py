@@ -131,7 +131,8 @@ def _disks(folders: Iterable[Path], evidence_mb: int) -> Iterable[Check]:
 
 def _folders(station: StationFile) -> set[Path]:
     files = [one.path for one in station.output.values() if one.path is not None]
-    files += [one.file for one in (station.counters, station.metrics, station.log) if one is not None and one.file]
+    kept_files = (station.counters, station.metrics, station.log, station.audit)
+    files += [one.file for one in kept_files if one is not None and one.file]
     folders = {Path(one).parent for one in files}
     kept = {Path(one.folder) for one in (station.evidence, station.drift) if one is not None}
     return folders | kept or {Path.cwd()}

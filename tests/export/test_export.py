@@ -59,6 +59,7 @@ def leftovers(request: ExportRequest) -> list[str]:
     return sorted(path.name for path in request.target.parent.glob("*"))
 
 
+@pytest.mark.usefixtures("new_interpreters")
 def test_every_variant_is_made_measured_and_shipped(request_for: ExportRequest) -> None:
     request = dataclasses.replace(request_for, variants=())
 

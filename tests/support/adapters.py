@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +35,12 @@ def serving(protocol: Protocol, settings: Any, socket: Path, name: str = "test")
             await asyncio.gather(connecting, return_exceptions=True)
 
     main = loop.create_task(run())
-    thread = threading.Thread(target=loop.run_until_complete, args=[main], name="adapter")
+
+    def turn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            loop.run_until_complete(main)
+
+    thread = threading.Thread(target=turn, name="adapter")
     thread.start()
     try:
         yield gateway

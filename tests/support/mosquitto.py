@@ -17,7 +17,7 @@ import pytest
 
 from support.videos import wait_for
 
-__all__ = ["Mosquitto", "Subscriber", "free_port", "mosquitto", "subscribed"]
+__all__ = ["Mosquitto", "Subscriber", "free_port", "mosquitto", "subscribed", "write_user"]
 
 
 def free_port() -> int:
@@ -27,6 +27,12 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
+def write_user(path: Path, name: str, password: str) -> None:
+    """A file of users with one in it."""
+    program = shutil.which("mosquitto_passwd") or ""
+    subprocess.run([program, "-b", "-c", str(path), name, password], check=True)
+
+
 class Mosquitto:
     """``options``: further lines of its configuration; ``before``: lines that stand before the listener."""
 
@@ -34,7 +40,7 @@ class Mosquitto:
         self.port = port or free_port()
         self.folder = folder
         self._config = folder / "mosquitto.conf"
-        lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true", *options]
+        lines = ["user root", f"listener {self.port} 127.0.0.1", "allow_anonymous true", *options]
         self._config.write_text("\n".join([*lines, f"log_dest file {folder / 'broker.log'}", ""]))
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -42,7 +48,9 @@ class Mosquitto:
         self.process = subprocess.Popen(
             [shutil.which("mosquitto") or "", "-c", str(self._config)], stderr=subprocess.DEVNULL
         )
-        assert wait_for(self._listens, 30)
+        if not wait_for(self._listens, 30):
+            self.kill()
+            raise RuntimeError((self.folder / "broker.log").read_text())
 
     def kill(self) -> None:
         """As a power cut does."""

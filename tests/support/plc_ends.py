@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from edge_ad.controllers import Gateway, Inputs, Outputs, SignalSettings
 from edge_ad.controllers.layout import INPUTS, OUTPUTS, WordOrder
 from edge_ad.link import FakeStation
 
-__all__ = ["Memory", "Plc", "connected", "until"]
+__all__ = ["Memory", "Plc", "connected", "log_lines", "play", "told", "until"]
 
 PATIENCE_S = 60.0
 
@@ -114,3 +115,32 @@ def play(path: Path, scene: Callable[[FakeStation], Awaitable[None]], **more: An
 
 async def _awaited(scene: Awaitable[None]) -> None:
     await scene
+
+
+class _Lines(logging.Handler):
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(logging.INFO)
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def log_lines(lines: list[str]) -> Iterator[None]:
+    """What the controllers' modules log goes into the list, also while a scene still runs."""
+    logger, handler = logging.getLogger("edge_ad.controllers"), _Lines(lines)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+async def told(lines: list[str], text: str) -> bool:
+    """Waits until a line with this text was logged."""
+    await until(lambda: any(text in line for line in lines))
+    return True

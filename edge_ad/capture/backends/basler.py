@@ -22,6 +22,7 @@ __all__ = ["BaslerCamera"]
 
 _GIGE = CounterRange(1, 65_535)
 _PLAIN = CounterRange(0, 2**64 - 1)
+_READY_MS = 1_000
 
 
 class BaslerCamera:
@@ -67,8 +68,10 @@ class BaslerCamera:
         return {"serial": device.GetSerialNumber(), "model": device.GetModelName()} | found
 
     def trigger(self) -> None:
-        """Send the software trigger."""
+        """Send the software trigger, as soon as the camera takes one: it drops those that come while it is busy."""
         with _Errors(self):
+            if self._camera.CanWaitForFrameTriggerReady():
+                self._camera.WaitForFrameTriggerReady(_READY_MS, self._pylon.TimeoutHandling_Return)
             self._camera.TriggerSoftware.Execute()
 
     def grab(self, timeout_s: float) -> Grab | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +14,17 @@ from starlette.requests import Request
 from edge_ad.controllers.gateway import Gateway
 from edge_ad.controllers.http.parts import PartBook
 from edge_ad.controllers.http.settings import HttpSettings
-from edge_ad.controllers.security import Access, RateLimit, Role, Who
+from edge_ad.controllers.security import Access, DeniedError, RateLimit, Role, Who
+from edge_ad.errors import OutputError
 
 if TYPE_CHECKING:
     from edge_ad.controllers.conversation import Outcome
 
 __all__ = ["Desk", "Engineer", "Operator", "Supervisor", "desk_of", "finished"]
 
+logger = logging.getLogger(__name__)
+
+_FAILURES_PER_S = 5.0
 _BODIES_AT_ONCE, _PICTURES_AT_ONCE = 8, 2
 
 
@@ -33,13 +38,11 @@ class Desk:
     name: str
     parts: PartBook
     rate: RateLimit
+    failures: RateLimit = field(default_factory=lambda: RateLimit(_FAILURES_PER_S))
+    not_recorded: int = 0
     bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_BODIES_AT_ONCE))
     pictures: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_PICTURES_AT_ONCE))
     closing: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def by(self, who: Who) -> str:
-        """Who asks, for the station's log."""
-        return f"{self.name}:{who.name}@{who.source}"
 
 
 def desk_of(request: Request) -> Desk:
@@ -51,12 +54,31 @@ def desk_of(request: Request) -> Desk:
 
 def _somebody(needed: Role) -> Callable[[Request], Awaitable[Who]]:
     async def somebody(request: Request) -> Who:
-        access = desk_of(request).access
-        who = access.identify(_token(request), request.client.host if request.client else "unknown")
-        access.check(who, needed)
+        desk = desk_of(request)
+        source = request.client.host if request.client else "unknown"
+        try:
+            who = desk.access.identify(_token(request), source)
+        except DeniedError as error:
+            if error.has_failed:
+                await _record_failure(desk, source, request.url.path)
+            raise
+        desk.access.check(who, needed)
         return who
 
     return somebody
+
+
+async def _record_failure(desk: Desk, source: str, path: str) -> None:
+    """A failed log-in stands in the audit trail; of a flood of them only some, so that it cannot push out the rest."""
+    if desk.failures.take("") > 0:
+        desk.not_recorded += 1
+        return
+    more = f", and {desk.not_recorded} more before it" if desk.not_recorded else ""
+    desk.not_recorded = 0
+    try:
+        await desk.gateway.record("log_in", "refused", source=source, detail=f"a wrong token for {path}{more}")
+    except OutputError as error:
+        logger.error("a failed log-in from %s is not in the audit trail: %s", source, error)
 
 
 def _token(request: Request) -> str | None:

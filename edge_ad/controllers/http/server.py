@@ -48,6 +48,8 @@ async def serve_on(listener: socket.socket, settings: HttpSettings, gateway: Gat
         log_config=None,
         access_log=False,
         server_header=False,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
         limit_concurrency=settings.clients,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
@@ -55,7 +57,7 @@ async def serve_on(listener: socket.socket, settings: HttpSettings, gateway: Gat
     server = _Server(config)
     gateway.heard.append(desk.parts.hear)
     host, port = listener.getsockname()[:2]
-    logger.info("%s serves http on %s port %d", name, host, port)
+    logger.info("%s serves %s on %s port %d", name, "https" if settings.certificate else "http", host, port)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await asyncio.shield(serving)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from edge_ad.controllers.security import read_tokens
+from edge_ad.controllers.security import check_certificate, check_exposure, read_tokens
 from edge_ad.controllers.settings import HandshakeSettings, Port
 from edge_ad.errors import MissingExtraError
 
@@ -19,8 +20,8 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
 class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
-    """``host``, ``port``: where it listens. ``tokens``: the file of who may do what; without it everybody on this
-    machine has ``local_role``.
+    """``host``, ``port``: where it listens. ``certificate``, ``key``: PEM files, for TLS. ``tokens``: the file of who
+    may do what; without it everybody on this machine has ``local_role``. Another host than loopback needs all three.
 
     ``rate_per_s``: requests of one client address in a second. ``clients``: connections at once. ``frame_mb``: the
     largest picture or tensor, ``frame_megapixels``: the most pixels that are decoded. ``receive_s``: within this time a
@@ -28,10 +29,12 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     remembered. ``events``: so many events wait for a reader that is slow; then the oldest are dropped.
     """
 
-    PATHS: ClassVar[tuple[str, ...]] = ("tokens",)
+    PATHS: ClassVar[tuple[str, ...]] = ("certificate", "key", "tokens")
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    certificate: str | None = None
+    key: str | None = None
     tokens: str | None = None
     local_role: Literal["operator", "supervisor", "engineer"] = "operator"
     rate_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 1_000.0
@@ -49,7 +52,8 @@ def check_settings(settings: HttpSettings) -> None:
     for library in ("fastapi", "uvicorn"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, "serve")
+    check_exposure(settings.host, settings.certificate, settings.key, settings.tokens)
+    if settings.certificate is not None and settings.key is not None:
+        check_certificate(settings.certificate, settings.key)
     if settings.tokens is not None:
-        from pathlib import Path
-
         read_tokens(Path(settings.tokens))

@@ -49,7 +49,7 @@ async def recipe(request: Request, who: Supervisor) -> Response:
     """Ask for another recipe. The station's events and ``/station`` tell when it is active."""
     desk = desk_of(request)
     asked = await read_json(request, RecipeAsk, desk.settings.receive_s)
-    await desk.gateway.recipe(asked.name, by=desk.by(who))
+    await desk.gateway.recipe(asked.name, by=who)
     return json_answer({"requested": asked.name}, 202)
 
 
@@ -57,7 +57,7 @@ async def recipe(request: Request, who: Supervisor) -> Response:
 async def reset(request: Request, who: Operator) -> Response:
     """Leave FAULT, where its cause is gone."""
     desk = desk_of(request)
-    await desk.gateway.reset(by=desk.by(who))
+    await desk.gateway.reset(by=who)
     return json_answer(station_answer(desk.gateway.view))
 
 
@@ -67,7 +67,7 @@ async def acknowledge(
 ) -> Response:
     """Say that somebody has seen an alarm."""
     desk = desk_of(request)
-    await desk.gateway.acknowledge(alarm, by=desk.by(who))
+    await desk.gateway.acknowledge(alarm, by=who)
     return json_answer(station_answer(desk.gateway.view))
 
 
@@ -75,7 +75,7 @@ async def acknowledge(
 async def reset_counters(request: Request, who: Supervisor) -> Response:
     """Begin to count anew, as at the end of a shift."""
     desk = desk_of(request)
-    await desk.gateway.reset_counters(by=desk.by(who))
+    await desk.gateway.reset_counters(by=who)
     return json_answer(station_answer(desk.gateway.view))
 
 

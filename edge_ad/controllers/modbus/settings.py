@@ -8,11 +8,19 @@ from typing import Annotated
 
 import msgspec
 
-from edge_ad.controllers.layout import WordOrder
+from edge_ad.controllers.layout import INPUTS, OUTPUTS, WordOrder
+from edge_ad.controllers.polling import PollSettings
 from edge_ad.controllers.settings import Port, SignalSettings
 from edge_ad.errors import InputError, MissingExtraError
 
-__all__ = ["ModbusServerSettings", "Network", "Unit", "allowed_networks", "check_library", "check_server"]
+__all__ = [
+    "ModbusClientSettings",
+    "ModbusServerSettings",
+    "Network",
+    "allowed_networks",
+    "check_client",
+    "check_server",
+]
 
 Unit = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -36,6 +44,34 @@ class ModbusServerSettings(SignalSettings, frozen=True, kw_only=True):
     connections: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
     idle_s: Annotated[float, msgspec.Meta(gt=0, le=3_600)] = 10.0
     requests_per_s: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1_000
+
+
+class ModbusClientSettings(PollSettings, frozen=True, kw_only=True):
+    """We write our signals into the registers of a controller and read its own there (function codes 3 and 16).
+
+    ``outputs_address``, ``inputs_address``: where our signals and those of the controller begin, counted from 0 as in
+    the protocol: what a manual calls 40001 is 0.
+    """
+
+    port: Port = 502
+    unit: Unit = 1
+    outputs_address: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
+    inputs_address: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 100
+
+
+def check_client(settings: ModbusClientSettings) -> None:
+    """Raises ``MissingExtraError`` without the library, and ``InputError`` for areas that cannot be."""
+    check_library()
+    outputs = range(settings.outputs_address, settings.outputs_address + OUTPUTS.words)
+    inputs = range(settings.inputs_address, settings.inputs_address + INPUTS.words)
+    if max(outputs[0], inputs[0]) <= min(outputs[-1], inputs[-1]):
+        raise InputError(
+            f"controller.inputs_address: the registers {inputs[0]} to {inputs[-1]} overlap with those of "
+            f"outputs_address, {outputs[0]} to {outputs[-1]}"
+        )
+    for name, last in (("outputs_address", outputs[-1]), ("inputs_address", inputs[-1])):
+        if last > 65_535:
+            raise InputError(f"controller.{name}: expected an area that ends at register 65535, it would end at {last}")
 
 
 def check_server(settings: ModbusServerSettings) -> None:

@@ -215,6 +215,9 @@ def schemas() -> dict[str, Any]:
     """The JSON Schema of every topic, below the base topic, as one document."""
     topics = {**PUBLISHED, **{f"command/{name}": kind for name, kind in COMMANDS.items()}}
     found, components = msgspec.json.schema_components(topics.values(), ref_template="#/$defs/{name}")
+    for one in components.values():
+        if "description" in one:
+            one["description"] = " ".join(one["description"].split())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "edge-ad over MQTT",

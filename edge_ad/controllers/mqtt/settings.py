@@ -100,6 +100,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
         context = ssl.create_default_context(cafile=settings.ca)
     except OSError as error:
         raise _unreadable("ca", settings.ca, error) from error
+    context.sslsocket_class = _ClosingSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.certificate is not None:
         try:
@@ -128,6 +129,17 @@ def password_of(settings: MqttSettings) -> str | None:
     if not lines or not lines[0]:
         raise InputError(f"password_file {path}: expected the password in its first line, found nothing")
     return lines[0]
+
+
+class _ClosingSocket(ssl.SSLSocket):
+    """Paho leaves a socket open whose handshake failed."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 def _unreadable(what: str, path: str | None, error: Exception) -> InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from edge_ad.controllers.security.limits import FailureLimit
@@ -10,24 +11,31 @@ from edge_ad.errors import EdgeAdError, InputError
 
 __all__ = ["Access", "DeniedError", "Role", "Who"]
 
-_NOBODY = "without a token"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Somebody who asks. ``source``: the address of the machine."""
+    """Somebody who asks. ``source``: the address of the machine; both it and the role where they are known."""
 
     name: str
-    role: Role
-    source: str
+    role: Role | None = None
+    source: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.source is None else f"{self.name}@{self.source}"
 
 
 class DeniedError(EdgeAdError):
-    """Somebody is not let in. ``retry_s``: from when on it may be tried again, where that is the reason."""
+    """Somebody is not let in, or may not do this. ``is_known``: who asks is known. ``has_failed``: by a wrong token.
 
-    def __init__(self, message: str, *, is_known: bool = False, retry_s: float = 0.0) -> None:
+    ``retry_s``: when it may be tried again, where that is the reason.
+    """
+
+    def __init__(self, message: str, *, is_known: bool = False, has_failed: bool = False, retry_s: float = 0.0) -> None:
         super().__init__(message)
         self.is_known = is_known
+        self.has_failed = has_failed
         self.retry_s = retry_s
 
 
@@ -54,14 +62,16 @@ class Access:
         try:
             found = self._tokens.find(token)
         except InputError as error:
-            raise DeniedError(f"nobody can be let in: {error}") from error
+            logger.error("nobody can be let in: %s", error)
+            raise DeniedError("nobody can be let in now: the log of this controller says why") from error
         if found is None:
             self._failures.failed(source)
-            raise DeniedError("this token is not known here")
+            raise DeniedError("this token is not known here", has_failed=True)
         return Who(found[0], found[1], source)
 
     @staticmethod
     def check(who: Who, needed: Role) -> None:
         """Raises :class:`DeniedError` unless ``who`` has at least the role ``needed``."""
-        if not who.role.may(needed):
-            raise DeniedError(f"this needs the role {needed.value}, and {who.name} is {who.role.value}", is_known=True)
+        if who.role is None or not who.role.may(needed):
+            found = "nothing" if who.role is None else who.role.value
+            raise DeniedError(f"this needs the role {needed.value}, and {who.name} is {found}", is_known=True)

@@ -35,7 +35,7 @@ def run_isolated(step: str, function: str, **arguments: object) -> None:
         raise ModelError(f"{step} failed: {lines[-1]}")
 
 
-def _main() -> int:
+def main() -> int:
     """In the child: standard output is for the one line that says what went wrong."""
     function, arguments = sys.argv[1:]
     module, _, name = function.partition(":")
@@ -55,4 +55,4 @@ def _short(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(main())

@@ -97,3 +97,12 @@ def test_of_several_cameras_one_must_be_named(monkeypatch: pytest.MonkeyPatch) -
     with camera(settings(source="basler:0815-0001")) as driver:
         driver.until(lambda: driver.frames)
         assert driver.statuses[0].settings["serial"] == "0815-0001"
+
+
+@pytest.mark.shared
+def test_no_trigger_is_lost_that_follows_a_frame_at_once(shared: Path) -> None:
+    pictures = str(shared / "data" / "cookies" / "train" / "good")
+    features = {"TestImageSelector": "Off", "ImageFileMode": "On", "ImageFilename": pictures}
+    wanted = settings(trigger="software", pixel_format="BGR8", width=576, height=768, features=features)
+    with camera(wanted) as driver:
+        assert [driver.trigger(number).trigger for number in range(100)] == list(range(100))

@@ -89,6 +89,9 @@ def test_late_refused_and_lost_mean_that_the_part_does_not_pass(tmp_path: Path) 
         station.release()
         station.refuse("not_now")
         assert not await link.passes("refused", timeout_s=60)
+        station.refuse("needs_frame")
+        with pytest.raises(InputError, match=r"give passes\(\) the pixels of the part"):
+            await link.passes("no pixels", timeout_s=60)
         station.close()
         assert not await link.passes("lost", timeout_s=60)
 
@@ -120,7 +123,9 @@ def test_events_come_in_their_order(tmp_path: Path) -> None:
         assert await link.next_event() == ExposureComplete(trigger=1, part_id="A-1", id="2")
         assert isinstance(await link.next_event(), PartResult)
         station.fault("disk_full")
-        assert await link.next_event() == StateChanged(state=StationState.FAULT, cause="disk_full")
+        assert await link.next_event() == StateChanged(
+            state=StationState.FAULT, cause="disk_full", causes=("disk_full",)
+        )
         assert link.state is StationState.FAULT
         await link.next_event()
         with pytest.raises(LinkTimeoutError, match="an event did not come"):

@@ -108,6 +108,14 @@ def test_a_result_that_is_held_back_is_no_accept_and_its_later_coming_changes_no
     assert not link.passes("next", timeout_s=60)
 
 
+def test_a_part_without_pixels_for_a_station_that_needs_them_is_a_fault_of_the_program(
+    station: FakeStation, link: Client
+) -> None:
+    station.refuse("needs_frame")
+    with pytest.raises(InputError, match=r"give passes\(\) the pixels of the part"):
+        link.passes("A-1", timeout_s=60)
+
+
 def test_waiting_in_vain_says_for_what(station: FakeStation, link: Client) -> None:
     station.hold()
     trigger = link.trigger()

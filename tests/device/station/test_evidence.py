@@ -9,11 +9,13 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from support import tiny
 from support.station_files import station_file
 from support.tiny_calibration import calibrate
 
 from edge_ad import Detector
+from edge_ad.cli import main
 from edge_ad.errors import InputError, OutputError
 from edge_ad.station import run_station
 from edge_ad.station.evidence import EvidenceRecord, EvidenceStore, find_evidence
@@ -147,6 +149,12 @@ def test_a_station_keeps_evidence_and_replay_says_what_would_change(tiny_bundle:
     assert [one.record.part_id for one in lenient if one.is_changed] == [
         one.part_id for one in records if one.why == "reject"
     ]
+    without = CliRunner().invoke(main, ["replay", str(tmp_path / "kept")])
+    assert without.exit_code == 2
+    assert "give with --bundle the bundle to score with: these frames were judged by tiny@" in without.output
+    given = ["--bundle", str(tiny_bundle), "--threshold", "1"]
+    told = CliRunner().invoke(main, ["replay", str(tmp_path / "kept"), *given]).output
+    assert "3 frames, 1 verdict would change" in told
 
 
 @pytest.mark.parametrize("fault", ["no-record", "other-picture", "no-picture", "damaged-record"])

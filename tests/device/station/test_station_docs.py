@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -68,10 +69,22 @@ def test_stopping_is_the_end_and_every_state_leads_there() -> None:
 def test_the_template_is_a_good_station_file(tmp_path: Path, source: str) -> None:
     (tmp_path / "images").mkdir()
     file = tmp_path / "station.toml"
-    file.write_text(station_template("line-3", source, "part"))
+    file.write_text(station_template("line-3", source, "part", "screws@1.2"))
     read = read_station_file(file)
     assert read.station.name == "line-3"
     assert read.inspect["main"].bundle == str(tmp_path / "part")
+
+
+def test_what_the_template_has_as_comments_is_good_too(tmp_path: Path) -> None:
+    text = station_template("line-3", "images", "part", "screws@1.2")
+    assert 'bundle = "part"  # screws@1.2' in text
+    offered = text[text.index("# [recipe.small]") :]
+    file = tmp_path / "station.toml"
+    file.write_text(text.replace(offered, re.sub("^# ", "", offered, flags=re.MULTILINE)))
+    read = read_station_file(file)
+    assert read.recipes == ("small", "large")
+    assert read.inspections("large")["main"].bundle == str(tmp_path / "large")
+    assert (read.counters is None, read.log is None) == (False, False)
 
 
 def test_the_first_camera_is_found(tmp_path: Path) -> None:

@@ -53,8 +53,13 @@ def test_recipes_change_what_they_name_alone(tmp_path: Path) -> None:
         pytest.param("source =", "sorce =", "camera.top.sorce is unknown, did you mean source?", id="misspelt-key"),
         pytest.param("[camera.top]", "[kamera.top]", "kamera is unknown, did you mean camera?", id="misspelt-table"),
         pytest.param('name = "line-3"', "", "station.name is missing", id="missing"),
-        pytest.param('"line-3"', "3", "station.name: expected `str`, got `int`, found 3", id="wrong-type"),
-        pytest.param('"line-3"', '"a b"', "station.name: expected `str` matching regex", id="wrong-name"),
+        pytest.param('"line-3"', "3", 'station.name: expected text in quotes, such as "a", found 3', id="wrong-type"),
+        pytest.param(
+            '"line-3"', '"line-3"\ndeadline_ms = "a"', 'deadline_ms: expected a whole number, found "a"', id="text"
+        ),
+        pytest.param('"line-3"', '"line-3"\nreject_from = true', "expected a whole number, found true", id="yes-or-no"),
+        pytest.param('"images"', '"images"\nfps = "5"', 'camera.top.fps: expected a number, found "5"', id="optional"),
+        pytest.param('"line-3"', '"a b"', "station.name: expected text in quotes, such as", id="wrong-name"),
         pytest.param('camera = "top"', 'camera = "tip"', "inspect.top.camera: no 'tip' in this file", id="no-camera"),
         pytest.param(
             '"line-3"', '"line-3"\ntrigger = "link"', 'station.trigger = "link" needs a table [link]', id="no-link"
@@ -62,8 +67,13 @@ def test_recipes_change_what_they_name_alone(tmp_path: Path) -> None:
         pytest.param('"line-3"', '"l"\ntrigger = "timer"', "timer_ms and trigger", id="no-interval"),
         pytest.param('"line-3"', '"l"\nrecipe = "x"', "station.recipe: no 'x' in this file", id="no-recipe"),
         pytest.param('"images"', '"images"\ntrigger = "hardware"', "camera.top: source", id="trigger-of-a-folder"),
-        pytest.param('"images"', '"images"\nslots = 1', "camera.top.slots: expected `int` >= 2, found 1", id="range"),
-        pytest.param("[station]", "[station", "expected a station file in TOML", id="no-toml"),
+        pytest.param(
+            '"images"', '"images"\nslots = 1', "camera.top.slots: expected a whole number >= 2, found 1", id="range"
+        ),
+        pytest.param("[station]", "[station", ": [station: expected ']'", id="no-toml"),
+        pytest.param(
+            '"images"', "/dev/video0", "source = /dev/video0: no value of TOML; text stands in quotes", id="bare"
+        ),
         pytest.param(
             "[station]",
             '[stop.a]\nstate = "REJECT"\ncount = 3\nof = 2\n[station]',

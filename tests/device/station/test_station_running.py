@@ -13,11 +13,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from support import tiny
 from support.station_files import station_file
 from support.tiny_calibration import calibrate
 
 from edge_ad.bundle import DEFAULT_STATION, Bundle, write_calibration
+from edge_ad.cli import main
 from edge_ad.errors import LinkError
 from edge_ad.link import Client, StationState
 from edge_ad.station.loop import StationLoop
@@ -117,6 +119,28 @@ def test_a_calibration_without_limits_of_frames_is_said(bundle: Path, images: Pa
     (warning,) = check_station(file)
     assert "inspect.top: this calibration" in warning
     assert "black or white frame may be accepted" in warning
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"bundle": "gone"}, "{file}: inspect.top.bundle: ", id="bundle"),
+        pytest.param({"variant": "onnx-int4"}, "{file}: inspect.top.variant: the bundle ", id="variant"),
+        pytest.param({"calibration": "b"}, "{file}: inspect.top.calibration: no calibration 'b' in ", id="calibration"),
+        pytest.param({}, "{file}: camera.top.source: no file or folder ", id="camera"),
+    ],
+)
+def test_what_is_wrong_names_the_file_and_the_entry(
+    bundle: Path, tmp_path: Path, change: dict[str, str], said: str
+) -> None:
+    entries = {"camera": "top", "bundle": str(bundle), **change}
+    table = "".join(f'{key} = "{value}"\n' for key, value in entries.items())
+    file = tmp_path / "line.toml"
+    file.write_text(f'[station]\nname = "s"\n[camera.top]\nsource = "none/"\n[inspect.top]\n{table}')
+    done = CliRunner().invoke(main, ["run", "--check", str(file)])
+    assert done.exit_code == 2
+    assert said.format(file=file) in done.output
+    assert done.output.count(str(file)) == 1
 
 
 def test_results_are_appended_as_json_lines(bundle: Path, images: Path, tmp_path: Path) -> None:

@@ -190,6 +190,7 @@ def test_the_hash_covers_a_whole_saved_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.shared
+@pytest.mark.usefixtures("new_interpreters")
 def test_a_real_tflite_classifier_is_imported(shared: Path, tmp_path: Path) -> None:
     file = ModelFile(shared / "models/backbones/mobilenet_v1_0.25_128_quant.tflite")
     image = read_image(next(iter(sorted((shared / "data/cookies/train/good").iterdir()))))[:128, :128]

@@ -153,6 +153,7 @@ def test_what_the_engine_runs_is_exported_in_all_variants(tmp_path: Path, images
     check_scores(made, run_plainly(net))
 
 
+@pytest.mark.usefixtures("new_interpreters")
 def test_skip_layer_normalization_is_exported(tmp_path: Path, images: Path) -> None:
     """Held back to AVX2, OpenVINO 2026.4 runs this operator into a segmentation fault: that costs its variants."""
     net = after_features(skip_layer_norm)

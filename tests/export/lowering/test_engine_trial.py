@@ -125,6 +125,7 @@ def test_the_child_runs_a_model_of_any_size_and_is_silent_of_errors(tmp_path: Pa
     run_onnxruntime_once(str(path), sides)
 
 
+@pytest.mark.usefixtures("new_interpreters")
 def test_a_graph_that_runs_is_kept(tmp_path: Path) -> None:
     images = write_pictures(tmp_path / "img")
     model = with_mish().save(tmp_path / "m.onnx")
@@ -132,6 +133,7 @@ def test_a_graph_that_runs_is_kept(tmp_path: Path) -> None:
     check_scores(made, mish, variants=("onnx-fp32", "openvino-fp32"))
 
 
+@pytest.mark.usefixtures("new_interpreters")
 def test_what_the_child_finds_is_said(tmp_path: Path) -> None:
     import openvino
 

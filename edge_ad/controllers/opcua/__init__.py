@@ -1,0 +1,18 @@
+"""OPC UA: a server with the companion specification for machine vision, OPC 40100-1, and plain variables."""
+
+from __future__ import annotations
+
+from edge_ad.controllers.adapter import Protocol
+from edge_ad.controllers.gateway import Gateway
+from edge_ad.controllers.opcua.settings import OpcUaSettings, check_settings
+
+__all__ = ["PROTOCOL", "OpcUaSettings"]
+
+
+async def _run(settings: OpcUaSettings, gateway: Gateway, name: str) -> None:
+    from edge_ad.controllers.opcua.service import serve
+
+    await serve(settings, gateway, name)
+
+
+PROTOCOL = Protocol(settings=OpcUaSettings, check=check_settings, run=_run)
