@@ -97,7 +97,7 @@ def build_package(request: PackageRequest) -> BuiltPackage:
         papers = make_papers(stage / request.target.site_packages, request.target, version, pins, bundles, made)
         _write_documents(stage, request.target, papers)
         station = Path(work) / "station.toml"
-        station.write_text(station_example(list(bundles), request.trust is not None), encoding="utf-8")
+        station.write_text(station_example(bundles, request.trust is not None), encoding="utf-8")
         set_times(Path(work), made)
         write_debian_package(stage, station, DebianFields(request.target, version, made), ready)
         size = sum(path.stat().st_size for path in stage.rglob("*") if path.is_file() and not path.is_symlink())

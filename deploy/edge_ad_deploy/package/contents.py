@@ -6,7 +6,7 @@ import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edge_ad.bundle import Bundle, TrustStore, pack, unpack
@@ -101,10 +101,12 @@ def lay_out_trust(stage: Path, root: Path) -> None:
     rules.write_text(_TRUST, encoding="utf-8")
 
 
-def station_example(bundles: Sequence[str], trust: bool) -> str:
+def station_example(bundles: Mapping[str, Bundle], trust: bool) -> str:
     """A station file to copy to ``/var/lib/edge-ad/NAME/station.toml``."""
-    bundle = f"/opt/edge-ad/bundles/{bundles[0]}" if bundles else "bundles/part"
-    text = station_template("line1", "/dev/video0", bundle)
+    place, title = "bundles/part", "a bundle"
+    for name, bundle in list(bundles.items())[:1]:
+        place, title = f"/opt/edge-ad/bundles/{name}", f"{bundle.manifest.name} {bundle.manifest.version}"
+    text = station_template("line1", "/dev/video0", place, title)
     head = "# An example: copy it to /var/lib/edge-ad/line1/station.toml, and change it there.\n"
     store = (
         f'\n[trust]                # only bundles that this store vouches for\nstore = "{_STORE}"\n' if trust else ""
