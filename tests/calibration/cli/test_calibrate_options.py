@@ -269,7 +269,7 @@ def test_a_part_that_several_groups_show_counts_in_each_with_its_own_score(tiny_
 
 def test_one_group_cannot_be_pooled(tiny_bundle: Path, groups: Path) -> None:
     groups.write_text("\n".join(groups.read_text().splitlines()[:61]) + "\n")
-    assert "stations.csv has 1 groups: to pool them" in refused(tiny_bundle, "--groups", groups, "--pool", "--fpr", 0.1)
+    assert "stations.csv has 1 group: to pool them" in refused(tiny_bundle, "--groups", groups, "--pool", "--fpr", 0.1)
 
 
 @pytest.mark.parametrize(
