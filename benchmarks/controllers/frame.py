@@ -28,6 +28,7 @@ What a controller does before the next trigger is part of the trip, but not of t
 PROTOCOLS = {
     "modbus": ("benchmarks.controllers.modbus", "pymodbus"),
     "modbus-client": ("benchmarks.controllers.modbus_client", "pymodbus"),
+    "mqtt": ("benchmarks.controllers.mqtt", "paho"),
 }
 """By name: a module with ``trips(folder, socket)``, a context manager of a ``Trip``, and the library that it needs."""
 
