@@ -29,6 +29,7 @@ PROTOCOLS = {
     "modbus": ("benchmarks.controllers.modbus", "pymodbus"),
     "modbus-client": ("benchmarks.controllers.modbus_client", "pymodbus"),
     "mqtt": ("benchmarks.controllers.mqtt", "paho"),
+    "http": ("benchmarks.controllers.http", "uvicorn"),
 }
 """By name: a module with ``trips(folder, socket)``, a context manager of a ``Trip``, and the library that it needs."""
 
