@@ -106,7 +106,7 @@ class Detector:
         record = opened.calibration(chosen)
         calibration = None if record is None else _at_station(record.stations, station)
         if record is None and station is not None:
-            raise InputError(f"{chosen.id} of {opened.path} is not calibrated, so there is no station {station!r}")
+            raise InputError(f"{chosen.id} of {opened.path} is not calibrated, so there is no group {station!r}")
         scorer = open_scorer(opened, chosen, engine)
         detector = cls(opened, chosen, scorer, calibration)
         detector.station = station or (DEFAULT_STATION if calibration else None)
@@ -324,7 +324,7 @@ def _at_station(stations: Mapping[str, Calibration], station: str | None) -> Cal
     except KeyError:
         names = ", ".join(sorted(stations))
         raise CalibrationError(
-            f"no calibration for the station {station or DEFAULT_STATION!r}: calibrated are {names}"
+            f"no calibration for the group {station or DEFAULT_STATION!r}: calibrated are {names}"
         ) from None
 
 

@@ -204,6 +204,11 @@ def counted(count: int, thing: str) -> str:
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
+def every(count: int, thing: str) -> str:
+    """``every frame``, ``every 2 frames``."""
+    return f"every {thing}" if count == 1 else f"every {counted(count, thing)}"
+
+
 def one_line(error: object) -> str:
     """The text of an error on one line: other libraries break theirs over several."""
     return " ".join(str(error).split())

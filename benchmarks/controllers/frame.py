@@ -30,6 +30,7 @@ PROTOCOLS = {
     "modbus-client": ("benchmarks.controllers.modbus_client", "pymodbus"),
     "opcua": ("benchmarks.controllers.opcua:method_trips", "asyncua"),
     "opcua-event": ("benchmarks.controllers.opcua:event_trips", "asyncua"),
+    "mqtt": ("benchmarks.controllers.mqtt", "paho"),
 }
 """By name: a function of a module, ``trips`` where none is named, and the library that it needs.
 

@@ -84,6 +84,6 @@ def check_station(name: str) -> None:
         msgspec.convert(name, Identifier)
     except msgspec.ValidationError:
         raise InputError(
-            f"{name!r} cannot name a station: expected up to 64 letters, digits, dots, dashes "
+            f"{name!r} cannot name a group: expected up to 64 letters, digits, dots, dashes "
             "and underscores, the first a letter or digit"
         ) from None

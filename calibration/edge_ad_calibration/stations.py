@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from edge_ad.drift import frame_reference
-from edge_ad.errors import InputError, NotEnoughNormalsError
+from edge_ad.errors import InputError, NotEnoughNormalsError, counted
 from edge_ad_calibration.normals.correlation import correlated_streams
 from edge_ad_calibration.normals.known import image_marks
 from edge_ad_calibration.normals.parts import file_of, group_parts, kind_of, largest_of_parts
@@ -261,7 +261,8 @@ def _difference(
     }
     if sum(scores.size > 1 for scores in groups.values()) < 2:
         raise InputError(
-            f"{selection.groups} has {len(groups)} groups: to pool them, two or more must have two or more normals"
+            f"{selection.groups} has {counted(len(groups), 'group')}: to pool them, two or more must have two or more "
+            "normals"
         )
     return compare_groups(groups, made.image.threshold)
 
@@ -274,8 +275,8 @@ def _named(station: str, request: CalibrationRequest) -> Iterator[None]:
     except NotEnoughNormalsError as error:
         if station == request.station:
             raise
-        raise NotEnoughNormalsError(error.needed, f"station {station}: {error}") from error
+        raise NotEnoughNormalsError(error.needed, f"group {station}: {error}") from error
     except InputError as error:
         if station == request.station:
             raise
-        raise InputError(f"station {station}: {error}") from error
+        raise InputError(f"group {station}: {error}") from error

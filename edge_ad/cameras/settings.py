@@ -17,7 +17,7 @@ SourceKind = Literal["device", "url", "gst", "folder", "video", "basler", "genic
 
 _PREFIXES: tuple[SourceKind, ...] = ("gst", "basler", "genicam", "gige", "fake")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_DEVICE = re.compile(r"\d+|/dev/.+")
+_DEVICE = re.compile(r"\d+|/dev/(?!shm/).+")  # /dev/shm holds files
 
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
 _Pixels = Annotated[int, msgspec.Meta(ge=1, le=65535)]

@@ -14,7 +14,7 @@ from edge_ad.bundle.frame_limits import missing_limits
 from edge_ad.bundle.records import Calibration, Clip, Geometry, Manifest, RankCalibration, Variant
 from edge_ad.cli.option_groups import command
 from edge_ad.cli.options import ENGINE, FILE, FOLDER, PATH, as_json, bundle_argument, echo_json, variant_option
-from edge_ad.errors import GoldenError
+from edge_ad.errors import GoldenError, counted, every
 
 if TYPE_CHECKING:
     from edge_ad.engines.base import EngineOptions
@@ -76,7 +76,7 @@ def verify(bundle: Path, variant: str | None, engine: EngineOptions, trust: Path
 
 
 def _print_verification(result: Verification) -> None:
-    click.echo(f"{result.bundle}: {result.files} files are intact")
+    click.echo(f"{result.bundle}: {counted(result.files, 'file')} intact")
     for one in result.variants:
         calibrated = f"calibrated for {', '.join(one.stations)}" if one.stations else "not calibrated"
         outcome = (one.skipped and f"skipped: {one.skipped}") or f"{len(one.replays)} golden frames replayed, all equal"
@@ -175,8 +175,8 @@ def _geometry(geometry: Geometry) -> str:
 
 def _clip(clip: Clip) -> str:
     covered = {"clip": "the clip", "middle": "its middle", "last": "its last frame"}[clip.covers]
-    parts = [f"{clip.length} samples ({clip.input}), one every {clip.stride} frames"]
-    parts.append(f"a score about {covered} every {clip.hop} frames")
+    parts = [f"{clip.length} samples ({clip.input}), one {every(clip.stride, 'frame')}"]
+    parts.append(f"a score about {covered} {every(clip.hop, 'frame')}")
     if clip.smoothing is not None:
         rule = "the mean" if clip.smoothing.kind == "mean" else f"number {clip.smoothing.k} from the top"
         parts.append(f"{rule} of {clip.smoothing.window} scores")

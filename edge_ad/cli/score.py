@@ -13,7 +13,7 @@ import click
 from edge_ad.cli.drift_options import KEEP, WATCH, KeepOptions, WatchOptions, describe_drift
 from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
 from edge_ad.cli.options import ENGINE, FILE, PATH, VARIANT, bundle_argument, find_bundle
-from edge_ad.errors import InputError
+from edge_ad.errors import InputError, counted
 from edge_ad.files import check_folder, check_output
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ SCORING = OptionGroup(
             "--station",
             heading=COMMON,
             metavar="NAME",
-            help="Use the thresholds of this station, for a bundle that is calibrated for several stations.",
+            help="Use the thresholds of this group, for a bundle that is calibrated for several groups.",
         ),
         VARIANT,
         option(
@@ -200,6 +200,7 @@ def _warn_of_limits(detector: Detector) -> None:
 
 
 def _summary(tally: Tally, *, verdicts: bool) -> str:
+    frames = counted(tally.frames, "frame")
     if not verdicts:
-        return f"{tally.frames} frames; scores without verdicts: the bundle is not calibrated (run edge-ad calibrate)"
-    return f"{tally.frames} frames: " + ", ".join(f"{n} {state.value}" for state, n in tally.counts.items())
+        return f"{frames}; scores without verdicts: the bundle is not calibrated (run edge-ad calibrate)"
+    return f"{frames}: " + ", ".join(f"{n} {state.value}" for state, n in tally.counts.items())

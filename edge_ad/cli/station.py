@@ -188,7 +188,11 @@ REPLAY = OptionGroup(
         option(
             "--threshold", type=float, metavar="SCORE", help="Judge by this threshold instead of the calibration's."
         ),
-        option("--station", metavar="NAME", help="Use the thresholds of this calibrated station of the bundle."),
+        option(
+            "--station",
+            metavar="NAME",
+            help="Use the thresholds of this group, for a bundle that is calibrated for several groups.",
+        ),
         VARIANT,
         option("--json", is_flag=True, help="Print one JSON object for each frame instead of a line of text."),
     ),

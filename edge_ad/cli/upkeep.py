@@ -10,7 +10,7 @@ import click
 
 from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
 from edge_ad.cli.options import FILE, PATH, as_json, echo_json
-from edge_ad.errors import DeviceError
+from edge_ad.errors import DeviceError, counted
 
 if TYPE_CHECKING:
     from edge_ad.upkeep import Check
@@ -80,7 +80,7 @@ def support(file: Path, output: Path, options: SupportOptions) -> None:
     from edge_ad.upkeep import write_support
 
     written = write_support(file, output, options.limit_mb)
-    click.echo(f"{written.path}: {len(written.members)} files", err=True)
+    click.echo(f"{written.path}: {counted(len(written.members), 'file')}", err=True)
     if written.left_out:
         click.echo(f"left out: {', '.join(written.left_out)}", err=True)
 
@@ -96,7 +96,7 @@ def backup(file: Path, output: Path) -> None:
     from edge_ad.upkeep import back_up
 
     record = back_up(file, output)
-    click.echo(f"{output}: station {record.station}, {len(record.files)} files", err=True)
+    click.echo(f"{output}: station {record.station}, {counted(len(record.files), 'file')}", err=True)
 
 
 @command()

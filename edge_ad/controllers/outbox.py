@@ -76,6 +76,7 @@ class Outbox:
         self._lock = _locked(path)
         self._memory: deque[Waiting] = deque()
         self._done: set[int] = set()
+        self._marks: dict[str, int] = {}
         self._failed_at: float | None = None
         self._last = 0
         self._told_drop = False
@@ -122,6 +123,25 @@ class Outbox:
             return
         self._done.add(sequence)
         self._clear()
+
+    def mark(self, name: str) -> int:
+        """A number that was kept under this name, 0 where there is none."""
+        if name not in self._marks:
+            row = self._try(lambda file: file.execute("SELECT value FROM marks WHERE name = ?", (name,)).fetchone())
+            self._marks[name] = row[0] if row else 0
+        return self._marks[name]
+
+    def set_mark(self, name: str, value: int) -> None:
+        """Keeps a number. One that the disk did not take is known until the end of this process."""
+        if self.mark(name) == value:
+            return
+        self._marks[name] = value
+
+        def insert(file: sqlite3.Connection) -> None:
+            with file:
+                file.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, value))
+
+        self._try(insert)
 
     def close(self) -> None:
         """What waits stays in the file. May be called twice."""

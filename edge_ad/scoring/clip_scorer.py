@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.errors import EngineError, FrameError
+from edge_ad.errors import EngineError, FrameError, counted, every
 from edge_ad.scoring.clip_memory import ClipRing, ClipState, Smoother
 from edge_ad.scoring.clip_samples import make_sampler
 from edge_ad.scoring.scorer import Measurement, Scorer
@@ -156,7 +156,8 @@ class ClipScorer(Scorer):
             missing = clip.reach + 1 - self._ring.pushed
             raise FrameError(
                 Reason.WARMING_UP.value,
-                f"{missing} more frames make the first clip: {clip.length} samples, one in {clip.stride} frames",
+                f"the first clip is complete after {counted(missing, 'more frame')}: {clip.length} samples, one "
+                f"{every(clip.stride, 'frame')}",
             )
         due = (self._ring.pushed - 1 - clip.reach) % clip.hop
         if due:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
-from edge_ad.errors import SourceError
+from edge_ad.errors import SourceError, counted
 from edge_ad.sources.decode_worker import FRAME, GREETING, SPEC, Ended
 from edge_ad.sources.ffmpeg import ffmpeg_reason
 
@@ -152,11 +152,13 @@ def _start(complaints: BinaryIO) -> subprocess.Popen[bytes]:
 def _cause(status: int, frames: int) -> str:
     if status < 0:
         return (
-            f"the decoder was ended by {signal.Signals(-status).name} after {frames} frames: "
+            f"the decoder was ended by {signal.Signals(-status).name} after {counted(frames, 'frame')}: "
             "the stream is damaged, or memory ran out"
         )
     if status == Ended.WRONG_PIXELS:
-        return f"expected 8 bits per channel, found more after {frames} frames: set camera or encoder to 8 bits"
+        return (
+            f"expected 8 bits per channel, found more after {counted(frames, 'frame')}: set camera or encoder to 8 bits"
+        )
     if status == Ended.STUCK:
         return f"the decoder did not come to an end with frame {frames}: the stream is damaged; copy or record it again"
     if status == Ended.NO_DECODER:

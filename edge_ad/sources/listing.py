@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_ad.errors import InputError
+from edge_ad.errors import InputError, counted
 from edge_ad.sources.signatures import holds_picture, holds_video
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def list_images(folder_file_or_glob: str | Path) -> list[Path]:
     """The image files that are named, in natural order (``9.png`` before ``10.png``).
 
     A folder gives its own images but not those of its subfolders: beside the pictures of a data set lie its
-    masks, which are not to be scored. ``folder/**/*`` takes subfolders in. Files without the suffix of an
+    masks, which are not to be scored. ``folder/**/*`` takes subfolders in; ``lot*/good`` takes the images of each
+    folder of that name. Files without the suffix of an
     image and hidden files are passed over; a single file is taken whatever its name. Where some of them hold a
     picture all the same, a line on standard error says how many were left out.
 
@@ -94,8 +95,13 @@ def _list(path: Path) -> list[Path]:
     matches = [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207  absolute ones too
     images = [match for match in matches if _is_image(match)]
     left_out = _left_out(matches)
+    folders = in_natural_order(match for match in matches if match.is_dir())
+    if folders and not images and not _is_glob(path.name):
+        return [image for folder in folders for image in _in_folder(folder)]
     if not images:
-        raise InputError(f"{path}: matches {len(matches)} files, none of them an image ({_suffixes()}){left_out}")
+        raise InputError(
+            f"{path}: matches {counted(len(matches), 'file')}, none of them an image ({_suffixes()}){left_out}"
+        )
     _say_left_out(path, left_out)
     return in_natural_order(images)
 
@@ -112,7 +118,11 @@ def _in_folder(folder: Path) -> list[Path]:
             f"{folder}: no image in this folder, but {len(vectors)} files of vectors: name them one by one"
         )
     subfolders = sum(entry.is_dir() for entry in entries)
-    hint = f"; it has {subfolders} subfolders: take them in with  '{folder}/**/*'" if subfolders else ""
+    hint = (
+        f"; it has {counted(subfolders, 'subfolder')}: take in what they hold with  '{folder}/**/*'"
+        if subfolders
+        else ""
+    )
     raise InputError(f"{folder}: no image in this folder ({_suffixes()}){left_out}{hint}")
 
 

@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from edge_ad.bundle import FORMAT, UNSEALED, Bundle, BundleWriter, Manifest
 from edge_ad.bundle.records import Golden, Identifier
-from edge_ad.errors import GateError, InputError, ModelError
+from edge_ad.errors import GateError, InputError, ModelError, counted
 from edge_ad.files import check_space
 from edge_ad_export.fidelity.gate import Gate, parity_for
 from edge_ad_export.golden import (
@@ -184,7 +184,7 @@ def _remarks(images: ImageSet) -> Iterator[str]:
     if used < images.total:
         yield f"{used} of the {images.total} images are used, evenly spaced (--max-images)"
     if used < _FEW_IMAGES:
-        yield f"only {used} images: correlations over so few say little; give 30 or more"
+        yield f"only {counted(used, 'image')}: correlations over so few say little; give 30 or more"
 
 
 def _remarks_on_target(request: ExportRequest) -> Iterator[str]:

@@ -225,9 +225,9 @@ def test_a_picture_without_a_folder_is_refused_before_scoring(tiny_bundle: Path,
         pytest.param(1.0, 0.95, "a", "false-reject rate must be a fraction", id="percent as the rate"),
         pytest.param(0.01, 95.0, "a", "confidence must be a fraction", id="percent as the confidence"),
         pytest.param(0.01, 0.05, "a", r"promises nothing: .* did you mean 0\.95\?", id="risk as the confidence"),
-        pytest.param(0.01, 0.95, "line 2", "'line 2' cannot name a station", id="space in a station"),
-        pytest.param(0.01, 0.95, "../x", "cannot name a station", id="path as a station"),
-        pytest.param(0.01, 0.95, "", "cannot name a station", id="empty station"),
+        pytest.param(0.01, 0.95, "line 2", "'line 2' cannot name a group", id="space in a station"),
+        pytest.param(0.01, 0.95, "../x", "cannot name a group", id="path as a station"),
+        pytest.param(0.01, 0.95, "", "cannot name a group", id="empty station"),
     ],
 )
 def test_requests_that_make_no_sense_are_refused(alpha: float, confidence: float, station: str, expected: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from edge_ad.controllers import Gateway
 from edge_ad.controllers.http import HttpSettings
 from edge_ad.controllers.security import AuditTrail
-from edge_ad.link import FakeStation
+from edge_ad.link import FakeStation, Judgement, RecordedRequest
 from edge_ad.station.station_log import AuditSettings
 
 __all__ = ["Served", "http_served", "settings"]
@@ -39,7 +39,12 @@ def settings(**given: Any) -> HttpSettings:
 
 
 @contextmanager
-def http_served(folder: Path, recipes: tuple[str, ...] = ("a", "b"), **given: Any) -> Iterator[Served]:
+def http_served(
+    folder: Path,
+    recipes: tuple[str, ...] = ("a", "b"),
+    judge: Callable[[RecordedRequest], Judgement] | None = None,
+    **given: Any,
+) -> Iterator[Served]:
     """Serves until the end of the block; ``given``: entries of the settings."""
     from edge_ad.controllers.http.server import listen, serve_on
 
@@ -47,7 +52,7 @@ def http_served(folder: Path, recipes: tuple[str, ...] = ("a", "b"), **given: An
     listener = listen("127.0.0.1", 0, "web")
     port = listener.getsockname()[1]
     loop = asyncio.new_event_loop()
-    with FakeStation(folder / "s.sock", recipes=recipes) as station:
+    with FakeStation(folder / "s.sock", recipes=recipes, judge=judge) as station:
         audit = AuditTrail(AuditSettings(file=str(folder / "audit.jsonl")), "web")
         gateway = Gateway(folder / "s.sock", "web", chosen, audit=audit)
         connected = threading.Event()

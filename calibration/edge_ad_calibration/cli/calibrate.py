@@ -77,7 +77,7 @@ def _lines(result: CalibrationResult) -> list[str]:
     from edge_ad_calibration.thresholds.wording import describe_threshold, percent
 
     lines = [
-        f"calibrated {result.variant} of {result.bundle} for station {result.station}",
+        f"calibrated {result.variant} of {result.bundle} for group {result.station}",
         f"normals          {_counted(result)}",
         f"image threshold  {result.image.threshold:.6g}, {describe_threshold(result.image)}",
     ]
@@ -102,7 +102,7 @@ def _lines(result: CalibrationResult) -> list[str]:
     lines += [f"written          {files[0]}", *(f"                 {file}" for file in files[1:])]
     if result.replaced is not None:
         lines.append(
-            f"replaced         the earlier calibration of station {result.station}; it is kept, take it back with  "
+            f"replaced         the earlier calibration of group {result.station}; it is kept, take it back with  "
             f"edge-ad calibrate {result.bundle} --variant {result.variant} --restore {result.replaced}"
         )
     if result.uncalibrated:

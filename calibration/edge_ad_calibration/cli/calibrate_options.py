@@ -162,7 +162,8 @@ REQUEST = OptionGroup(
             "--station",
             default_of=f"{_REQUEST}.station",
             metavar="NAME",
-            help="The inspection station that these thresholds are for.",
+            help="The group of images that these thresholds are for, such as those of one inspection place. edge-ad "
+            "score takes them with the same name.",
         ),
         option(
             "--variant",
@@ -245,7 +246,8 @@ SELECTION = OptionGroup(
             "--groups",
             type=FILE,
             metavar="FILE",
-            help="A CSV file with the columns path and station. Each station gets its own thresholds.",
+            help="A CSV file with the columns path and station, which names the group of each image. Each group gets "
+            "its own thresholds.",
         ),
         option(
             "--pool",

@@ -55,7 +55,7 @@ REQUEST = OptionGroup(
             "--station",
             heading=COMMON,
             metavar="NAME",
-            help="Use the thresholds of this station, for a bundle that is calibrated for several stations.",
+            help="Use the thresholds of this group, for a bundle that is calibrated for several groups.",
         ),
         VARIANT,
         option(

@@ -89,7 +89,7 @@ def restore(path: Path, variant_id: str | None, wanted: int | str, *, as_json: b
 def _print(stations: Mapping[str, Calibration]) -> None:
     for name, made in stations.items():
         click.echo(
-            f"  station {name}: threshold {made.image.threshold:.6g} ({made.method}), from {made.image.n:,} "
+            f"  group {name}: threshold {made.image.threshold:.6g} ({made.method}), from {made.image.n:,} "
             f"{made.observation}s, {made.created}"
         )
 

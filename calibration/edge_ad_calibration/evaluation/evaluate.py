@@ -169,11 +169,11 @@ def _calibration(bundle: Bundle, variant: Variant, station: str | None) -> Calib
     record = bundle.calibration(variant)
     if record is None:
         if station is not None:
-            raise InputError(f"{variant.id} of {bundle.path} is not calibrated, so there is no station {station!r}")
+            raise InputError(f"{variant.id} of {bundle.path} is not calibrated, so there is no group {station!r}")
         return None
     name = station or DEFAULT_STATION
     if name not in record.stations:
-        raise CalibrationError(f"no calibration for the station {name!r}: calibrated are {', '.join(record.stations)}")
+        raise CalibrationError(f"no calibration for the group {name!r}: calibrated are {', '.join(record.stations)}")
     return record.stations[name]
 
 

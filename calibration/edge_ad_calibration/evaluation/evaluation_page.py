@@ -60,7 +60,7 @@ def evaluation_page(result: Evaluated, bundle: Bundle, request: EvaluationReques
 
 
 def _subtitle(summary: Evaluation) -> str:
-    station = f" · station {summary.station}" if summary.station else ""
+    station = f" · group {summary.station}" if summary.station else ""
     return (
         f"{summary.created[:10]} · {summary.bundle} · {summary.variant}{station} · {summary.data} ({summary.layout}), "
         f"{summary.normal:,} normal and {summary.anomalous:,} anomalous {summary.observation}s"

@@ -27,7 +27,7 @@ _COLUMNS = ("path", "label", "type", "part", "score", "rejected")
 
 def lines(result: Evaluation) -> Iterator[str]:
     """What a person wants to know, line by line."""
-    yield f"{result.bundle}  {result.variant}" + (f"  station {result.station}" if result.station else "")
+    yield f"{result.bundle}  {result.variant}" + (f"  group {result.station}" if result.station else "")
     yield (
         f"{result.data} ({result.layout}): {result.normal:,} normal and {result.anomalous:,} anomalous "
         f"{result.observation}s; in brackets 95 % confidence intervals"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import edge_ad
-from edge_ad.bundle.records import OrderStatistic, RankCalibration
-from edge_ad_calibration.pages.plots import draw_distribution, draw_scores
+from edge_ad.bundle.records import DEFAULT_STATION, OrderStatistic, RankCalibration
+from edge_ad_calibration.pages.plots import draw_distribution, draw_scores, shows_the_same
 from edge_ad_calibration.pages.verdict_picture import verdict_picture
 from edge_ad_calibration.thresholds.order_statistic import largest_rank, reached_confidence, smallest_alpha, smallest_n
 from edge_ad_calibration.thresholds.wording import describe_threshold, percent
@@ -67,7 +67,7 @@ def write_report(
 def _station(station: StationCalibration, shown: Sequence[ShownNormal]) -> list[Section]:
     made = station.calibration
     sections = [
-        Section(f"Station {station.name}: what is promised", (_facts(station), *map(Text, made.statements))),
+        Section(_heading(station.name), (_facts(station), *map(Text, made.statements))),
         Section("What may speak against it", _cautions(station)),
         Section("The normals", _charts(station)),
     ]
@@ -83,6 +83,10 @@ def _station(station: StationCalibration, shown: Sequence[ShownNormal]) -> list[
         sections.append(Section("Left out", (_exclusions(made),)))
     sections.append(Section("The record", (_record(station),)))
     return sections
+
+
+def _heading(group: str) -> str:
+    return "What is promised" if group == DEFAULT_STATION else f"Group {group}: what is promised"
 
 
 # Numbers of normals that differ by less than this factor say the same.
@@ -137,13 +141,15 @@ def _cautions(station: StationCalibration) -> tuple[Note | Text | Table, ...]:
     return tuple(notes)
 
 
-def _charts(station: StationCalibration) -> tuple[Chart, ...]:
+def _charts(station: StationCalibration) -> tuple[Chart | Text, ...]:
     made, observations = station.calibration, station.observations
-    charts = [
+    charts: list[Chart | Text] = [
         draw_scores(observations.scores, made.image, "score", observations.kind),
         draw_distribution(observations.scores, made.image, made.alpha, made.confidence, "score"),
     ]
     if made.pixel is not None and observations.peaks is not None:
+        if shows_the_same(observations):
+            return (*charts, Text("The score is the largest map value, so that the charts of these would be the same."))
         label = f"largest map value of a {observations.kind}"
         charts.append(draw_scores(observations.peaks, made.pixel, label, observations.kind))
         charts.append(draw_distribution(observations.peaks, made.pixel, made.alpha, made.confidence, label))

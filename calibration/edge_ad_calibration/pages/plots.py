@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge_ad_calibration.normals.parts import Observations
     from edge_ad_report import Chart
 
-__all__ = ["draw_calibration", "draw_distribution", "draw_scores"]
+__all__ = ["draw_calibration", "draw_distribution", "draw_scores", "shows_the_same"]
 
 _DPI = 130
 _MOST_BINS = 60
@@ -70,7 +70,7 @@ def draw_calibration(calibration: Calibration, observations: Observations, subje
     """
     things = f"{observations.kind}s"
     panels = [_Panel("score", "scores", things, np.sort(observations.scores), calibration.image)]
-    if calibration.pixel is not None and observations.peaks is not None:
+    if calibration.pixel is not None and observations.peaks is not None and not shows_the_same(observations):
         label = f"largest map value of a {observations.kind}"
         panels.append(_Panel(label, "map maxima", things, np.sort(observations.peaks), calibration.pixel))
     width_in = 3 + 4.8 * len(panels)
@@ -89,6 +89,12 @@ def draw_calibration(calibration: Calibration, observations: Observations, subje
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white")
     return buffer.getvalue()
+
+
+def shows_the_same(observations: Observations) -> bool:
+    """Whether the largest map values are the scores, as of many models: their charts would be the same."""
+    peaks = observations.peaks
+    return peaks is not None and np.allclose(peaks, observations.scores, rtol=1e-6, atol=0)
 
 
 def draw_scores(values: NDArray[np.float64], found: Threshold, label: str, kind: str) -> Chart:

@@ -53,7 +53,7 @@ def publish(
     files: dict[str, Files] = {}
     for station in stations:
         name, made = station.name, station.calibration
-        subject = f"{bundle.manifest.name}@{bundle.manifest.version} · {variant.id} · station {name}"
+        subject = f"{bundle.manifest.name}@{bundle.manifest.version} · {variant.id} · group {name}"
         files[name] = Files(
             _of_station(plot, name), outputs.report, _of_station(outputs.sheet, name) if outputs.sheet else None
         )

@@ -65,7 +65,7 @@ def checks_of(observations: Observations, selection: Selection, names: tuple[str
         missing.append(Unchecked("Do neighbouring images score alike?", how))
     if selection.groups is None:
         how = "Name the groups in a CSV file with --groups; add --pool for one threshold for all of them."
-        missing.append(Unchecked("Do groups, such as stations or lots, score differently?", how))
+        missing.append(Unchecked("Do groups, such as inspection places or lots, score differently?", how))
     elif selection.pooled:
         made.append("groups that score differently")
     return Checks(tuple(made), tuple(missing))

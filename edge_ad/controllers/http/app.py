@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edge_ad.controllers.gateway import Gateway
-from edge_ad.controllers.http import part_routes, station_routes
+from edge_ad.controllers.http import oip_routes, part_routes, station_routes
 from edge_ad.controllers.http.answers import ProblemError, problem_answer, problem_of
 from edge_ad.controllers.http.describing import describe
 from edge_ad.controllers.http.desk import Desk
@@ -48,6 +48,7 @@ def make_app(desk: Desk) -> FastAPI:
     app.state.desk = desk
     app.include_router(station_routes.router)
     app.include_router(part_routes.router)
+    app.include_router(oip_routes.router)
     app.add_middleware(_Guard, desk=desk)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(EdgeAdError, _problem)
@@ -68,7 +69,7 @@ class _Guard:
         if scope["type"] == "http":
             problem = self._problem(Request(scope))
             if problem is not None:
-                await problem_answer(problem)(scope, receive, send)
+                await _told(Request(scope), problem)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -98,21 +99,30 @@ def _is_local(host: str) -> bool:
         return False
 
 
-async def _problem(_: Request, error: Exception) -> Response:
-    if isinstance(error, EdgeAdError):
-        error = problem_of(error)
-    assert isinstance(error, ProblemError)  # noqa: S101
+def _told(request: Request, error: ProblemError) -> Response:
+    """A problem in the form of the protocol that was asked in."""
+    if request.url.path.startswith("/v2"):
+        problem = error.problem
+        status = 400 if problem.status == 422 else problem.status
+        return oip_routes.error_answer(status, f"{problem.reason}: {problem.detail}", error.headers)
     return problem_answer(error)
 
 
-async def _wrong_parameter(_: Request, error: Exception) -> Response:
+async def _problem(request: Request, error: Exception) -> Response:
+    if isinstance(error, EdgeAdError):
+        error = problem_of(error)
+    assert isinstance(error, ProblemError)  # noqa: S101
+    return _told(request, error)
+
+
+async def _wrong_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-    return problem_answer(ProblemError(422, "bad_parameter", one_line("; ".join(found))))
+    return _told(request, ProblemError(422, "bad_parameter", one_line("; ".join(found))))
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     headers = dict(error.headers) if error.headers else None
     reason = {404: "not_found", 405: "method"}.get(error.status_code, "refused")
-    return problem_answer(ProblemError(error.status_code, reason, str(error.detail), headers=headers))
+    return _told(request, ProblemError(error.status_code, reason, str(error.detail), headers=headers))

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -126,7 +127,8 @@ class ModbusServer:
         try:
             self._server = await asyncio.start_server(self._connected, host, port, limit=_BUFFER)
         except OSError as error:
-            raise DeviceError(f"cannot listen on {host} port {port}: {one_line(error.strerror or error)}") from error
+            why = os.strerror(error.errno) if error.errno else one_line(error)
+            raise DeviceError(f"cannot listen on {host} port {port}: {why}") from error
         logger.info("Modbus: listening on %s port %d", host, self.port)
 
     async def run(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from edge_ad.errors import InputError
+from edge_ad.errors import InputError, counted
 from edge_ad.sources import list_images, read_image
 from edge_ad_export.model.input_spec import Size
 from edge_ad_metrics.sampling import evenly_spaced, evenly_stepped
@@ -65,7 +65,8 @@ def select_images(images: str | Path, limit: int) -> ImageSet:
     paths = list_images(images)
     if len(paths) < IMAGES_MIN:
         raise InputError(
-            f"{images} holds {len(paths)} images: expected at least {IMAGES_MIN} normal images; 30 or more are better"
+            f"{images} holds {counted(len(paths), 'image')}: expected at least {IMAGES_MIN} normal images; 30 or more "
+            "are better"
         )
     return ImageSet(tuple(paths[i] for i in evenly_spaced(len(paths), limit)), len(paths))
 

@@ -79,7 +79,7 @@ def test_copies_are_told_on_stderr_and_in_the_output(tiny_bundle: Path, normals:
         pytest.param(["--confidence", "0.05"], "did you mean 0.95", id="confidence and risk swapped"),
         pytest.param(["--variant", "onnx-int4"], "choose one of onnx-fp32, openvino-fp32", id="no such variant"),
         pytest.param(["--normal", "absent"], "absent: no such file or folder", id="no such folder"),
-        pytest.param(["--station", "a/b"], "cannot name a station", id="bad station"),
+        pytest.param(["--station", "a/b"], "cannot name a group", id="bad station"),
         pytest.param(["--threads", "0"], "0 is not in the range", id="no threads"),
         pytest.param(["--fpr", "many"], "'many' is not a valid float", id="not a number"),
     ],

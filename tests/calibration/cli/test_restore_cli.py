@@ -43,7 +43,7 @@ def test_a_calibration_that_is_replaced_is_named_and_taken_back(tiny_bundle: Pat
     assert threshold(tiny_bundle) < before
     listed = run(tiny_bundle, "--restore", "list")
     assert "1 earlier calibrations of onnx-fp32" in listed.stdout
-    assert f"station default: threshold {before:.6g} (order-statistic), from 60 frames" in listed.stdout
+    assert f"group default: threshold {before:.6g} (order-statistic), from 60 frames" in listed.stdout
     restored = run(tiny_bundle, "--variant", "onnx-fp32", "--restore", 1)
     assert restored.exit_code == 0, restored.output
     assert threshold(tiny_bundle) == before

@@ -117,3 +117,13 @@ def test_every_method_is_drawn(method: Method, bars: int) -> None:
 
 def test_every_bin_of_the_histogram_has_its_bar() -> None:
     assert bar_count(drawn(np.arange(100.0))) == 19
+
+
+@pytest.mark.parametrize(("shift", "panels"), [(0.0, 1), (0.5, 2)], ids=["the scores", "other values"])
+def test_map_values_are_drawn_where_they_are_not_the_scores(shift: float, panels: int) -> None:
+    scores = np.random.default_rng(1).normal(size=60)
+    image = cv2.imdecode(np.frombuffer(drawn(scores, scores + shift), np.uint8), cv2.IMREAD_COLOR)
+    alone = cv2.imdecode(np.frombuffer(drawn(scores), np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    assert alone is not None
+    assert (image.shape[1] > alone.shape[1]) == (panels == 2)

@@ -30,6 +30,7 @@ from edge_ad.cameras.settings import source_kind, unmet_settings
         ("fake:/tmp/x", "fake"),
         ("parts/*.png", "folder"),
         ("./0", "folder"),
+        ("/dev/shm/parts", "folder"),  # noqa: S108
     ],
 )
 def test_the_kind_of_a_source(source: str, kind: str) -> None:

@@ -112,7 +112,7 @@ def test_every_frame_has_a_verdict_and_those_without_a_score_say_why(make: MakeB
         verdicts = score_all(detector, tiny_clips.calm(7))
     wait, between, scored = Reason.WARMING_UP, Reason.BETWEEN_SCORES, Reason.UNCALIBRATED
     assert [verdict.reason for verdict in verdicts] == [wait, wait, scored, between, scored, between, scored]
-    assert verdicts[0].detail == "2 more frames make the first clip: 3 samples, one in 1 frames"
+    assert verdicts[0].detail == "the first clip is complete after 2 more frames: 3 samples, one every frame"
     assert not any(verdict.accepted for verdict in verdicts)
 
 
@@ -213,7 +213,7 @@ def test_the_command_line_prints_a_line_a_frame(make: MakeBundle, tmp_path: Path
     assert lines[K]["covers"] == {"first": K, "last": K}
     text = CliRunner().invoke(main, ["score", str(bundle), str(where)]).stdout.splitlines()
     assert len(text) == FRAMES
-    assert "(warming_up: 3 more frames make the first clip" in text[0]
+    assert "(warming_up: the first clip is complete after 3 more frames" in text[0]
     assert f"  frame {K}  " in text[K]
 
 
@@ -329,7 +329,7 @@ def test_info_says_what_a_clip_is(make: MakeBundle) -> None:
     clip = Clip(length=3, stride=2, smoothing=Smoothing(kind="k_of_n", window=3, k=2))
     text = CliRunner().invoke(main, ["info", str(make("brightest", clip))]).stdout
     assert (
-        "clips     3 samples (frame), one every 2 frames, a score about the clip every 1 frames, "
+        "clips     3 samples (frame), one every 2 frames, a score about the clip every frame, "
         "number 2 from the top of 3 scores" in text
     )
 

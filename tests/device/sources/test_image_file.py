@@ -163,17 +163,22 @@ def test_numbered_images_come_by_number(tmp_path_factory: pytest.TempPathFactory
     assert [int(path.stem.split()[1]) for path in list_images(folder)] == sorted(numbers)
 
 
+LOTS = ["lot2/good/5.png", "lot2/good/masks/5.png", "lot10/good/4.png"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
         pytest.param("*.jpg", ["1.jpg"], id="one-level"),
-        pytest.param("**/*", ["1.jpg", "bad/2.jpg", "good/3.png"], id="recursive"),
+        pytest.param("**/*", ["1.jpg", "bad/2.jpg", "good/3.png", *LOTS], id="recursive"),
         pytest.param("*/[0-9].*", ["bad/2.jpg", "good/3.png"], id="set"),
         pytest.param("good/3.png", ["good/3.png"], id="file"),
+        pytest.param("lot*/good", ["lot2/good/5.png", "lot10/good/4.png"], id="folders-of-one-name"),
     ],
 )
 def test_globs_and_files(tmp_path: Path, pattern: str, expected: list[str]) -> None:
-    fill(tmp_path, "1.jpg", "bad/2.jpg", "good/3.png", "good/readme.txt")
+    fill(tmp_path, "1.jpg", "bad/2.jpg", "good/3.png", "good/readme.txt", "lot10/good/4.png", "lot2/good/5.png")
+    fill(tmp_path, "lot2/good/masks/5.png")
     assert list_images(tmp_path / pattern) == [tmp_path / name for name in expected]
 
 
@@ -187,8 +192,11 @@ def test_a_name_with_brackets_is_a_name_first(tmp_path: Path) -> None:
     [
         pytest.param("absent", "no such file or folder", id="missing"),
         pytest.param("empty", "no image in this folder", id="empty-folder"),
-        pytest.param("nested", r"it has 2 subfolders: take them in with  '.*nested/\*\*/\*'", id="subfolders-only"),
-        pytest.param("nested/*/*.txt", "matches 1 files, none of them an image", id="glob-of-others"),
+        pytest.param(
+            "nested", r"it has 2 subfolders: take in what they hold with  '.*nested/\*\*/\*'", id="subfolders-only"
+        ),
+        pytest.param("nested/*/*.txt", "matches 1 file, none of them an image", id="glob-of-others"),
+        pytest.param("nested/*", "matches 2 files, none of them an image", id="any-folder-may-hold-masks"),
         pytest.param("clip.avi", "found a video", id="video"),
         pytest.param("n" * 300, "File name too long|no such file", id="name-too-long"),
     ],

@@ -124,12 +124,11 @@ def test_too_many_failed_log_ins_close_the_door_for_a_while(tmp_path: Path) -> N
 
 
 def test_a_client_that_asks_too_often_is_told_to_wait(tmp_path: Path) -> None:
-    with http_served(tmp_path, rate_per_s=5) as served:
-        answers = [httpx.get(f"{served.url}/api/v1/health", timeout=60) for _ in range(40)]
-    refused = [one for one in answers if one.status_code == 429]
-    assert refused != []
-    assert refused[0].json()["reason"] == "too_many_requests"
-    assert refused[0].headers["retry-after"] == "1"
+    with http_served(tmp_path, rate_per_s=1) as served, httpx.Client(base_url=served.url, timeout=60) as web:
+        answers = (web.get("/api/v1/health") for _ in range(1_000))
+        refused = next(one for one in answers if one.status_code != 200)
+    assert (refused.status_code, refused.json()["reason"]) == (429, "too_many_requests")
+    assert refused.headers["retry-after"] == "1"
 
 
 def test_check_names_what_is_missing(tmp_path: Path) -> None:

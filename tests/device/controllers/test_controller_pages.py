@@ -1,0 +1,32 @@
+"""The notes on controllers show what the code has; ``EDGE_AD_WRITE_TABLES=1`` writes it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from support.controller_pages import PARTS, filled
+
+FOLDER = Path(__file__).parents[3] / "firmware_notes/controllers"
+PAGES = ["handshake.md", "modbus.md", "s7.md", "ethernet-ip.md"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_generated_parts_are_those_of_the_code(name: str) -> None:
+    page = FOLDER / name
+    text = page.read_text(encoding="utf-8")
+    if os.environ.get("EDGE_AD_WRITE_TABLES") == "1":
+        page.write_text(filled(text), encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == filled(text)
+
+
+def test_every_part_stands_in_a_page() -> None:
+    found = {part for name in PAGES for part in re.findall(r"<!-- (.*) -->", (FOLDER / name).read_text("utf-8"))}
+    assert found - {"end"} == set(PARTS)
+
+
+def test_the_index_names_every_page() -> None:
+    index = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert {page.name for page in FOLDER.glob("*.md")} - {"README.md"} <= set(re.findall(r"\((\S+\.md)", index))
