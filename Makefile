@@ -4,6 +4,9 @@ BIN := .venv/bin
 # Tests at once. More than one on one core does no harm: some tests wait for child processes.
 JOBS ?= 2
 
+# The tests start hundreds of Python processes, which must not compile the same files anew each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-slow test-explore onnxruntime-headers lint format bench bench-station soak bench-peers families clean
 
 .venv/.installed: pyproject.toml

@@ -1,6 +1,4 @@
-"""What a device builder runs on a workstation: keys and signatures."""
+"""What a device builder runs on a workstation: keys, signatures and packages.
 
-from edge_ad_deploy.keys import KeyFolder
-from edge_ad_deploy.signing import sign_bundle
-
-__all__ = ["KeyFolder", "sign_bundle"]
+Import from its modules: each needs libraries of its own, and the command ``edge-ad --help`` has to work without them.
+"""

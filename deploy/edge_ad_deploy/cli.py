@@ -1,19 +1,21 @@
-"""``edge-ad keys`` and ``edge-ad sign``."""
+"""``edge-ad keys``, ``edge-ad sign`` and ``edge-ad package``."""
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
-from edge_ad.cli.options import FOLDER, bundle_argument
+from edge_ad.cli.option_groups import COMMON, OTHER, OptionGroup, command, option
+from edge_ad.cli.options import FILE, FOLDER, PATH, bundle_argument
 from edge_ad.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from edge_ad_deploy.keys import KeyFolder
+    from edge_ad_deploy.package import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,75 @@ SIGN = OptionGroup(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageOptions:
+    """What goes into a package, and where it comes from."""
+
+    target: str
+    output: Path | None = None
+    trust: Path | None = None
+    extra: tuple[str, ...] = ()
+    python: str = "3.11"
+    package_version: str | None = None
+    wheels: Path | None = None
+    lock: Path | None = None
+    update_lock: bool = False
+
+
+PACKAGE = OptionGroup(
+    COMMON,
+    PackageOptions,
+    (
+        option("--target", required=True, type=click.Choice(["amd64", "arm64"]), help="The device's processor."),
+        option("-o", "--output", type=FILE, metavar="OUT.deb", help="Where the package is written."),
+        option(
+            "--trust",
+            type=FILE,
+            metavar="ROOT.json",
+            help="The root.json of edge-ad keys that the device's stations trust. Each BUNDLE has to be signed then.",
+        ),
+        option(
+            "--extra",
+            multiple=True,
+            metavar="NAME",
+            help="Bring an extra of edge-ad, such as openvino, metrics or modbus. Can be given several times.",
+        ),
+        option(
+            "--python",
+            type=click.Choice(["3.11", "3.13"]),
+            heading=OTHER,
+            help="The Python of the device: 3.11 for Debian 12, 3.13 for Debian 13.",
+        ),
+        option(
+            "--package-version",
+            metavar="VERSION",
+            heading=OTHER,
+            help="The version of the package. Without this option it is edge-ad's own.",
+        ),
+        option(
+            "--wheels",
+            type=click.Path(path_type=Path, exists=True, file_okay=False),
+            metavar="FOLDER",
+            heading=OTHER,
+            help="Take the wheels from this folder instead of a package registry.",
+        ),
+        option(
+            "--lock",
+            type=FILE,
+            metavar="FILE",
+            heading=OTHER,
+            help="Your own list of wheels with their hashes. Without it, the one that comes with edge-ad.",
+        ),
+        option(
+            "--update-lock",
+            is_flag=True,
+            heading=OTHER,
+            help="Write the list with the newest releases for this target, and make no package.",
+        ),
+    ),
+)
+
+
 @command(options=KEYS)
 @click.argument("folder", type=FOLDER)
 def keys(folder: Path, options: KeysOptions) -> None:
@@ -118,6 +189,59 @@ def sign(bundle: Path, options: SignOptions) -> None:
         bundle, KeyFolder(options.keys), days=options.days, serial=options.serial, replaces=options.replaces
     )
     click.echo(f"{bundle}: signed with the serial {serial}")
+
+
+@command(options=PACKAGE)
+@click.argument("bundles", metavar="[BUNDLE]...", nargs=-1, type=PATH)
+def package(bundles: tuple[Path, ...], options: PackageOptions) -> None:
+    """Make a Debian package for a device, with everything that edge-ad needs there and with each BUNDLE.
+
+    It installs without a network. Beside it are written its software bill of materials (.cdx.json) and what is known
+    about vulnerabilities (.vex.json). With SOURCE_DATE_EPOCH in the environment, equal input gives equal bytes.
+    """
+    _need_deploy()
+    from edge_ad_deploy.package import PackageRequest, Target, build_package
+
+    target = Target(options.target, options.python)
+    if options.update_lock:
+        _update_lock(target, options.lock or target.lock)
+        return
+    if options.output is None:
+        raise InputError("expected -o OUT.deb, the place for the package, found nothing")
+    built = build_package(
+        PackageRequest(
+            target=target,
+            output=options.output,
+            bundles=bundles,
+            trust=options.trust,
+            extras=options.extra,
+            lock=options.lock,
+            wheels=options.wheels,
+            version=options.package_version,
+        )
+    )
+    for line in built.warnings:
+        click.echo(f"edge-ad: {line}", err=True)
+    click.echo(
+        f"{built.package}: {built.package_bytes / 1e6:.1f} MB, {built.installed_bytes / 1e6:.0f} MB when installed\n"
+        f"{built.bill}\n{built.statement}"
+    )
+
+
+def _update_lock(target: Target, place: Path) -> None:
+    from edge_ad.files import atomic_write, check_output
+    from edge_ad_deploy.package import make_lock
+
+    check_output(place, "--lock")
+    lock = make_lock(target)
+    atomic_write(place, lock.text(target).encode())
+    click.echo(f"{place}: {len(lock.pins)} wheels")
+
+
+def _need_deploy() -> None:
+    for module in ("cyclonedx", "packaging", "pip", "tuf"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(module, "deploy")
 
 
 def _need_tuf() -> None:

@@ -15,8 +15,8 @@ from edge_ad.bundle import MANIFEST, Bundle, TrustStore, pack, unpack
 from edge_ad.bundle.signature import TARGETS
 from edge_ad.cli import main
 from edge_ad.errors import InputError, SignatureError
-from edge_ad_deploy import KeyFolder, sign_bundle
-from edge_ad_deploy.keys import PASSPHRASE
+from edge_ad_deploy.keys import PASSPHRASE, KeyFolder
+from edge_ad_deploy.signing import sign_bundle
 
 NOW = datetime.now(timezone.utc)
 

@@ -16,7 +16,8 @@ from edge_ad.errors import SignatureError
 from edge_ad.station import check_station, read_station_file
 from edge_ad.station.scorer_messages import Opening, Refusal, ScorerReady
 from edge_ad.station.scorer_process import ScorerEvent, ScorerProcess
-from edge_ad_deploy import KeyFolder, sign_bundle
+from edge_ad_deploy.keys import KeyFolder
+from edge_ad_deploy.signing import sign_bundle
 
 
 @pytest.fixture

@@ -144,6 +144,8 @@ class _Bounded(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._head_is_here()
+        if self.conn.trailing_data[0]:  # a part of the next request came with this one
+            self._watch_head()
 
     def _head_is_here(self) -> None:
         _stop(self._head)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from edge_ad.errors import DeviceError, one_line
 __all__ = ["FIRST_INPUT", "FIRST_OUTPUT", "ModbusRegisters", "ModbusServer"]
 
 logger = logging.getLogger(__name__)
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # a line for each bad request would fill the log
 
 FIRST_OUTPUT, FIRST_INPUT = 0, 100
 """The registers at which the two directions begin, counted from 0 as in the protocol."""
@@ -126,7 +128,8 @@ class ModbusServer:
         try:
             self._server = await asyncio.start_server(self._connected, host, port, limit=_BUFFER)
         except OSError as error:
-            raise DeviceError(f"cannot listen on {host} port {port}: {one_line(error.strerror or error)}") from error
+            why = os.strerror(error.errno) if error.errno else one_line(error)
+            raise DeviceError(f"cannot listen on {host} port {port}: {why}") from error
         logger.info("Modbus: listening on %s port %d", host, self.port)
 
     async def run(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from support.adapters import serving
 from support.mosquitto import Mosquitto, Subscriber, mosquitto, subscribed
+from support.paths import ROOT
 
 from edge_ad.controllers.mqtt import PROTOCOL, MqttSettings
 from edge_ad.link import FakeStation, Judgement, PartResult, RecordedRequest, TriggerRequest
@@ -178,6 +181,20 @@ def test_what_is_not_understood_is_answered(scene: Scene, name: str, payload: by
     (answer,) = scene.heard.wait("answer", 1)
     assert (answer["command"], answer["done"], answer["reason"]) == (name, False, "bad_request")
     assert said in answer["detail"]
+
+
+def test_the_commands_of_the_page_do_what_it_says(scene: Scene) -> None:
+    page = (ROOT / "firmware_notes/controllers/mqtt.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\$ (mosquitto_(?:pub|rr) .*)$", page, re.MULTILINE)
+    said = []
+    for line in lines:
+        program, *rest = shlex.split(line.replace("edge-ad/line1", "edge-ad/fake").replace("lid", "two"))
+        command = [program, "-p", str(scene.broker.port), *rest]
+        said.append(subprocess.run(command, capture_output=True, timeout=60, check=True).stdout)
+    assert [bool(one) for one in said] == [False, True, False, False]
+    assert json.loads(said[1])["result"]["part_id"] == "A-18"
+    answers = sorted((one["command"], one.get("reason", "")) for one in scene.heard.wait("answer", 3))
+    assert answers == [("recipe", ""), ("reset", "not_in_fault"), ("trigger", "")]
 
 
 def test_the_same_over_mqtt_3_1_1(tmp_path: Path) -> None:

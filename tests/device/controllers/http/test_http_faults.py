@@ -1,0 +1,196 @@
+"""Clients that stall, stop reading or send without end, and an adapter that is killed: others are served as before."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from support.http_served import Served, http_served
+
+from edge_ad.link import Client, FakeStation
+
+STATION = """
+[station]
+name = "line1"
+trigger = "link"
+
+[camera.top]
+source = "link"
+
+[inspect.top]
+camera = "top"
+bundle = "bundle"
+
+[link]
+socket = "line1.sock"
+
+[controller.web]
+protocol = "http"
+port = 0
+"""
+
+
+@contextmanager
+def raw(served: Served, receive_bytes: int | None = None) -> Iterator[socket.socket]:
+    with socket.socket() as one:
+        if receive_bytes is not None:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        one.settimeout(60)
+        one.connect(("127.0.0.1", served.port))
+        yield one
+
+
+def is_served(served: Served, part_id: str) -> bool:
+    answer = httpx.post(f"{served.url}/api/v1/parts", json={"part_id": part_id}, timeout=60)
+    return bool(answer.json()["passes"])
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with http_served(tmp_path_factory.mktemp("short"), receive_s=0.5, send_s=0.5, frame_mb=1.0, events=10) as one:
+        yield one
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"POST /api/v1/parts HTT", id="half-a-line"),
+        pytest.param(b"POST /api/v1/parts HTTP/1.1\r\nHost: 127.0.0.1\r\nX-", id="half-a-header"),
+        pytest.param(
+            b"GET /api/v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /api", id="half-of-the-second-request"
+        ),
+    ],
+)
+def test_a_client_that_never_ends_its_request_is_dropped(short: Served, sent: bytes) -> None:
+    with raw(short) as slow:
+        slow.sendall(sent)
+        assert is_served(short, f"beside {sent!r}")
+        assert _read_to_the_end(slow).count(b"HTTP/1.1 200") == sent.count(b"\r\n\r\n")
+
+
+def test_a_client_that_never_ends_its_body_is_told_and_dropped(short: Served) -> None:
+    with raw(short) as slow:
+        slow.sendall(
+            b"POST /api/v1/frames HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
+            b"Content-Length: 1000\r\n\r\nx"
+        )
+        assert is_served(short, "beside a body")
+        said = _read_to_the_end(slow)
+    assert said.startswith(b"HTTP/1.1 408")
+    assert b"too_slow" in said
+
+
+def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(short: Served) -> None:
+    with raw(short) as large:
+        large.sendall(
+            b"POST /api/v1/frames HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
+            b"Content-Length: 5000000000\r\n\r\n"
+        )
+        assert _read_to_the_end(large).startswith(b"HTTP/1.1 413")
+
+
+def test_gigabytes_without_a_declared_length_are_cut_off(short: Served) -> None:
+    block = b"x" * 65_536
+    chunk = b"%x\r\n%s\r\n" % (len(block), block)
+    with raw(short) as endless:
+        endless.sendall(
+            b"POST /api/v1/frames HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        with pytest.raises(OSError, match=r"(?i)reset|broken pipe"):
+            endless.sendall(chunk * 2_000)
+    assert is_served(short, "after gigabytes")
+
+
+def test_a_reader_of_events_that_stops_is_dropped_and_others_go_on(short: Served) -> None:
+    with raw(short, receive_bytes=4_096) as stopped:
+        stopped.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        said = b""
+        while b"event: station" not in said:
+            said += stopped.recv(100)
+        text = "x" * 50_000
+        gone = threading.Event()
+
+        def flood() -> None:
+            while not gone.is_set():
+                short.station.alarm("flood", text)
+                gone.wait(0.005)
+
+        flooding = threading.Thread(target=flood)
+        flooding.start()
+        try:
+            while short.gateway._streams:
+                gone.wait(0.02)
+            assert is_served(short, "beside the one that stopped")
+        finally:
+            gone.set()
+            flooding.join()
+        _read_to_the_end(stopped)
+
+
+def test_connections_are_limited_and_come_free_again(tmp_path: Path) -> None:
+    with http_served(tmp_path, clients=4) as served:
+        with httpx.Client(timeout=60) as one, httpx.Client(timeout=60) as other:
+            streams = [one.stream("GET", f"{served.url}/api/v1/events") for _ in range(3)]
+            for stream in streams:
+                assert stream.__enter__().status_code == 200
+            assert other.get(f"{served.url}/api/v1/health").status_code == 503
+            for stream in streams:
+                stream.__exit__(None, None, None)
+        while httpx.get(f"{served.url}/api/v1/health", timeout=60).status_code == 503:
+            threading.Event().wait(0.02)
+        assert is_served(served, "afterwards")
+
+
+def test_what_is_no_http_is_answered_400(short: Served) -> None:
+    with raw(short) as one:
+        one.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 no http at all\r\n\r\n")
+        assert _read_to_the_end(one).startswith(b"HTTP/1.1 400")
+
+
+def test_an_adapter_that_is_killed_leaves_the_station_alone_and_can_be_started_again(tmp_path: Path) -> None:
+    file = tmp_path / "station.toml"
+    file.write_text(STATION)
+    with FakeStation(tmp_path / "line1.sock") as station, Client(tmp_path / "line1.sock") as link:
+        for _ in range(2):
+            with _adapter(file) as port:
+                answer = httpx.post(f"http://127.0.0.1:{port}/api/v1/parts", json={"part_id": str(port)}, timeout=60)
+                assert answer.json()["passes"] is True
+            assert link.passes("beside", timeout_s=60)
+        assert station.open == ()
+
+
+@contextmanager
+def _adapter(file: Path) -> Iterator[int]:
+    """The port of an adapter in a process of its own that has reached the station; it is killed at the end."""
+    command = [sys.executable, "-m", "edge_ad", "connect", str(file), "web"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            port, is_connected = 0, False
+            while not (port and is_connected):
+                line = process.stderr.readline()
+                assert line, "the adapter ended"
+                is_connected = is_connected or "connected to the station" in line
+                port = int(line.rpartition(" ")[2]) if " serves http on " in line else port
+            yield port
+        finally:
+            process.kill()
+
+
+def _read_to_the_end(one: socket.socket) -> bytes:
+    data = b""
+    try:
+        while block := one.recv(65_536):
+            data += block
+    except ConnectionResetError:
+        pass
+    return data
