@@ -182,3 +182,32 @@ async def _first(events: Any, count: int) -> Any:
         count -= 1
         if not count:
             return
+
+
+def test_a_look_at_the_station_that_swallows_its_cancellation_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``asyncio.wait_for`` does before Python 3.12, where what it waits for ends in the same moment."""
+    swallowed: list[asyncio.CancelledError] = []
+
+    async def look_again(_: Gateway, __: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            swallowed.append(error)
+        await asyncio.Event().wait()
+
+    async def scene() -> None:
+        gateway = Gateway(path, "test", SETTINGS)
+        running = asyncio.create_task(gateway.run())
+        await until(lambda: gateway.view.snapshot is not None)
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait({running}, timeout=60)
+        assert running.cancelled()
+
+    path = tmp_path / "s.sock"
+    monkeypatch.setattr(Gateway, "_look_again", look_again)
+    with FakeStation(path):
+        asyncio.run(scene())
+    assert len(swallowed) == 1

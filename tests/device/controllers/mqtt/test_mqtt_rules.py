@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +154,10 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(EdgeAdError, match=r"pip install 'edge-ad\[mqtt\]'"):
         PROTOCOL.check(MqttSettings(protocol="mqtt"))
+
+
+def test_settings_can_be_read_without_the_libraries() -> None:
+    loaded = "import sys, edge_ad.controllers.mqtt, edge_ad.controllers.files; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split()
+    assert {"paho", "asyncssh", "boto3", "botocore"} & set(said) == set()
+    assert "edge_ad.controllers.files" in said
