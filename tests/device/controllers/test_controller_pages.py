@@ -10,7 +10,7 @@ import pytest
 from support.controller_pages import PARTS, filled
 
 FOLDER = Path(__file__).parents[3] / "firmware_notes/controllers"
-PAGES = ["handshake.md", "modbus.md", "s7.md", "ethernet-ip.md"]
+PAGES = ["handshake.md", "modbus.md", "s7.md", "ethernet-ip.md", "opcua.md"]
 
 
 @pytest.mark.parametrize("name", PAGES)
