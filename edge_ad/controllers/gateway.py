@@ -208,9 +208,14 @@ class Gateway:
 
     async def reset(self, *, by: str | Who) -> None:
         """Leaves FAULT; raises as :meth:`recipe`."""
+        was_late = self._conversation.is_late_fault
         async with self.audited("reset", by, before=self.view.cause) as told:
             self._conversation.reset()
-            await self._connected().reset(by=told)
+            try:
+                await self._connected().reset(by=told)
+            except LinkRefusedError:
+                if not was_late:  # else the fault was one of ours, and the station has none
+                    raise
 
     async def acknowledge(self, alarm: str, *, by: str | Who) -> None:
         """Somebody has seen an alarm; raises as :meth:`recipe`."""

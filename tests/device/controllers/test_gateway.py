@@ -87,6 +87,20 @@ def test_no_result_in_the_window_is_an_outcome(tmp_path: Path) -> None:
     play(tmp_path / "s.sock", scene, HandshakeSettings(protocol="test", window_ms=30))
 
 
+def test_a_reset_ends_a_fault_of_late_results_that_the_station_does_not_know(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        station.hold()
+        await gateway.inspect("P1")
+        station.release()
+        with pytest.raises(PartRefusedError, match="reset the fault"):
+            await gateway.inspect("P2")
+        await gateway.reset(by="anna")
+        with pytest.raises(LinkRefusedError, match="not_in_fault"):
+            await gateway.reset(by="anna")
+
+    play(tmp_path / "s.sock", scene, HandshakeSettings(protocol="test", window_ms=30, late_limit=1))
+
+
 def test_the_station_goes_and_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
 
