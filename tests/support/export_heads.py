@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -24,6 +23,7 @@ from edge_ad_export.importers.inputs import resolve_input
 from edge_ad_export.model.head import Head, Unfitted
 from edge_ad_export.model.head_options import HeadOptions
 from edge_ad_export.model.imported import ImportOptions
+from support.onnx_session import open_session
 
 SIDE = 32
 CLASSES = 4
@@ -119,7 +119,7 @@ class Ran:
 
 def run_onnx(head: Head, inputs: Sequence[NDArray[np.float32]], frame: NDArray[np.float32], opset: int = 17) -> Ran:
     """The head's graph alone, in ONNX Runtime."""
-    session = ort.InferenceSession(_graph(head, inputs, frame, opset), providers=["CPUExecutionProvider"])
+    session = open_session(_graph(head, inputs, frame, opset))
     return _ran(session.run(None, _feeds(session, inputs, frame)))
 
 

@@ -18,6 +18,7 @@ from edge_ad_export.graph.libraries import load_openvino
 from edge_ad_export.lowering.contract import lower
 from edge_ad_export.lowering.recipes import FloatModel, baseline_for
 from edge_ad_export.model.imported import ImportedModel
+from support.onnx_session import open_session
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -84,9 +85,7 @@ def run_exported(imported: ImportedModel, pixels: NDArray[np.uint8], folder: Pat
 
 def run_plainly(path: Path, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """An ONNX file's outputs by name, in plain ONNX Runtime."""
-    from edge_ad_export.graph.libraries import load_onnxruntime
-
-    session = load_onnxruntime().InferenceSession(path)
+    session = open_session(path)
     names = [output.name for output in session.get_outputs()]
     found = session.run(None, {session.get_inputs()[0].name: image})
     return dict(zip(names, found, strict=True))

@@ -11,6 +11,8 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from support.onnx_session import open_session
+
 SIDE = 32
 CHANNELS = 8
 THRESHOLD, RANGE = 0.75, 1.5
@@ -127,9 +129,8 @@ def write(folder: Path, tiny: Tiny | None = None, *, external: bool = False) -> 
 
 def run(model: ir.Model, *images: NDArray[np.generic]) -> list[NDArray[np.float32]]:
     """The outputs in plain ONNX Runtime, fed in the order of the inputs."""
-    from edge_ad_export.graph.libraries import load_onnxruntime
 
-    session = load_onnxruntime().InferenceSession(ir.to_proto(model).SerializeToString())
+    session = open_session(ir.to_proto(model).SerializeToString())
     outputs: list[NDArray[np.float32]] = session.run(
         None, {given.name: image for given, image in zip(session.get_inputs(), images, strict=True)}
     )

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 from numpy.typing import NDArray
 
-from edge_ad_export.graph.libraries import load_onnxruntime
+from support.onnx_session import open_session
 
 __all__ = ["graph", "operators", "run"]
 
@@ -29,9 +29,7 @@ def graph(inputs: str, outputs: str, nodes: str, opset: int = 18, **constants: N
 
 def run(model: ir.Model, **feeds: NDArray[np.generic]) -> Sequence[NDArray[np.float32]]:
     """The outputs, by ONNX Runtime."""
-    session = load_onnxruntime().InferenceSession(
-        ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    session = open_session(ir.to_proto(model).SerializeToString())
     found: Sequence[NDArray[np.float32]] = session.run(None, feeds)
     return found
 

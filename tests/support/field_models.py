@@ -17,6 +17,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from support.onnx_session import open_session
+
 __all__ = ["SIDE", "Net", "c2_of", "picture", "put", "small_c2", "small_model", "write_pictures"]
 
 SIDE = 96
@@ -117,12 +119,11 @@ def small_model(*, opset: int = 17, ir_version: int = 9, batch: int | str = "b")
 
 @lru_cache
 def _session(channels: int) -> Any:
-    import onnxruntime
 
     net = Net()
     small_c2(net, net.input("input", ["b", channels, "h", "w"]), out="c2", channels=channels)
     net.output("c2", ["b", 1, None, None])
-    return onnxruntime.InferenceSession(net.proto().SerializeToString(), providers=["CPUExecutionProvider"])
+    return open_session(net.proto().SerializeToString())
 
 
 def as_input(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

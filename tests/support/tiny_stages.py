@@ -15,6 +15,7 @@ from edge_ad_export.importers.extractor import ExtractorOptions
 from edge_ad_export.model.clip_spec import ClipOptions
 from edge_ad_export.model.head_options import HeadOptions
 from support import export_onnx, tiny_clips
+from support.onnx_session import open_session
 
 SIDE, FEATURES, LENGTH, SNIPPET = 16, 6, 3, 4
 FLOAT = ("onnx-fp32", "openvino-fp32", "openvino-fp16")
@@ -97,9 +98,8 @@ def largest(scorer: Path, vectors: NDArray[np.float32]) -> float:
 
 def session(path: Path) -> Any:
     """A file, run as it is."""
-    import onnxruntime as ort
 
-    return ort.InferenceSession(str(path))
+    return open_session(str(path))
 
 
 def model_input(canvas: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -10,8 +10,8 @@ from typing import Any
 from asyncua import ua
 
 from edge_ad.controllers.gateway import Gateway, PartRefusedError
-from edge_ad.controllers.opcua.events import result_fields, result_structure
-from edge_ad.controllers.opcua.jobs import Job, Jobs, PublishedResult
+from edge_ad.controllers.opcua.events import content_of, result_fields, result_structure
+from edge_ad.controllers.opcua.jobs import Job, Jobs
 from edge_ad.controllers.opcua.nodes import Argument, VisionNodes, add_method, types
 from edge_ad.controllers.opcua.users import CALLER
 from edge_ad.controllers.security import Role
@@ -156,7 +156,7 @@ class _Methods:
             code = ua.Variant(0, ua.VariantType.UInt16)
             return [ua.Variant("REFUSED"), code, nan, nan, ua.Variant(detail), ua.Variant("")]
         outcome = await asyncio.shield(job.outcome)
-        content = result_fields(PublishedResult("", outcome, job, job.started))["ResultContent"].Value
+        content = content_of(outcome)
         code = ua.Variant(int(outcome.code), ua.VariantType.UInt16)
         return [content[0], code, content[2], content[3], content[5], ua.Variant(job.job_id)]
 
@@ -240,7 +240,7 @@ class _Methods:
         found = self._jobs.results.get(_id_of(result_id))
         if found is None:
             return [_uint(0), _structure("ResultDataType"), _int(_FAILED)]
-        return [_uint(0), ua.Variant(result_structure(found), ua.VariantType.ExtensionObject), _int(_OK)]
+        return [_uint(0), ua.Variant(result_structure(result_fields(found)), ua.VariantType.ExtensionObject), _int(_OK)]
 
     async def _result_components(self, result_id: Any, _: Any) -> Answers:
         found = self._jobs.results.get(_id_of(result_id))
@@ -256,7 +256,7 @@ class _Methods:
         meas, part, external, internal, config, config_in, product, job, most, first, _ = rest
         wanted = {"PartId": _id_of(part), "MeasId": _id_of(meas), "JobId": _id_of(job)}
         recipe = _id_of(external) or _id_of(internal)
-        found = []
+        found: list[Any] = []
         for result in reversed(self._jobs.results.values()):
             fields = result_fields(result)
             ids = {name: getattr(getattr(fields.get(name), "Value", None), "Id", "") for name in wanted}
@@ -266,7 +266,7 @@ class _Methods:
                 and (not state.Value or state.Value == fields["ResultState"].Value)
                 and not (_id_of(product) or _id_of(config) or _id_of(config_in))
             ):
-                found.append(result)
+                found.append(fields)
         page, complete = _page(found, most, first)
         structures = _structures([result_structure(one) for one in page])
         return [_bool(complete), _uint(len(page)), _uint(0), structures, _int(_OK)]

@@ -60,6 +60,7 @@ class OpcUaService:
         self._state = VisionState.PREOPERATIONAL
         self._newest: PublishedResult | None = None
         self._shown: dict[str, object] = {}
+        self._current: dict[str, str] = {}
         self._beats = self._results = 0
         bounds = Bounds(settings.max_connections, settings.max_message_kb * 1024)
         trusted = None if settings.trusted_clients is None else TrustedClients(Path(settings.trusted_clients))
@@ -146,14 +147,12 @@ class OpcUaService:
             self._newest = result
             self._results += 1
             await self._show_plain()
-            await self._show_newest(result)
-            outcome = result.outcome
-            fields = {
-                name: value for name, value in result_fields(result).items() if name != "HasTransferableDataOnFile"
-            }
-            await self._events.send(
-                "ResultReady", f"{outcome.part_id or 'a part without id'}: {outcome.state.value}", 100, fields
-            )
+            outcome, fields = result.outcome, result_fields(result)
+            who = outcome.part_id or "a part without id"
+            await self._events.send("ResultReady", f"{who}: {outcome.state.value}", 100, fields)
+            await self._put("Newest", ua.Variant(result_structure(fields), ua.VariantType.ExtensionObject))
+            for name in self.nodes.shown.keys() & fields.keys():
+                await self._put(name, fields[name])
 
         self._later(show)
         self._changed()
@@ -217,15 +216,22 @@ class OpcUaService:
         return fields
 
     async def _show_state(self, state: VisionState = VisionState.PREOPERATIONAL) -> None:
-        is_inside = state in OPERATIONAL
-        outer = "Operational" if is_inside else state.value
-        machine, index = self.nodes.machine, self.nodes.index
-        outer_node = await machine.get_child(f"{index}:{outer}")
-        await _write_state(machine, outer, outer_node.nodeid)
+        nodes, is_inside = self.nodes, state in OPERATIONAL
         if is_inside:
-            await _write_state(self.nodes.automatic, state.value, self.nodes.states[state].nodeid)
+            await self._put_state("Machine", "Operational", nodes.operational.nodeid)
+            await self._put_state("Automatic", state.value, nodes.states[state].nodeid)
         else:
-            await _write_state(self.nodes.automatic, None, None)
+            await self._put_state("Machine", state.value, nodes.states[state].nodeid)
+            self._current.pop("Automatic", None)
+            inactive = ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadStateNotActive))
+            for name in ("Automatic", "Automatic/Id"):
+                await self._server.iserver.write_attribute_value(nodes.shown[name], inactive)
+
+    async def _put_state(self, machine: str, name: str, node_id: Any) -> None:
+        if self._current.get(machine) != name:
+            self._current[machine] = name
+            await self._put(machine, ua.Variant(ua.LocalizedText(name), ua.VariantType.LocalizedText))
+            await self._put(f"{machine}/Id", ua.Variant(node_id, ua.VariantType.NodeId))
 
     async def _show_plain(self) -> None:
         conversation = self.jobs.conversation
@@ -243,32 +249,16 @@ class OpcUaService:
                 self._shown[name] = value
 
     async def _write(self, name: str, value: object) -> None:
-        kind = getattr(ua.VariantType, _KINDS[name])
-        variant = ua.Variant(value, kind, is_array=name in _ARRAYS)
+        variant = ua.Variant(value, getattr(ua.VariantType, _KINDS[name]), is_array=name in _ARRAYS)
+        await self._put_at(ua.NodeId(f"EdgeAd.{name}", OURS), variant)
+
+    async def _put(self, name: str, variant: Any) -> None:
+        await self._put_at(self.nodes.shown[name], variant)
+
+    async def _put_at(self, node_id: Any, variant: Any) -> None:
         now = datetime.now(timezone.utc)
-        await self._server.iserver.write_attribute_value(
-            ua.NodeId(f"EdgeAd.{name}", OURS), ua.DataValue(variant, SourceTimestamp=now, ServerTimestamp=now)
-        )
-
-    async def _show_newest(self, result: PublishedResult) -> None:
-        newest = self.nodes.newest
-        await newest.write_value(ua.Variant(result_structure(result), ua.VariantType.ExtensionObject))
-        fields = result_fields(result)
-        for node in await newest.get_children():
-            name = (await node.read_browse_name()).Name
-            await node.write_value(fields[name])
-
-
-async def _write_state(machine: Any, name: str | None, node_id: Any) -> None:
-    current = await machine.get_child("0:CurrentState")
-    identity = await current.get_child("0:Id")
-    if name is None:
-        inactive = ua.StatusCode(ua.StatusCodes.BadStateNotActive)
-        await current.write_attribute(ua.AttributeIds.Value, ua.DataValue(StatusCode=inactive))
-        await identity.write_attribute(ua.AttributeIds.Value, ua.DataValue(StatusCode=inactive))
-        return
-    await current.write_value(ua.Variant(ua.LocalizedText(name), ua.VariantType.LocalizedText))
-    await identity.write_value(ua.Variant(node_id, ua.VariantType.NodeId))
+        value = ua.DataValue(variant, SourceTimestamp=now, ServerTimestamp=now)
+        await self._server.iserver.write_attribute_value(node_id, value)
 
 
 def _structure(name: str, text: str) -> Any:

@@ -50,6 +50,7 @@ class _OnnxSession:
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or 0
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         data = bytes(ir.to_proto(model).SerializeToString())
         try:
             self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import helper
 from support.field_cli import BOTH, check_scores, export, exported
 from support.field_models import SIDE, Net, as_input, c2_of, small_c2, small_features, weights, write_pictures
+from support.onnx_session import open_session
 
 HALF = SIDE // 2
 MS = "com.microsoft"
@@ -98,7 +98,7 @@ def run_plainly(net: Net) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """The one output in ONNX Runtime, as a map."""
 
     def expected(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        session = onnxruntime.InferenceSession(net.proto().SerializeToString(), providers=["CPUExecutionProvider"])
+        session = open_session(net.proto().SerializeToString())
         (found,) = session.run(None, {"input": as_input(pixels)})
         return np.asarray(found[0, 0])
 
@@ -181,7 +181,7 @@ def test_an_autoencoder_with_group_norm_is_a_reconstruction(
     made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", "--blur", "0")
 
     def expected(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        session = onnxruntime.InferenceSession(net.proto().SerializeToString(), providers=["CPUExecutionProvider"])
+        session = open_session(net.proto().SerializeToString())
         (decoded,) = session.run(None, {"input": as_input(pixels)})
         return np.asarray(((decoded[0] - as_input(pixels)[0]) ** 2).mean(axis=0), np.float32)
 

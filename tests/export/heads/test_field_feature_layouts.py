@@ -7,11 +7,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from support.field_cli import Exported, bundle_of, export, exported
 from support.field_models import SIDE, Net, as_input, picture, small_features, weights, write_pictures
+from support.onnx_session import open_session
 
 CHANNELS, CELLS = 24, 8
 
@@ -48,7 +48,7 @@ def swin(
 
 
 def features_of(model: Path, pixels: NDArray[np.uint8], *, name: str | None = None) -> NDArray[np.float32]:
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = open_session(model)
     names = None if name is None else [name]
     return np.asarray(session.run(names, {session.get_inputs()[0].name: as_input(pixels)})[0])
 

@@ -29,6 +29,7 @@ from support.field_models import (
     weights,
     write_pictures,
 )
+from support.onnx_session import open_session
 
 HALF = SIDE // 2
 Expected = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -53,9 +54,8 @@ def by_onnxruntime(net: Net) -> Expected:
     """The one output of another graph, as a map."""
 
     def expected(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        import onnxruntime
 
-        session = onnxruntime.InferenceSession(net.proto().SerializeToString(), providers=["CPUExecutionProvider"])
+        session = open_session(net.proto().SerializeToString())
         (found,) = session.run(None, {"input": as_input(pixels)})
         return np.asarray(found[0, 0], np.float32)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper
+from support.onnx_session import open_session
 
 from edge_ad_export.graph.static_shape import infer_shapes
 from edge_ad_export.passes import OldestVersionsPass
@@ -31,7 +31,7 @@ def model(*nodes: onnx.NodeProto, opset: int, ir_version: int) -> ir.Model:
 
 
 def run(found: ir.Model) -> np.ndarray:
-    session = onnxruntime.InferenceSession(ir.to_proto(found).SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(ir.to_proto(found).SerializeToString())
     (y,) = session.run(None, {"x": np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)})
     return np.asarray(y)
 

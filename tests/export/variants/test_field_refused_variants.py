@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
@@ -25,6 +24,7 @@ from support.field_models import (
     weights,
     write_pictures,
 )
+from support.onnx_session import open_session
 
 HALF = SIDE // 2
 MS = "com.microsoft"
@@ -75,7 +75,7 @@ def by_itself(net: Net) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """The one output in ONNX Runtime, as a map."""
 
     def expected(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        session = onnxruntime.InferenceSession(net.proto().SerializeToString(), providers=["CPUExecutionProvider"])
+        session = open_session(net.proto().SerializeToString())
         (found,) = session.run(None, {"input": as_input(pixels)})
         return np.asarray(found[0, 0], np.float32)
 
