@@ -31,6 +31,7 @@ PROTOCOLS = {
     "opcua": ("benchmarks.controllers.opcua:method_trips", "asyncua"),
     "opcua-event": ("benchmarks.controllers.opcua:event_trips", "asyncua"),
     "mqtt": ("benchmarks.controllers.mqtt", "paho"),
+    "http": ("benchmarks.controllers.http", "uvicorn"),
 }
 """By name: a function of a module, ``trips`` where none is named, and the library that it needs.
 
