@@ -14,7 +14,7 @@ from edge_ad.controllers.opcua.events import content_of, result_fields, result_s
 from edge_ad.controllers.opcua.jobs import Job, Jobs
 from edge_ad.controllers.opcua.nodes import Argument, VisionNodes, add_method, types
 from edge_ad.controllers.opcua.users import CALLER
-from edge_ad.controllers.security import Role
+from edge_ad.controllers.security import Role, Who
 from edge_ad.controllers.signals import RefusalCode
 from edge_ad.errors import EdgeAdError, LinkRefusedError
 
@@ -47,9 +47,9 @@ class _Refused(Exception):  # noqa: N818 - an answer, not a failure
         self.status = status
 
 
-async def bind_methods(nodes: VisionNodes, gateway: Gateway, jobs: Jobs, name: str) -> None:
+async def bind_methods(nodes: VisionNodes, gateway: Gateway, jobs: Jobs) -> None:
     """Makes all methods work."""
-    methods = _Methods(nodes, gateway, jobs, name)
+    methods = _Methods(gateway, jobs)
     for parent, names in (
         (nodes.machine, ("Halt", "Reset", "SelectModeAutomatic", "ConfirmAll")),
         (nodes.automatic, ("StartSingleJob", "StartContinuous", "Stop", "Abort")),
@@ -93,8 +93,8 @@ def _bound(name: str, call: Callable[..., Awaitable[Answers]], count: int) -> Ca
 class _Methods:
     """``companion``: calls and how many arguments they take; ``plain``: calls, arguments and answers."""
 
-    def __init__(self, nodes: VisionNodes, gateway: Gateway, jobs: Jobs, name: str) -> None:
-        self._gateway, self._jobs, self._nodes, self._name = gateway, jobs, nodes, name
+    def __init__(self, gateway: Gateway, jobs: Jobs) -> None:
+        self._gateway, self._jobs = gateway, jobs
         self.companion: dict[str, tuple[Callable[..., Awaitable[Answers]], int]] = {
             "Halt": (_not_supported, 2),
             "Reset": (self._reset, 2),
@@ -202,8 +202,9 @@ class _Methods:
         await self._gateway.reset_counters(by=self._by())
         return []
 
-    def _by(self) -> str:
-        return f"{CALLER.get().name or 'somebody'} ({self._name})"[:128]
+    @staticmethod
+    def _by() -> Who:
+        return CALLER.get().who
 
     # --- recipes
 

@@ -25,12 +25,15 @@ from edge_ad.controllers.opcua.plain import VARIABLES, plain_values
 from edge_ad.controllers.opcua.settings import OpcUaSettings
 from edge_ad.controllers.opcua.states import OPERATIONAL, TRANSITIONS, VisionState, path_between, vision_state
 from edge_ad.controllers.opcua.users import Users
+from edge_ad.controllers.security import RateLimit
+from edge_ad.errors import OutputError
 from edge_ad.link.messages import AlarmChanged, Event, RecipeChanged
 
 __all__ = ["OpcUaService", "serve"]
 
 logger = logging.getLogger(__name__)
 
+_FAILURES_PER_S = 5.0
 _KINDS = {variable.name: variable.kind.removesuffix("[]") for variable in VARIABLES}
 _ARRAYS = {variable.name for variable in VARIABLES if variable.kind.endswith("[]")}
 
@@ -59,12 +62,13 @@ class OpcUaService:
         self._woken = asyncio.Event()
         self._state = VisionState.PREOPERATIONAL
         self._newest: PublishedResult | None = None
+        self._failures = RateLimit(_FAILURES_PER_S)
         self._shown: dict[str, object] = {}
         self._current: dict[str, str] = {}
         self._beats = self._results = 0
         bounds = Bounds(settings.max_connections, settings.max_message_kb * 1024)
         trusted = None if settings.trusted_clients is None else TrustedClients(Path(settings.trusted_clients))
-        self._server = BoundedServer(settings.host, settings.port, bounds, Users(settings), trusted)
+        self._server = BoundedServer(settings.host, settings.port, bounds, Users(settings, self._failed_login), trusted)
 
     @property
     def port(self) -> int:
@@ -78,7 +82,7 @@ class OpcUaService:
         self.nodes = await make_nodes(server, index, self._gateway.view.station or "edge-ad")
         self._events = EventSender(self.nodes)
         await self._events.prepare()
-        await bind_methods(self.nodes, self._gateway, self.jobs, self._name)
+        await bind_methods(self.nodes, self._gateway, self.jobs)
         await self._show_state()
         await self._show_plain()
         await server.start()
@@ -167,6 +171,19 @@ class OpcUaService:
         elif isinstance(event, AlarmChanged):
             end = "acknowledged" if event.acknowledged else "raised" if event.active else "gone"
             self._send("DiagnosticInfo", f"alarm {event.alarm} {end}: {event.text}", 500 if event.active else 100)
+
+    def _failed_login(self, source: str, how: str) -> None:
+        """Of a flood of failed log-ins only some stand in the audit trail, so that it cannot push out the rest."""
+        if self._failures.take("") > 0:
+            return
+
+        async def record() -> None:
+            try:
+                await self._gateway.record("log_in", "refused", source=source, detail=how)
+            except OutputError as error:
+                logger.error("a failed log-in from %s is not in the audit trail: %s", source, error)
+
+        self._later(record)
 
     def _changed(self) -> None:
         conversation = self.jobs.conversation

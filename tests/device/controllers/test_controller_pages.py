@@ -15,7 +15,7 @@ from edge_ad.controllers.modbus import ModbusClientSettings, ModbusServerSetting
 from edge_ad.controllers.s7 import S7Settings
 
 FOLDER = Path(__file__).parents[3] / "firmware_notes/controllers"
-PAGES = ["handshake.md", "modbus.md", "s7.md", "ethernet-ip.md"]
+PAGES = ["handshake.md", "modbus.md", "s7.md", "ethernet-ip.md", "opcua.md"]
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -17,6 +17,7 @@ from edge_ad.controllers import (
     Inputs,
     Outputs,
     PartRefusedError,
+    RefusalCode,
     ResultCode,
     SignalExchange,
     SignalSettings,
@@ -211,3 +212,29 @@ def test_a_look_at_the_station_that_swallows_its_cancellation_holds_nothing_up(
     with FakeStation(path):
         asyncio.run(scene())
     assert len(swallowed) == 1
+
+
+def test_commands_without_an_answer_do_not_pile_up(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        shown: list[Outputs] = []
+        exchange = SignalExchange(gateway, SignalSettings(protocol="test", window_ms=60_000), shown.append, "plc")
+        running = asyncio.create_task(exchange.run())
+        await until(lambda: exchange.outputs.ready)
+        station.go_silent()
+        for number in range(1_000):
+            exchange.read(Inputs(counter_reset=number % 2 == 0))
+        exchange.read(Inputs(trigger=True, part_number=1))
+        assert shown[-1].refusal_code == RefusalCode.TOO_MANY_OPEN
+        exchange.read(Inputs())
+        station.speak()
+        await until(lambda: not exchange._tasks)
+        exchange.read(Inputs(trigger=True, part_number=2))
+        await until(lambda: shown[-1].trigger_ack)
+        assert _resets(station) == 64
+        running.cancel()
+
+    play(tmp_path / "s.sock", scene)
+
+
+def _resets(station: FakeStation) -> int:
+    return sum(type(one.request).__name__ == "ResetCountersRequest" for one in station.requests)

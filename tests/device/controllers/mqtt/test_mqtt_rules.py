@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,9 +19,10 @@ from hypothesis import strategies as st
 from support.adapters import serving
 from support.paths import ROOT
 
-from edge_ad.controllers import Gateway
+from edge_ad.controllers import Gateway, HandshakeSettings
 from edge_ad.controllers.adapter import read_settings
 from edge_ad.controllers.conversation import Outcome
+from edge_ad.controllers.files import FilesSettings
 from edge_ad.controllers.mqtt import PROTOCOL, MqttSettings, messages
 from edge_ad.controllers.mqtt.broker import Incoming
 from edge_ad.controllers.mqtt.commands import Commands
@@ -161,3 +163,13 @@ def test_settings_can_be_read_without_the_libraries() -> None:
     said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split()
     assert {"paho", "asyncssh", "boto3", "botocore"} & set(said) == set()
     assert "edge_ad.controllers.files" in said
+
+
+@pytest.mark.parametrize(
+    ("page", "settings"), [("mqtt.md", MqttSettings), ("files.md", FilesSettings)], ids=["mqtt", "files"]
+)
+def test_every_key_of_a_table_stands_in_its_page(page: str, settings: type[msgspec.Struct]) -> None:
+    text = (SCHEMAS.parent / page).read_text(encoding="utf-8")
+    common = {"protocol", *(field.name for field in msgspec.structs.fields(HandshakeSettings))} - {"recent"}
+    keys = {field.name for field in msgspec.structs.fields(settings)} - common
+    assert {key for key in keys if not re.search(rf"\b{key}\b", text)} == set()
