@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Tests at once. More than one on one core does no harm: some tests wait for child processes.
 JOBS ?= 2
+# Each process takes a run of neighbouring tests, so that what the tests of a file share is made once.
+SPREAD := -n $(JOBS) --dist worksteal
 
 # The tests start hundreds of Python processes, which must not compile the same files anew each time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,13 +25,13 @@ DAYS_AHEAD ?=
 AHEAD := $(if $(DAYS_AHEAD),EDGE_AD_TEST_DAYS_AHEAD=$(DAYS_AHEAD) PYTHONPATH=$(CURDIR)/tests/support/clock_ahead)
 
 test: .venv/.installed  ## in random order; SEED=N repeats one, DAYS_AHEAD=400 runs it on a later day
-	$(AHEAD) $(BIN)/python -m pytest -m 'not slow' -n $(JOBS) $(if $(SEED),--randomly-seed=$(SEED))
+	$(AHEAD) $(BIN)/python -m pytest -m 'not slow' $(SPREAD) $(if $(SEED),--randomly-seed=$(SEED))
 
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow
 
 test-explore: .venv/.installed  ## the tests of rules, with examples that were never tried before
-	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --hypothesis-profile=explore
+	$(BIN)/python -m pytest -m 'not slow' $(SPREAD) --hypothesis-profile=explore
 
 onnxruntime-headers: build/onnxruntime-headers/onnxruntime_c_api.h  ## from npm, for the tests of firmware_notes/native
 

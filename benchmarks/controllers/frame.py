@@ -28,9 +28,15 @@ What a controller does before the next trigger is part of the trip, but not of t
 PROTOCOLS = {
     "modbus": ("benchmarks.controllers.modbus", "pymodbus"),
     "modbus-client": ("benchmarks.controllers.modbus_client", "pymodbus"),
+    "opcua": ("benchmarks.controllers.opcua:method_trips", "asyncua"),
+    "opcua-event": ("benchmarks.controllers.opcua:event_trips", "asyncua"),
     "mqtt": ("benchmarks.controllers.mqtt", "paho"),
+    "http": ("benchmarks.controllers.http", "uvicorn"),
 }
-"""By name: a module with ``trips(folder, socket)``, a context manager of a ``Trip``, and the library that it needs."""
+"""By name: a function of a module, ``trips`` where none is named, and the library that it needs.
+
+The function gets a folder and the station's socket, and is a context manager of a ``Trip``.
+"""
 
 STATION = """
 import sys
@@ -64,13 +70,14 @@ def report(names: list[str], trips: int) -> None:
         link = stack.enter_context(Client(socket))
         turns: dict[str, Trip] = {"link": lambda number: _by_link(link, number)}
         for name in names:
-            module, library = PROTOCOLS[name]
+            where, library = PROTOCOLS[name]
+            module, _, function = where.partition(":")
             if find_spec(library) is None:
                 print(f"  {name:<16}not measured: {library} is not installed")
                 continue
             place = Path(folder) / name
             place.mkdir()
-            turns[name] = stack.enter_context(import_module(module).trips(place, socket))
+            turns[name] = stack.enter_context(getattr(import_module(module), function or "trips")(place, socket))
         times = _in_turns(turns, trips)
     bare = np.percentile(times["link"], [50, 99])
     for name, measured in times.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import struct
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +44,7 @@ class TagMemory:
     def __init__(self, settings: EthernetIpSettings) -> None:
         from pycomm3 import LogixDriver
 
+        logging.getLogger("pycomm3").setLevel(logging.CRITICAL)  # a line for each attempt would fill the log
         self._settings = settings
         path = f"{settings.host}:{settings.port}/{settings.slot}"
         self._driver: Any = LogixDriver(path, init_tags=False)
@@ -128,9 +130,7 @@ def _check(settings: EthernetIpSettings) -> None:
     if importlib.util.find_spec("pycomm3") is None:
         raise MissingExtraError("pycomm3", "ethernet-ip")
     if settings.inputs_tag == settings.outputs_tag:
-        raise InputError(
-            f"controller.inputs_tag: expected another tag than outputs_tag, both are {settings.inputs_tag}"
-        )
+        raise InputError(f"inputs_tag: expected another tag than outputs_tag, both are {settings.inputs_tag}")
 
 
 async def _follow(settings: EthernetIpSettings, gateway: Gateway, name: str) -> None:

@@ -19,6 +19,8 @@ __all__ = ["SignalExchange"]
 
 logger = logging.getLogger(__name__)
 
+_MOST_COMMANDS = 64
+
 
 class SignalExchange:
     """One controller's signals in a running event loop.
@@ -44,6 +46,9 @@ class SignalExchange:
     def read(self, inputs: Inputs) -> None:
         """The controller's signals as they are now; call it whenever they were written or read. Never waits."""
         for command in self._signalling.read(inputs, time.monotonic_ns()):
+            if len(self._tasks) >= _MOST_COMMANDS:
+                self._refuse(command)
+                continue
             task = asyncio.get_running_loop().create_task(self._carry_out(command))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -88,6 +93,14 @@ class SignalExchange:
             self._shown = self._signalling.outputs
             self._show(self._shown)
             self._woken.set()
+
+    def _refuse(self, command: Command) -> None:
+        """So many are under way that whoever asks is no controller: none of them may cost memory."""
+        if isinstance(command, AskPart):
+            refusal = Refusal("too_many_open", f"{_MOST_COMMANDS} commands have no answer yet")
+            self._signalling.part_refused(command.part, refusal, time.monotonic_ns())
+        elif isinstance(command, AskRecipe):
+            self._signalling.recipe_refused(time.monotonic_ns())
 
     async def _carry_out(self, command: Command) -> None:
         if isinstance(command, AskPart):

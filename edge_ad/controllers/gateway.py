@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 _SNAPSHOT_S = 1.0
+_AGAIN_S = 0.1
 _BY_CHARACTERS = 128
 
 
@@ -207,9 +208,14 @@ class Gateway:
 
     async def reset(self, *, by: str | Who) -> None:
         """Leaves FAULT; raises as :meth:`recipe`."""
+        was_late = self._conversation.is_late_fault
         async with self.audited("reset", by, before=self.view.cause) as told:
             self._conversation.reset()
-            await self._connected().reset(by=told)
+            try:
+                await self._connected().reset(by=told)
+            except LinkRefusedError:
+                if not was_late:  # else the fault was one of ours, and the station has none
+                    raise
 
     async def acknowledge(self, alarm: str, *, by: str | Who) -> None:
         """Somebody has seen an alarm; raises as :meth:`recipe`."""
@@ -274,9 +280,11 @@ class Gateway:
             while True:
                 self._hear(await client.next_event())
         finally:
-            looks.cancel()
+            while not looks.done():  # before Python 3.12 a cancellation may be swallowed
+                looks.cancel()
+                await asyncio.wait({looks}, timeout=_AGAIN_S)
             with contextlib.suppress(asyncio.CancelledError, LinkError):
-                await looks
+                looks.result()
 
     async def _look_again(self, client: AsyncClient) -> None:
         while True:

@@ -110,10 +110,12 @@ class Outbox:
         return message
 
     def after(self, sequence: int, limit: int) -> list[Waiting]:
-        """The oldest messages after this number."""
+        """The oldest messages after this number; none while the file cannot be read."""
         self._write()
-        rows = self._try(lambda file: file.execute(_AFTER, (sequence, limit)).fetchall()) or []
-        found = [Waiting(*row) for row in rows if row[0] not in self._done]
+        rows = self._try(lambda file: file.execute(_AFTER, (sequence, limit)).fetchall())
+        if rows is None and self._file is not None:
+            return []  # older ones may be in the file: none overtakes them
+        found = [Waiting(*row) for row in rows or () if row[0] not in self._done]
         return (found + [one for one in self._memory if one.sequence > sequence])[:limit]
 
     def done(self, sequence: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import struct
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +46,7 @@ class S7Memory:
     def __init__(self, settings: S7Settings) -> None:
         from snap7.client import Client
 
+        logging.getLogger("snap7").setLevel(logging.CRITICAL)  # a line for each attempt would fill the log
         self._settings = settings
         self._client: Any = Client()
 
@@ -90,7 +92,7 @@ def _check(settings: S7Settings) -> None:
     inputs = range(settings.inputs_byte, settings.inputs_byte + 2 * INPUTS.words)
     if max(outputs[0], inputs[0]) <= min(outputs[-1], inputs[-1]):
         raise InputError(
-            f"controller.inputs_byte: the bytes {inputs[0]} to {inputs[-1]} overlap with those of outputs_byte, "
+            f"inputs_byte: the bytes {inputs[0]} to {inputs[-1]} overlap with those of outputs_byte, "
             f"{outputs[0]} to {outputs[-1]}"
         )
 

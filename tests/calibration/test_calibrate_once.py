@@ -40,7 +40,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def calibrate(bundle: Path, sources: Sequence[Path], report: Path) -> int:
     outputs = CalibrationOutputs(report=report, sheet=report.with_suffix(".jpg"))
-    request = CalibrationRequest(alpha=0.2, confidence=0.8, outputs=outputs)
+    request = CalibrationRequest(alpha=0.2, confidence=0.8, no_limits=("colour",), outputs=outputs)
     return calibrate_bundle(Bundle.open(bundle), sources, request).image.n
 
 

@@ -79,7 +79,7 @@ def test_a_report_goes_without_pictures_and_a_sheet_is_refused(bundle: Path, tmp
     normal, page = saved(tmp_path / "n.npy", rows(0)), tmp_path / "page.html"
     done = run("calibrate", bundle, "--normal", normal, *AIM, "--report", page)
     assert done.exit_code == 0, done.output
-    assert "what is promised" in page.read_text()
+    assert "What is promised" in page.read_text()
     assert "The highest-scoring normals" not in page.read_text()
     done = run("calibrate", bundle, "--normal", normal, *AIM, "--sheet", tmp_path / "sheet.jpg")
     assert done.exit_code == 2

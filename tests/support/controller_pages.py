@@ -12,6 +12,8 @@ from edge_ad.controllers import FaultCode, Inputs, RefusalCode, ResultCode, Sign
 from edge_ad.controllers.handshake import TABLES, draw_handshake
 from edge_ad.controllers.layout import INPUTS, OUTPUTS, Field, Layout
 from edge_ad.controllers.modbus.server import FIRST_INPUT, FIRST_OUTPUT
+from edge_ad.controllers.opcua.plain import VARIABLES
+from edge_ad.controllers.opcua.states import draw_states
 from edge_ad.controllers.signalling import AskPart, Signalling
 from edge_ad.controllers.view import StationView
 from edge_ad.link import ExposureComplete, PartResult, StationState
@@ -194,6 +196,11 @@ def late_results() -> str:
     return one.drawn()
 
 
+def opcua_variables() -> str:
+    lines = ["| node | type | meaning |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| `EdgeAd.{one.name}` | {one.kind} | {one.meaning} |" for one in VARIABLES)])
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "registers of the outputs": lambda: registers(OUTPUTS, FIRST_OUTPUT),
     "registers of the inputs": lambda: registers(INPUTS, FIRST_INPUT),
@@ -208,5 +215,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "two parts": two_parts,
     "a refused part": refused_part,
     "late results": late_results,
+    "opcua variables": opcua_variables,
+    "opcua states": lambda: f"```mermaid\n{draw_states()}\n```",
 }
 """By the name in the page: what stands there."""

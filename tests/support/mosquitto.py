@@ -36,8 +36,9 @@ def write_user(path: Path, name: str, password: str) -> None:
 class Mosquitto:
     """``options``: further lines of its configuration; ``before``: lines that stand before the listener."""
 
-    def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
-        self.port = port or free_port()
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.port = free_port()
+        self.has_full_disk = False
         self.folder = folder
         self._config = folder / "mosquitto.conf"
         lines = ["user root", f"listener {self.port} 127.0.0.1", "allow_anonymous true", *options]
@@ -45,12 +46,21 @@ class Mosquitto:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [shutil.which("mosquitto") or "", "-c", str(self._config)], stderr=subprocess.DEVNULL
-        )
+        command = [shutil.which("mosquitto") or "", "-c", str(self._config)]
+        if self.has_full_disk:
+            command = ["sh", "-c", 'trap "" XFSZ; ulimit -f 0; exec "$@"', "sh", *command]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         if not wait_for(self._listens, 30):
             self.kill()
             raise RuntimeError((self.folder / "broker.log").read_text())
+
+    def restart_on_a_full_disk(self) -> None:
+        """From now on it can write nothing to any file."""
+        self.kill()
+        for one in self.folder.glob("mosquitto.db*"):
+            one.unlink()
+        self.has_full_disk = True
+        self.start()
 
     def kill(self) -> None:
         """As a power cut does."""

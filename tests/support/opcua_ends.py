@@ -18,6 +18,7 @@ from asyncua import Client, ua
 from edge_ad.controllers import Gateway
 from edge_ad.controllers.opcua import OpcUaSettings
 from edge_ad.controllers.opcua.service import OpcUaService
+from edge_ad.controllers.security import AuditTrail
 from edge_ad.link import FakeStation
 
 __all__ = ["COMPANION", "Events", "OpcUaEnds", "opcua_ends", "until"]
@@ -88,7 +89,7 @@ class OpcUaEnds:
 
 
 @contextlib.contextmanager
-def opcua_ends(folder: Path, **settings: Any) -> Iterator[OpcUaEnds]:
+def opcua_ends(folder: Path, audit: AuditTrail | None = None, **settings: Any) -> Iterator[OpcUaEnds]:
     """A server with these settings, and what belongs to it."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -96,8 +97,9 @@ def opcua_ends(folder: Path, **settings: Any) -> Iterator[OpcUaEnds]:
     table: dict[str, Any] = {"protocol": "opcua", "port": 0, "window_ms": 60_000, **settings}
     with FakeStation(folder / "s.sock", recipes=("first", "second")) as station:
         ends = OpcUaEnds(station, loop)
+        ends.gateway = Gateway(folder / "s.sock", "opcua", OpcUaSettings(**table), audit=audit)
         ready, over = threading.Event(), asyncio.Event()
-        serving = asyncio.run_coroutine_threadsafe(_serve(ends, OpcUaSettings(**table), folder, ready, over), loop)
+        serving = asyncio.run_coroutine_threadsafe(_serve(ends, OpcUaSettings(**table), ready, over), loop)
         serving.add_done_callback(lambda _: ready.set())
         try:
             assert ready.wait(120)
@@ -110,10 +112,7 @@ def opcua_ends(folder: Path, **settings: Any) -> Iterator[OpcUaEnds]:
             loop.close()
 
 
-async def _serve(
-    ends: OpcUaEnds, settings: OpcUaSettings, folder: Path, ready: threading.Event, over: asyncio.Event
-) -> None:
-    ends.gateway = Gateway(folder / "s.sock", "opcua", settings)
+async def _serve(ends: OpcUaEnds, settings: OpcUaSettings, ready: threading.Event, over: asyncio.Event) -> None:
     connecting = asyncio.create_task(ends.gateway.run())
     async with OpcUaService(settings, ends.gateway, "opcua") as ends.service:
         running = asyncio.create_task(ends.service.run())

@@ -41,7 +41,8 @@ def verdict_picture(
     return Picture(
         uri=image_data_uri(annotated, longest_px=_LONGEST_PX),
         alt=f"{what}, {caption.tag}",
-        caption=" · ".join(word.replace("   ", ", ") for word in words if word),
+        # With a hyphen that no line is broken at.
+        caption=" · ".join(word.replace("   ", ", ").replace("p-value", "p\u2011value") for word in words if word),
         tag=caption.tag,
         tone="" if verdict.reason is Reason.UNCALIBRATED else _TONES[verdict.state],
         detail=detail,

@@ -105,7 +105,7 @@ def station_example(bundles: Mapping[str, Bundle], trust: bool) -> str:
     """A station file to copy to ``/var/lib/edge-ad/NAME/station.toml``."""
     place, title = "bundles/part", "a bundle"
     for name, bundle in list(bundles.items())[:1]:
-        place, title = f"/opt/edge-ad/bundles/{name}", f"{bundle.manifest.name} {bundle.manifest.version}"
+        place, title = f"/opt/edge-ad/bundles/{name}", f"{bundle.manifest.name}@{bundle.manifest.version}"
     text = station_template("line1", "/dev/video0", place, title)
     head = "# An example: copy it to /var/lib/edge-ad/line1/station.toml, and change it there.\n"
     store = (

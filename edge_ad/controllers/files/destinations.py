@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,6 +32,8 @@ class Destination(Protocol):
 
 def destination(settings: FilesSettings) -> Destination:
     """The one that the settings name."""
+    for library in ("asyncssh", "botocore", "boto3"):  # they log users and where keys were found
+        logging.getLogger(library).setLevel(logging.WARNING)
     if settings.folder is not None:
         return _Folder(Path(settings.folder))
     return _Sftp(settings) if settings.sftp_host is not None else _S3(settings)
@@ -66,14 +69,19 @@ class _Sftp:
         import asyncssh
 
         where = f"{self._settings.sftp_host}:{self._settings.sftp_port}"
+        putting = asyncio.ensure_future(self._put(name, data))
         try:
-            await asyncio.wait_for(self._put(name, data), _ANSWER_S)
-        except asyncio.TimeoutError:
-            await self.close()
-            raise DeviceError(f"{where}: no answer within {_ANSWER_S:g} s") from None
+            # Not wait_for, which swallows a cancellation in Python 3.10 and 3.11.
+            await asyncio.wait([putting], timeout=_ANSWER_S)
+            if not putting.done():
+                await self.close()
+                raise DeviceError(f"{where}: no answer within {_ANSWER_S:g} s")
+            putting.result()
         except (OSError, asyncssh.Error) as error:
             await self.close()
             raise DeviceError(f"{where}: {one_line(error) or type(error).__name__}") from error
+        finally:
+            putting.cancel()
 
     async def close(self) -> None:
         connection, self._connection, self._sftp = self._connection, None, None

@@ -71,54 +71,53 @@ def check(settings: FilesSettings) -> None:
         InputError: something in the table is wrong.
         OutputError: a folder cannot be written.
     """
-    where = f"controller ({settings.protocol})"
     chosen = settings.destinations
     if not chosen and settings.csv is None:
-        raise InputError(f"{where}: expected csv, folder, sftp_host or s3_bucket, found none of them")
+        raise InputError("expected csv, folder, sftp_host or s3_bucket, found none of them")
     if len(chosen) > 1:
-        raise InputError(f"{where}: images go to one place, found {' and '.join(chosen)}: make a table for each")
+        raise InputError(f"images go to one place, found {' and '.join(chosen)}: make a table for each")
     if chosen and settings.evidence is None:
-        raise InputError(f"{where}.evidence is missing: name the folder of the table [evidence]")
+        raise InputError("evidence is missing: name the folder of the table [evidence]")
     if not chosen and settings.evidence is not None:
-        raise InputError(f"{where}.evidence needs a place for the images: folder, sftp_host or s3_bucket")
+        raise InputError("evidence needs a place for the images: folder, sftp_host or s3_bucket")
     for name in ("csv", "folder"):
         if getattr(settings, name) is not None:
-            check_folder(Path(getattr(settings, name)), f"{where}.{name} {getattr(settings, name)}")
+            check_folder(Path(getattr(settings, name)), f"{name} {getattr(settings, name)}")
     if chosen:
-        check_folder(Path(settings.queue).parent, f"{where}.queue {settings.queue}")
+        check_folder(Path(settings.queue).parent, f"queue {settings.queue}")
     if settings.sftp_host is not None:
-        _check_sftp(settings, where)
+        _check_sftp(settings)
     if settings.s3_bucket is not None:
-        _check_s3(settings, where)
+        _check_s3(settings)
 
 
-def _check_sftp(settings: FilesSettings, where: str) -> None:
+def _check_sftp(settings: FilesSettings) -> None:
     if importlib.util.find_spec("asyncssh") is None:
         raise MissingExtraError("asyncssh", "sftp")
     for name in ("sftp_user", "sftp_key", "sftp_known_hosts"):
         if getattr(settings, name) is None:
-            raise InputError(f"{where}.{name} is missing: sftp_host needs it")
-    _secret(settings.sftp_key, f"{where}.sftp_key")
-    _readable(settings.sftp_known_hosts, f"{where}.sftp_known_hosts")
+            raise InputError(f"{name} is missing: sftp_host needs it")
+    _secret(settings.sftp_key, "sftp_key")
+    _readable(settings.sftp_known_hosts, "sftp_known_hosts")
 
 
-def _check_s3(settings: FilesSettings, where: str) -> None:
+def _check_s3(settings: FilesSettings) -> None:
     if importlib.util.find_spec("boto3") is None:
         raise MissingExtraError("boto3", "s3")
     if settings.s3_endpoint is None:
-        raise InputError(f"{where}.s3_endpoint is missing: s3_bucket needs it, such as https://minio.local:9000")
+        raise InputError("s3_endpoint is missing: s3_bucket needs it, such as https://minio.local:9000")
     url = urlsplit(settings.s3_endpoint)
     if url.scheme not in {"http", "https"} or not url.hostname:
-        raise InputError(f"{where}.s3_endpoint: expected an address such as https://minio.local:9000")
+        raise InputError("s3_endpoint: expected an address such as https://minio.local:9000")
     if url.username or url.password:
-        raise InputError(f"{where}.s3_endpoint: keys do not belong into an address: name a file, s3_credentials")
+        raise InputError("s3_endpoint: keys do not belong into an address: name a file, s3_credentials")
     if url.scheme == "http" and not settings.allow_insecure and not is_loopback(url.hostname):
         raise InputError(
-            f"{where}.s3_endpoint: {url.hostname} is another machine, and http is not encrypted: use https, or "
+            f"s3_endpoint: {url.hostname} is another machine, and http is not encrypted: use https, or "
             "allow_insecure = true if the network is trusted"
         )
     if settings.s3_credentials is not None:
-        _secret(settings.s3_credentials, f"{where}.s3_credentials")
+        _secret(settings.s3_credentials, "s3_credentials")
 
 
 def _readable(path: str | None, name: str) -> None:

@@ -12,7 +12,7 @@ from edge_ad.controllers.conversation import Outcome
 from edge_ad.controllers.gateway import PartRefusedError
 from edge_ad.controllers.security import DeniedError
 from edge_ad.controllers.view import StationView
-from edge_ad.errors import EdgeAdError, InputError, LinkError, LinkRefusedError, OutputError
+from edge_ad.errors import BundleError, EdgeAdError, InputError, LinkError, LinkRefusedError, OutputError
 from edge_ad.link.messages import Snapshot, StationState
 from edge_ad.verdict import State, Verdict
 
@@ -34,6 +34,7 @@ _OF_REFUSAL = {"station_away": 503, "too_many_open": 429, "bad_part": 422}
 _OF_ERROR: tuple[tuple[type[EdgeAdError], int, str], ...] = (
     (LinkError, 503, "station_away"),
     (InputError, 422, "bad_input"),
+    (BundleError, 422, "bundle_refused"),
     (OutputError, 507, "not_written"),
     (EdgeAdError, 503, "failed"),
 )

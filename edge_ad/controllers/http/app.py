@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edge_ad.controllers.gateway import Gateway
-from edge_ad.controllers.http import oip_routes, part_routes, station_routes
+from edge_ad.controllers.http import bundle_routes, evidence_routes, oip_routes, part_routes, station_routes
 from edge_ad.controllers.http.answers import ProblemError, problem_answer, problem_of
 from edge_ad.controllers.http.describing import describe
 from edge_ad.controllers.http.desk import Desk
@@ -48,6 +48,8 @@ def make_app(desk: Desk) -> FastAPI:
     app.state.desk = desk
     app.include_router(station_routes.router)
     app.include_router(part_routes.router)
+    app.include_router(evidence_routes.router)
+    app.include_router(bundle_routes.router)
     app.include_router(oip_routes.router)
     app.add_middleware(_Guard, desk=desk)
     app.add_exception_handler(ProblemError, _problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from edge_ad.controllers.modbus.settings import ModbusClientSettings
 from edge_ad.errors import DeviceError, one_line
 
 __all__ = ["ModbusMemory"]
+
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # a line for each attempt would fill the log
 
 
 class ModbusMemory:

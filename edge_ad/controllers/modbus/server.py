@@ -31,6 +31,7 @@ from edge_ad.errors import DeviceError, one_line
 __all__ = ["FIRST_INPUT", "FIRST_OUTPUT", "ModbusRegisters", "ModbusServer"]
 
 logger = logging.getLogger(__name__)
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # a line for each bad request would fill the log
 
 FIRST_OUTPUT, FIRST_INPUT = 0, 100
 """The registers at which the two directions begin, counted from 0 as in the protocol."""

@@ -66,12 +66,12 @@ def check_client(settings: ModbusClientSettings) -> None:
     inputs = range(settings.inputs_address, settings.inputs_address + INPUTS.words)
     if max(outputs[0], inputs[0]) <= min(outputs[-1], inputs[-1]):
         raise InputError(
-            f"controller.inputs_address: the registers {inputs[0]} to {inputs[-1]} overlap with those of "
+            f"inputs_address: the registers {inputs[0]} to {inputs[-1]} overlap with those of "
             f"outputs_address, {outputs[0]} to {outputs[-1]}"
         )
     for name, last in (("outputs_address", outputs[-1]), ("inputs_address", inputs[-1])):
         if last > 65_535:
-            raise InputError(f"controller.{name}: expected an area that ends at register 65535, it would end at {last}")
+            raise InputError(f"{name}: expected an area that ends at register 65535, it would end at {last}")
 
 
 def check_server(settings: ModbusServerSettings) -> None:
@@ -80,7 +80,7 @@ def check_server(settings: ModbusServerSettings) -> None:
     allowed = allowed_networks(settings)
     if not _is_loopback(settings.host) and not allowed:
         raise InputError(
-            f"controller.allow is missing: others can reach host {settings.host!r}, and Modbus has no password: "
+            f"allow is missing: others can reach host {settings.host!r}, and Modbus has no password: "
             "list the addresses of the controllers"
         )
 
@@ -100,11 +100,11 @@ def allowed_networks(settings: ModbusServerSettings) -> tuple[Network, ...]:
     try:
         return tuple(ipaddress.ip_network(one) for one in settings.allow)
     except ValueError as error:
-        raise InputError(f"controller.allow: expected addresses or networks: {error}") from error
+        raise InputError(f"allow: expected addresses or networks: {error}") from error
 
 
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError as error:
-        raise InputError(f"controller.host: expected an address such as 127.0.0.1, found {host!r}") from error
+        raise InputError(f"host: expected an address such as 127.0.0.1, found {host!r}") from error

@@ -213,7 +213,8 @@ class _Service:
         while self._may_send():
             waiting = self._outbox.after(self._handed, _IN_FLIGHT - len(self._in_flight))
             if not waiting:
-                self._handed = self._outbox.next_sequence() - 1
+                if self._outbox.waiting <= len(self._in_flight):
+                    self._handed = self._outbox.next_sequence() - 1
                 return
             for message in waiting:
                 self._hand_over(message)

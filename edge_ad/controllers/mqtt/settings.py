@@ -73,19 +73,18 @@ def check(settings: MqttSettings) -> None:
     """
     if importlib.util.find_spec("paho") is None:
         raise MissingExtraError("paho-mqtt", "mqtt")
-    where = f"controller ({settings.protocol})"
     if not settings.uses_tls and not settings.allow_insecure and not is_loopback(settings.host):
         raise InputError(
-            f"{where}.host: {settings.host} is another machine, and the connection is not encrypted: give ca = "
+            f"host: {settings.host} is another machine, and the connection is not encrypted: give ca = "
             '"FILE" or tls = true, or allow_insecure = true if the network is trusted'
         )
     if settings.key is not None and settings.certificate is None:
-        raise InputError(f"{where}.key needs certificate as well")
+        raise InputError("key needs certificate as well")
     if (settings.password_file is None) is not (settings.username is None):
-        raise InputError(f"{where}: username and password_file belong together: give both or neither")
+        raise InputError("username and password_file belong together: give both or neither")
     tls_context(settings)
     password_of(settings)
-    check_folder(Path(settings.outbox).parent, f"{where}.outbox {settings.outbox}")
+    check_folder(Path(settings.outbox).parent, f"outbox {settings.outbox}")
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:

@@ -45,13 +45,13 @@ def load_own(certificate: str, key: str, now: datetime | None = None) -> OwnCert
     leaf = _certificate(path)
     private = _key(Path(key))
     if leaf.public_key() != private.public_key():
-        raise InputError(f"controller key {key} does not belong to certificate {certificate}: take the two of one set")
+        raise InputError(f"key {key} does not belong to certificate {certificate}: take the two of one set")
     problem = _dates(leaf, now or datetime.now(timezone.utc)) or _size(leaf)
     if problem is not None:
-        raise InputError(f"controller certificate {path}: {problem}: make a new one")
+        raise InputError(f"certificate {path}: {problem}: make a new one")
     uri = _uri(leaf)
     if uri is None:
-        raise InputError(f"controller certificate {path}: it names no application URI (subjectAltName URI:urn:...)")
+        raise InputError(f"certificate {path}: it names no application URI (subjectAltName URI:urn:...)")
     return OwnCertificate(leaf, private, uri)
 
 
@@ -71,7 +71,7 @@ class TrustedClients:
             InputError: there is no such folder, or a file is no certificate.
         """
         if not self._folder.is_dir():
-            raise InputError(f"controller trusted_clients {self._folder}: there is no such folder")
+            raise InputError(f"trusted_clients {self._folder}: there is no such folder")
         return [_certificate(path) for path in self._files()]
 
     def check(self, given: bytes | None, now: datetime | None = None) -> None:
@@ -123,7 +123,7 @@ def _certificate(path: Path) -> x509.Certificate:
             return x509.load_pem_x509_certificate(data)
         return x509.load_der_x509_certificate(data)
     except ValueError:
-        raise InputError(f"controller certificate {path}: this is no certificate in PEM or DER") from None
+        raise InputError(f"certificate {path}: this is no certificate in PEM or DER") from None
 
 
 def _key(path: Path) -> Any:
@@ -132,16 +132,16 @@ def _key(path: Path) -> Any:
 
     data = _read(path)
     if path.stat().st_mode & 0o027:
-        raise InputError(f"controller key {path}: others may read or write it: run  chmod 600 {path}")
+        raise InputError(f"key {path}: others may read or write it: run  chmod 600 {path}")
     try:
         if data.lstrip().startswith(b"-----BEGIN"):
             key = serialization.load_pem_private_key(data, None)
         else:
             key = serialization.load_der_private_key(data, None)
     except (ValueError, TypeError):
-        raise InputError(f"controller key {path}: this is no private key without a password, in PEM or DER") from None
+        raise InputError(f"key {path}: this is no private key without a password, in PEM or DER") from None
     if not isinstance(key, RSAPrivateKey):
-        raise InputError(f"controller key {path}: OPC UA needs an RSA key, found {type(key).__name__}")
+        raise InputError(f"key {path}: OPC UA needs an RSA key, found {type(key).__name__}")
     return key
 
 
@@ -149,7 +149,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"controller file {path} cannot be read: {error.strerror}") from None
+        raise InputError(f"file {path} cannot be read: {error.strerror}") from None
 
 
 def _dates(leaf: x509.Certificate, now: datetime) -> str | None:

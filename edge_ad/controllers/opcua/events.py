@@ -14,12 +14,13 @@ import msgspec
 from asyncua import ua
 from asyncua.common.events import get_event_obj_from_type_node
 
+from edge_ad.controllers.conversation import Outcome
 from edge_ad.controllers.opcua.jobs import PublishedResult
 from edge_ad.controllers.opcua.nodes import VisionNodes, types
 from edge_ad.errors import one_line
 from edge_ad.verdict import State
 
-__all__ = ["COMPLETED", "FAILED", "EventSender", "result_fields", "result_structure"]
+__all__ = ["COMPLETED", "FAILED", "EventSender", "content_of", "result_fields", "result_structure"]
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +80,9 @@ class EventSender:
                     logger.warning("an event could not be given to a subscription: %s", one_line(error))
 
 
-def result_structure(result: PublishedResult) -> Any:
-    """A result as ``ResultDataType``."""
-    return types("ResultDataType")(**{name: value.Value for name, value in result_fields(result).items()})
+def result_structure(fields: Fields) -> Any:
+    """What ``result_fields`` gave, as ``ResultDataType``."""
+    return types("ResultDataType")(**{name: value.Value for name, value in fields.items()})
 
 
 def result_fields(result: PublishedResult) -> dict[str, Any]:
@@ -109,12 +110,12 @@ def result_fields(result: PublishedResult) -> dict[str, Any]:
         "HasTransferableDataOnFile": ua.Variant(False, ua.VariantType.Boolean),
         "ResultState": ua.Variant(FAILED if outcome.state is State.INVALID else COMPLETED, ua.VariantType.Int32),
         "CreationTime": ua.Variant(result.created, ua.VariantType.DateTime),
-        "ResultContent": ua.Variant(_content(result), ua.VariantType.Variant, is_array=True),
+        "ResultContent": ua.Variant(content_of(outcome), ua.VariantType.Variant, is_array=True),
     }
 
 
-def _content(result: PublishedResult) -> list[Any]:
-    outcome = result.outcome
+def content_of(outcome: Outcome) -> list[Any]:
+    """What ``ResultContent`` holds: state, code, score, threshold, latency in ms, detail, and all of it as JSON."""
     return [
         ua.Variant(outcome.state.value, ua.VariantType.String),
         ua.Variant(int(outcome.code), ua.VariantType.Int32),

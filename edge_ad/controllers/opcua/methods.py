@@ -10,11 +10,11 @@ from typing import Any
 from asyncua import ua
 
 from edge_ad.controllers.gateway import Gateway, PartRefusedError
-from edge_ad.controllers.opcua.events import result_fields, result_structure
-from edge_ad.controllers.opcua.jobs import Job, Jobs, PublishedResult
+from edge_ad.controllers.opcua.events import content_of, result_fields, result_structure
+from edge_ad.controllers.opcua.jobs import Job, Jobs
 from edge_ad.controllers.opcua.nodes import Argument, VisionNodes, add_method, types
 from edge_ad.controllers.opcua.users import CALLER
-from edge_ad.controllers.security import Role
+from edge_ad.controllers.security import Role, Who
 from edge_ad.controllers.signals import RefusalCode
 from edge_ad.errors import EdgeAdError, LinkRefusedError
 
@@ -47,9 +47,9 @@ class _Refused(Exception):  # noqa: N818 - an answer, not a failure
         self.status = status
 
 
-async def bind_methods(nodes: VisionNodes, gateway: Gateway, jobs: Jobs, name: str) -> None:
+async def bind_methods(nodes: VisionNodes, gateway: Gateway, jobs: Jobs) -> None:
     """Makes all methods work."""
-    methods = _Methods(nodes, gateway, jobs, name)
+    methods = _Methods(gateway, jobs)
     for parent, names in (
         (nodes.machine, ("Halt", "Reset", "SelectModeAutomatic", "ConfirmAll")),
         (nodes.automatic, ("StartSingleJob", "StartContinuous", "Stop", "Abort")),
@@ -93,8 +93,8 @@ def _bound(name: str, call: Callable[..., Awaitable[Answers]], count: int) -> Ca
 class _Methods:
     """``companion``: calls and how many arguments they take; ``plain``: calls, arguments and answers."""
 
-    def __init__(self, nodes: VisionNodes, gateway: Gateway, jobs: Jobs, name: str) -> None:
-        self._gateway, self._jobs, self._nodes, self._name = gateway, jobs, nodes, name
+    def __init__(self, gateway: Gateway, jobs: Jobs) -> None:
+        self._gateway, self._jobs = gateway, jobs
         self.companion: dict[str, tuple[Callable[..., Awaitable[Answers]], int]] = {
             "Halt": (_not_supported, 2),
             "Reset": (self._reset, 2),
@@ -156,7 +156,7 @@ class _Methods:
             code = ua.Variant(0, ua.VariantType.UInt16)
             return [ua.Variant("REFUSED"), code, nan, nan, ua.Variant(detail), ua.Variant("")]
         outcome = await asyncio.shield(job.outcome)
-        content = result_fields(PublishedResult("", outcome, job, job.started))["ResultContent"].Value
+        content = content_of(outcome)
         code = ua.Variant(int(outcome.code), ua.VariantType.UInt16)
         return [content[0], code, content[2], content[3], content[5], ua.Variant(job.job_id)]
 
@@ -202,8 +202,9 @@ class _Methods:
         await self._gateway.reset_counters(by=self._by())
         return []
 
-    def _by(self) -> str:
-        return f"{CALLER.get().name or 'somebody'} ({self._name})"[:128]
+    @staticmethod
+    def _by() -> Who:
+        return CALLER.get().who
 
     # --- recipes
 
@@ -240,7 +241,7 @@ class _Methods:
         found = self._jobs.results.get(_id_of(result_id))
         if found is None:
             return [_uint(0), _structure("ResultDataType"), _int(_FAILED)]
-        return [_uint(0), ua.Variant(result_structure(found), ua.VariantType.ExtensionObject), _int(_OK)]
+        return [_uint(0), ua.Variant(result_structure(result_fields(found)), ua.VariantType.ExtensionObject), _int(_OK)]
 
     async def _result_components(self, result_id: Any, _: Any) -> Answers:
         found = self._jobs.results.get(_id_of(result_id))
@@ -256,7 +257,7 @@ class _Methods:
         meas, part, external, internal, config, config_in, product, job, most, first, _ = rest
         wanted = {"PartId": _id_of(part), "MeasId": _id_of(meas), "JobId": _id_of(job)}
         recipe = _id_of(external) or _id_of(internal)
-        found = []
+        found: list[Any] = []
         for result in reversed(self._jobs.results.values()):
             fields = result_fields(result)
             ids = {name: getattr(getattr(fields.get(name), "Value", None), "Id", "") for name in wanted}
@@ -266,7 +267,7 @@ class _Methods:
                 and (not state.Value or state.Value == fields["ResultState"].Value)
                 and not (_id_of(product) or _id_of(config) or _id_of(config_in))
             ):
-                found.append(result)
+                found.append(fields)
         page, complete = _page(found, most, first)
         structures = _structures([result_structure(one) for one in page])
         return [_bool(complete), _uint(len(page)), _uint(0), structures, _int(_OK)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -22,6 +23,7 @@ OURS = 1
 
 _ID_TYPES = {"RecipeIdExternalDataType": 5002, "RecipeIdInternalDataType": 5268, "ConfigurationIdDataType": 5090}
 _ID_DATA_TYPES = {"RecipeIdExternalDataType": 3002, "RecipeIdInternalDataType": 3013, "ConfigurationIdDataType": 3008}
+_BASE_DATA_TYPE = 3019
 _AUTOMATIC_STATES = {"Initialized": 5056, "Ready": 5057, "SingleExecution": 5058}
 
 
@@ -36,7 +38,10 @@ class Argument:
 
 @dataclass(slots=True)
 class VisionNodes:
-    """``index``: of the companion specification's namespace. ``states``: the node of each state."""
+    """``index``: of the companion specification's namespace. ``states``: the node of each state.
+
+    ``shown``: node ids that are written with each part, by names: of both machines' states, and of the newest result.
+    """
 
     server: Any
     index: int
@@ -45,9 +50,10 @@ class VisionNodes:
     automatic: Any
     recipes: Any
     results: Any
-    newest: Any
     folder: Any
     states: dict[VisionState, Any]
+    operational: Any
+    shown: dict[str, Any]
 
     async def method(self, parent: Any, name: str) -> Any:
         """The node id of a method of the companion specification below ``parent``."""
@@ -64,13 +70,18 @@ async def load_companion(server: Any) -> int:
     with as_file(files(__package__) / "nodesets" / "Opc.Ua.MachineVision.NodeSet2.xml") as path:
         await server.import_xml(path)
     index = int(await server.get_namespace_index(MACHINE_VISION))
-    # asyncua takes a structure that adds nothing to its base for the base itself, which here is abstract.
+    # asyncua takes a structure that adds nothing to its base for the base itself, which here is abstract; and the
+    # NodeSet leaves out what such a structure is made of, without which clients do not know it.
     base = ua.BinaryIdBaseDataType
+    definition = await server.get_node(ua.NodeId(_BASE_DATA_TYPE, index)).read_data_type_definition()
     for name, encoding in _ID_TYPES.items():
+        data_type = ua.NodeId(_ID_DATA_TYPES[name], index)
+        made_of = copy.copy(definition)
+        made_of.DefaultEncodingId = ua.NodeId(encoding, index)
+        await server.get_node(data_type).write_data_type_definition(made_of)
         if getattr(ua, name) is base:
             delattr(ua, name)
-            kind = type(name, (base,), {})
-            ua.register_extension_object(name, ua.NodeId(encoding, index), kind, ua.NodeId(_ID_DATA_TYPES[name], index))
+            ua.register_extension_object(name, made_of.DefaultEncodingId, type(name, (base,), {}), data_type)
     return index
 
 
@@ -96,7 +107,14 @@ async def make_nodes(server: Server, index: int, system_name: str) -> VisionNode
     folder = await objects.add_folder(_named("EdgeAd"), ua.QualifiedName("EdgeAd", OURS))
     for variable in VARIABLES:
         await _add_variable(folder, variable)
-    return VisionNodes(server, index, system, machine, automatic, recipes, results, newest, folder, states)
+    operational = await machine.get_child(f"{index}:Operational")
+    shown = {"Newest": newest.nodeid}
+    for node in await newest.get_children():
+        shown[(await node.read_browse_name()).Name] = node.nodeid
+    for name, state_machine in (("Machine", machine), ("Automatic", automatic)):
+        current = await state_machine.get_child("0:CurrentState")
+        shown[name], shown[f"{name}/Id"] = current.nodeid, (await current.get_child("0:Id")).nodeid
+    return VisionNodes(server, index, system, machine, automatic, recipes, results, folder, states, operational, shown)
 
 
 async def add_method(

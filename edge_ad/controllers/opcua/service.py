@@ -25,12 +25,15 @@ from edge_ad.controllers.opcua.plain import VARIABLES, plain_values
 from edge_ad.controllers.opcua.settings import OpcUaSettings
 from edge_ad.controllers.opcua.states import OPERATIONAL, TRANSITIONS, VisionState, path_between, vision_state
 from edge_ad.controllers.opcua.users import Users
+from edge_ad.controllers.security import RateLimit
+from edge_ad.errors import OutputError
 from edge_ad.link.messages import AlarmChanged, Event, RecipeChanged
 
 __all__ = ["OpcUaService", "serve"]
 
 logger = logging.getLogger(__name__)
 
+_FAILURES_PER_S = 5.0
 _KINDS = {variable.name: variable.kind.removesuffix("[]") for variable in VARIABLES}
 _ARRAYS = {variable.name for variable in VARIABLES if variable.kind.endswith("[]")}
 
@@ -59,11 +62,13 @@ class OpcUaService:
         self._woken = asyncio.Event()
         self._state = VisionState.PREOPERATIONAL
         self._newest: PublishedResult | None = None
+        self._failures = RateLimit(_FAILURES_PER_S)
         self._shown: dict[str, object] = {}
+        self._current: dict[str, str] = {}
         self._beats = self._results = 0
         bounds = Bounds(settings.max_connections, settings.max_message_kb * 1024)
         trusted = None if settings.trusted_clients is None else TrustedClients(Path(settings.trusted_clients))
-        self._server = BoundedServer(settings.host, settings.port, bounds, Users(settings), trusted)
+        self._server = BoundedServer(settings.host, settings.port, bounds, Users(settings, self._failed_login), trusted)
 
     @property
     def port(self) -> int:
@@ -77,7 +82,7 @@ class OpcUaService:
         self.nodes = await make_nodes(server, index, self._gateway.view.station or "edge-ad")
         self._events = EventSender(self.nodes)
         await self._events.prepare()
-        await bind_methods(self.nodes, self._gateway, self.jobs, self._name)
+        await bind_methods(self.nodes, self._gateway, self.jobs)
         await self._show_state()
         await self._show_plain()
         await server.start()
@@ -146,14 +151,12 @@ class OpcUaService:
             self._newest = result
             self._results += 1
             await self._show_plain()
-            await self._show_newest(result)
-            outcome = result.outcome
-            fields = {
-                name: value for name, value in result_fields(result).items() if name != "HasTransferableDataOnFile"
-            }
-            await self._events.send(
-                "ResultReady", f"{outcome.part_id or 'a part without id'}: {outcome.state.value}", 100, fields
-            )
+            outcome, fields = result.outcome, result_fields(result)
+            who = outcome.part_id or "a part without id"
+            await self._events.send("ResultReady", f"{who}: {outcome.state.value}", 100, fields)
+            await self._put("Newest", ua.Variant(result_structure(fields), ua.VariantType.ExtensionObject))
+            for name in self.nodes.shown.keys() & fields.keys():
+                await self._put(name, fields[name])
 
         self._later(show)
         self._changed()
@@ -168,6 +171,19 @@ class OpcUaService:
         elif isinstance(event, AlarmChanged):
             end = "acknowledged" if event.acknowledged else "raised" if event.active else "gone"
             self._send("DiagnosticInfo", f"alarm {event.alarm} {end}: {event.text}", 500 if event.active else 100)
+
+    def _failed_login(self, source: str, how: str) -> None:
+        """Of a flood of failed log-ins only some stand in the audit trail, so that it cannot push out the rest."""
+        if self._failures.take("") > 0:
+            return
+
+        async def record() -> None:
+            try:
+                await self._gateway.record("log_in", "refused", source=source, detail=how)
+            except OutputError as error:
+                logger.error("a failed log-in from %s is not in the audit trail: %s", source, error)
+
+        self._later(record)
 
     def _changed(self) -> None:
         conversation = self.jobs.conversation
@@ -217,15 +233,22 @@ class OpcUaService:
         return fields
 
     async def _show_state(self, state: VisionState = VisionState.PREOPERATIONAL) -> None:
-        is_inside = state in OPERATIONAL
-        outer = "Operational" if is_inside else state.value
-        machine, index = self.nodes.machine, self.nodes.index
-        outer_node = await machine.get_child(f"{index}:{outer}")
-        await _write_state(machine, outer, outer_node.nodeid)
+        nodes, is_inside = self.nodes, state in OPERATIONAL
         if is_inside:
-            await _write_state(self.nodes.automatic, state.value, self.nodes.states[state].nodeid)
+            await self._put_state("Machine", "Operational", nodes.operational.nodeid)
+            await self._put_state("Automatic", state.value, nodes.states[state].nodeid)
         else:
-            await _write_state(self.nodes.automatic, None, None)
+            await self._put_state("Machine", state.value, nodes.states[state].nodeid)
+            self._current.pop("Automatic", None)
+            inactive = ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadStateNotActive))
+            for name in ("Automatic", "Automatic/Id"):
+                await self._server.iserver.write_attribute_value(nodes.shown[name], inactive)
+
+    async def _put_state(self, machine: str, name: str, node_id: Any) -> None:
+        if self._current.get(machine) != name:
+            self._current[machine] = name
+            await self._put(machine, ua.Variant(ua.LocalizedText(name), ua.VariantType.LocalizedText))
+            await self._put(f"{machine}/Id", ua.Variant(node_id, ua.VariantType.NodeId))
 
     async def _show_plain(self) -> None:
         conversation = self.jobs.conversation
@@ -243,32 +266,16 @@ class OpcUaService:
                 self._shown[name] = value
 
     async def _write(self, name: str, value: object) -> None:
-        kind = getattr(ua.VariantType, _KINDS[name])
-        variant = ua.Variant(value, kind, is_array=name in _ARRAYS)
+        variant = ua.Variant(value, getattr(ua.VariantType, _KINDS[name]), is_array=name in _ARRAYS)
+        await self._put_at(ua.NodeId(f"EdgeAd.{name}", OURS), variant)
+
+    async def _put(self, name: str, variant: Any) -> None:
+        await self._put_at(self.nodes.shown[name], variant)
+
+    async def _put_at(self, node_id: Any, variant: Any) -> None:
         now = datetime.now(timezone.utc)
-        await self._server.iserver.write_attribute_value(
-            ua.NodeId(f"EdgeAd.{name}", OURS), ua.DataValue(variant, SourceTimestamp=now, ServerTimestamp=now)
-        )
-
-    async def _show_newest(self, result: PublishedResult) -> None:
-        newest = self.nodes.newest
-        await newest.write_value(ua.Variant(result_structure(result), ua.VariantType.ExtensionObject))
-        fields = result_fields(result)
-        for node in await newest.get_children():
-            name = (await node.read_browse_name()).Name
-            await node.write_value(fields[name])
-
-
-async def _write_state(machine: Any, name: str | None, node_id: Any) -> None:
-    current = await machine.get_child("0:CurrentState")
-    identity = await current.get_child("0:Id")
-    if name is None:
-        inactive = ua.StatusCode(ua.StatusCodes.BadStateNotActive)
-        await current.write_attribute(ua.AttributeIds.Value, ua.DataValue(StatusCode=inactive))
-        await identity.write_attribute(ua.AttributeIds.Value, ua.DataValue(StatusCode=inactive))
-        return
-    await current.write_value(ua.Variant(ua.LocalizedText(name), ua.VariantType.LocalizedText))
-    await identity.write_value(ua.Variant(node_id, ua.VariantType.NodeId))
+        value = ua.DataValue(variant, SourceTimestamp=now, ServerTimestamp=now)
+        await self._server.iserver.write_attribute_value(node_id, value)
 
 
 def _structure(name: str, text: str) -> Any:

@@ -51,18 +51,18 @@ def check_settings(settings: OpcUaSettings) -> None:
     from edge_ad.controllers.security import read_tokens
 
     if (settings.certificate is None) != (settings.key is None):
-        raise InputError("controller certificate and key belong together: give both or neither")
+        raise InputError("certificate and key belong together: give both or neither")
     needed = ("certificate", "key", "trusted_clients", "tokens")
     missing = [name for name in needed if getattr(settings, name) is None]
     if missing and not is_loopback(settings.host):
         raise InputError(
-            f'controller host = "{settings.host}" is reached from other machines: {", ".join(missing)} missing; '
+            f'host = "{settings.host}" is reached from other machines: {", ".join(missing)} missing; '
             'add them, or take host = "127.0.0.1"'
         )
     if settings.certificate is not None and settings.key is not None:
         load_own(settings.certificate, settings.key)
     elif settings.trusted_clients is not None:
-        raise InputError("controller trusted_clients: clients only show certificates where certificate and key are set")
+        raise InputError("trusted_clients: clients only show certificates where certificate and key are set")
     if settings.trusted_clients is not None:
         TrustedClients(Path(settings.trusted_clients)).read()
     if settings.tokens is not None:

@@ -297,8 +297,8 @@ def test_a_disk_that_is_too_full_for_maps_is_exit_code_4(
 @pytest.mark.parametrize(
     ("variant", "code", "expected"),
     [
-        pytest.param("onnx-fp32", 3, "no calibration for the station 'north': calibrated are default", id="calibrated"),
-        pytest.param("openvino-fp32", 2, "is not calibrated, so there is no station 'north'", id="uncalibrated"),
+        pytest.param("onnx-fp32", 3, "no calibration for the group 'north': calibrated are default", id="calibrated"),
+        pytest.param("openvino-fp32", 2, "is not calibrated, so there is no group 'north'", id="uncalibrated"),
     ],
 )
 def test_a_station_that_is_not_there(calibrated: Path, data: Path, variant: str, code: int, expected: str) -> None:

@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 from support.controller_pages import PARTS, filled
 
+from edge_ad.controllers import SignalSettings
+from edge_ad.controllers.ethernet_ip import EthernetIpSettings
+from edge_ad.controllers.modbus import ModbusClientSettings, ModbusServerSettings
+from edge_ad.controllers.s7 import S7Settings
+
 FOLDER = Path(__file__).parents[3] / "firmware_notes/controllers"
-PAGES = ["handshake.md", "modbus.md", "s7.md", "ethernet-ip.md"]
+PAGES = ["handshake.md", "modbus.md", "s7.md", "ethernet-ip.md", "opcua.md"]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -25,6 +30,21 @@ def test_generated_parts_are_those_of_the_code(name: str) -> None:
 def test_every_part_stands_in_a_page() -> None:
     found = {part for name in PAGES for part in re.findall(r"<!-- (.*) -->", (FOLDER / name).read_text("utf-8"))}
     assert found - {"end"} == set(PARTS)
+
+
+@pytest.mark.parametrize(
+    ("page", "settings"),
+    [
+        ("modbus.md", ModbusServerSettings),
+        ("modbus.md", ModbusClientSettings),
+        ("s7.md", S7Settings),
+        ("ethernet-ip.md", EthernetIpSettings),
+    ],
+)
+def test_every_key_stands_in_its_page(page: str, settings: type[SignalSettings]) -> None:
+    own = set(settings.__struct_fields__) - set(SignalSettings.__struct_fields__)
+    text = (FOLDER / page).read_text(encoding="utf-8")
+    assert {key for key in own if f"`{key}`" not in text} == set()
 
 
 def test_the_index_names_every_page() -> None:

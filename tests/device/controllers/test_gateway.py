@@ -17,6 +17,7 @@ from edge_ad.controllers import (
     Inputs,
     Outputs,
     PartRefusedError,
+    RefusalCode,
     ResultCode,
     SignalExchange,
     SignalSettings,
@@ -84,6 +85,20 @@ def test_no_result_in_the_window_is_an_outcome(tmp_path: Path) -> None:
         assert (outcome.state, outcome.code) == (State.INVALID, ResultCode.NO_RESULT)
 
     play(tmp_path / "s.sock", scene, HandshakeSettings(protocol="test", window_ms=30))
+
+
+def test_a_reset_ends_a_fault_of_late_results_that_the_station_does_not_know(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        station.hold()
+        await gateway.inspect("P1")
+        station.release()
+        with pytest.raises(PartRefusedError, match="reset the fault"):
+            await gateway.inspect("P2")
+        await gateway.reset(by="anna")
+        with pytest.raises(LinkRefusedError, match="not_in_fault"):
+            await gateway.reset(by="anna")
+
+    play(tmp_path / "s.sock", scene, HandshakeSettings(protocol="test", window_ms=30, late_limit=1))
 
 
 def test_the_station_goes_and_comes_back(tmp_path: Path) -> None:
@@ -168,3 +183,58 @@ async def _first(events: Any, count: int) -> Any:
         count -= 1
         if not count:
             return
+
+
+def test_a_look_at_the_station_that_swallows_its_cancellation_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``asyncio.wait_for`` does before Python 3.12, where what it waits for ends in the same moment."""
+    swallowed: list[asyncio.CancelledError] = []
+
+    async def look_again(_: Gateway, __: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            swallowed.append(error)
+        await asyncio.Event().wait()
+
+    async def scene() -> None:
+        gateway = Gateway(path, "test", SETTINGS)
+        running = asyncio.create_task(gateway.run())
+        await until(lambda: gateway.view.snapshot is not None)
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait({running}, timeout=60)
+        assert running.cancelled()
+
+    path = tmp_path / "s.sock"
+    monkeypatch.setattr(Gateway, "_look_again", look_again)
+    with FakeStation(path):
+        asyncio.run(scene())
+    assert len(swallowed) == 1
+
+
+def test_commands_without_an_answer_do_not_pile_up(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        shown: list[Outputs] = []
+        exchange = SignalExchange(gateway, SignalSettings(protocol="test", window_ms=60_000), shown.append, "plc")
+        running = asyncio.create_task(exchange.run())
+        await until(lambda: exchange.outputs.ready)
+        station.go_silent()
+        for number in range(1_000):
+            exchange.read(Inputs(counter_reset=number % 2 == 0))
+        exchange.read(Inputs(trigger=True, part_number=1))
+        assert shown[-1].refusal_code == RefusalCode.TOO_MANY_OPEN
+        exchange.read(Inputs())
+        station.speak()
+        await until(lambda: not exchange._tasks)
+        exchange.read(Inputs(trigger=True, part_number=2))
+        await until(lambda: shown[-1].trigger_ack)
+        assert _resets(station) == 64
+        running.cancel()
+
+    play(tmp_path / "s.sock", scene)
+
+
+def _resets(station: FakeStation) -> int:
+    return sum(type(one.request).__name__ == "ResetCountersRequest" for one in station.requests)

@@ -200,9 +200,9 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"host": "0.0.0.0"}, "controller.allow is missing"),  # noqa: S104
-        ({"host": "plc"}, "controller.host: expected an address"),
-        ({"allow": ("10.0.0.1/8",)}, "controller.allow: expected addresses or networks: .*host bits set"),
+        ({"host": "0.0.0.0"}, "allow is missing"),  # noqa: S104
+        ({"host": "plc"}, "host: expected an address"),
+        ({"allow": ("10.0.0.1/8",)}, "allow: expected addresses or networks: .*host bits set"),
     ],
 )
 def test_settings_that_cannot_be(more: dict[str, Any], said: str) -> None:

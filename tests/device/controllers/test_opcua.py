@@ -136,7 +136,7 @@ def test_a_recipe_is_prepared_and_a_job_for_another_one_is_refused(ends: OpcUaEn
             )
             assert error < 0
         asked = [getattr(one.request, "by", None) for one in ends.station.requests]
-        assert "local (opcua)" in asked
+        assert "opcua:local@127.0.0.1" in asked
 
     ends.run(scene())
 

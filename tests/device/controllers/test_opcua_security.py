@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.opcua_ends import OpcUaEnds, opcua_ends
+from support.opcua_ends import OpcUaEnds, opcua_ends, until
 
 from edge_ad.controllers.opcua import PROTOCOL, OpcUaSettings
-from edge_ad.controllers.security import Role, add_token
+from edge_ad.controllers.security import AuditTrail, Role, add_token, read_trail
 from edge_ad.errors import DeviceError, InputError
+from edge_ad.station.station_log import AuditSettings
 
 ua = pytest.importorskip("asyncua").ua
 
@@ -98,7 +99,8 @@ class Guarded:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     made = Guarded(tmp_path_factory.mktemp("guarded"))
-    with opcua_ends(made.folder, recent=0, **made.settings) as made.ends:
+    audit = AuditTrail(AuditSettings(file=str(made.folder / "audit.jsonl")), "opcua")
+    with opcua_ends(made.folder, audit, recent=0, **made.settings) as made.ends:
         yield made
 
 
@@ -128,7 +130,7 @@ def test_both_modes_and_what_each_role_may(guarded: Guarded) -> None:
 
     guarded.ends.run(scene())
     asked = [getattr(one.request, "by", None) for one in guarded.ends.station.requests]
-    assert "supervisor (opcua)" in asked
+    assert "opcua:supervisor@127.0.0.1" in asked
 
 
 @pytest.mark.parametrize(
@@ -141,8 +143,19 @@ def test_a_wrong_token_or_name_is_not_let_in(guarded: Guarded, user: str, passwo
         with pytest.raises(ua.UaStatusCodeError, match="BadUserAccessDenied"):
             async with guarded.client(guarded.plc, user, token):
                 pass
+        await until(lambda: len(failed()) == before + 1)
 
+    def failed() -> list[str | None]:
+        path = guarded.folder / "audit.jsonl"
+        records = list(read_trail(path)) if path.exists() else []
+        return [
+            one.detail for one in records if (one.action, one.result, one.source) == ("log_in", "refused", "127.0.0.1")
+        ]
+
+    before = len(failed())
     guarded.ends.run(scene())
+    assert repr(user) in str(failed()[-1])
+    assert token not in (guarded.folder / "audit.jsonl").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("who", ["old", "stranger"])

@@ -231,19 +231,19 @@ def test_another_version_in_the_controllers_words_is_not_read(
     [
         (
             ModbusClientSettings(protocol="modbus-client", host="plc", inputs_address=43),
-            "controller.inputs_address: the registers 43 to 64 overlap with those of outputs_address, 0 to 43",
+            "inputs_address: the registers 43 to 64 overlap with those of outputs_address, 0 to 43",
         ),
         (
             ModbusClientSettings(protocol="modbus-client", host="plc", outputs_address=65_500),
-            "controller.outputs_address: expected an area that ends at register 65535, it would end at 65543",
+            "outputs_address: expected an area that ends at register 65535, it would end at 65543",
         ),
         (
             S7Settings(protocol="s7", host="plc", db=1, inputs_byte=86),
-            "controller.inputs_byte: the bytes 86 to 129 overlap",
+            "inputs_byte: the bytes 86 to 129 overlap",
         ),
         (
             EthernetIpSettings(protocol="ethernet-ip", host="plc", outputs_tag="One", inputs_tag="One"),
-            "controller.inputs_tag: expected another tag than outputs_tag, both are One",
+            "inputs_tag: expected another tag than outputs_tag, both are One",
         ),
     ],
 )

@@ -264,3 +264,15 @@ def test_results_that_nobody_acknowledges_come_one_after_the_other_at_once() -> 
     assert line.signalling.next_tick_ns() == 0
     line.pass_time(0)
     assert line.outputs.result_part_number == 2
+
+
+def test_a_controller_that_is_gone_is_a_fault_until_it_is_read_again() -> None:
+    line = Line()
+    line.trigger(1)
+    line.judge(1)
+    assert line.outputs.ok
+    line.signalling.controller_gone(line.ns)
+    assert (line.outputs.fault_code, line.outputs.ok, line.outputs.ready) == (FaultCode.CONTROLLER_SILENT, False, False)
+    line.write()
+    assert (line.outputs.fault_code, line.outputs.ok) == (FaultCode.NONE, False)
+    assert (line.outputs.result_code, line.outputs.ready) == (ResultCode.FAULT, True)

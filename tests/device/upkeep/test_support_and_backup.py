@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -26,28 +27,38 @@ from edge_ad.upkeep import back_up, restore, write_support
 from edge_ad.upkeep.support import without_secrets
 
 
-@pytest.fixture
-def station(tiny_bundle: Path, tmp_path: Path) -> Path:
-    """The file of a station that has run: two bundles, counters, evidence, a log; one camera has a password."""
-    calibrate(tiny_bundle, 0.5)
-    strict = tiny.write_bundle(tmp_path / "elsewhere" / tiny_bundle.name)
+@pytest.fixture(scope="module")
+def _ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a station that has run: two bundles, counters, evidence, a log; one camera has a password."""
+    folder = tmp_path_factory.mktemp("ran")
+    bundle = tiny.write_bundle(folder / "tiny")
+    calibrate(bundle, 0.5)
+    strict = tiny.write_bundle(folder / "elsewhere" / "tiny")
     calibrate(strict, 0.4)
     pictures = tiny.frames(4)
     pictures[2] = tiny.spotted(pictures[2], 20, 20)
-    images = tiny.write_images(tmp_path / "images", pictures)
+    images = tiny.write_images(folder / "images", pictures)
     tables: dict[str, Any] = {
         "station": {"name": "line-3", "deadline_ms": 60_000},
         "camera": {"top": {"source": str(images), "pace": "fast", "allow_repeats": True}},
-        "inspect": {"top": {"camera": "top", "bundle": str(tiny_bundle)}},
+        "inspect": {"top": {"camera": "top", "bundle": str(bundle)}},
         "recipe": {"a": {}, "b": {"inspect": {"top": {"bundle": str(strict)}}}},
-        "output": {"results": {"kind": "jsonl", "path": str(tmp_path / "results.jsonl")}},
-        "evidence": {"folder": str(tmp_path / "evidence")},
-        "counters": {"file": str(tmp_path / "counters.json")},
-        "log": {"file": str(tmp_path / "log"), "format": "json"},
+        "output": {"results": {"kind": "jsonl", "path": str(folder / "results.jsonl")}},
+        "evidence": {"folder": str(folder / "evidence")},
+        "counters": {"file": str(folder / "counters.json")},
+        "log": {"file": str(folder / "log"), "format": "json"},
     }
     run_station(station_file(**tables))
+    (folder / "station.toml").write_text(f"# watched by rtsp://admin:geheim@10.0.0.7/1\n{to_toml(tables)}\n")
+    return folder
+
+
+@pytest.fixture
+def station(_ran: Path, tmp_path: Path) -> Path:
+    """The file of that station, with all that belongs to it in the folder of this test."""
+    shutil.copytree(_ran, tmp_path, dirs_exist_ok=True)
     file = tmp_path / "station.toml"
-    file.write_text(f"# watched by rtsp://admin:geheim@10.0.0.7/1\n{to_toml(tables)}\n")
+    file.write_text(file.read_text().replace(str(_ran), str(tmp_path)))
     return file
 
 

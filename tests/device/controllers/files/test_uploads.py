@@ -99,7 +99,7 @@ def a_folder(tmp_path: Path) -> Iterator[Place]:
     folder = tmp_path / "share"
 
     def names() -> list[str]:
-        return [str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file()]
+        return [str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file() and one.name[0] != "."]
 
     def go() -> None:
         folder.rename(tmp_path / "unmounted")
@@ -196,7 +196,7 @@ def an_sftp_server(tmp_path: Path) -> Iterator[Place]:
         root = server.root / "in"
 
         def names() -> list[str]:
-            return [str(one.relative_to(root)) for one in root.rglob("*") if one.is_file()]
+            return [str(one.relative_to(root)) for one in root.rglob("*") if one.is_file() and one.name[0] != "."]
 
         yield Place(given, names, lambda name: (root / name).read_bytes(), server.go, server.come)
 

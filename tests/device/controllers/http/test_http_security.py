@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,3 +156,9 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
             listen("127.0.0.1", port, "web")
     with pytest.raises(EdgeAdError, match="cannot listen on"):
         listen("no-such-host.invalid", 0, "web")
+
+
+def test_the_settings_are_read_without_the_libraries_of_the_server() -> None:
+    code = "import sys, edge_ad.controllers.http, edge_ad.controllers.security; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"fastapi", "starlette", "uvicorn", "pydantic", "cryptography"} & set(loaded)

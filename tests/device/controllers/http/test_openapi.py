@@ -31,6 +31,7 @@ from edge_ad.controllers.http.app import make_app, make_desk
 STORED = ROOT / "firmware_notes/controllers/http-openapi.json"
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 UNENDING = "/api/v1/events"
+schemathesis.serializer.alias("application/zip", "application/octet-stream")
 
 
 def document(folder: Path) -> dict[str, Any]:

@@ -245,6 +245,21 @@ def test_a_gap_shows_what_the_queue_of_the_broker_did_not_hold(tmp_path: Path) -
         assert len(numbers) < 31
 
 
+def test_the_disk_of_the_broker_is_full(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    kept = ["persistence true", f"persistence_location {tmp_path}/", "autosave_on_changes true", "autosave_interval 1"]
+    with ExitStack() as stack:
+        broker = stack.enter_context(mosquitto(tmp_path, *kept))
+        broker.restart_on_a_full_disk()
+        station = stack.enter_context(FakeStation(path))
+        stack.enter_context(serving(PROTOCOL, settings(tmp_path, broker.port), path))
+        heard = stack.enter_context(subscribed(broker, "edge-ad/#"))
+        heard.wait("online", 1)
+        tell(station, range(1, 101))
+        assert once(heard.wait("result", 100)) == parts(range(1, 101))
+        assert sum(one.stat().st_size for one in tmp_path.glob("mosquitto.db*")) == 0
+
+
 def test_a_broker_that_refuses_a_topic_gets_it_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "s.sock"
     rules = tmp_path / "rules"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,10 @@ from hypothesis import strategies as st
 from support.adapters import serving
 from support.paths import ROOT
 
-from edge_ad.controllers import Gateway
+from edge_ad.controllers import Gateway, HandshakeSettings
 from edge_ad.controllers.adapter import read_settings
 from edge_ad.controllers.conversation import Outcome
+from edge_ad.controllers.files import FilesSettings
 from edge_ad.controllers.mqtt import PROTOCOL, MqttSettings, messages
 from edge_ad.controllers.mqtt.broker import Incoming
 from edge_ad.controllers.mqtt.commands import Commands
@@ -152,3 +156,20 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(EdgeAdError, match=r"pip install 'edge-ad\[mqtt\]'"):
         PROTOCOL.check(MqttSettings(protocol="mqtt"))
+
+
+def test_settings_can_be_read_without_the_libraries() -> None:
+    loaded = "import sys, edge_ad.controllers.mqtt, edge_ad.controllers.files; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split()
+    assert {"paho", "asyncssh", "boto3", "botocore"} & set(said) == set()
+    assert "edge_ad.controllers.files" in said
+
+
+@pytest.mark.parametrize(
+    ("page", "settings"), [("mqtt.md", MqttSettings), ("files.md", FilesSettings)], ids=["mqtt", "files"]
+)
+def test_every_key_of_a_table_stands_in_its_page(page: str, settings: type[msgspec.Struct]) -> None:
+    text = (SCHEMAS.parent / page).read_text(encoding="utf-8")
+    common = {"protocol", *(field.name for field in msgspec.structs.fields(HandshakeSettings))} - {"recent"}
+    keys = {field.name for field in msgspec.structs.fields(settings)} - common
+    assert {key for key in keys if not re.search(rf"\b{key}\b", text)} == set()

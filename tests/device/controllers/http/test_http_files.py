@@ -1,0 +1,111 @@
+"""Evidence by id and bundles handed in: ids only, nothing half-written, verified before use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from support.http_served import Served, http_served
+
+from edge_ad.bundle import Bundle, pack
+from edge_ad.controllers.security import read_trail
+from edge_ad.sources import read_image
+from edge_ad.station.evidence import EvidenceRecord, EvidenceStore
+from edge_ad.verdict import State, Verdict
+
+FRAME = np.random.default_rng(0).integers(0, 256, (32, 48, 3)).astype(np.uint8)
+ZIP = {"Content-Type": "application/zip"}
+
+
+def record(number: int) -> EvidenceRecord:
+    verdict = Verdict(state=State.REJECT, score=0.5, frame_id=number, captured_at=1e9 + number, bundle="b", variant="v")
+    return EvidenceRecord(
+        why="reject", station="line1", inspection="top", camera="top", recipe="a", part_id=f"P{number}",
+        frame="", frame_sha256="0" * 64, map=None, artefact_sha256="a" * 64, verdict=verdict,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "bundles").mkdir()
+    with EvidenceStore(folder / "evidence" / "top", 10_000_000) as store:
+        for number in range(3):
+            store.add(record(number), FRAME, None)
+    (folder / "secret.png").write_bytes(b"secret")
+    evidence, bundles = str(folder / "evidence"), str(folder / "bundles")
+    with http_served(folder, evidence=evidence, bundles=bundles, bundle_mb=50.0) as one:
+        yield one
+
+
+@pytest.fixture
+def web(served: Served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.url, timeout=300) as client:
+        yield client
+
+
+def test_kept_frames_are_listed_and_read_by_their_ids(web: httpx.Client, tmp_path: Path) -> None:
+    listed = web.get("/api/v1/evidence?limit=2").json()
+    assert [one["part_id"] for one in listed] == ["P2", "P1"]
+    (found,) = web.get("/api/v1/evidence?part_id=P1").json()
+    picture = web.get(f"/api/v1/evidence/{found['inspection']}/{found['name']}/frame.png")
+    assert picture.headers["content-type"] == "image/png"
+    (tmp_path / "one.png").write_bytes(picture.content)
+    assert np.array_equal(read_image(tmp_path / "one.png"), FRAME)
+    assert web.get(f"/api/v1/evidence/top/{found['name']}/record.json").json()["part_id"] == "P1"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "top/20010909T014640.000000Z-00000009/frame.png",
+        "other/20010909T014640.000000Z-00000000/frame.png",
+        "top/..%2f..%2fsecret/frame.png",
+        "..%2f/20010909T014640.000000Z-00000000/frame.png",
+        "%2e%2e/secret/frame.png",
+        "top/20010909T014640.000000Z-00000000/../../secret.png",
+    ],
+)
+def test_no_path_of_a_client_leads_anywhere(web: httpx.Client, path: str) -> None:
+    answer = web.get(f"/api/v1/evidence/{path}")
+    assert answer.status_code in {404, 422}
+    assert b"secret" not in answer.content
+
+
+def test_a_bundle_is_verified_and_put_in_its_place(
+    web: httpx.Client, served: Served, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    archive = pack(Bundle.open(tiny_bundle), tmp_path / "new.zip")
+    answer = web.put("/api/v1/bundles/b", content=archive.read_bytes(), headers=ZIP)
+    assert answer.status_code == 200, answer.text
+    assert (served.folder / "bundles/b.zip").read_bytes() == archive.read_bytes()
+    assert "golden frames replayed" in answer.json()["verified"]
+    told = [(one.action, one.result, one.target) for one in read_trail(served.folder / "audit.jsonl")]
+    assert told[-2:] == [("bundle", "asked", "b"), ("bundle", "done", "b")]
+
+
+def test_what_does_not_verify_is_refused_and_leaves_nothing(
+    web: httpx.Client, served: Served, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    before = {path.name: path.read_bytes() for path in (served.folder / "bundles").iterdir()}
+    data = bytearray(pack(Bundle.open(tiny_bundle), tmp_path / "new.zip").read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    for content in (bytes(data), b"no zip", b""):
+        answer = web.put("/api/v1/bundles/b", content=content, headers=ZIP)
+        assert (answer.status_code, answer.json()["reason"]) == (422, "bundle_refused")
+        assert str(served.folder) not in answer.text
+    assert web.put("/api/v1/bundles/a", content=b"", headers=ZIP).json()["reason"] == "recipe_active"
+    assert web.put("/api/v1/bundles/c", content=b"", headers=ZIP).json()["reason"] == "unknown_recipe"
+    assert web.put("/api/v1/bundles/b", content=b"").json()["reason"] == "content_type"
+    assert {path.name: path.read_bytes() for path in (served.folder / "bundles").iterdir()} == before
+
+
+def test_a_bundle_that_is_too_large_is_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "bundles").mkdir()
+    with http_served(tmp_path, bundles=str(tmp_path / "bundles"), bundle_mb=0.001) as served:
+        answer = httpx.put(f"{served.url}/api/v1/bundles/b", content=b"x" * 2_000, headers=ZIP, timeout=60)
+        assert answer.status_code == 413
+    assert list((tmp_path / "bundles").iterdir()) == []
