@@ -194,7 +194,7 @@ def sign(bundle: Path, options: SignOptions) -> None:
 @command(options=PACKAGE)
 @click.argument("bundles", metavar="[BUNDLE]...", nargs=-1, type=PATH)
 def package(bundles: tuple[Path, ...], options: PackageOptions) -> None:
-    """Make a Debian package for a device, with everything that edge-ad needs there and with each BUNDLE.
+    """Make a Debian package for a device, with each BUNDLE.
 
     It installs without a network. Beside it are written its software bill of materials (.cdx.json) and what is known
     about vulnerabilities (.vex.json). With SOURCE_DATE_EPOCH in the environment, equal input gives equal bytes.

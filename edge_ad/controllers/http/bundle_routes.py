@@ -31,7 +31,7 @@ _VERIFY_BYTES = 8 << 30
 _ZIP = "application/zip"
 _VERIFY = (
     "import resource, sys; limit = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_AS, (limit, limit)); "
-    "from edge_ad.cli import main; main(['verify', sys.argv[2]])"
+    "from edge_ad.cli import main; main(['verify', *sys.argv[2:]])"
 )
 
 
@@ -61,7 +61,7 @@ async def put_bundle(
                 _receive(request, part, int(desk.settings.bundle_mb * 1e6)), _UPLOAD_S
             )
             async with desk.gateway.audited("bundle", who, target=recipe, after=f"sha256 {sha256}"):
-                verified = await _verified(part)
+                verified = await _verified(part, desk.settings.trust)
                 _check_recipe(desk, recipe)
                 part.replace(folder / f"{recipe}.zip")
                 sync_folder(folder)
@@ -110,10 +110,11 @@ async def _receive(request: Request, part: FilePath, limit: int) -> tuple[int, s
     return size, digest.hexdigest()
 
 
-async def _verified(part: FilePath) -> str:
+async def _verified(part: FilePath, trust: str | None) -> str:
     """What ``edge-ad verify`` says of it, in a process of its own with bounds. Raises :class:`BundleError`."""
+    signed = [] if trust is None else ["--trust", trust]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _VERIFY, str(_VERIFY_BYTES), str(part),
+        sys.executable, "-c", _VERIFY, str(_VERIFY_BYTES), str(part), *signed,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

@@ -27,11 +27,12 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     largest picture or tensor, ``frame_megapixels``: the most pixels that are decoded. ``receive_s``: within this time a
     request has to be here, and ``send_s``: so long a client may take nothing of its answer. ``evidence``: the
     folder of the station's evidence. ``bundles``: the folder to which the bundle of a recipe is handed in, as
-    ``RECIPE.zip`` of at most ``bundle_mb``. ``results``: so many are remembered.
+    ``RECIPE.zip`` of at most ``bundle_mb``. ``trust``: the trust store by which it has to be signed. ``results``: so
+    many are remembered.
     ``events``: so many events wait for a reader that is slow; then the oldest are dropped.
     """
 
-    PATHS: ClassVar[tuple[str, ...]] = ("certificate", "key", "tokens", "evidence", "bundles")
+    PATHS: ClassVar[tuple[str, ...]] = ("certificate", "key", "tokens", "evidence", "bundles", "trust")
 
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -47,6 +48,7 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     send_s: Seconds = 10.0
     evidence: str | None = None
     bundles: str | None = None
+    trust: str | None = None
     bundle_mb: Megabytes = 1_000.0
     results: Count = 1_000
     events: Count = 1_000
@@ -57,7 +59,7 @@ def check_settings(settings: HttpSettings) -> None:
     for library in ("fastapi", "uvicorn"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, "serve")
-    for name in ("evidence", "bundles"):
+    for name in ("evidence", "bundles", "trust"):
         folder = getattr(settings, name)
         if folder is not None and not Path(folder).is_dir():
             raise InputError(f"{name}: no such folder: {folder}")

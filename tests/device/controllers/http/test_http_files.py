@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from support.http_served import Served, http_served
 
-from edge_ad.bundle import Bundle, pack
+from edge_ad.bundle import Bundle, TrustStore, pack
 from edge_ad.controllers.security import read_trail
 from edge_ad.sources import read_image
 from edge_ad.station.evidence import EvidenceRecord, EvidenceStore
 from edge_ad.verdict import State, Verdict
+from edge_ad_deploy.keys import KeyFolder
+from edge_ad_deploy.signing import sign_bundle
 
 FRAME = np.random.default_rng(0).integers(0, 256, (32, 48, 3)).astype(np.uint8)
 ZIP = {"Content-Type": "application/zip"}
@@ -85,6 +87,24 @@ def test_a_bundle_is_verified_and_put_in_its_place(
     assert "golden frames replayed" in answer.json()["verified"]
     told = [(one.action, one.result, one.target) for one in read_trail(served.folder / "audit.jsonl")]
     assert told[-2:] == [("bundle", "asked", "b"), ("bundle", "done", "b")]
+
+
+def test_with_a_trust_store_an_unsigned_bundle_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "bundles").mkdir()
+    keys = KeyFolder.create(tmp_path / "keys")
+    TrustStore.create(tmp_path / "store", keys.folder / "root.json")
+    bundles, trust = str(tmp_path / "bundles"), str(tmp_path / "store")
+    with (
+        http_served(tmp_path, bundles=bundles, trust=trust, bundle_mb=50.0) as served,
+        httpx.Client(base_url=served.url, timeout=300) as client,
+    ):
+        unsigned = pack(Bundle.open(tiny_bundle), tmp_path / "unsigned.zip").read_bytes()
+        answer = client.put("/api/v1/bundles/b", content=unsigned, headers=ZIP)
+        assert (answer.status_code, "is not signed" in answer.text) == (422, True)
+        sign_bundle(tiny_bundle, keys)
+        signed = pack(Bundle.open(tiny_bundle), tmp_path / "signed.zip").read_bytes()
+        answer = client.put("/api/v1/bundles/b", content=signed, headers=ZIP)
+        assert (answer.status_code, "signed with the serial 1" in answer.text) == (200, True)
 
 
 def test_what_does_not_verify_is_refused_and_leaves_nothing(
