@@ -33,6 +33,7 @@ _STEADY_S = 60.0
 _POLL_S = 0.2
 _STOP_S = 5.0
 _ORPHAN_S = 1.0
+_AGAIN_S = 0.5
 _PARENT = "EDGE_AD_CONTROLLERS_PARENT"
 
 
@@ -114,9 +115,11 @@ async def _serve(protocol: Protocol, settings: ControllerSettings, gateway: Gate
             await protocol.run(settings, gateway, name)
     finally:
         for task in (connecting, orphaned):
-            task.cancel()
+            while not task.done():  # a cancellation may be swallowed
+                task.cancel()
+                await asyncio.wait({task}, timeout=_AGAIN_S)
             with contextlib.suppress(asyncio.CancelledError):
-                await task
+                task.result()
 
 
 async def _end_with(parent: str | None, task: asyncio.Task[None]) -> None:

@@ -251,12 +251,23 @@ class AsyncClient:
         name: str = getattr(request, "id")  # noqa: B009  every request but hello and heartbeat has one
         waits_s = self._timeout_s if timeout_s is None else timeout_s
         try:
-            await asyncio.wait_for(self._send(encode_line(request), memory), waits_s)
+            await self._sent(encode_line(request), memory, waits_s)
             return cast("Answer", await self._wait(lambda: self._side.answer(name), waits_s, "an answer"))
-        except asyncio.TimeoutError:
-            raise lost(self._path, None) from None
         finally:
             self._side.give_up(name)
+
+    async def _sent(self, line: bytes, memory: OwnedFd | None, timeout_s: float) -> None:
+        """Not ``wait_for``, which before Python 3.12 may swallow that whoever waits is cancelled."""
+        sending = self._loop.create_task(self._send(line, memory))
+        try:
+            await asyncio.wait({sending}, timeout=timeout_s)
+        finally:
+            if not sending.done():
+                sending.cancel()
+                await asyncio.wait({sending})
+        if sending.cancelled():
+            raise lost(self._path, None)
+        sending.result()
 
     async def _send(self, line: bytes, memory: OwnedFd | None = None) -> None:
         async with self._sending:

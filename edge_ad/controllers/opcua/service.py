@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -124,8 +123,10 @@ class OpcUaService:
         beat_s = self._settings.heartbeat_ms / 1000
         next_beat = loop.time() + beat_s
         while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), max(0.0, next_beat - loop.time()))
+            # Before Python 3.12 wait_for may swallow that it was cancelled.
+            timer = loop.call_at(next_beat, self._woken.set)
+            await self._woken.wait()
+            timer.cancel()
             self._woken.clear()
             while self._due:
                 await self._due.popleft()()
