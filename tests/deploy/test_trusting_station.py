@@ -75,7 +75,7 @@ def test_the_station_file_names_the_store(opening: Opening, tmp_path: Path) -> N
     }
     (tmp_path / "images").mkdir()
     path.write_text(to_toml(tables))
-    with pytest.raises(SignatureError, match=r"inspect\.top: .* is not signed"):
+    with pytest.raises(SignatureError, match=r"inspect\.top\.bundle: .* is not signed"):
         check_station(read_station_file(path))
     sign_bundle(Path(opening.bundle), KeyFolder(tmp_path / "keys"))
     check_station(read_station_file(path))

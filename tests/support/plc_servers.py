@@ -60,7 +60,9 @@ class PlcProcess:
     def start(self) -> None:
         """Returns when it answers."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        assert wait_for(self._listens, 60)
+        if not wait_for(self._listens, 60):
+            self.kill()
+            raise AssertionError(f"it does not listen: {self._command}")
 
     def kill(self) -> None:
         assert self._process is not None

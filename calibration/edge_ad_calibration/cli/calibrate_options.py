@@ -185,9 +185,11 @@ REQUEST = OptionGroup(
             into="no_limits",
             heading="How the threshold is found",
             type=click.Choice(["brightness", "contrast", "sharpness", "colour", "size", "all"]),
+            metavar="PROPERTY",
             multiple=True,
-            help="Set no limits for this property of a frame. A black, white, blurred or gray frame, or one of another "
-            "size, may then be accepted. Repeat the option for several properties.",
+            help="Set no limits for this property of a frame: brightness, contrast, sharpness, colour, size or all. "
+            "A black, white, blurred or gray frame, or one of another size, may then be accepted. Repeat the option "
+            "for several properties.",
         ),
     ),
 )
