@@ -81,7 +81,7 @@ PUBLIC_NAMES = {
         "Part",
         "PartRefusedError",
         "Protocol",
-        "Refusal",
+        "TriggerRefusal",
         "RefusalCode",
         "ResultCode",
         "SignalExchange",

@@ -15,7 +15,7 @@ from edge_ad.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from edge_ad_deploy.keys import KeyFolder
-    from edge_ad_deploy.package import Target
+    from edge_ad_deploy.package import PackageTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,9 +200,9 @@ def package(bundles: tuple[Path, ...], options: PackageOptions) -> None:
     about vulnerabilities (.vex.json). With SOURCE_DATE_EPOCH in the environment, equal input gives equal bytes.
     """
     _need_deploy()
-    from edge_ad_deploy.package import PackageRequest, Target, build_package
+    from edge_ad_deploy.package import PackageRequest, PackageTarget, build_package
 
-    target = Target(options.target, options.python)
+    target = PackageTarget(options.target, options.python)
     if options.update_lock:
         _update_lock(target, options.lock or target.lock)
         return
@@ -228,7 +228,7 @@ def package(bundles: tuple[Path, ...], options: PackageOptions) -> None:
     )
 
 
-def _update_lock(target: Target, place: Path) -> None:
+def _update_lock(target: PackageTarget, place: Path) -> None:
     from edge_ad.files import atomic_write, check_output
     from edge_ad_deploy.package import make_lock
 

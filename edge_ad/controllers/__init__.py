@@ -1,7 +1,7 @@
 """The outside world: each controller is a client of the link, in a process of its own."""
 
 from edge_ad.controllers.adapter import Protocol
-from edge_ad.controllers.conversation import Conversation, Outcome, Part, Refusal
+from edge_ad.controllers.conversation import Conversation, Outcome, Part, TriggerRefusal
 from edge_ad.controllers.exchange import SignalExchange
 from edge_ad.controllers.gateway import EventStream, Gateway, PartRefusedError
 from edge_ad.controllers.running import check_controllers, run_controller, run_controllers
@@ -21,11 +21,11 @@ __all__ = [
     "Part",
     "PartRefusedError",
     "Protocol",
-    "Refusal",
     "RefusalCode",
     "ResultCode",
     "SignalExchange",
     "SignalSettings",
+    "TriggerRefusal",
     "check_controllers",
     "run_controller",
     "run_controllers",

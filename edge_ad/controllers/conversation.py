@@ -17,12 +17,12 @@ from edge_ad.controllers.signals import RefusalCode, ResultCode, refusal_code, r
 from edge_ad.link.messages import PART_ID_CHARACTERS, Event, ExposureComplete, FaultRaised, PartResult
 from edge_ad.verdict import State
 
-__all__ = ["Conversation", "Outcome", "Part", "Refusal", "outcome_of"]
+__all__ = ["Conversation", "Outcome", "Part", "TriggerRefusal", "outcome_of"]
 
 _EARLY_KEPT = 256
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class TriggerRefusal(msgspec.Struct, frozen=True):
     """A trigger is not accepted. ``reason``: a short word, ``detail``: a sentence for people."""
 
     reason: str
@@ -102,7 +102,7 @@ class Conversation:
 
     # --- triggers
 
-    def ask(self, part_id: str | None, number: int | None, now_ns: int) -> Part | Refusal:
+    def ask(self, part_id: str | None, number: int | None, now_ns: int) -> Part | TriggerRefusal:
         """The controller asks for a part: one to be passed on to the station, or why not."""
         refusal = self._refusal(part_id, number)
         if refusal is not None:
@@ -165,25 +165,27 @@ class Conversation:
 
     # --- inside
 
-    def _refusal(self, part_id: str | None, number: int | None) -> Refusal | None:
+    def _refusal(self, part_id: str | None, number: int | None) -> TriggerRefusal | None:
         if self.is_late_fault:
-            return Refusal("fault", f"{self.late} results in a row did not come in time: reset the fault")
+            return TriggerRefusal("fault", f"{self.late} results in a row did not come in time: reset the fault")
         if self.one_at_a_time and self.is_exposing:
-            return Refusal("too_early", "the part before this one is still exposed: wait for exposure complete")
+            return TriggerRefusal("too_early", "the part before this one is still exposed: wait for exposure complete")
         if len(self.open) >= self.settings.max_open:
-            return Refusal("too_many_open", f"{len(self.open)} parts have no result yet")
+            return TriggerRefusal("too_many_open", f"{len(self.open)} parts have no result yet")
         return self._wrong_name(part_id, number)
 
-    def _wrong_name(self, part_id: str | None, number: int | None) -> Refusal | None:
+    def _wrong_name(self, part_id: str | None, number: int | None) -> TriggerRefusal | None:
         if part_id is not None and len(part_id) > PART_ID_CHARACTERS:
-            return Refusal("bad_part", f"a part id has at most {PART_ID_CHARACTERS} characters, found {len(part_id)}")
+            return TriggerRefusal(
+                "bad_part", f"a part id has at most {PART_ID_CHARACTERS} characters, found {len(part_id)}"
+            )
         for name in (part_id, number):
             if name is not None and (
                 name in self._recent or any(name in (one.part_id, one.number) for one in self.open)
             ):
-                return Refusal("duplicate", f"the part {name} was triggered already")
+                return TriggerRefusal("duplicate", f"the part {name} was triggered already")
         if self.settings.ordered and number is not None and not self._rises(number):
-            return Refusal("out_of_order", f"expected a part number above {self._last_number}, found {number}")
+            return TriggerRefusal("out_of_order", f"expected a part number above {self._last_number}, found {number}")
         return None
 
     def _rises(self, number: int) -> bool:

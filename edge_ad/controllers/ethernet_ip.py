@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from edge_ad.controllers.adapter import Protocol
-from edge_ad.controllers.layout import INPUTS, OUTPUTS, Layout, WordOrder
+from edge_ad.controllers.layout import INPUTS, OUTPUTS, SignalLayout, WordOrder
 from edge_ad.controllers.polling import PolledController, PollSettings
 from edge_ad.controllers.settings import Port
 from edge_ad.errors import DeviceError, InputError, MissingExtraError, one_line
@@ -98,7 +98,7 @@ class TagMemory:
         return f"the EtherNet/IP controller {self._settings.host}:{self._settings.port}"
 
 
-def _words_tag(name: str, layout: Layout) -> dict[str, Any]:
+def _words_tag(name: str, layout: SignalLayout) -> dict[str, Any]:
     """What pycomm3 wants to know of a tag ``INT[n]``."""
     from pycomm3 import INT, Array
 
@@ -116,7 +116,7 @@ def _words_tag(name: str, layout: Layout) -> dict[str, Any]:
     }
 
 
-def _text_turned(words: list[int], layout: Layout) -> list[int]:
+def _text_turned(words: list[int], layout: SignalLayout) -> list[int]:
     """The bytes of texts in each word in the other order, so that a copy to SINTs gives the text."""
     turned = list(words)
     for one in layout:

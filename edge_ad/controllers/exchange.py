@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 
-from edge_ad.controllers.conversation import Refusal
+from edge_ad.controllers.conversation import TriggerRefusal
 from edge_ad.controllers.gateway import Gateway, PartRefusedError
 from edge_ad.controllers.settings import SignalSettings
 from edge_ad.controllers.signalling import AskPart, AskRecipe, Command, ResetCounters, ResetFault, Signalling
@@ -97,7 +97,7 @@ class SignalExchange:
     def _refuse(self, command: Command) -> None:
         """So many are under way that whoever asks is no controller: none of them may cost memory."""
         if isinstance(command, AskPart):
-            refusal = Refusal("too_many_open", f"{_MOST_COMMANDS} commands have no answer yet")
+            refusal = TriggerRefusal("too_many_open", f"{_MOST_COMMANDS} commands have no answer yet")
             self._signalling.part_refused(command.part, refusal, time.monotonic_ns())
         elif isinstance(command, AskRecipe):
             self._signalling.recipe_refused(time.monotonic_ns())
@@ -129,7 +129,7 @@ class SignalExchange:
         except PartRefusedError as error:
             self._signalling.part_refused(part, error.refusal, time.monotonic_ns())
         except EdgeAdError as error:
-            self._signalling.part_refused(part, Refusal("bad_part", str(error)), time.monotonic_ns())
+            self._signalling.part_refused(part, TriggerRefusal("bad_part", str(error)), time.monotonic_ns())
         else:
             self._signalling.part_accepted(part, trigger, time.monotonic_ns())
         self._tell()

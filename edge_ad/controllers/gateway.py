@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_ad.controllers.conversation import Conversation, Outcome, Part, Refusal
+from edge_ad.controllers.conversation import Conversation, Outcome, Part, TriggerRefusal
 from edge_ad.controllers.security import AuditTrail, Result, Who
 from edge_ad.controllers.settings import HandshakeSettings
 from edge_ad.controllers.view import StationView
@@ -36,7 +36,7 @@ _BY_CHARACTERS = 128
 class PartRefusedError(LinkRefusedError):
     """A trigger was not accepted, by the rules of the conversation or by the station."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: TriggerRefusal) -> None:
         super().__init__(refusal.reason, f"the part is refused ({refusal.reason}): {refusal.detail}")
         self.refusal = refusal
 
@@ -160,7 +160,7 @@ class Gateway:
     ) -> asyncio.Future[Outcome]:
         """As :meth:`inspect`, but returns as soon as the part is accepted."""
         part = self._conversation.ask(part_id, number, time.monotonic_ns())
-        if isinstance(part, Refusal):
+        if isinstance(part, TriggerRefusal):
             raise PartRefusedError(part)
         future = self._futures[part] = asyncio.get_running_loop().create_future()
         try:
@@ -188,9 +188,9 @@ class Gateway:
             else:
                 trigger = await client.hand_in(pixels, part_id, camera)
         except LinkRefusedError as error:
-            raise PartRefusedError(Refusal(error.reason, str(error))) from error
+            raise PartRefusedError(TriggerRefusal(error.reason, str(error))) from error
         except LinkError as error:
-            raise PartRefusedError(Refusal("station_away", str(error))) from error
+            raise PartRefusedError(TriggerRefusal("station_away", str(error))) from error
         client.give_up(trigger)  # its result comes as an event
         return trigger
 

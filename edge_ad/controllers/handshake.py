@@ -13,7 +13,7 @@ __all__ = [
     "SHOWN",
     "TABLES",
     "ExposureState",
-    "Happening",
+    "HandshakeEvent",
     "RecipeState",
     "ResultState",
     "SignalState",
@@ -63,7 +63,7 @@ SignalState = TriggerState | ExposureState | ResultState | RecipeState
 S = TypeVar("S", TriggerState, ExposureState, ResultState, RecipeState)
 
 
-class Happening(str, Enum):
+class HandshakeEvent(str, Enum):
     """What the controller or the station did."""
 
     TRIGGER_ROSE = "trigger rises"
@@ -80,42 +80,42 @@ class Happening(str, Enum):
     RECIPE_WITHDRAWN = "recipe is 0 or the active one"
 
 
-TRIGGERS: dict[tuple[TriggerState, Happening], TriggerState] = {
-    (TriggerState.IDLE, Happening.TRIGGER_ROSE): TriggerState.ASKED,
-    (TriggerState.ASKED, Happening.PART_ACCEPTED): TriggerState.TAKEN,
-    (TriggerState.ASKED, Happening.PART_REFUSED): TriggerState.REFUSED,
-    (TriggerState.ASKED, Happening.TRIGGER_FELL): TriggerState.WITHDRAWN,
-    (TriggerState.TAKEN, Happening.TRIGGER_FELL): TriggerState.IDLE,
-    (TriggerState.REFUSED, Happening.TRIGGER_FELL): TriggerState.IDLE,
+TRIGGERS: dict[tuple[TriggerState, HandshakeEvent], TriggerState] = {
+    (TriggerState.IDLE, HandshakeEvent.TRIGGER_ROSE): TriggerState.ASKED,
+    (TriggerState.ASKED, HandshakeEvent.PART_ACCEPTED): TriggerState.TAKEN,
+    (TriggerState.ASKED, HandshakeEvent.PART_REFUSED): TriggerState.REFUSED,
+    (TriggerState.ASKED, HandshakeEvent.TRIGGER_FELL): TriggerState.WITHDRAWN,
+    (TriggerState.TAKEN, HandshakeEvent.TRIGGER_FELL): TriggerState.IDLE,
+    (TriggerState.REFUSED, HandshakeEvent.TRIGGER_FELL): TriggerState.IDLE,
     # The controller did not wait for the answer. The part may be inspected all the same, and has its result.
-    (TriggerState.WITHDRAWN, Happening.PART_ACCEPTED): TriggerState.IDLE,
-    (TriggerState.WITHDRAWN, Happening.PART_REFUSED): TriggerState.IDLE,
-    (TriggerState.WITHDRAWN, Happening.TRIGGER_ROSE): TriggerState.REFUSED,
+    (TriggerState.WITHDRAWN, HandshakeEvent.PART_ACCEPTED): TriggerState.IDLE,
+    (TriggerState.WITHDRAWN, HandshakeEvent.PART_REFUSED): TriggerState.IDLE,
+    (TriggerState.WITHDRAWN, HandshakeEvent.TRIGGER_ROSE): TriggerState.REFUSED,
 }
 
-EXPOSURES: dict[tuple[ExposureState, Happening], ExposureState] = {
-    (ExposureState.NONE, Happening.PART_ACCEPTED): ExposureState.EXPOSING,
-    (ExposureState.COMPLETE, Happening.PART_ACCEPTED): ExposureState.EXPOSING,
-    (ExposureState.EXPOSING, Happening.EXPOSED): ExposureState.COMPLETE,
-    (ExposureState.COMPLETE, Happening.TRIGGER_ROSE): ExposureState.NONE,
+EXPOSURES: dict[tuple[ExposureState, HandshakeEvent], ExposureState] = {
+    (ExposureState.NONE, HandshakeEvent.PART_ACCEPTED): ExposureState.EXPOSING,
+    (ExposureState.COMPLETE, HandshakeEvent.PART_ACCEPTED): ExposureState.EXPOSING,
+    (ExposureState.EXPOSING, HandshakeEvent.EXPOSED): ExposureState.COMPLETE,
+    (ExposureState.COMPLETE, HandshakeEvent.TRIGGER_ROSE): ExposureState.NONE,
 }
 
-RESULTS: dict[tuple[ResultState, Happening], ResultState] = {
-    (ResultState.NONE, Happening.RESULT_OUT): ResultState.SHOWN,
-    (ResultState.SHOWN, Happening.RESULT_READ): ResultState.READ,
-    (ResultState.READ, Happening.RESULT_OUT): ResultState.SHOWN,
-    (ResultState.SHOWN, Happening.NOT_READ_IN_TIME): ResultState.NOT_TAKEN,
-    (ResultState.NOT_TAKEN, Happening.RESULT_READ): ResultState.READ,
+RESULTS: dict[tuple[ResultState, HandshakeEvent], ResultState] = {
+    (ResultState.NONE, HandshakeEvent.RESULT_OUT): ResultState.SHOWN,
+    (ResultState.SHOWN, HandshakeEvent.RESULT_READ): ResultState.READ,
+    (ResultState.READ, HandshakeEvent.RESULT_OUT): ResultState.SHOWN,
+    (ResultState.SHOWN, HandshakeEvent.NOT_READ_IN_TIME): ResultState.NOT_TAKEN,
+    (ResultState.NOT_TAKEN, HandshakeEvent.RESULT_READ): ResultState.READ,
 }
 
-RECIPES: dict[tuple[RecipeState, Happening], RecipeState] = {
-    (RecipeState.SETTLED, Happening.RECIPE_ASKED): RecipeState.REQUESTED,
-    (RecipeState.ACTIVE, Happening.RECIPE_ASKED): RecipeState.REQUESTED,
-    (RecipeState.FAILED, Happening.RECIPE_ASKED): RecipeState.REQUESTED,
-    (RecipeState.REQUESTED, Happening.RECIPE_ACTIVE): RecipeState.ACTIVE,
-    (RecipeState.REQUESTED, Happening.RECIPE_REFUSED): RecipeState.FAILED,
-    (RecipeState.ACTIVE, Happening.RECIPE_WITHDRAWN): RecipeState.SETTLED,
-    (RecipeState.FAILED, Happening.RECIPE_WITHDRAWN): RecipeState.SETTLED,
+RECIPES: dict[tuple[RecipeState, HandshakeEvent], RecipeState] = {
+    (RecipeState.SETTLED, HandshakeEvent.RECIPE_ASKED): RecipeState.REQUESTED,
+    (RecipeState.ACTIVE, HandshakeEvent.RECIPE_ASKED): RecipeState.REQUESTED,
+    (RecipeState.FAILED, HandshakeEvent.RECIPE_ASKED): RecipeState.REQUESTED,
+    (RecipeState.REQUESTED, HandshakeEvent.RECIPE_ACTIVE): RecipeState.ACTIVE,
+    (RecipeState.REQUESTED, HandshakeEvent.RECIPE_REFUSED): RecipeState.FAILED,
+    (RecipeState.ACTIVE, HandshakeEvent.RECIPE_WITHDRAWN): RecipeState.SETTLED,
+    (RecipeState.FAILED, HandshakeEvent.RECIPE_WITHDRAWN): RecipeState.SETTLED,
 }
 
 TABLES = {"trigger": TRIGGERS, "exposure": EXPOSURES, "result": RESULTS, "recipe": RECIPES}
@@ -131,9 +131,9 @@ SHOWN: dict[SignalState, tuple[str, ...]] = {
 """The signals that are set in a state; in every other state they are not."""
 
 
-def following(state: S, happening: Happening) -> S:
+def following(state: S, happening: HandshakeEvent) -> S:
     """The state after ``happening``: the same where no table has such a row."""
-    table: dict[tuple[S, Happening], S]
+    table: dict[tuple[S, HandshakeEvent], S]
     for table in TABLES.values():  # type: ignore[assignment]
         if (state, happening) in table:
             return table[state, happening]
@@ -142,7 +142,7 @@ def following(state: S, happening: Happening) -> S:
 
 def draw_handshake(name: str) -> str:
     """One of ``TABLES`` as a Mermaid state diagram; names of states with the signals that they show."""
-    table: dict[tuple[SignalState, Happening], SignalState] = TABLES[name]  # type: ignore[assignment]
+    table: dict[tuple[SignalState, HandshakeEvent], SignalState] = TABLES[name]  # type: ignore[assignment]
     states = {state: None for (before, _), after in table.items() for state in (before, after)}
     labels = [f"    {state.name}: {' '.join((state.value, *SHOWN.get(state, ())))}" for state in states]
     rows = [f"    {before.name} --> {after.name}: {why.value}" for (before, why), after in table.items()]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from edge_ad.controllers.signals import PART_ID_BYTES, SIGNALS_VERSION, Inputs, Outputs
 
-__all__ = ["INPUTS", "OUTPUTS", "Field", "Layout", "WordOrder", "read_inputs", "write_outputs"]
+__all__ = ["INPUTS", "OUTPUTS", "Field", "SignalLayout", "WordOrder", "read_inputs", "write_outputs"]
 
 WordOrder = Literal["big", "little"]
 """``little``: of a value with two words the lower one comes first; bytes inside a word are always big-endian."""
@@ -39,7 +39,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class SignalLayout:
     """One direction. ``bits``: the signals of word 1 from bit 0 on; ``rest``: (name, kind) of what follows it."""
 
     bits: tuple[tuple[str, str], ...]
@@ -116,7 +116,7 @@ def _unpacked(words: list[int], kind: str, order: WordOrder) -> Any:
     return struct.unpack(f">{_STRUCTS[kind]}", data)[0]
 
 
-OUTPUTS = Layout(
+OUTPUTS = SignalLayout(
     bits=(
         ("ready", "a trigger is taken now"),
         ("trigger_ack", "the trigger is accepted; cleared when `trigger` falls"),
@@ -154,7 +154,7 @@ OUTPUTS = Layout(
 )
 """What the controller reads."""
 
-INPUTS = Layout(
+INPUTS = SignalLayout(
     bits=(
         ("trigger", "rises for each part, and stays until it is answered"),
         ("result_ack", "set to the value of `result_valid` when the result was read"),

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from edge_ad.controllers.conversation import Conversation, Outcome, Part, Refusal
+from edge_ad.controllers.conversation import Conversation, Outcome, Part, TriggerRefusal
 from edge_ad.controllers.handshake import (
     SHOWN,
     ExposureState,
-    Happening,
+    HandshakeEvent,
     RecipeState,
     ResultState,
     TriggerState,
@@ -107,7 +107,7 @@ class Signalling:
         if inputs.trigger and not before.trigger:
             commands += self._trigger_rose(now_ns)
         elif before.trigger and not inputs.trigger:
-            self._trigger = following(self._trigger, Happening.TRIGGER_FELL)
+            self._trigger = following(self._trigger, HandshakeEvent.TRIGGER_FELL)
             self._refusal = RefusalCode.NONE if self._trigger is TriggerState.IDLE else self._refusal
         if inputs.fault_reset and not before.fault_reset:
             self.conversation.reset()
@@ -117,7 +117,7 @@ class Signalling:
         if inputs.recipe != before.recipe:
             commands += self._recipe_wanted(inputs.recipe)
         if inputs.result_ack == self._valid:
-            self._result = following(self._result, Happening.RESULT_READ)
+            self._result = following(self._result, HandshakeEvent.RESULT_READ)
             self._due.unread_ns = None if self._result is ResultState.READ else self._due.unread_ns
         self._go_on(now_ns)
         return commands
@@ -132,13 +132,13 @@ class Signalling:
     def part_accepted(self, part: Part, trigger: int, now_ns: int) -> None:
         """The station has taken the part."""
         if part is self._asked:
-            self._trigger = following(self._trigger, Happening.PART_ACCEPTED)
+            self._trigger = following(self._trigger, HandshakeEvent.PART_ACCEPTED)
             self._asked = None
         self._newest = part
-        self._exposure = following(self._exposure, Happening.PART_ACCEPTED)
+        self._exposure = following(self._exposure, HandshakeEvent.PART_ACCEPTED)
         self._finish(self.conversation.accepted(part, trigger, now_ns), now_ns)
 
-    def part_refused(self, part: Part, refusal: Refusal, now_ns: int) -> None:
+    def part_refused(self, part: Part, refusal: TriggerRefusal, now_ns: int) -> None:
         """The station has not taken the part."""
         self.conversation.refused(part)
         if part is self._asked:
@@ -148,7 +148,7 @@ class Signalling:
 
     def recipe_refused(self, now_ns: int) -> None:
         """The station does not change to the wanted recipe."""
-        self._recipe = following(self._recipe, Happening.RECIPE_REFUSED)
+        self._recipe = following(self._recipe, HandshakeEvent.RECIPE_REFUSED)
         self._go_on(now_ns)
 
     def hear(self, event: Event, now_ns: int) -> None:
@@ -172,7 +172,7 @@ class Signalling:
             self._is_silent = True
             self._due.silent_ns = None
         if self._due.unread_ns is not None and now_ns >= self._due.unread_ns:
-            self._result = following(self._result, Happening.NOT_READ_IN_TIME)
+            self._result = following(self._result, HandshakeEvent.NOT_READ_IN_TIME)
             self._due.unread_ns = None
         self._finish(self.conversation.tick(now_ns), now_ns)
 
@@ -187,52 +187,54 @@ class Signalling:
 
     def _trigger_rose(self, now_ns: int) -> list[Command]:
         withdrawn = self._trigger is TriggerState.WITHDRAWN
-        self._trigger = following(self._trigger, Happening.TRIGGER_ROSE)
+        self._trigger = following(self._trigger, HandshakeEvent.TRIGGER_ROSE)
         if withdrawn:
-            self._refuse(Refusal("too_early", "the trigger before this one has no answer yet"))
+            self._refuse(TriggerRefusal("too_early", "the trigger before this one has no answer yet"))
             return []
         refusal = self._local_refusal()
         self._answered_number = self._inputs.part_number
         number, part_id = self._inputs.part_number or None, self._inputs.part_id or None
         part = refusal or self.conversation.ask(part_id or (str(number) if number else None), number, now_ns)
-        if isinstance(part, Refusal):
+        if isinstance(part, TriggerRefusal):
             self._refuse(part)
             return []
-        self._exposure = following(self._exposure, Happening.TRIGGER_ROSE)
+        self._exposure = following(self._exposure, HandshakeEvent.TRIGGER_ROSE)
         self._asked = part
         return [AskPart(part)]
 
-    def _local_refusal(self) -> Refusal | None:
+    def _local_refusal(self) -> TriggerRefusal | None:
         if not self._view.is_connected:
-            return Refusal("station_away", "no station is connected")
+            return TriggerRefusal("station_away", "no station is connected")
         if self._is_silent:
-            return Refusal("fault", "the controller's heartbeat stands still")
+            return TriggerRefusal("fault", "the controller's heartbeat stands still")
         if self._recipe in {RecipeState.REQUESTED, RecipeState.FAILED}:
-            return Refusal("recipe_pending", "the wanted recipe is not the active one")
+            return TriggerRefusal("recipe_pending", "the wanted recipe is not the active one")
         return None
 
-    def _refuse(self, refusal: Refusal) -> None:
-        self._trigger = following(self._trigger, Happening.PART_REFUSED)
+    def _refuse(self, refusal: TriggerRefusal) -> None:
+        self._trigger = following(self._trigger, HandshakeEvent.PART_REFUSED)
         self._refusal = refusal.code if self._trigger is TriggerState.REFUSED else RefusalCode.NONE
 
     def _recipe_wanted(self, number: int) -> list[Command]:
         name = self._view.recipes[number - 1] if 0 < number <= len(self._view.recipes) else None
         if number == 0 or name == self._view.recipe:
-            self._recipe = following(self._recipe, Happening.RECIPE_WITHDRAWN)
+            self._recipe = following(self._recipe, HandshakeEvent.RECIPE_WITHDRAWN)
             if number:
-                self._recipe = following(following(self._recipe, Happening.RECIPE_ASKED), Happening.RECIPE_ACTIVE)
+                self._recipe = following(
+                    following(self._recipe, HandshakeEvent.RECIPE_ASKED), HandshakeEvent.RECIPE_ACTIVE
+                )
             return []
-        self._recipe = following(self._recipe, Happening.RECIPE_ASKED)
+        self._recipe = following(self._recipe, HandshakeEvent.RECIPE_ASKED)
         if name is None:
-            self._recipe = following(self._recipe, Happening.RECIPE_REFUSED)
+            self._recipe = following(self._recipe, HandshakeEvent.RECIPE_REFUSED)
             return []
         return [AskRecipe(name)]
 
     def _recipe_changed(self, event: RecipeChanged) -> None:
         if event.error is not None:
-            self._recipe = following(self._recipe, Happening.RECIPE_REFUSED)
+            self._recipe = following(self._recipe, HandshakeEvent.RECIPE_REFUSED)
         elif event.active is not None and event.active == self._wanted_recipe():
-            self._recipe = following(self._recipe, Happening.RECIPE_ACTIVE)
+            self._recipe = following(self._recipe, HandshakeEvent.RECIPE_ACTIVE)
 
     def _wanted_recipe(self) -> str | None:
         number = self._inputs.recipe
@@ -247,7 +249,7 @@ class Signalling:
     def _go_on(self, now_ns: int) -> None:
         """Shows the next result where the one before was read, and draws the signals anew."""
         if self._newest is not None and self._newest.exposed:
-            self._exposure = following(self._exposure, Happening.EXPOSED)
+            self._exposure = following(self._exposure, HandshakeEvent.EXPOSED)
         is_free = not self._settings.acknowledge or self._result in {ResultState.NONE, ResultState.READ}
         if self._waiting and is_free:
             self._show(*self._waiting.popleft(), now_ns)
@@ -262,7 +264,7 @@ class Signalling:
             self._result = ResultState.READ if self._result is ResultState.SHOWN else self._result
         self._shown = outcome
         self._valid = not self._valid
-        self._result = following(self._result, Happening.RESULT_OUT)
+        self._result = following(self._result, HandshakeEvent.RESULT_OUT)
         if self._settings.acknowledge:
             self._due.unread_ns = now_ns + self._settings.acknowledge_ms * 1_000_000
 

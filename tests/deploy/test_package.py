@@ -28,7 +28,7 @@ from support.paths import ROOT
 from edge_ad.cli import main
 from edge_ad.station import read_station_file
 from edge_ad_deploy.keys import KeyFolder
-from edge_ad_deploy.package import EXTRAS, PYTHONS, Lock, Target
+from edge_ad_deploy.package import EXTRAS, PYTHONS, Lock, PackageTarget
 from edge_ad_deploy.package.debian import debian_version
 from edge_ad_deploy.package.environment import OWN_PACKAGES
 from edge_ad_deploy.package.lock import device_requirements
@@ -77,7 +77,7 @@ class Workshop:
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     folder = tmp_path / "workshop"
     folder.mkdir()
-    write_wheels(folder / "wheels", Target("amd64"), folder / "lock.txt")
+    write_wheels(folder / "wheels", PackageTarget("amd64"), folder / "lock.txt")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     return Workshop(folder)
@@ -87,7 +87,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """One package without bundles, for the tests that only look into it."""
     folder = tmp_path_factory.mktemp("made")
-    write_wheels(folder / "wheels", Target("amd64"), folder / "lock.txt")
+    write_wheels(folder / "wheels", PackageTarget("amd64"), folder / "lock.txt")
     workshop = Workshop(folder)
     workshop.make()
     return workshop
@@ -201,7 +201,7 @@ class TestAgain:
         assert {path.name: path.read_bytes() for path in workshop.folder.glob("*.json")} == papers
 
     def test_another_architecture(self, workshop: Workshop, tmp_path: Path) -> None:
-        write_wheels(workshop.folder / "wheels", Target("arm64"), workshop.folder / "lock.txt")
+        write_wheels(workshop.folder / "wheels", PackageTarget("arm64"), workshop.folder / "lock.txt")
         package = workshop.make(target="arm64")
         assert "Architecture: arm64\n" in control(package, tmp_path / "control")["control"]
         assert "manylinux_2_28_aarch64" in text_in(package, f"{SITE}/numpy-2.0.dist-info/WHEEL")
@@ -281,8 +281,8 @@ def test_a_bundle_that_is_not_calibrated_is_a_warning(workshop: Workshop, tiny_b
     assert (result.exit_code, "is not calibrated" in result.stderr) == (0, True)
 
 
-@pytest.mark.parametrize("target", [Target("amd64"), Target("arm64")], ids=lambda one: one.architecture)
-def test_the_locks_that_come_with_edge_ad_have_all_that_it_asks_for(target: Target) -> None:
+@pytest.mark.parametrize("target", [PackageTarget("amd64"), PackageTarget("arm64")], ids=lambda one: one.architecture)
+def test_the_locks_that_come_with_edge_ad_have_all_that_it_asks_for(target: PackageTarget) -> None:
     lock = Lock.read(target.lock)
     names = {pin.name for pin in lock.chosen(())}
     assert {"numpy", "onnxruntime", "opencv-python-headless", "msgspec", "click", "natsort"} <= names
@@ -291,7 +291,7 @@ def test_the_locks_that_come_with_edge_ad_have_all_that_it_asks_for(target: Targ
 
 
 def test_a_device_gets_the_opencv_without_a_screen() -> None:
-    names = {line.partition(">")[0] for line in device_requirements(Target("arm64"))}
+    names = {line.partition(">")[0] for line in device_requirements(PackageTarget("arm64"))}
     assert names == {"numpy", "opencv-python-headless", "onnxruntime", "msgspec", "click", "natsort"}
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from edge_ad.controllers import FaultCode, Inputs, RefusalCode, ResultCode, SignalSettings
 from edge_ad.controllers.handshake import TABLES, draw_handshake
-from edge_ad.controllers.layout import INPUTS, OUTPUTS, Field, Layout
+from edge_ad.controllers.layout import INPUTS, OUTPUTS, Field, SignalLayout
 from edge_ad.controllers.modbus.server import FIRST_INPUT, FIRST_OUTPUT
 from edge_ad.controllers.opcua.plain import VARIABLES
 from edge_ad.controllers.opcua.states import draw_states
@@ -34,7 +34,7 @@ def filled(text: str) -> str:
     return text
 
 
-def registers(layout: Layout, first: int) -> str:
+def registers(layout: SignalLayout, first: int) -> str:
     lines = ["| register | bit | coil | signal | type | meaning |", "|---|---|---|---|---|---|"]
     for one in layout:
         at, bit, coil = str(first + one.word), "", ""
@@ -46,7 +46,7 @@ def registers(layout: Layout, first: int) -> str:
     return "\n".join(lines)
 
 
-def data_block(layout: Layout, first: int) -> str:
+def data_block(layout: SignalLayout, first: int) -> str:
     lines = ["| address | signal | type | meaning |", "|---|---|---|---|"]
     kinds = {"bit": "Bool", "uint16": "UInt", "uint32": "UDInt", "float32": "Real", "text": "Array[0..31] of Byte"}
     sizes = {"uint16": "W", "uint32": "D", "float32": "D", "text": "B"}
@@ -58,7 +58,7 @@ def data_block(layout: Layout, first: int) -> str:
     return "\n".join(lines)
 
 
-def tag(layout: Layout, name: str) -> str:
+def tag(layout: SignalLayout, name: str) -> str:
     lines = ["| element | signal | copy to | meaning |", "|---|---|---|---|"]
     kinds = {"bit": "a bit of the INT", "uint16": "INT", "uint32": "DINT", "float32": "REAL", "text": "SINT[32]"}
     for one in layout:

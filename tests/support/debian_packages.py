@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_ad_deploy.package import Lock, Pin, Target
+from edge_ad_deploy.package import Lock, PackageTarget, Pin
 
 LIBRARIES = {"numpy": "2.0", "protobuf": "7.0", "onnxruntime": "1.20"}
 """The tiny wheels by name and version."""
@@ -41,7 +41,7 @@ def write_wheel(folder: Path, name: str, version: str, *, tag: str = "py3-none-a
     return path
 
 
-def write_wheels(folder: Path, target: Target, lock: Path) -> None:
+def write_wheels(folder: Path, target: PackageTarget, lock: Path) -> None:
     """A folder of tiny wheels of this target, and the lock that names them."""
     pins = []
     for name, version in LIBRARIES.items():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge_ad.controllers.layout import INPUTS, OUTPUTS, Layout
+from edge_ad.controllers.layout import INPUTS, OUTPUTS, SignalLayout
 
 __all__ = ["FunctionBlock", "Words", "scl_source", "twincat_types"]
 
@@ -17,7 +17,7 @@ SIEMENS = {"uint16": "UInt", "uint32": "UDInt", "float32": "Real", "text": "Arra
 SCL_NAMES = {"BOOL": "Bool", "UINT": "UInt", "UDINT": "UDInt", "INT": "Int", "TIME": "Time"}
 
 
-def members(layout: Layout) -> list[tuple[str, str, str]]:
+def members(layout: SignalLayout) -> list[tuple[str, str, str]]:
     """Name, kind and comment of what a structure of this layout holds."""
     found = []
     for one in layout:
@@ -74,7 +74,7 @@ def _as_scl(text: str) -> str:
 class Words:
     """A structure as the program sees it: its members, and the bits of its second word."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: SignalLayout) -> None:
         self.bits = [name for name, _ in layout.bits]
         for name in self.bits:
             setattr(self, name, False)

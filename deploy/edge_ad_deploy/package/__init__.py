@@ -2,6 +2,16 @@
 
 from edge_ad_deploy.package.build import BuiltPackage, PackageRequest, build_package
 from edge_ad_deploy.package.lock import EXTRAS, Lock, Pin, make_lock
-from edge_ad_deploy.package.target import PYTHONS, Target
+from edge_ad_deploy.package.target import PYTHONS, PackageTarget
 
-__all__ = ["EXTRAS", "PYTHONS", "BuiltPackage", "Lock", "PackageRequest", "Pin", "Target", "build_package", "make_lock"]
+__all__ = [
+    "EXTRAS",
+    "PYTHONS",
+    "BuiltPackage",
+    "Lock",
+    "PackageRequest",
+    "PackageTarget",
+    "Pin",
+    "build_package",
+    "make_lock",
+]

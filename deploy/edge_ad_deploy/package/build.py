@@ -25,7 +25,7 @@ from edge_ad_deploy.package.debian import DebianFields, debian_version, find_nfp
 from edge_ad_deploy.package.environment import lay_out_environment
 from edge_ad_deploy.package.lock import Lock
 from edge_ad_deploy.package.papers import Papers, collect_licences, make_papers
-from edge_ad_deploy.package.target import Target
+from edge_ad_deploy.package.target import PackageTarget
 
 __all__ = ["BuiltPackage", "PackageRequest", "build_package"]
 
@@ -42,7 +42,7 @@ class PackageRequest:
     edge-ad's own.
     """
 
-    target: Target
+    target: PackageTarget
     output: Path
     bundles: Sequence[Path] = ()
     trust: Path | None = None
@@ -116,7 +116,7 @@ def _time() -> datetime:
     return datetime.fromtimestamp(int(text), timezone.utc)
 
 
-def _write_documents(stage: Path, target: Target, papers: Papers) -> None:
+def _write_documents(stage: Path, target: PackageTarget, papers: Papers) -> None:
     documents = stage / _DOC
     documents.mkdir(parents=True, exist_ok=True)
     libraries = stage / target.site_packages

@@ -15,7 +15,7 @@ import msgspec
 
 from edge_ad.errors import InputError, MissingExtraError
 from edge_ad_deploy.package.contents import STATION_FILE
-from edge_ad_deploy.package.target import Target
+from edge_ad_deploy.package.target import PackageTarget
 
 __all__ = ["DebianFields", "debian_version", "find_nfpm", "set_times", "write_debian_package"]
 
@@ -26,7 +26,7 @@ _SCRIPTS = Path(__file__).with_name("scripts")
 class DebianFields:
     """What stands in the package's control file. ``version``: as Debian compares it."""
 
-    target: Target
+    target: PackageTarget
     version: str
     made: datetime
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from edge_ad.errors import InputError
 from edge_ad_deploy.package.lock import Pin
 from edge_ad_deploy.package.pip import run_pip
-from edge_ad_deploy.package.target import Target
+from edge_ad_deploy.package.target import PackageTarget
 
 __all__ = ["OWN_PACKAGES", "lay_out_environment"]
 
@@ -37,7 +37,7 @@ sys.exit(main())
 """
 
 
-def lay_out_environment(root: Path, target: Target, pins: Sequence[Pin], wheels: Path | None) -> None:
+def lay_out_environment(root: Path, target: PackageTarget, pins: Sequence[Pin], wheels: Path | None) -> None:
     """Writes ``opt/edge-ad`` below ``root``: a virtual environment that only has to be copied to the device.
 
     Raises:
@@ -85,7 +85,7 @@ def _copy_ourselves(libraries: Path) -> None:
     (info / "INSTALLER").write_text("edge-ad package\n", encoding="utf-8")
 
 
-def _write_environment(prefix: Path, target: Target) -> None:
+def _write_environment(prefix: Path, target: PackageTarget) -> None:
     (prefix / "bin").mkdir()
     (prefix / "pyvenv.cfg").write_text(
         f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {target.python}\n", encoding="utf-8"

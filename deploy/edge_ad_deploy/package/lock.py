@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from edge_ad.errors import InputError
 from edge_ad_deploy.package.pip import run_pip
-from edge_ad_deploy.package.target import Target
+from edge_ad_deploy.package.target import PackageTarget
 
 __all__ = ["EXTRAS", "RUNTIME", "Lock", "Pin", "device_requirements", "make_lock"]
 
@@ -97,7 +97,7 @@ class Lock:
             )
         return cls(pins)
 
-    def text(self, target: Target) -> str:
+    def text(self, target: PackageTarget) -> str:
         """The lock file."""
         head = (
             f"# What edge-ad package --target {target.architecture} puts on a device with Python {target.python}.\n"
@@ -120,7 +120,7 @@ class Lock:
         return tuple(pin for pin in self.pins if wanted.intersection(pin.wanted))
 
 
-def device_requirements(target: Target, extra: str = "") -> list[str]:
+def device_requirements(target: PackageTarget, extra: str = "") -> list[str]:
     """What edge-ad needs on this target: for itself, or what one extra adds."""
     found = []
     for line in requires("edge-ad") or ():
@@ -133,7 +133,7 @@ def device_requirements(target: Target, extra: str = "") -> list[str]:
     return found
 
 
-def make_lock(target: Target) -> Lock:
+def make_lock(target: PackageTarget) -> Lock:
     """Resolves what a device of this target needs, with every extra that it may want, to the newest releases.
 
     Raises:
@@ -159,7 +159,7 @@ def make_lock(target: Target) -> Lock:
     return Lock(tuple(pins))
 
 
-def _closure(lines: Sequence[str], found: Mapping[str, Any], target: Target) -> set[str]:
+def _closure(lines: Sequence[str], found: Mapping[str, Any], target: PackageTarget) -> set[str]:
     """The names of all that these requirements bring along."""
     reached: set[str] = set()
     waiting = [Requirement(line) for line in lines]

@@ -38,7 +38,7 @@ from packaging.utils import canonicalize_name
 
 from edge_ad.bundle import MANIFEST, Bundle
 from edge_ad_deploy.package.lock import Pin
-from edge_ad_deploy.package.target import Target
+from edge_ad_deploy.package.target import PackageTarget
 
 __all__ = ["Papers", "collect_licences", "make_papers"]
 
@@ -91,7 +91,7 @@ class Papers:
 
 def make_papers(
     libraries: Path,
-    target: Target,
+    target: PackageTarget,
     version: str,
     pins: Sequence[Pin],
     bundles: Mapping[str, Bundle],
@@ -151,7 +151,7 @@ def _field(one: Distribution, name: str) -> str:
     return next(iter(one.metadata.get_all(name) or ()), "")
 
 
-def _package(target: Target, version: str) -> Component:
+def _package(target: PackageTarget, version: str) -> Component:
     purl = PackageURL("deb", "edge-ad", "edge-ad", version, {"arch": target.architecture})
     return Component(
         name="edge-ad",

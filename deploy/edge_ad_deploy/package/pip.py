@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_ad.errors import DeviceError, EdgeAdError, InputError
-from edge_ad_deploy.package.target import Target
+from edge_ad_deploy.package.target import PackageTarget
 
 __all__ = ["run_pip"]
 
@@ -18,7 +18,7 @@ _UNREACHABLE = re.compile(r"NewConnectionError|Failed to establish|NameResolutio
 _MISSING = re.compile(r"No matching distribution found for (\S+)")
 
 
-def run_pip(arguments: Sequence[str], target: Target, wheels: Path | None = None) -> None:
+def run_pip(arguments: Sequence[str], target: PackageTarget, wheels: Path | None = None) -> None:
     """Runs pip of this environment. ``wheels``: a folder of wheels to take instead of those of a registry.
 
     Raises:
@@ -34,7 +34,7 @@ def run_pip(arguments: Sequence[str], target: Target, wheels: Path | None = None
         raise _refusal(done.stderr, target, wheels)
 
 
-def _refusal(said: str, target: Target, wheels: Path | None) -> EdgeAdError:
+def _refusal(said: str, target: PackageTarget, wheels: Path | None) -> EdgeAdError:
     differs = _DIFFERS.search(said)
     if differs:
         name, place, expected, found = differs.groups()

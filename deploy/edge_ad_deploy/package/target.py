@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-__all__ = ["ARCHITECTURES", "PYTHONS", "Target"]
+__all__ = ["ARCHITECTURES", "PYTHONS", "PackageTarget"]
 
 # Debian's name of an architecture: the machine's name in the tags of wheels.
 ARCHITECTURES = MappingProxyType({"amd64": "x86_64", "arm64": "aarch64"})
@@ -16,7 +16,7 @@ _OLDEST_GLIBC = 17
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PackageTarget:
     """A device. ``architecture``: Debian's name. ``python``: the version of Debian's own Python, such as ``3.11``."""
 
     architecture: str

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edge_ad.controllers.files.settings import FilesSettings
+from edge_ad.controllers.files.files_settings import FilesSettings
 from edge_ad.errors import DeviceError, one_line
 from edge_ad.files import atomic_write
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge_ad.controllers.files.settings import FilesSettings
+from edge_ad.controllers.files.files_settings import FilesSettings
 from edge_ad.verdict import State
 
 __all__ = ["Found", "Image", "find_images"]

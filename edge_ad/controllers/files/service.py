@@ -15,7 +15,7 @@ from edge_ad.controllers.conversation import Outcome, outcome_of
 from edge_ad.controllers.files.daily_csv import DailyCsv
 from edge_ad.controllers.files.destinations import Destination, destination
 from edge_ad.controllers.files.evidence_index import Image, find_images
-from edge_ad.controllers.files.settings import FilesSettings
+from edge_ad.controllers.files.files_settings import FilesSettings
 from edge_ad.controllers.gateway import Gateway
 from edge_ad.controllers.outbox import Outbox, OutboxLimits, Waiting
 from edge_ad.controllers.signals import ResultCode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge_ad.controllers.adapter import Protocol
 from edge_ad.controllers.gateway import Gateway
-from edge_ad.controllers.http.settings import HttpSettings, check_settings
+from edge_ad.controllers.http.http_settings import HttpSettings, check_settings
 
 __all__ = ["PROTOCOL", "HttpSettings"]
 

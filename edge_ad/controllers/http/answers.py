@@ -17,7 +17,7 @@ from edge_ad.link.messages import Snapshot, StationState
 from edge_ad.verdict import State, Verdict
 
 __all__ = [
-    "Counts",
+    "CountsAnswer",
     "PartAccepted",
     "PartAnswer",
     "Problem",
@@ -40,7 +40,7 @@ _OF_ERROR: tuple[tuple[type[EdgeAdError], int, str], ...] = (
 )
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
+class CountsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Of the active recipe in this shift."""
 
     total: int
@@ -64,7 +64,7 @@ class StationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     recipe_error: str | None
     recipes: tuple[str, ...]
     alarms: dict[str, str]
-    counts: Counts
+    counts: CountsAnswer
     snapshot: Snapshot | None
 
 
@@ -196,6 +196,8 @@ def station_answer(view: StationView) -> StationAnswer:
         recipe_error=view.recipe_error,
         recipes=view.recipes,
         alarms=dict(view.alarms),
-        counts=Counts(total=counts.total, ok=counts.ok, ng=counts.ng, invalid=counts.invalid, refused=counts.refused),
+        counts=CountsAnswer(
+            total=counts.total, ok=counts.ok, ng=counts.ng, invalid=counts.invalid, refused=counts.refused
+        ),
         snapshot=view.snapshot,
     )

@@ -17,8 +17,8 @@ from edge_ad.controllers.http import bundle_routes, evidence_routes, oip_routes,
 from edge_ad.controllers.http.answers import ProblemError, problem_answer, problem_of
 from edge_ad.controllers.http.describing import describe
 from edge_ad.controllers.http.desk import Desk
-from edge_ad.controllers.http.parts import PartBook
-from edge_ad.controllers.http.settings import HttpSettings
+from edge_ad.controllers.http.http_settings import HttpSettings
+from edge_ad.controllers.http.parts import AskedParts
 from edge_ad.controllers.security import Access, RateLimit, Role, TokenFile
 from edge_ad.errors import EdgeAdError, one_line
 
@@ -39,7 +39,7 @@ def make_desk(settings: HttpSettings, gateway: Gateway, name: str) -> Desk:
 
     tokens = None if settings.tokens is None else TokenFile(Path(settings.tokens))
     access = Access(tokens, Role(settings.local_role))
-    return Desk(settings, gateway, access, name, PartBook(settings.results), RateLimit(settings.rate_per_s))
+    return Desk(settings, gateway, access, name, AskedParts(settings.results), RateLimit(settings.rate_per_s))
 
 
 def make_app(desk: Desk) -> FastAPI:

@@ -12,8 +12,8 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from edge_ad.controllers.gateway import Gateway
-from edge_ad.controllers.http.parts import PartBook
-from edge_ad.controllers.http.settings import HttpSettings
+from edge_ad.controllers.http.http_settings import HttpSettings
+from edge_ad.controllers.http.parts import AskedParts
 from edge_ad.controllers.security import Access, DeniedError, RateLimit, Role, Who
 from edge_ad.errors import OutputError
 
@@ -36,7 +36,7 @@ class Desk:
     gateway: Gateway
     access: Access
     name: str
-    parts: PartBook
+    parts: AskedParts
     rate: RateLimit
     failures: RateLimit = field(default_factory=lambda: RateLimit(_FAILURES_PER_S))
     not_recorded: int = 0

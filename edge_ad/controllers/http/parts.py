@@ -11,10 +11,10 @@ from edge_ad.controllers.conversation import Outcome, outcome_of
 from edge_ad.controllers.http.answers import PartAnswer, part_answer
 from edge_ad.link.messages import Event, PartResult
 
-__all__ = ["PartBook"]
+__all__ = ["AskedParts"]
 
 
-class PartBook:
+class AskedParts:
     """``hear`` is given every event of the station."""
 
     def __init__(self, limit: int) -> None:

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge_ad.controllers.gateway import Gateway
 from edge_ad.controllers.http.app import make_app, make_desk
-from edge_ad.controllers.http.settings import HttpSettings
+from edge_ad.controllers.http.http_settings import HttpSettings
 from edge_ad.errors import DeviceError
 
 __all__ = ["listen", "serve", "serve_on"]

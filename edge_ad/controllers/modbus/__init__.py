@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_ad.controllers.adapter import Protocol
-from edge_ad.controllers.modbus.settings import (
+from edge_ad.controllers.modbus.modbus_settings import (
     ModbusClientSettings,
     ModbusServerSettings,
     check_client,

@@ -10,7 +10,7 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
 from edge_ad.controllers.layout import INPUTS
-from edge_ad.controllers.modbus.settings import ModbusClientSettings
+from edge_ad.controllers.modbus.modbus_settings import ModbusClientSettings
 from edge_ad.errors import DeviceError, one_line
 
 __all__ = ["ModbusMemory"]

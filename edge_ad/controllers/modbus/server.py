@@ -24,7 +24,7 @@ from pymodbus.simulator.simcore import SimCore
 from edge_ad.controllers.exchange import SignalExchange
 from edge_ad.controllers.gateway import Gateway
 from edge_ad.controllers.layout import INPUTS, OUTPUTS, read_inputs, write_outputs
-from edge_ad.controllers.modbus.settings import ModbusServerSettings, Network, allowed_networks
+from edge_ad.controllers.modbus.modbus_settings import ModbusServerSettings, Network, allowed_networks
 from edge_ad.controllers.signals import SIGNALS_VERSION, Outputs
 from edge_ad.errors import DeviceError, one_line
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edge_ad.controllers.mqtt.settings import MqttSettings, password_of, tls_context
+from edge_ad.controllers.mqtt.mqtt_settings import MqttSettings, password_of, tls_context
 from edge_ad.errors import one_line
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from edge_ad.controllers.mqtt.messages import (
     ResultMessage,
     TriggerCommand,
 )
-from edge_ad.controllers.mqtt.settings import MqttSettings
+from edge_ad.controllers.mqtt.mqtt_settings import MqttSettings
 from edge_ad.errors import EdgeAdError, LinkRefusedError, one_line
 from edge_ad.link.messages import PartResult
 

@@ -17,7 +17,7 @@ from edge_ad.controllers.gateway import Gateway
 from edge_ad.controllers.mqtt import messages
 from edge_ad.controllers.mqtt.broker import Broker, Incoming, Listener
 from edge_ad.controllers.mqtt.commands import Commands
-from edge_ad.controllers.mqtt.settings import MqttSettings
+from edge_ad.controllers.mqtt.mqtt_settings import MqttSettings
 from edge_ad.controllers.outbox import Outbox, OutboxLimits, Waiting
 from edge_ad.controllers.view import StationView
 from edge_ad.link.messages import AlarmChanged, Event, ExposureComplete, FaultRaised, PartResult, RecipeChanged

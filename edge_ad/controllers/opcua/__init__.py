@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge_ad.controllers.adapter import Protocol
 from edge_ad.controllers.gateway import Gateway
-from edge_ad.controllers.opcua.settings import OpcUaSettings, check_settings
+from edge_ad.controllers.opcua.opcua_settings import OpcUaSettings, check_settings
 
 __all__ = ["PROTOCOL", "OpcUaSettings"]
 

@@ -10,19 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from edge_ad.controllers.conversation import Conversation, Outcome, Part, Refusal, outcome_of
+from edge_ad.controllers.conversation import Conversation, Outcome, Part, TriggerRefusal, outcome_of
 from edge_ad.controllers.gateway import Gateway, PartRefusedError
 from edge_ad.controllers.settings import HandshakeSettings
 from edge_ad.errors import EdgeAdError
 from edge_ad.link.messages import Event, ExposureComplete, PartResult
 
-__all__ = ["Job", "Jobs", "PublishedResult"]
+__all__ = ["Jobs", "PublishedResult", "VisionJob"]
 
 _TRIGGERS_KEPT = 1_000
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class VisionJob:
     """A part that a client asked for. ``outcome`` is set exactly once."""
 
     job_id: str
@@ -38,7 +38,7 @@ class PublishedResult:
 
     result_id: str
     outcome: Outcome
-    job: Job | None
+    job: VisionJob | None
     created: datetime
 
 
@@ -47,13 +47,13 @@ class Jobs:
 
     def __init__(self, gateway: Gateway, settings: HandshakeSettings, kept: int) -> None:
         self.conversation = Conversation(settings, one_at_a_time=True)
-        self.on_started: Callable[[Job], None] = lambda _: None
-        self.on_exposed: Callable[[Job], None] = lambda _: None
+        self.on_started: Callable[[VisionJob], None] = lambda _: None
+        self.on_exposed: Callable[[VisionJob], None] = lambda _: None
         self.on_result: Callable[[PublishedResult], None] = lambda _: None
         self.results: OrderedDict[str, PublishedResult] = OrderedDict()
         self._kept = kept
         self._gateway = gateway
-        self._jobs: dict[Part, Job] = {}
+        self._jobs: dict[Part, VisionJob] = {}
         self._ours: deque[int] = deque(maxlen=_TRIGGERS_KEPT)
         self._held: list[PartResult] = []
         self._run = uuid.uuid4().hex[:12]
@@ -72,16 +72,16 @@ class Jobs:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def start(self, part_id: str | None, meas_id: str) -> Job:
+    async def start(self, part_id: str | None, meas_id: str) -> VisionJob:
         """Triggers a part. Must not be cancelled: the station may have accepted it.
 
         Raises:
             PartRefusedError: it is not inspected.
         """
         part = self.conversation.ask(part_id, None, time.monotonic_ns())
-        if isinstance(part, Refusal):
+        if isinstance(part, TriggerRefusal):
             raise PartRefusedError(part)
-        job = Job(
+        job = VisionJob(
             f"{self._run}-{self._next()}",
             meas_id,
             part,
@@ -97,7 +97,7 @@ class Jobs:
             self._release()
             if isinstance(error, PartRefusedError):
                 raise
-            raise PartRefusedError(Refusal("bad_part", str(error))) from error
+            raise PartRefusedError(TriggerRefusal("bad_part", str(error))) from error
         self._ours.append(trigger)
         self.on_started(job)
         finished = self.conversation.accepted(part, trigger, time.monotonic_ns())
@@ -152,7 +152,7 @@ class Jobs:
     def _tick(self) -> None:
         self._finish(self.conversation.tick(time.monotonic_ns()))
 
-    def _publish(self, outcome: Outcome, job: Job | None) -> None:
+    def _publish(self, outcome: Outcome, job: VisionJob | None) -> None:
         result = PublishedResult(f"{self._run}-{self._next()}", outcome, job, datetime.now(timezone.utc))
         self.results[result.result_id] = result
         while len(self.results) > self._kept:

@@ -11,7 +11,7 @@ from asyncua import ua
 
 from edge_ad.controllers.gateway import Gateway, PartRefusedError
 from edge_ad.controllers.opcua.events import content_of, result_fields, result_structure
-from edge_ad.controllers.opcua.jobs import Job, Jobs
+from edge_ad.controllers.opcua.jobs import Jobs, VisionJob
 from edge_ad.controllers.opcua.nodes import Argument, VisionNodes, add_method, types
 from edge_ad.controllers.opcua.users import CALLER
 from edge_ad.controllers.security import Role, Who
@@ -144,7 +144,7 @@ class _Methods:
             return [_structure("JobIdDataType", ""), _int(-int(error.refusal.code))]
         return [_structure("JobIdDataType", job.job_id), _int(_OK)]
 
-    async def _job(self, part_id: str, meas_id: str) -> Job:
+    async def _job(self, part_id: str, meas_id: str) -> VisionJob:
         return await self._jobs.start(part_id or None, meas_id)
 
     async def _inspect(self, part: Any) -> Answers:

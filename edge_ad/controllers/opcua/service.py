@@ -17,11 +17,11 @@ from edge_ad.controllers.gateway import Gateway
 from edge_ad.controllers.opcua.certificates import TrustedClients, load_own
 from edge_ad.controllers.opcua.events import EventSender, result_fields, result_structure
 from edge_ad.controllers.opcua.hardened import BoundedServer, Bounds
-from edge_ad.controllers.opcua.jobs import Job, Jobs, PublishedResult
+from edge_ad.controllers.opcua.jobs import Jobs, PublishedResult, VisionJob
 from edge_ad.controllers.opcua.methods import bind_methods
 from edge_ad.controllers.opcua.nodes import OURS, load_companion, make_nodes, types
+from edge_ad.controllers.opcua.opcua_settings import OpcUaSettings
 from edge_ad.controllers.opcua.plain import VARIABLES, plain_values
-from edge_ad.controllers.opcua.settings import OpcUaSettings
 from edge_ad.controllers.opcua.states import OPERATIONAL, TRANSITIONS, VisionState, path_between, vision_state
 from edge_ad.controllers.opcua.users import Users
 from edge_ad.controllers.security import RateLimit
@@ -138,12 +138,12 @@ class OpcUaService:
 
     # --- what happens; none of these waits
 
-    def _started(self, job: Job) -> None:
+    def _started(self, job: VisionJob) -> None:
         fields = {"JobId": _structure("JobIdDataType", job.job_id)}
         self._send("JobStarted", f"job {job.job_id} for part {job.part.part_id or '(without id)'}", 100, fields)
         self._changed()
 
-    def _exposed(self, job: Job) -> None:
+    def _exposed(self, job: VisionJob) -> None:
         self._send("AcquisitionDone", f"job {job.job_id}", 100, {"JobId": _structure("JobIdDataType", job.job_id)})
         self._changed()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from asyncua.crypto.permission_rules import User, UserRole
 
-from edge_ad.controllers.opcua.settings import OpcUaSettings
+from edge_ad.controllers.opcua.opcua_settings import OpcUaSettings
 from edge_ad.controllers.security import Access, DeniedError, Role, TokenFile, Who
 
 __all__ = ["CALLER", "PEER", "Users", "Visitor"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge_ad.controllers import Conversation, HandshakeSettings, Part, Refusal, RefusalCode, ResultCode
+from edge_ad.controllers import Conversation, HandshakeSettings, Part, RefusalCode, ResultCode, TriggerRefusal
 from edge_ad.link import ExposureComplete, FaultRaised, PartResult
 from edge_ad.verdict import State
 
@@ -31,7 +31,7 @@ def begun(talk: Conversation, trigger: int, now_ns: int = 0, number: int | None 
 
 def refused(talk: Conversation, part_id: str | None, number: int | None = None) -> RefusalCode:
     refusal = talk.ask(part_id, number, 0)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, TriggerRefusal)
     return refusal.code
 
 
@@ -126,7 +126,7 @@ def test_numbers_have_to_rise_where_they_are_ordered(last: int, number: int, ris
     answer = talk.ask("next", number, 0)
     assert isinstance(answer, Part) is rises
     if not rises:
-        assert isinstance(answer, Refusal)
+        assert isinstance(answer, TriggerRefusal)
         assert answer.code is RefusalCode.OUT_OF_ORDER
 
 

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_ad.controllers import Inputs, Outputs
-from edge_ad.controllers.layout import INPUTS, OUTPUTS, Layout, WordOrder, read_inputs, write_outputs
+from edge_ad.controllers.layout import INPUTS, OUTPUTS, SignalLayout, WordOrder, read_inputs, write_outputs
 from edge_ad.controllers.signals import PART_ID_BYTES, SIGNALS_VERSION
 
 ORDERS: list[WordOrder] = ["big", "little"]
 
 
 @pytest.mark.parametrize(("layout", "signals"), [(OUTPUTS, Outputs), (INPUTS, Inputs)], ids=["outputs", "inputs"])
-def test_every_signal_has_one_place(layout: Layout, signals: type[msgspec.Struct]) -> None:
+def test_every_signal_has_one_place(layout: SignalLayout, signals: type[msgspec.Struct]) -> None:
     fields = list(layout)
     assert sorted(one.name for one in fields) == sorted(["version", *signals.__struct_fields__])
     words = [(one.word + more, one.bit) for one in fields for more in range(one.words)]

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge_ad.controllers import FaultCode, Inputs, Outputs, Refusal, RefusalCode, ResultCode, SignalSettings
-from edge_ad.controllers.handshake import SHOWN, TABLES, Happening, SignalState, draw_handshake
+from edge_ad.controllers import FaultCode, Inputs, Outputs, RefusalCode, ResultCode, SignalSettings, TriggerRefusal
+from edge_ad.controllers.handshake import SHOWN, TABLES, HandshakeEvent, SignalState, draw_handshake
 from edge_ad.controllers.signalling import AskPart, AskRecipe, Command, ResetCounters, ResetFault, Signalling
 from edge_ad.controllers.view import StationView
 from edge_ad.link import ExposureComplete, PartResult, RecipeChanged, StationState
@@ -150,7 +150,7 @@ def test_what_the_station_refuses_is_a_trigger_error_with_its_code() -> None:
     line = Line()
     (command,) = line.write(trigger=True, part_number=1)
     assert isinstance(command, AskPart)
-    line.signalling.part_refused(command.part, Refusal("too_many_open", ""), 0)
+    line.signalling.part_refused(command.part, TriggerRefusal("too_many_open", ""), 0)
     assert (line.outputs.trigger_error, line.outputs.refusal_code) == (True, RefusalCode.TOO_MANY_OPEN)
 
 
@@ -248,7 +248,7 @@ def test_counters_are_set_back_once_for_each_rise() -> None:
 
 @pytest.mark.parametrize("name", sorted(TABLES))
 def test_the_tables_name_signals_that_exist_and_can_be_drawn(name: str) -> None:
-    table: dict[tuple[SignalState, Happening], SignalState] = dict(TABLES[name])  # type: ignore[call-overload]
+    table: dict[tuple[SignalState, HandshakeEvent], SignalState] = dict(TABLES[name])  # type: ignore[call-overload]
     states = {state for (before, _), after in table.items() for state in (before, after)}
     assert {one for state in states for one in SHOWN.get(state, ())} <= set(Outputs.__struct_fields__)
     assert draw_handshake(name).count("-->") == len(table) + 1
