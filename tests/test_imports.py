@@ -59,6 +59,7 @@ COMMANDS = [
     "demo",
     "evaluate",
     "export",
+    "package",
 ]
 
 

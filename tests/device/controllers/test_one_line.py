@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from support.videos import wait_for
 from edge_ad.controllers import Outputs, ResultCode
 
 PARTS = 1_000
+COMPANION, RESULT_READY = "http://opcfoundation.org/UA/MachineVision", 1024
+Heard = list[tuple[str, str]]
 STATES = {ResultCode.ACCEPT: "ACCEPT", ResultCode.REJECT: "REJECT"}
 
 
@@ -76,7 +79,7 @@ async def drive(port: int, parts: int) -> list[Outputs]:
         return [await plc.inspect(number, f"part-{number}") for number in range(1, parts + 1)]
 
 
-def heard(subscriber: Subscriber) -> list[tuple[str, str]]:
+def heard(subscriber: Subscriber) -> Heard:
     """Part ids and states, as MQTT told them."""
     return [(one["part_id"], one["state"]) for topic, one in subscriber.messages if topic == "edge-ad/line1/result"]
 
@@ -87,8 +90,9 @@ def test_a_camera_triggered_over_modbus_answers_over_every_protocol(
     tiny_bundle: Path, shared: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("pypylon", reason="needs the extra basler")
+    pytest.importorskip("asyncua", reason="needs the extra opcua")
     calibrate(tiny_bundle, 0.65)
-    modbus_port = free_port()
+    modbus_port, opcua_port = free_port(), free_port()
     with mosquitto(tmp_path) as broker:
         file = write_station(
             tmp_path,
@@ -103,9 +107,42 @@ def test_a_camera_triggered_over_modbus_answers_over_every_protocol(
                     "requests_per_s": 100_000,
                 },
                 "broker": {"protocol": "mqtt", "port": broker.port, "window_ms": 60_000},
+                "scada": {"protocol": "opcua", "port": opcua_port, "window_ms": 60_000},
             },
         )
-        compare(tmp_path, file, broker, modbus_port)
+        compare(tmp_path, file, broker, modbus_port, opcua_port)
+
+
+class ResultEvents:
+    """What a client of OPC UA hears: part ids and states of the events ResultReady, in their order."""
+
+    def __init__(self) -> None:
+        self.heard: Heard = []
+
+    def event_notification(self, event: Any) -> None:
+        self.heard.append((event.PartId.Id, event.ResultContent[0].Value))
+
+
+async def drive_and_listen(
+    modbus_port: int, opcua_port: int, parts: int
+) -> tuple[list[Outputs], list[tuple[str, str]]]:
+    """The same, with a client of OPC UA beside it."""
+    from asyncua import Client, ua
+
+    events = ResultEvents()
+    async with Client(f"opc.tcp://127.0.0.1:{opcua_port}/edge-ad/", timeout=60) as client:
+        await client.load_data_type_definitions()
+        index = await client.get_namespace_index(COMPANION)
+        subscription = await client.create_subscription(20, events)
+        await subscription.subscribe_events(
+            client.get_node("ns=1;s=VisionSystem"), [ua.NodeId(RESULT_READY, index)], queuesize=1_000
+        )
+        read = await drive(modbus_port, parts)
+        for _ in range(600):
+            if len(events.heard) >= parts:
+                break
+            await asyncio.sleep(0.1)
+    return read, events.heard
 
 
 def are_connected(log: Path, count: int) -> bool:
@@ -113,17 +150,24 @@ def are_connected(log: Path, count: int) -> bool:
     return log.read_bytes().count(b"connected to the station") >= count
 
 
-def compare(folder: Path, file: Path, broker: Mosquitto, modbus_port: int) -> None:
+def is_open(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def compare(folder: Path, file: Path, broker: Mosquitto, modbus_port: int, opcua_port: int) -> None:
     subscriber = Subscriber(broker, "edge-ad/line1/result")
     try:
         with running(folder, "run", str(file)), running(folder, "connect", str(file)):
             assert wait_for((folder / "s").exists, 60)
-            assert wait_for(lambda: are_connected(folder / "connect.log", 2), 60)
-            read = asyncio.run(drive(modbus_port, PARTS))
+            assert wait_for(lambda: are_connected(folder / "connect.log", 3), 60)
+            assert wait_for(lambda: is_open(opcua_port), 120)
+            read, over_opcua = asyncio.run(drive_and_listen(modbus_port, opcua_port, PARTS))
             assert wait_for(lambda: len(heard(subscriber)) >= PARTS, 60)
     finally:
         subscriber.close()
     over_modbus = [(one.result_part_id, STATES[ResultCode(one.result_code)]) for one in read]
     assert [part for part, _ in over_modbus] == [f"part-{number}" for number in range(1, PARTS + 1)]
     assert heard(subscriber) == over_modbus
+    assert over_opcua == over_modbus
     assert {state for _, state in over_modbus} == {"ACCEPT", "REJECT"}

@@ -130,7 +130,7 @@ def test_a_refused_part(line: Line) -> None:
             line.judge(line.accept())
         line.finish()
     assert line.decided == (False, 1001)
-    assert line.block.v["TriggerRefusal"] == 4
+    assert line.block.v["Refusal"] == 4
 
 
 def test_a_station_that_is_not_ready(line: Line) -> None:

@@ -117,4 +117,5 @@ def test_the_schema_knows_every_table() -> None:
         "input",
         "controller",
         "trust",
+        "audit",
     }
