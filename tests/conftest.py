@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -27,6 +29,15 @@ settings.register_profile("explore", settings.get_profile("fixed"), derandomize=
 settings.load_profile("fixed")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _level_of_the_log() -> Iterator[None]:
+    """Logs of stations that overlap may leave the level of one of them."""
+    logger = logging.getLogger("edge_ad")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -209,6 +209,7 @@ def test_another_version_in_the_inputs_is_not_read(tmp_path: Path, caplog: pytes
             assert (await plc.outputs()).trigger_ack is False
             assert (await plc.inspect(1)).ok
 
+    caplog.set_level("WARNING", logger="edge_ad.controllers.modbus.server")
     station = serve_modbus(tmp_path / "s.sock", scene)
     assert len([one for one in station.requests if getattr(one.request, "part_id", None)]) == 1
     assert [one.message for one in caplog.records].count(
