@@ -20,6 +20,8 @@ from support import tiny
 os.environ |= {
     # Several tests run at once: a linear algebra library that takes every core in each of them slows them all.
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # OpenCV writes some pictures by way of a file in /tmp, and heeds no TMPDIR.
+    "OPENCV_TEMP_PATH": tempfile.gettempdir(),
     # Help texts are wrapped to the terminal.
     "COLUMNS": "80",
 }

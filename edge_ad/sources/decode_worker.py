@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import struct
 import sys
-import tempfile
 import threading
 import time
 from enum import IntEnum
@@ -100,7 +99,6 @@ def _claim_output() -> BinaryIO:
     """Standard output for the frames alone: whatever else is printed to it goes nowhere."""
     output = os.fdopen(os.dup(1), "wb")
     _silence(1)
-    os.environ.setdefault("OPENCV_TEMP_PATH", tempfile.gettempdir())  # OpenCV knows /tmp alone, and heeds no TMPDIR
     return output
 
 
