@@ -85,7 +85,7 @@ def test_a_decoder_that_is_killed_is_named_with_its_signal(tmp_path: Path) -> No
         (decoder,) = children(os.getpid())
         os.kill(decoder, signal.SIGABRT)
         rest, error = until_failure(frames)
-    assert f"ended by SIGABRT after {len(rest)} frames" in str(error)
+    assert f"ended by SIGABRT after {len(rest)} frame" in str(error)
     assert rest[-1].error is not None
 
 

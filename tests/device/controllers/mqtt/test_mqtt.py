@@ -62,17 +62,17 @@ def test_a_trigger_has_one_result_and_one_answer(scene: Scene) -> None:
     for part_id in ("A-1", "bad-2", "Ä 3"):
         scene.command("trigger", {"part_id": part_id})
     results = scene.heard.wait("result", 3)
-    assert [(one["part_id"], one["state"], one["passes"]) for one in results] == [
+    # Parts that are done at the same moment may be told in either order.
+    assert {(one["part_id"], one["state"], one["passes"]) for one in results} == {
         ("A-1", "ACCEPT", True),
         ("bad-2", "REJECT", False),
         ("Ä 3", "ACCEPT", True),
-    ]
+    }
     assert len({one["id"] for one in results}) == 3
     assert [one["sequence"] for one in results] == [1, 2, 3]
     answers = scene.heard.wait("answer", 3)
-    assert [(one["command"], one["done"], one["result"]) for one in answers] == [
-        ("trigger", True, result) for result in results
-    ]
+    assert [(one["command"], one["done"]) for one in answers] == [("trigger", True)] * 3
+    assert sorted((one["result"] for one in answers), key=lambda one: one["sequence"]) == results
 
 
 def test_the_same_part_again_is_answered_and_not_inspected(scene: Scene) -> None:
