@@ -35,9 +35,12 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.fixture(autouse=True)
 def _level_of_the_log() -> Iterator[None]:
-    """Logs of stations that overlap may leave the level of one of them."""
+    """Logs of stations that overlap may leave the level of one of them, and a library may switch loggers off."""
     logger = logging.getLogger("edge_ad")
     level = logger.level
+    for name, one in list(logging.root.manager.loggerDict.items()):
+        if name.startswith("edge_ad") and isinstance(one, logging.Logger):
+            one.disabled = False
     yield
     logger.setLevel(level)
 
