@@ -192,6 +192,8 @@ class Gateway:
         except LinkError as error:
             raise PartRefusedError(TriggerRefusal("station_away", str(error))) from error
         client.give_up(trigger)  # its result comes as an event
+        if self._client is not client:  # the connection ended since: a new station counts its triggers anew
+            raise PartRefusedError(TriggerRefusal("station_away", "the connection to the station was lost"))
         return trigger
 
     # --- the station

@@ -110,10 +110,16 @@ async def _serve(protocol: Protocol, settings: ControllerSettings, gateway: Gate
         loop.add_signal_handler(number, this.cancel)
     connecting = asyncio.create_task(gateway.run())
     orphaned = asyncio.create_task(_end_with(os.environ.get(_PARENT), this))
+
+    def end(_: object) -> None:
+        this.cancel()  # without a way to the station this process is of no use: whoever watches it starts it again
+
+    connecting.add_done_callback(end)
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await protocol.run(settings, gateway, name)
     finally:
+        connecting.remove_done_callback(end)
         for task in (connecting, orphaned):
             while not task.done():  # a cancellation may be swallowed
                 task.cancel()

@@ -85,6 +85,7 @@ class Signalling:
         self._refusal = RefusalCode.NONE
         self._answered_number = 0
         self._asked: Part | None = None
+        self._asked_recipe: str | None = None
         self._newest: Part | None = None
         self._waiting: deque[tuple[Outcome, int]] = deque()
         self._shown: Outcome | None = None
@@ -228,17 +229,15 @@ class Signalling:
         if name is None:
             self._recipe = following(self._recipe, HandshakeEvent.RECIPE_REFUSED)
             return []
+        self._asked_recipe = name
         return [AskRecipe(name)]
 
     def _recipe_changed(self, event: RecipeChanged) -> None:
         if event.error is not None:
             self._recipe = following(self._recipe, HandshakeEvent.RECIPE_REFUSED)
-        elif event.active is not None and event.active == self._wanted_recipe():
+        elif event.active is not None and event.active == self._asked_recipe:
+            # What was asked for counts: the controller may have taken its number back in the meantime.
             self._recipe = following(self._recipe, HandshakeEvent.RECIPE_ACTIVE)
-
-    def _wanted_recipe(self) -> str | None:
-        number = self._inputs.recipe
-        return self._view.recipes[number - 1] if 0 < number <= len(self._view.recipes) else None
 
     def _finish(self, parts: list[Part], now_ns: int) -> None:
         for part in parts:

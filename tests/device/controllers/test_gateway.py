@@ -122,6 +122,25 @@ def test_the_station_goes_and_comes_back(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
+def test_an_answer_of_a_connection_that_is_gone_since_counts_for_nothing(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path / "s", "test", SETTINGS)
+
+    class Ending:
+        """A client whose station goes while its answer is on the way."""
+
+        async def trigger(self, part_id: str | None) -> int:
+            gateway._client = None
+            return 7
+
+        def give_up(self, trigger: int) -> None:
+            pass
+
+    gateway._client = Ending()  # type: ignore[assignment]
+    with pytest.raises(PartRefusedError, match="station_away"):
+        asyncio.run(gateway.begin("P1"))
+    assert gateway._conversation.open == []
+
+
 def test_other_clients_parts_are_heard_and_a_slow_reader_loses_the_oldest(tmp_path: Path) -> None:
     async def scene(_: FakeStation, gateway: Gateway) -> None:
         with gateway.events(limit=4) as events:

@@ -223,6 +223,17 @@ def test_a_recipe_is_asked_for_active_and_acknowledged() -> None:
     assert (line.outputs.recipe_ack, line.outputs.recipe_active, line.outputs.ready) == (True, 2, True)
 
 
+def test_a_recipe_number_that_is_taken_back_before_the_change_is_over_locks_nothing() -> None:
+    line = Line()
+    line.write(recipe=2)
+    line.write(recipe=0)
+    assert not line.outputs.ready
+    event = RecipeChanged(requested="large", active="large")
+    line.view.hear(event)
+    line.signalling.hear(event, 0)
+    assert (line.outputs.recipe_active, line.outputs.ready) == (2, True)
+
+
 @pytest.mark.parametrize("number", [3, 65_535])
 def test_a_recipe_that_does_not_exist_is_an_error_and_nothing_is_inspected(number: int) -> None:
     line = Line()
