@@ -34,15 +34,23 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(autouse=True)
-def _level_of_the_log() -> Iterator[None]:
-    """Logs of stations that overlap may leave the level of one of them, and a library may switch loggers off."""
-    logger = logging.getLogger("edge_ad")
-    level = logger.level
-    for name, one in list(logging.root.manager.loggerDict.items()):
-        if name.startswith("edge_ad") and isinstance(one, logging.Logger):
-            one.disabled = False
+def _logs_as_they_were() -> Iterator[None]:
+    """What a test, a thread of it or a library does to the levels of logs ends with the test."""
+    before = logging.root.level, logging.root.manager.disable
+    ours = _our_loggers()
+    levels = {one: one.level for one in ours}
+    for one in ours:
+        one.disabled, one.propagate = False, True
     yield
-    logger.setLevel(level)
+    logging.root.setLevel(before[0])
+    logging.disable(before[1])
+    for one in _our_loggers():
+        one.setLevel(levels.get(one, logging.NOTSET))
+
+
+def _our_loggers() -> list[logging.Logger]:
+    known = logging.root.manager.loggerDict.items()
+    return [one for name, one in known if name.startswith("edge_ad") and isinstance(one, logging.Logger)]
 
 
 def pytest_configure(config: pytest.Config) -> None:
