@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -53,7 +54,7 @@ def mutual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mutual]:
     add_token(tokens, "otto", Role.OPERATOR)
     server = ours.issue("127.0.0.1")
     server.key.chmod(0o600)
-    given = {
+    given: dict[str, Any] = {
         "certificate": str(server.certificate),
         "key": str(server.key),
         "client_certificates": str(ours.certificate),
