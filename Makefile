@@ -9,7 +9,7 @@ SPREAD := -n $(JOBS) --dist worksteal
 # The tests start hundreds of Python processes, which must not compile the same files anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers lint format bench bench-station soak bench-peers families clean
+.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers lint format bench bench-station soak fuzz bench-controllers bench-peers families clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -60,6 +60,11 @@ bench-station: .venv/.installed  ## a station beside the bare runtime; BUNDLE=, 
 MINUTES ?= 60
 soak: .venv/.installed  ## a station at full rate for MINUTES=60: nothing may grow, no part may be lost
 	$(BIN)/python -m benchmarks.soak $(or $(BUNDLE),edge-ad-demo/bundle) $(or $(IMAGES),edge-ad-demo/images/test/good) --minutes $(MINUTES)
+
+fuzz: .venv/.installed  ## noise for the link, for Modbus and for HTTP, MINUTES=60 of it altogether
+	EDGE_AD_FUZZ_MINUTES=$(shell echo $$(( ($(MINUTES) + 2) / 3 ))) $(BIN)/python -m pytest -m slow -s -p no:logging \
+		tests/device/link/test_link_fuzz.py tests/device/controllers/test_modbus_fuzz.py \
+		tests/device/controllers/http/test_openapi.py
 
 bench-controllers: .venv/.installed  ## from a controller's trigger to its result, by protocol, beside the link
 	$(BIN)/python -m benchmarks.controllers

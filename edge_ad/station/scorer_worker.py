@@ -80,8 +80,9 @@ def main(fd: int) -> None:
             drift = _open_drift(order[0], detector)
             if drift is not None:
                 stack.callback(drift.close)  # before the evidence, which may take longer
+            warnings = [*detector.passed_over, *([drift.warning] if drift and drift.warning else [])]
             ready = ScorerReady(
-                bundle=name, variant=detector.variant.id, engine=engine, warning=drift.warning if drift else None
+                bundle=name, variant=detector.variant.id, engine=engine, warning="; ".join(warnings) or None
             )
             gc.freeze()  # what is there now stays: a collection need not look at it again and again
             station.send(encode(ready))
