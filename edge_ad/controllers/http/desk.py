@@ -20,10 +20,12 @@ from edge_ad.errors import OutputError
 if TYPE_CHECKING:
     from edge_ad.controllers.conversation import Outcome
 
-__all__ = ["Desk", "Engineer", "Operator", "Supervisor", "desk_of", "finished"]
+__all__ = ["SUBJECT", "Desk", "Engineer", "Operator", "Supervisor", "desk_of", "finished"]
 
 logger = logging.getLogger(__name__)
 
+SUBJECT = "edge_ad.subject"
+"""In the scope of a request: the subject of the certificate that the client has shown on this connection."""
 _FAILURES_PER_S = 5.0
 _BODIES_AT_ONCE, _PICTURES_AT_ONCE = 8, 2
 
@@ -58,10 +60,10 @@ def _somebody(needed: Role) -> Callable[[Request], Awaitable[Who]]:
         desk = desk_of(request)
         source = request.client.host if request.client else "unknown"
         try:
-            who = desk.access.identify(_token(request), source)
+            who = desk.access.identify(_token(request), source, request.scope.get(SUBJECT))
         except DeniedError as error:
-            if error.has_failed:
-                await _record_failure(desk, source, request.url.path)
+            if error.failed is not None:
+                await _record_failure(desk, source, f"{error.failed} for {request.url.path}")
             raise
         desk.access.check(who, needed)
         return who
@@ -69,7 +71,7 @@ def _somebody(needed: Role) -> Callable[[Request], Awaitable[Who]]:
     return somebody
 
 
-async def _record_failure(desk: Desk, source: str, path: str) -> None:
+async def _record_failure(desk: Desk, source: str, how: str) -> None:
     """A failed log-in stands in the audit trail; of a flood of them only some, so that it cannot push out the rest."""
     if desk.failures.take("") > 0:
         desk.not_recorded += 1
@@ -77,7 +79,7 @@ async def _record_failure(desk: Desk, source: str, path: str) -> None:
     more = f", and {desk.not_recorded} more before it" if desk.not_recorded else ""
     desk.not_recorded = 0
     try:
-        await desk.gateway.record("log_in", "refused", source=source, detail=f"a wrong token for {path}{more}")
+        await desk.gateway.record("log_in", "refused", source=source, detail=f"{how}{more}")
     except OutputError as error:
         logger.error("a failed log-in from %s is not in the audit trail: %s", source, error)
 
