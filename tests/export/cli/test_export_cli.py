@@ -45,8 +45,8 @@ def test_writes_a_bundle_and_prints_the_table(tmp_path: Path, model: Path, norma
     assert "only 6 images" in done.stderr
 
 
-ANY_LOSS = ("--min-spearman", "0.5", "--min-map-correlation", "0.5", "--max-auc-loss", "1")
-ANY_LOSS += ("--max-more-false-rejects", "1", "--max-aupimo-loss", "1")
+ANY_LOSS = ["--min-spearman", "0.5", "--min-map-correlation", "0.5", "--max-auc-loss", "1"]
+ANY_LOSS += ["--max-more-false-rejects", "1", "--max-aupimo-loss", "1"]
 
 
 def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path, normals: Path) -> None:
