@@ -9,7 +9,7 @@ SPREAD := -n $(JOBS) --dist worksteal
 # The tests start hundreds of Python processes, which must not compile the same files anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-explore onnxruntime-headers lint format bench bench-station soak fuzz bench-controllers bench-peers families clean
+.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers lint format bench bench-station soak fuzz bench-controllers bench-peers families clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -32,6 +32,9 @@ test-slow: .venv/.installed
 
 test-explore: .venv/.installed  ## the tests of rules, with examples that were never tried before
 	$(BIN)/python -m pytest -m 'not slow' $(SPREAD) --hypothesis-profile=explore
+
+test-telemetry: .venv/.installed  ## the whole road without a network: nothing may reach for one
+	$(BIN)/python -m pytest tests/test_no_telemetry.py
 
 onnxruntime-headers: build/onnxruntime-headers/onnxruntime_c_api.h  ## from npm, for the tests of firmware_notes/native
 
