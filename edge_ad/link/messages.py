@@ -95,9 +95,10 @@ class SubscribeRequest(Message, tag="subscribe", frozen=True, kw_only=True):
 
 
 class SnapshotRequest(Message, tag="snapshot", frozen=True, kw_only=True):
-    """How does the station stand?"""
+    """How does the station stand? ``recent_parts``: and which parts were accepted of late from clients of this name?"""
 
     id: RequestId
+    recent_parts: bool = False
 
 
 class TriggerRequest(Message, tag="trigger", frozen=True, kw_only=True):
@@ -218,6 +219,7 @@ class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
 
     ``recipes``: those of the station file, in its order. ``counters``: since the station started. ``counts``: of the
     active recipe in this shift. ``drift``: by inspection. ``files``: whether log, counters and metrics can be written.
+    ``recent_parts``: where they were asked for, the newest last.
     """
 
     id: str
@@ -237,6 +239,7 @@ class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
     counts: PresentCounts | None = None
     drift: dict[str, str] = {}
     files: dict[str, str] = {}
+    recent_parts: tuple[str, ...] = ()
 
 
 class ErrorAnswer(Message, tag="error", frozen=True, kw_only=True):
