@@ -40,9 +40,20 @@ class DeniedError(EdgeAdError):
 
 
 class Access:
-    """``tokens``: ``None`` where none are asked for; then everybody has ``local_role``."""
+    """``tokens``: ``None`` where none are asked for; then everybody has ``local_role``.
 
-    def __init__(self, tokens: TokenFile | None, local_role: Role, failures: FailureLimit | None = None) -> None:
+    ``kiosk``: whoever has no token may look all the same.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenFile | None,
+        local_role: Role,
+        failures: FailureLimit | None = None,
+        *,
+        kiosk: bool = False,
+    ) -> None:
+        self._kiosk = kiosk
         self._tokens = tokens
         self._local_role = local_role
         self._failures = failures or FailureLimit()
@@ -57,6 +68,8 @@ class Access:
             return Who("local", self._local_role, source)
         if (wait_s := self._failures.wait_s(source)) > 0:
             raise DeniedError("too many failed log-ins from this address", retry_s=wait_s)
+        if token is None and self._kiosk:
+            return Who("kiosk", Role.VIEWER, source)
         if token is None:
             raise DeniedError("a token is needed: send the header  Authorization: Bearer TOKEN")
         try:
