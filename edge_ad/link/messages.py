@@ -96,9 +96,10 @@ class SubscribeRequest(Message, tag="subscribe", frozen=True, kw_only=True):
 
 
 class SnapshotRequest(Message, tag="snapshot", frozen=True, kw_only=True):
-    """How does the station stand?"""
+    """How does the station stand? ``recent_parts``: and which parts were accepted of late from clients of this name?"""
 
     id: RequestId
+    recent_parts: bool = False
 
 
 class TriggerRequest(Message, tag="trigger", frozen=True, kw_only=True):
@@ -242,6 +243,7 @@ class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
     active recipe in this shift. ``drift``: by inspection. ``files``: whether log, counters and metrics can be written.
     ``inspections``: those of the active recipe whose bundle is open. ``controllers``: those of the station file,
     ``connected`` or ``away``.
+    ``recent_parts``: where they were asked for, the newest last.
     """
 
     id: str
@@ -263,6 +265,7 @@ class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
     files: dict[str, str] = {}
     inspections: dict[str, InspectionFacts] = {}
     controllers: dict[str, str] = {}
+    recent_parts: tuple[str, ...] = ()
 
 
 class ErrorAnswer(Message, tag="error", frozen=True, kw_only=True):

@@ -75,11 +75,13 @@ def main(fd: int) -> None:
             beside = _open_beside(order[0], detector, stack)
             engine = f"{detector.engine.name} {detector.engine.version} {detector.engine.device}"
             name = f"{detector.bundle.manifest.name}@{detector.bundle.manifest.version}"
+            drift = beside.drift
+            warnings = [*detector.passed_over, *([drift.warning] if drift and drift.warning else [])]
             ready = ScorerReady(
                 bundle=name,
                 variant=detector.variant.id,
                 engine=engine,
-                warning=beside.drift.warning if beside.drift else None,
+                warning="; ".join(warnings) or None,
                 facts=inspection_facts(order[0], detector, name, engine),
             )
             gc.freeze()  # what is there now stays: a collection need not look at it again and again

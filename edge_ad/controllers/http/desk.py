@@ -21,10 +21,12 @@ from edge_ad.errors import OutputError
 if TYPE_CHECKING:
     from edge_ad.controllers.conversation import Outcome
 
-__all__ = ["COOKIE", "Desk", "Engineer", "Operator", "Supervisor", "Viewer", "desk_of", "finished"]
+__all__ = ["COOKIE", "SUBJECT", "Desk", "Engineer", "Operator", "Supervisor", "Viewer", "desk_of", "finished"]
 
 logger = logging.getLogger(__name__)
 
+SUBJECT = "edge_ad.subject"
+"""In the scope of a request: the subject of the certificate that the client has shown on this connection."""
 COOKIE = "edge_ad_token"
 """Of the page: a browser sends it along, and its scripts cannot read it."""
 
@@ -54,10 +56,10 @@ class Desk:
         """Who has this token; raises :class:`DeniedError`, and records a wrong one."""
         source = request.client.host if request.client else "unknown"
         try:
-            return self.access.identify(token, source)
+            return self.access.identify(token, source, request.scope.get(SUBJECT))
         except DeniedError as error:
-            if error.has_failed:
-                await _record_failure(self, source, request.url.path)
+            if error.failed is not None:
+                await _record_failure(self, source, f"{error.failed} for {request.url.path}")
             raise
 
 
@@ -78,7 +80,7 @@ def _somebody(needed: Role) -> Callable[[Request], Awaitable[Who]]:
     return somebody
 
 
-async def _record_failure(desk: Desk, source: str, path: str) -> None:
+async def _record_failure(desk: Desk, source: str, how: str) -> None:
     """A failed log-in stands in the audit trail; of a flood of them only some, so that it cannot push out the rest."""
     if desk.failures.take("") > 0:
         desk.not_recorded += 1
@@ -86,7 +88,7 @@ async def _record_failure(desk: Desk, source: str, path: str) -> None:
     more = f", and {desk.not_recorded} more before it" if desk.not_recorded else ""
     desk.not_recorded = 0
     try:
-        await desk.gateway.record("log_in", "refused", source=source, detail=f"a wrong token for {path}{more}")
+        await desk.gateway.record("log_in", "refused", source=source, detail=f"{how}{more}")
     except OutputError as error:
         logger.error("a failed log-in from %s is not in the audit trail: %s", source, error)
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from edge_ad.controllers.security import check_certificate, check_exposure, read_tokens
+from edge_ad.controllers.security import check_authorities, check_certificate, check_exposure, read_tokens
 from edge_ad.controllers.settings import HandshakeSettings, Port
 from edge_ad.errors import InputError, MissingExtraError
 from edge_ad.page.assets import read_assets
@@ -23,6 +23,8 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     """``host``, ``port``: where it listens. ``certificate``, ``key``: PEM files, for TLS. ``tokens``: the file of who
     may do what; without it everybody on this machine has ``local_role``. Another host than loopback needs all three.
+    ``client_certificates``: a PEM file of authorities; with it every client has to show a certificate of theirs, whose
+    subject may have a role in ``tokens``.
 
     ``rate_per_s``: requests of one client address in a second. ``clients``: connections at once. ``frame_mb``: the
     largest picture or tensor, ``frame_megapixels``: the most pixels that are decoded. ``receive_s``: within this time a
@@ -35,20 +37,14 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     """
 
     PATHS: ClassVar[tuple[str, ...]] = (
-        "certificate",
-        "key",
-        "tokens",
-        "evidence",
-        "bundles",
-        "trust",
-        "preview",
-        "texts",
-    )
+        "certificate", "key", "client_certificates", "tokens", "evidence", "bundles", "trust", "preview", "texts"
+    )  # fmt: skip
 
     host: str = "127.0.0.1"
     port: Port = 8080
     certificate: str | None = None
     key: str | None = None
+    client_certificates: str | None = None
     tokens: str | None = None
     local_role: Literal["viewer", "operator", "supervisor", "engineer"] = "operator"
     rate_per_s: Annotated[float, msgspec.Meta(ge=1, le=1_000_000)] = 1_000.0
@@ -82,5 +78,9 @@ def check_settings(settings: HttpSettings) -> None:
         check_certificate(settings.certificate, settings.key)
     if settings.texts is not None:
         read_assets(Path(settings.texts))
+    if settings.client_certificates is not None:
+        if settings.certificate is None or settings.tokens is None:
+            raise InputError("client_certificates needs certificate and key, and tokens, where the roles stand")
+        check_authorities(settings.client_certificates)
     if settings.tokens is not None:
         read_tokens(Path(settings.tokens))

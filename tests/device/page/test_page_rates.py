@@ -10,7 +10,7 @@ from edge_ad.page import observed_rate
 TABLE = [(0, 0), (0, 1), (1, 1), (0, 300), (1, 300), (7, 300), (299, 300), (300, 300), (12, 100_000), (900, 40_000)]
 
 
-@pytest.mark.parametrize(("count", "of"), TABLE, ids=lambda value: str(value))
+@pytest.mark.parametrize(("count", "of"), TABLE, ids=str)
 def test_limits_are_those_of_clopper_and_pearson(count: int, of: int) -> None:
     rate = observed_rate(count, of)
     # a two-sided interval of 90 % has the one-sided limits of 95 %; scipy asks for at least one trial
