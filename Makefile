@@ -9,7 +9,7 @@ SPREAD := -n $(JOBS) --dist worksteal
 # The tests start hundreds of Python processes, which must not compile the same files anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers lint format bench bench-station soak fuzz bench-controllers bench-peers families clean
+.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers lint format bench bench-station soak fuzz bench-controllers bench-fleet bench-peers families clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -68,6 +68,9 @@ fuzz: .venv/.installed  ## noise for the link, for Modbus and for HTTP, MINUTES=
 
 bench-controllers: .venv/.installed  ## from a controller's trigger to its result, by protocol, beside the link
 	$(BIN)/python -m benchmarks.controllers
+
+bench-fleet: .venv/.installed  ## a staged roll-out to 10,000 devices, simulated: costs, what it finds, when it stops
+	$(BIN)/python -m benchmarks.fleet
 
 bench-peers: .venv/.installed  ## beside anomalib's inferencer; PEER=DIR is an environment that holds it
 	$(BIN)/python -m benchmarks.peers $(if $(PEER),--peer $(PEER))

@@ -60,6 +60,8 @@ def check_station(file: StationFile) -> tuple[str, ...]:
         check_gpio()
     if file.drift is not None:
         _check_folder(Path(file.drift.folder).parent, "drift.folder")
+    if file.preview is not None:
+        _check_folder(Path(file.preview.folder).parent, "preview.folder")
     for name in ("counters", "metrics", "log"):
         kept = getattr(getattr(file, name), "file", None)
         if kept is not None:
