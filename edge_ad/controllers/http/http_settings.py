@@ -26,13 +26,12 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     ``rate_per_s``: requests of one client address in a second. ``clients``: connections at once. ``frame_mb``: the
     largest picture or tensor, ``frame_megapixels``: the most pixels that are decoded. ``receive_s``: within this time a
     request has to be here, and ``send_s``: so long a client may take nothing of its answer. ``evidence``: the
-    folder of the station's evidence. ``bundles``: the folder to which the bundle of a recipe is handed in, as
-    ``RECIPE.zip`` of at most ``bundle_mb``. ``trust``: the trust store by which it has to be signed. ``results``: so
-    many are remembered.
+    folder of the station's evidence. ``bundle_mb``: the largest bundle that may be handed in. ``results``: so many are
+    remembered.
     ``events``: so many events wait for a reader that is slow; then the oldest are dropped.
     """
 
-    PATHS: ClassVar[tuple[str, ...]] = ("certificate", "key", "tokens", "evidence", "bundles", "trust")
+    PATHS: ClassVar[tuple[str, ...]] = ("certificate", "key", "tokens", "evidence")
 
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -47,8 +46,6 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     receive_s: Seconds = 30.0
     send_s: Seconds = 10.0
     evidence: str | None = None
-    bundles: str | None = None
-    trust: str | None = None
     bundle_mb: Megabytes = 1_000.0
     results: Count = 1_000
     events: Count = 1_000
@@ -59,10 +56,8 @@ def check_settings(settings: HttpSettings) -> None:
     for library in ("fastapi", "uvicorn"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, "serve")
-    for name in ("evidence", "bundles", "trust"):
-        folder = getattr(settings, name)
-        if folder is not None and not Path(folder).is_dir():
-            raise InputError(f"{name}: no such folder: {folder}")
+    if settings.evidence is not None and not Path(settings.evidence).is_dir():
+        raise InputError(f"evidence: no such folder: {settings.evidence}")
     check_exposure(settings.host, settings.certificate, settings.key, settings.tokens)
     if settings.certificate is not None and settings.key is not None:
         check_certificate(settings.certificate, settings.key)
