@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import os
 import sys
@@ -133,6 +134,7 @@ def _refuse_repeats(ctx: click.Context, args: Sequence[str]) -> None:
             raise click.BadOptionUsage(one.opts[0], f"{one.opts[0]} was given twice, and it takes one value", ctx)
 
 
+@functools.cache
 def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="edge_ad.commands")}
 

@@ -200,6 +200,11 @@ class Gateway:
 
     # --- the station
 
+    @property
+    def is_fault(self) -> bool:
+        """Whether a reset has something to do: no part is inspected."""
+        return self.view.is_fault or self._conversation.is_late_fault
+
     async def recipe(self, name: str, *, by: str | Who) -> None:
         """Asks for another recipe; ``by``, here and below: who does. What is asked stands in the audit trail first.
 
@@ -212,14 +217,17 @@ class Gateway:
 
     async def reset(self, *, by: str | Who) -> None:
         """Leaves FAULT; raises as :meth:`recipe`."""
-        was_late = self._conversation.is_late_fault
+        was_late, was_fault = self._conversation.is_late_fault, self.view.is_fault
         async with self.audited("reset", by, before=self.view.cause) as told:
-            self._conversation.reset()
+            if was_late:
+                self._conversation.reset()
             try:
                 await self._connected().reset(by=told)
             except LinkRefusedError:
                 if not was_late:  # else the fault was one of ours, and the station has none
                     raise
+            if was_fault:  # without a fault a part stays the same one
+                self._conversation.reset()
 
     async def acknowledge(self, alarm: str, *, by: str | Who) -> None:
         """Somebody has seen an alarm; raises as :meth:`recipe`."""
@@ -273,7 +281,8 @@ class Gateway:
 
     async def _greet(self, client: AsyncClient) -> None:
         await client.subscribe()
-        self.view.begin(await client.snapshot())
+        self.view.begin(await client.snapshot(recent_parts=True))
+        self._conversation.begin(self.view.recent_parts)
         self._client = client
         self.view.is_connected = True
         self._tell()

@@ -165,9 +165,9 @@ class Client:
 
     # --- the station
 
-    def snapshot(self) -> Snapshot:
-        """How the station stands."""
-        return self._answer(SnapshotRequest(id=self._side.next_id()), Snapshot)
+    def snapshot(self, *, recent_parts: bool = False) -> Snapshot:
+        """How the station stands; ``recent_parts``: with the parts that clients of this name triggered of late."""
+        return self._answer(SnapshotRequest(id=self._side.next_id(), recent_parts=recent_parts), Snapshot)
 
     def recipe(self, name: str, *, by: str | None = None) -> None:
         """Asks for a recipe. The station tells subscribers of ``recipe`` when it is active.

@@ -29,6 +29,7 @@ __all__ = [
     "FaultRaised",
     "FrameRequest",
     "Heartbeat",
+    "InspectionFacts",
     "OperatorRequest",
     "PartResult",
     "PresentCounts",
@@ -97,9 +98,10 @@ class SubscribeRequest(Message, tag="subscribe", frozen=True, kw_only=True):
 
 
 class SnapshotRequest(Message, tag="snapshot", frozen=True, kw_only=True):
-    """How does the station stand?"""
+    """How does the station stand? ``recent_parts``: and which parts were accepted of late from clients of this name?"""
 
     id: RequestId
+    recent_parts: bool = False
 
 
 class TriggerRequest(Message, tag="trigger", frozen=True, kw_only=True):
@@ -227,11 +229,35 @@ class PresentCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     latency_max_ms: float | None = None
 
 
+class InspectionFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an inspection of the active recipe scores with, and what its calibration promises.
+
+    ``calibration``: the name of the calibrated station in the bundle; ``method``: how its threshold was found, of
+    ``normals`` held-out observations. ``rate``: the false-reject rate that is promised with ``confidence``, where one
+    is; ``doubt``: why the promise does not count all the same.
+    """
+
+    camera: str
+    bundle: str
+    variant: str
+    engine: str
+    calibration: str
+    method: str
+    threshold: float
+    normals: int
+    rate: float | None = None
+    confidence: float | None = None
+    doubt: str | None = None
+
+
 class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
     """How the station stands: names to states, texts and counts. What does not exist here is left out.
 
     ``recipes``: those of the station file, in its order. ``counters``: since the station started. ``counts``: of the
     active recipe in this shift. ``drift``: by inspection. ``files``: whether log, counters and metrics can be written.
+    ``inspections``: those of the active recipe whose bundle is open. ``controllers``: those of the station file,
+    ``connected`` or ``away``.
+    ``recent_parts``: where they were asked for, the newest last.
     """
 
     id: str
@@ -251,6 +277,9 @@ class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
     counts: PresentCounts | None = None
     drift: dict[str, str] = {}
     files: dict[str, str] = {}
+    inspections: dict[str, InspectionFacts] = {}
+    controllers: dict[str, str] = {}
+    recent_parts: tuple[str, ...] = ()
 
 
 class ErrorAnswer(Message, tag="error", frozen=True, kw_only=True):

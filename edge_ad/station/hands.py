@@ -132,6 +132,9 @@ class Hands:
         if self._file.drift is not None:
             said = f"failing: {scored.drift_error}" if scored.drift_error else "ok"
             self.evidence[f"drift {self.scorer_names[scorer]}"] = said
+        if self._file.preview is not None:
+            said = f"failing: {scored.preview_error}" if scored.preview_error else "ok"
+            self.evidence[f"preview {self.scorer_names[scorer]}"] = said
 
     def output_states(self) -> dict[str, str]:
         """How the outputs and the evidence stand."""
@@ -163,6 +166,8 @@ class Hands:
                 counts=watched.counts,
                 drift=watched.drift,
                 files=watched.files,
+                inspections=watched.inspections,
+                controllers=self._controllers(),
             ),
         )
 
@@ -189,6 +194,11 @@ class Hands:
             leaving.hang_up()
             self._leaving.append(leaving)
 
+    def _controllers(self) -> dict[str, str]:
+        """Which controllers of the station file are clients of the link now."""
+        clients = set() if self._link is None else set(self._link.clients.values())
+        return {name: "connected" if name in clients else "away" for name in self._file.controller}
+
     def _start_scorer(self, action: actions.StartScorer) -> None:
         settings = self._file.inspections(action.recipe)[action.inspection]
         camera = self._file.camera[settings.camera]
@@ -209,6 +219,7 @@ class Hands:
             evidence_bytes=self._file.evidence_bytes(),
             drift=self._file.drift,
             videos=self._file.videos(),
+            preview=self._file.preview,
         )
         scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb, settings.open_s)
         self._scorer_cameras[action.scorer] = settings.camera

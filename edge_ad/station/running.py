@@ -60,10 +60,10 @@ def check_station(file: StationFile) -> tuple[str, ...]:
             check_gpio()
     if file.input is not None:
         check_gpio()
-    if file.update is not None:
-        _check_folder(Path(file.update.folder).parent, "update.folder")
-    if file.drift is not None:
-        _check_folder(Path(file.drift.folder).parent, "drift.folder")
+    for name in ("update", "drift", "preview"):
+        folder = getattr(getattr(file, name), "folder", None)
+        if folder is not None:
+            _check_folder(Path(folder).parent, f"{name}.folder")
     for name in ("counters", "metrics", "log"):
         kept = getattr(getattr(file, name), "file", None)
         if kept is not None:

@@ -16,6 +16,7 @@ from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
 from edge_ad.station.output_settings import OutputSettings, check_output
+from edge_ad.station.preview_writer import PreviewChoice
 from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.station_log import AuditSettings, LogSettings
 from edge_ad.station.stop_rules import StopRule
@@ -148,6 +149,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     link: LinkSettings | None = None
     evidence: EvidenceChoice | None = None
     drift: DriftChoice | None = None
+    preview: PreviewChoice | None = None
     counters: CounterSettings | None = None
     metrics: MetricsSettings | None = None
     log: LogSettings | None = None
@@ -266,6 +268,7 @@ def _below(file: StationFile, folder: Path) -> StationFile:
         for name, key in (
             ("evidence", "folder"),
             ("drift", "folder"),
+            ("preview", "folder"),
             ("counters", "file"),
             ("metrics", "file"),
             ("log", "file"),

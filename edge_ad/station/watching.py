@@ -39,11 +39,15 @@ _CAMERA_LEVELS = {CameraState.LOST: logging.WARNING, CameraState.REFUSED: loggin
 
 @dataclass(frozen=True, slots=True)
 class WatchedFacts:
-    """What the watch adds to a snapshot. ``drift``: by inspection. ``files``: of log, counters and metrics."""
+    """What the watch adds to a snapshot. ``drift``: by inspection. ``files``: of log, counters and metrics.
+
+    ``inspections``: those of the active recipe.
+    """
 
     counts: PresentCounts
     drift: dict[str, str]
     files: dict[str, str]
+    inspections: dict[str, messages.InspectionFacts]
 
 
 class StationWatch:
@@ -60,6 +64,7 @@ class StationWatch:
         self._clients: dict[int, str] = {}
         self._causes: tuple[str, ...] = ()
         self._drift: dict[str, DriftState] = {}
+        self._scorers: dict[int, messages.InspectionFacts] = {}
         self._recipe: str | None = None
         self._shift: str | None = None
         self._due_ns = 0
@@ -107,6 +112,8 @@ class StationWatch:
         if isinstance(event, ScorerReady):
             text = f"scorer {inspection} is ready: {event.bundle}, {event.variant} on {event.engine}"
             self._once(key, text, logging.INFO, "scorer_ready", **fields)
+            if event.facts is not None:
+                self._scorers[number] = event.facts
             if event.warning is not None:
                 _say(logging.WARNING, "scorer_warning", f"scorer {inspection}: {event.warning}", **fields)
         elif isinstance(event, Refusal):
@@ -140,7 +147,10 @@ class StationWatch:
         recipe = core.recipes.active.name
         self._counts.follow(core.counters, recipe, now.at)
         drift = {name: state.value for name, state in self._drift.items()}
-        return WatchedFacts(self._counts.present(recipe, now.at), drift, self.states())
+        self._scorers = {number: one for number, one in self._scorers.items() if number in core.recipes.slots}
+        scorers = ((name, self._scorers.get(slot.number)) for name, slot in core.recipes.active.scorers.items())
+        inspections = {name: facts for name, facts in scorers if facts is not None}
+        return WatchedFacts(self._counts.present(recipe, now.at), drift, self.states(), inspections)
 
     def tick(
         self, now: Moment, core: StationCore, outputs: Callable[[], dict[str, str]], clients: Mapping[int, str]

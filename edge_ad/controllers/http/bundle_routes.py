@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from edge_ad.controllers.http.answers import ProblemError, json_answer
 from edge_ad.controllers.http.describing import asks_picture, says
-from edge_ad.controllers.http.desk import Desk, Engineer, Operator, desk_of
+from edge_ad.controllers.http.desk import Desk, Engineer, Viewer, desk_of
 from edge_ad.controllers.http.requests import NO_MORE
 from edge_ad.controllers.security import Who
 from edge_ad.errors import BundleError, DeviceError, InputError, one_line
@@ -89,7 +89,7 @@ async def put_bundle(request: Request, who: Engineer, recipe: Name, inspection: 
 
 
 @router.get("/{recipe}", responses=says(UpdateAnswer, 200, 404))
-async def get_bundle(request: Request, _: Operator, recipe: Name, inspection: Inspection = None) -> Response:
+async def get_bundle(request: Request, _: Viewer, recipe: Name, inspection: Inspection = None) -> Response:
     """What became of the bundles that were handed in for a recipe."""
     slots = _slots(_order(desk_of(request), recipe, inspection))
     steps = tuple(

@@ -13,6 +13,7 @@ from support.station_files import station_file
 
 from edge_ad.bundle import Bundle
 from edge_ad.errors import BundleError, DeviceError, OutputError
+from edge_ad.station import StationFile
 from edge_ad.station.updating import StationUpdates, in_force
 from edge_ad.update import Slots, SlotState, Step
 
@@ -94,7 +95,7 @@ def started(slots: Slots) -> list[str]:
         updates.close()
 
 
-def a_station(slots: Slots) -> object:
+def a_station(slots: Slots) -> StationFile:
     inspect = {"top": {"camera": "top", "bundle": slots.named}}
     return station_file(inspect=inspect, update={"folder": str(slots.folder.parent)})
 
@@ -113,7 +114,8 @@ def test_a_power_cut_at_any_step_leaves_the_old_or_the_new_bundle(
     saved = tmp_path / "saved"
     shutil.copytree(slots.folder, saved)
     command = [sys.executable, "-c", CUT, str(slots.folder.parent), slots.named, str(tiny_bundle), str(stride), *ends]
-    in_force_after, statuses = [], []
+    in_force_after: list[int] = []
+    statuses: list[int] = []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TESTS) as cutting:
         assert cutting.stdin is not None
         assert cutting.stdout is not None
@@ -126,7 +128,7 @@ def test_a_power_cut_at_any_step_leaves_the_old_or_the_new_bundle(
             statuses.append(int(cutting.stdout.readline()))
             started(slots)
             state, (path, wrong) = slots.state(), slots.in_force()
-            in_force_after.append(state.active)
+            in_force_after.append(state.active or 0)
             assert (path, wrong, state.trial) == (str(slots.path(state.active or 0)), (), None)
             there = {int(one.name) for one in (slots.folder / "slots").iterdir()}
             assert there == {one for one in (state.active, state.previous) if one is not None}
@@ -166,7 +168,7 @@ def test_damaged_files_of_the_active_bundle_send_it_back_at_a_start(slots: Slots
 
 def test_the_station_file_is_read_with_the_deployed_bundle(slots: Slots) -> None:
     file = a_station(slots)
-    assert in_force(file).inspect["top"].bundle == str(slots.path(1))  # type: ignore[arg-type]
+    assert in_force(file).inspect["top"].bundle == str(slots.path(1))
     assert in_force(station_file()).inspect["top"].bundle == "bundle"
 
 
