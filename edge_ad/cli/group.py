@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import os
 import sys
@@ -24,6 +25,7 @@ COMMANDS = {
     "pack": "edge_ad.cli.bundle_commands:pack",
     "unpack": "edge_ad.cli.bundle_commands:unpack",
     "trust": "edge_ad.cli.bundle_commands:trust",
+    "deploy": "edge_ad.cli.deploy:deploy",
     "init": "edge_ad.cli.station:init",
     "run": "edge_ad.cli.station:run",
     "replay": "edge_ad.cli.station:replay",
@@ -132,6 +134,7 @@ def _refuse_repeats(ctx: click.Context, args: Sequence[str]) -> None:
             raise click.BadOptionUsage(one.opts[0], f"{one.opts[0]} was given twice, and it takes one value", ctx)
 
 
+@functools.cache
 def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="edge_ad.commands")}
 

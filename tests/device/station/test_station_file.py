@@ -113,6 +113,7 @@ def test_the_schema_knows_every_table() -> None:
         "output",
         "link",
         "evidence",
+        "update",
         "drift",
         "input",
         "controller",
