@@ -299,7 +299,7 @@ class FakeStation:
     def _update_asked(self, client: int, request: UpdateRequest) -> None:
         self._server.answer(client, Done(id=request.id))
         for step in ("SWITCHED", "WATCHED", "KEPT"):
-            self._publish(UpdateChanged(bundle=request.bundle, slot=request.slot, title="made up", step=step))
+            self._publish(UpdateChanged(bundle=request.bundle, slot=request.slot, title="fake@1", step=step))
 
     def _acknowledged(self, client: int, request: AcknowledgeRequest) -> None:
         text = self._alarms.pop(request.alarm, None)
