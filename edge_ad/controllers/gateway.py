@@ -80,7 +80,7 @@ class Gateway:
     ``audit``: where changes that are asked for are recorded. ``view``: what is known of the station. ``changed``:
     called, without waiting, whenever the view has changed.
     ``run`` has to run beside all else; it never raises for what the station does. ``name``: of the controller,
-    ``station``: of the station, known even before it is reached.
+    ``station``: of the station, known even before it is reached. ``station_file``: where it is described.
     """
 
     def __init__(
@@ -91,9 +91,11 @@ class Gateway:
         *,
         station: str = "",
         audit: AuditTrail | None = None,
+        station_file: Path | None = None,
     ) -> None:
         self.view = StationView(station=station)
         self.name = name
+        self.station_file = station_file
         self.changed: list[Callable[[], None]] = []
         self.heard: list[Callable[[Event], None]] = []
         self._socket = socket

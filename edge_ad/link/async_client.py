@@ -31,6 +31,7 @@ from edge_ad.link.messages import (
     StationState,
     SubscribeRequest,
     Topic,
+    UpdateRequest,
 )
 
 if TYPE_CHECKING:
@@ -192,6 +193,10 @@ class AsyncClient:
     async def reset_counters(self, *, by: str | None = None) -> None:
         """Closes the present count, as at the end of a shift; ``counts`` of the snapshot begins at zero."""
         await self._request(ResetCountersRequest(id=self._side.next_id(), by=by))
+
+    async def update(self, bundle: str, slot: int, *, by: str | None = None) -> None:
+        """Asks for a bundle that was deployed and checked; the topic ``update`` tells what becomes of it."""
+        await self._request(UpdateRequest(id=self._side.next_id(), bundle=bundle, slot=slot, by=by))
 
     async def subscribe(self, *topics: Topic) -> None:
         """From now on ``next_event`` gives events of these topics; of all, where none is named."""

@@ -48,6 +48,8 @@ __all__ = [
     "SubscribeRequest",
     "Topic",
     "TriggerRequest",
+    "UpdateChanged",
+    "UpdateRequest",
 ]
 
 PROTOCOL_VERSION = 1
@@ -59,8 +61,8 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 Pixels = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
-Topic = Literal["state", "exposure_complete", "result", "fault", "recipe", "alarm"]
-TOPICS: tuple[Topic, ...] = ("state", "exposure_complete", "result", "fault", "recipe", "alarm")
+Topic = Literal["state", "exposure_complete", "result", "fault", "recipe", "alarm", "update"]
+TOPICS: tuple[Topic, ...] = ("state", "exposure_complete", "result", "fault", "recipe", "alarm", "update")
 
 
 class StationState(str, Enum):
@@ -153,11 +155,23 @@ class ResetCountersRequest(Message, tag="reset_counters", frozen=True, kw_only=T
     by: Name | None = None
 
 
+class UpdateRequest(Message, tag="update", frozen=True, kw_only=True):
+    """Take a bundle that was deployed and checked into use, between two parts. ``bundle`` and ``slot``: where it lies.
+
+    ``edge-ad deploy`` asks this when it has checked the bundle.
+    """
+
+    id: RequestId
+    bundle: Name
+    slot: Annotated[int, msgspec.Meta(ge=1)]
+    by: Name | None = None
+
+
 class Heartbeat(Message, tag="heartbeat", frozen=True, kw_only=True):
     """Only says that the sender is alive."""
 
 
-OperatorRequest = RecipeRequest | AcknowledgeRequest | ResetRequest | ResetCountersRequest
+OperatorRequest = RecipeRequest | AcknowledgeRequest | ResetRequest | ResetCountersRequest | UpdateRequest
 """What people ask now and then; the station logs who did."""
 StationRequest = SnapshotRequest | TriggerRequest | FrameRequest | OperatorRequest
 Request = ClientHello | SubscribeRequest | Heartbeat | StationRequest
@@ -348,4 +362,14 @@ class AlarmChanged(Message, tag="alarm", frozen=True, kw_only=True):
     acknowledged: bool = False
 
 
-Event = StateChanged | ExposureComplete | PartResult | FaultRaised | RecipeChanged | AlarmChanged
+class UpdateChanged(Message, tag="update", frozen=True, kw_only=True):
+    """What became of a bundle that was deployed. ``title``: its name and version. ``step``: such as ``KEPT``."""
+
+    bundle: str
+    slot: int
+    title: str
+    step: str
+    reason: str | None = None
+
+
+Event = StateChanged | ExposureComplete | PartResult | FaultRaised | RecipeChanged | AlarmChanged | UpdateChanged

@@ -29,10 +29,12 @@ __all__ = [
 class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     """The first order: which bundle, and how. ``handed_in``: of a camera whose frames clients hand in, its settings.
 
-    ``trust``: the trust store by which the bundle has to be signed, ``None`` where that is not asked for.
+    ``trust``: the trust store by which the bundle has to be signed, ``None`` where that is not asked for. ``is_trial``:
+    the bundle may yet be given back, so the store does not remember it.
     """
 
     bundle: str
+    is_trial: bool = False
     variant: str | None
     calibration: str | None
     device: str

@@ -25,7 +25,7 @@ from edge_ad.bundle import DEFAULT_STATION, Bundle, TrustStore
 from edge_ad.bundle.records import FixedCalibration
 from edge_ad.cameras import NO_SLOT, FrameChecks, FrameInfo, sample_digest
 from edge_ad.detector import ScoredFrame
-from edge_ad.errors import EdgeAdError, InputError, one_line
+from edge_ad.errors import EdgeAdError, one_line
 from edge_ad.link.messages import InspectionFacts
 from edge_ad.station.evidence_writer import EvidenceOrigin, EvidenceWriter
 from edge_ad.station.preview_writer import PreviewWriter
@@ -42,6 +42,7 @@ from edge_ad.station.scorer_messages import (
     encode,
 )
 from edge_ad.station.video_writer import VideoWriter
+from edge_ad.update import open_for_station, slot_number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,30 +92,30 @@ def main(fd: int) -> None:
 
 
 def open_detector(order: Opening) -> Detector:
-    """The detector of a scorer: self-tested, calibrated, and its threads neither spin nor slow down at denormals.
+    """The detector of a scorer (:func:`edge_ad.update.open_for_station`), of a signed bundle where that is asked for.
 
     Raises:
         EdgeAdError: the bundle cannot be used here, or not by a station.
     """
-    from edge_ad.detector import Detector
-    from edge_ad.engines import EngineOptions
-
-    options = EngineOptions(device=order.device, threads=order.threads, spin=False, flush_denormals=True)
     bundle = Bundle.open(order.bundle)
     store = None if order.trust is None else TrustStore(Path(order.trust))
     signed = None if store is None else store.check(bundle)
-    detector = Detector.open(bundle, order.variant, order.calibration, engine=options)
-    try:
-        if store is not None and signed is not None:
+    detector = open_for_station(bundle, order.variant, order.calibration, order.device, order.threads)
+    if store is not None and signed is not None and not order.is_trial:
+        try:
             store.remember(bundle, signed)
-        if detector.calibration is None:
-            raise InputError(f"{order.bundle} is not calibrated, so it has no verdicts: run edge-ad calibrate")
-        if detector.scorer.takes_objects or detector.scorer.takes_vectors:
-            raise InputError(f"{order.bundle} scores objects or vectors: a station needs a bundle that scores frames")
-    except BaseException:
-        detector.close()
-        raise
+        except BaseException:
+            detector.close()
+            raise
     return detector
+
+
+def _open_drift(order: Opening, detector: Detector) -> ScorerDrift | None:
+    if order.drift is None:
+        return None
+    slot = slot_number(order.bundle)  # the one before it may still write to its own file
+    recipe = order.recipe if slot is None else f"{order.recipe}.{slot}"
+    return ScorerDrift(order.drift, order.inspection, recipe, detector)
 
 
 def _open_beside(order: Opening, detector: Detector, stack: contextlib.ExitStack) -> _Beside:
@@ -125,7 +126,7 @@ def _open_beside(order: Opening, detector: Detector, stack: contextlib.ExitStack
     videos = tuple(VideoWriter(one, order.inspection, detector) for one in order.videos)
     for one in videos:
         stack.callback(one.close)
-    drift = None if order.drift is None else ScorerDrift(order.drift, order.inspection, order.recipe, detector)
+    drift = _open_drift(order, detector)
     if drift is not None:
         stack.callback(drift.close)  # before the evidence, which may take longer
     preview = None if order.preview is None else PreviewWriter(order.preview, order.inspection, detector)

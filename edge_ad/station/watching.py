@@ -13,7 +13,7 @@ import msgspec
 from edge_ad.cameras import CameraState
 from edge_ad.files import atomic_write
 from edge_ad.link import messages
-from edge_ad.link.messages import AlarmChanged, FaultRaised, RecipeChanged, StateChanged, StationState
+from edge_ad.link.messages import AlarmChanged, FaultRaised, RecipeChanged, StateChanged, StationState, UpdateChanged
 from edge_ad.station.kept_counts import CountsFile, KeptCounts, LatestWriter
 from edge_ad.station.metrics import MetricsView, render_metrics
 from edge_ad.station.parts import InspectedPart
@@ -92,6 +92,10 @@ class StationWatch:
             _say(level, "alarm", f"alarm {how}: {what.text}", alarm=what.alarm, active=what.active)
         elif isinstance(what, RecipeChanged):
             self._recipe_changed(what)
+        elif isinstance(what, UpdateChanged):
+            level = logging.ERROR if what.step == "RETURNED" else logging.INFO
+            text = f"update {what.title}: {what.step}{f': {what.reason}' if what.reason else ''}"
+            _say(level, "update", text, bundle=what.bundle, slot=what.slot, step=what.step)
 
     def camera(self, name: str, status: CameraStatus) -> None:
         """A camera's state."""
@@ -127,6 +131,7 @@ class StationWatch:
             messages.AcknowledgeRequest: "to acknowledge the alarm {alarm}",
             messages.ResetRequest: "to leave FAULT",
             messages.ResetCountersRequest: "to set the counts back",
+            messages.UpdateRequest: "for the deployed bundle {bundle}, slot {slot}",
         }[type(request)].format_map(msgspec.structs.asdict(request))
         who = client if request.by is None else f"{request.by} ({client})"
         kind = request.__struct_config__.tag

@@ -29,15 +29,14 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     ``rate_per_s``: requests of one client address in a second. ``clients``: connections at once. ``frame_mb``: the
     largest picture or tensor, ``frame_megapixels``: the most pixels that are decoded. ``receive_s``: within this time a
     request has to be here, and ``send_s``: so long a client may take nothing of its answer. ``evidence``: the
-    folder of the station's evidence. ``bundles``: the folder to which the bundle of a recipe is handed in, as
-    ``RECIPE.zip`` of at most ``bundle_mb``. ``trust``: the trust store by which it has to be signed. ``results``: so
-    many are remembered. ``preview``: the folder of the station's previews, which the page shows. ``kiosk``: whoever has
+    folder of the station's evidence. ``bundle_mb``: the largest bundle that may be handed in. ``results``: so many are
+    remembered. ``preview``: the folder of the station's previews, which the page shows. ``kiosk``: whoever has
     no token may look all the same. ``texts``: a folder with further languages of the page.
     ``events``: so many events wait for a reader that is slow; then the oldest are dropped.
     """
 
     PATHS: ClassVar[tuple[str, ...]] = (
-        "certificate", "key", "client_certificates", "tokens", "evidence", "bundles", "trust", "preview", "texts"
+        "certificate", "key", "client_certificates", "tokens", "evidence", "preview", "texts"
     )  # fmt: skip
 
     host: str = "127.0.0.1"
@@ -54,8 +53,6 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     receive_s: Seconds = 30.0
     send_s: Seconds = 10.0
     evidence: str | None = None
-    bundles: str | None = None
-    trust: str | None = None
     bundle_mb: Megabytes = 1_000.0
     preview: str | None = None
     kiosk: bool = False
@@ -69,7 +66,7 @@ def check_settings(settings: HttpSettings) -> None:
     for library in ("fastapi", "uvicorn"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, "serve")
-    for name in ("evidence", "bundles", "trust", "texts"):
+    for name in ("evidence", "texts"):
         folder = getattr(settings, name)
         if folder is not None and not Path(folder).is_dir():
             raise InputError(f"{name}: no such folder: {folder}")
