@@ -71,8 +71,16 @@ def check_station(file: StationFile) -> tuple[str, ...]:
     return warnings
 
 
-def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None] = lambda _: None) -> StationLoop:
+def run_station(
+    file: StationFile,
+    told: Callable[[Event | InspectedPart], None] = lambda _: None,
+    *,
+    also: tuple[QueuedOutput, ...] = (),
+) -> StationLoop:
     """Runs the station until it is asked to stop, or until the files that are its cameras end. The loop that ran.
+
+    ``told`` is called in the station's own loop, so it must not wait. ``also``: more outputs than those of the
+    file; they are closed at the end.
 
     Raises:
         InputError: the socket cannot be made, or the counters are those of another station.
@@ -82,7 +90,7 @@ def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None]
     """
     with ExitStack() as stack:
         watch = _watched(file, stack.enter_context(open_log(file.log)))
-        outputs = []
+        outputs = list(also)
         for name, one in file.output.items():
             if one.kind != "video":  # the scorers write those
                 outputs.append(QueuedOutput(name, _opened(name, one), one.queue or _QUEUE))
