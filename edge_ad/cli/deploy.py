@@ -120,7 +120,8 @@ def _only_station() -> Path:
 
 
 def _tell(what: UpdateChanged) -> None:
-    click.echo(f"{what.title}  {what.step:8}  {what.reason or ''}".rstrip())
+    is_error = what.step in {"REFUSED", "RETURNED"}  # the last line of the command says why
+    click.echo(f"{what.title}  {what.step:8}  {'' if is_error else what.reason or ''}".rstrip())
 
 
 def _tell_json(what: UpdateChanged) -> None:

@@ -299,9 +299,13 @@ class FakeStation:
     def _update_asked(self, client: int, request: UpdateRequest) -> None:
         self._server.answer(client, Done(id=request.id))
         for step in ("SWITCHED", "WATCHED", "KEPT"):
-            self._publish(UpdateChanged(bundle=request.bundle, slot=request.slot, title="made up", step=step))
+            self._publish(UpdateChanged(bundle=request.bundle, slot=request.slot, title="fake@1", step=step))
 
     def _acknowledged(self, client: int, request: AcknowledgeRequest) -> None:
+        if request.alarm == "recipe":  # the change of the recipe
+            self._server.answer(client, Done(id=request.id))
+            self._publish(RecipeChanged(requested=self._recipe, active=self._recipe, acknowledged=True))
+            return
         text = self._alarms.pop(request.alarm, None)
         if text is None:
             self._server.answer(client, Refused(id=request.id, reason="unknown_alarm", detail=request.alarm))

@@ -114,6 +114,7 @@ def test_the_schema_knows_every_table() -> None:
         "link",
         "evidence",
         "update",
+        "preview",
         "drift",
         "input",
         "controller",
