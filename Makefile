@@ -9,7 +9,7 @@ SPREAD := -n $(JOBS) --dist worksteal
 # The tests start hundreds of Python processes, which must not compile the same files anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers lint format bench bench-station soak fuzz bench-controllers bench-fleet bench-peers families clean
+.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers axe-core lint format bench bench-station soak fuzz advisories bench-controllers bench-fleet bench-peers families clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -41,6 +41,12 @@ onnxruntime-headers: build/onnxruntime-headers/onnxruntime_c_api.h  ## from npm,
 build/onnxruntime-headers/onnxruntime_c_api.h:
 	firmware_notes/native/fetch_onnxruntime_headers.sh $(@D)
 
+axe-core: build/axe-core/axe.min.js  ## from npm, for the tests of the page
+
+build/axe-core/axe.min.js:
+	mkdir -p $(@D)
+	cd $(@D) && npm pack --silent axe-core@4 && tar xzf axe-core-4*.tgz --strip-components=1 package/axe.min.js && rm axe-core-4*.tgz
+
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -65,6 +71,9 @@ fuzz: .venv/.installed  ## noise for the link, for Modbus and for HTTP, MINUTES=
 	EDGE_AD_FUZZ_MINUTES=$(shell echo $$(( ($(MINUTES) + 2) / 3 ))) $(BIN)/python -m pytest -m slow -s -p no:logging \
 		tests/device/link/test_link_fuzz.py tests/device/controllers/test_modbus_fuzz.py \
 		tests/device/controllers/http/test_openapi.py
+
+advisories: .venv/.installed  ## the locked wheels of devices against the advisory database; URL= another one than OSV's
+	$(BIN)/python -m edge_ad_deploy.advisories $(if $(URL),--url $(URL))
 
 bench-controllers: .venv/.installed  ## from a controller's trigger to its result, by protocol, beside the link
 	$(BIN)/python -m benchmarks.controllers

@@ -50,6 +50,7 @@ COMMANDS = [
     "trust",
     "keys",
     "sign",
+    "deploy",
     "doctor",
     "support",
     "backup",

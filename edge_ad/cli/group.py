@@ -25,6 +25,7 @@ COMMANDS = {
     "pack": "edge_ad.cli.bundle_commands:pack",
     "unpack": "edge_ad.cli.bundle_commands:unpack",
     "trust": "edge_ad.cli.bundle_commands:trust",
+    "deploy": "edge_ad.cli.deploy:deploy",
     "init": "edge_ad.cli.station:init",
     "run": "edge_ad.cli.station:run",
     "replay": "edge_ad.cli.station:replay",

@@ -123,6 +123,7 @@ def run(file: Path, options: RunOptions) -> None:
 
     The station runs until it is stopped with Ctrl-C or SIGTERM, or until cameras that are files have come to their end.
     """
+    from edge_ad.cli.deploy import recorder
     from edge_ad.station import check_station, read_station_file, run_station
     from edge_ad.station.part_outputs import PrintedParts, QueuedOutput
 
@@ -141,7 +142,7 @@ def run(file: Path, options: RunOptions) -> None:
     gc.freeze()  # what is there now stays: a collection in between need not look at it again and again
     lines = PrintedParts(sys.stdout.buffer, _as_json if options.json else _as_text)
     printed = QueuedOutput("standard output", lines, _PRINT_QUEUE)
-    loop = run_station(station, also=(printed,))
+    loop = run_station(station, record=recorder(station.audit, "station"), also=(printed,))
     if lost := printed.dropped + printed.failed:
         why = "whoever reads standard output was too slow, or it could not be written"
         click.echo(f"edge-ad: warning: {counted(lost, 'result')} not printed: {why}", err=True)

@@ -80,7 +80,7 @@ class Gateway:
     ``audit``: where changes that are asked for are recorded. ``view``: what is known of the station. ``changed``:
     called, without waiting, whenever the view has changed.
     ``run`` has to run beside all else; it never raises for what the station does. ``name``: of the controller,
-    ``station``: of the station, known even before it is reached.
+    ``station``: of the station, known even before it is reached. ``station_file``: where it is described.
     """
 
     def __init__(
@@ -91,9 +91,11 @@ class Gateway:
         *,
         station: str = "",
         audit: AuditTrail | None = None,
+        station_file: Path | None = None,
     ) -> None:
         self.view = StationView(station=station)
         self.name = name
+        self.station_file = station_file
         self.changed: list[Callable[[], None]] = []
         self.heard: list[Callable[[Event], None]] = []
         self._socket = socket
@@ -103,11 +105,26 @@ class Gateway:
         self._futures: dict[Part, asyncio.Future[Outcome]] = {}
         self._streams: set[EventStream] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._may_connect = asyncio.Event()
+        self._may_connect.set()
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Within this block it does not connect: for work that holds up the loop for seconds, and the heartbeat with it.
+
+        A connection that is there already stays.
+        """
+        self._may_connect.clear()
+        try:
+            yield
+        finally:
+            self._may_connect.set()
 
     async def run(self) -> None:
         """Connects, and connects again, until it is cancelled."""
         pause_s, told = _FIRST_PAUSE_S, False
         while True:
+            await self._may_connect.wait()
             try:
                 async with AsyncClient(self._socket, client=self.name) as client:
                     await self._greet(client)

@@ -30,6 +30,7 @@ from edge_ad.link.messages import (
     StationState,
     SubscribeRequest,
     Topic,
+    UpdateRequest,
 )
 
 if TYPE_CHECKING:
@@ -186,6 +187,10 @@ class Client:
     def reset_counters(self, *, by: str | None = None) -> None:
         """Closes the present count, as at the end of a shift; ``counts`` of the snapshot begins at zero."""
         self._request(ResetCountersRequest(id=self._side.next_id(), by=by))
+
+    def update(self, bundle: str, slot: int, *, by: str | None = None) -> None:
+        """Asks for a bundle that was deployed and checked; the topic ``update`` tells what becomes of it."""
+        self._request(UpdateRequest(id=self._side.next_id(), bundle=bundle, slot=slot, by=by))
 
     def subscribe(self, *topics: Topic) -> None:
         """From now on ``next_event`` gives events of these topics; of all, where none is named."""

@@ -59,7 +59,8 @@ async def serve_on(listener: socket.socket, settings: HttpSettings, gateway: Gat
         timeout_graceful_shutdown=_GRACE_S,
     )
     server = _Server(config)
-    gateway.heard.append(desk.parts.hear)
+    gateway.heard += [desk.parts.hear, desk.recent.hear]
+    gateway.changed.append(desk.recent.changed)
     host, port = listener.getsockname()[:2]
     logger.info("%s serves %s on %s port %d", name, "https" if settings.certificate else "http", host, port)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -67,6 +68,8 @@ async def serve_on(listener: socket.socket, settings: HttpSettings, gateway: Gat
         await asyncio.shield(serving)
     finally:
         gateway.heard.remove(desk.parts.hear)
+        gateway.heard.remove(desk.recent.hear)
+        gateway.changed.remove(desk.recent.changed)
         desk.closing.set()
         server.should_exit = True
         await serving

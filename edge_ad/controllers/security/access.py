@@ -43,9 +43,20 @@ class DeniedError(EdgeAdError):
 
 
 class Access:
-    """``tokens``: ``None`` where none are asked for; then everybody has ``local_role``."""
+    """``tokens``: ``None`` where none are asked for; then everybody has ``local_role``.
 
-    def __init__(self, tokens: TokenFile | None, local_role: Role, failures: FailureLimit | None = None) -> None:
+    ``kiosk``: whoever has no token may look all the same.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenFile | None,
+        local_role: Role,
+        failures: FailureLimit | None = None,
+        *,
+        kiosk: bool = False,
+    ) -> None:
+        self._kiosk = kiosk
         self._tokens = tokens
         self._local_role = local_role
         self._failures = failures or FailureLimit()
@@ -68,6 +79,8 @@ class Access:
         except InputError as error:
             logger.error("nobody can be let in: %s", error)
             raise DeniedError("nobody can be let in now: the log of this controller says why") from error
+        if self._kiosk:
+            return Who("kiosk", Role.VIEWER, source)
         raise DeniedError("a token is needed: send the header  Authorization: Bearer TOKEN")
 
     def _by_token(self, tokens: TokenFile, token: str, source: str) -> Who:

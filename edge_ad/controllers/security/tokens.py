@@ -31,8 +31,9 @@ _HEADER = "# Written by edge-ad token. A token itself is not in here: only its S
 
 
 class Role(str, Enum):
-    """What somebody may do; each may do what those before it may."""
+    """What somebody may do; each may do what those before it may. A ``VIEWER`` may only look."""
 
+    VIEWER = "viewer"
     OPERATOR = "operator"
     SUPERVISOR = "supervisor"
     ENGINEER = "engineer"

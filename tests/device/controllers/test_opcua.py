@@ -17,7 +17,7 @@ from edge_ad.controllers.signals import RefusalCode
 from edge_ad.link import Client as LinkClient
 from edge_ad.link.messages import TriggerRequest
 
-ua = pytest.importorskip("asyncua").ua
+ua = pytest.importorskip("asyncua", reason="needs the extra opcua").ua
 
 STATE_CHANGED, ERROR, RESOLVED, PREPARED, RESULT, DIAGNOSTIC, STARTED = 1018, 1019, 1020, 1022, 1024, 1037, 1013
 MACHINE = "ns=1;s=VisionSystem.VisionStateMachine"
