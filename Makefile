@@ -9,7 +9,7 @@ SPREAD := -n $(JOBS) --dist worksteal
 # The tests start hundreds of Python processes, which must not compile the same files anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers lint format bench bench-station soak fuzz advisories bench-controllers bench-fleet bench-peers families clean
+.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers axe-core lint format bench bench-station soak fuzz advisories bench-controllers bench-fleet bench-peers families clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -40,6 +40,12 @@ onnxruntime-headers: build/onnxruntime-headers/onnxruntime_c_api.h  ## from npm,
 
 build/onnxruntime-headers/onnxruntime_c_api.h:
 	firmware_notes/native/fetch_onnxruntime_headers.sh $(@D)
+
+axe-core: build/axe-core/axe.min.js  ## from npm, for the tests of the page
+
+build/axe-core/axe.min.js:
+	mkdir -p $(@D)
+	cd $(@D) && npm pack --silent axe-core@4 && tar xzf axe-core-4*.tgz --strip-components=1 package/axe.min.js && rm axe-core-4*.tgz
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

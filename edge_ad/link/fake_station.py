@@ -302,6 +302,10 @@ class FakeStation:
             self._publish(UpdateChanged(bundle=request.bundle, slot=request.slot, title="fake@1", step=step))
 
     def _acknowledged(self, client: int, request: AcknowledgeRequest) -> None:
+        if request.alarm == "recipe":  # the change of the recipe
+            self._server.answer(client, Done(id=request.id))
+            self._publish(RecipeChanged(requested=self._recipe, active=self._recipe, acknowledged=True))
+            return
         text = self._alarms.pop(request.alarm, None)
         if text is None:
             self._server.answer(client, Refused(id=request.id, reason="unknown_alarm", detail=request.alarm))

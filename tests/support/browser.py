@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+from support.videos import wait_for
 
-__all__ = ["DESKTOP", "PANEL", "PHONE", "Watched", "chromium", "opened", "seen"]
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Dialog, Page
+
+__all__ = ["DESKTOP", "PANEL", "PHONE", "Watched", "chromium", "opened", "seen", "until"]
 
 CHROMIUM = Path("/usr/bin/chromium")
 DESKTOP, PANEL, PHONE = (1440, 900), (800, 480), (390, 844)
@@ -44,7 +46,12 @@ class Watched:
         self.asked: list[str] = []
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
+        page.on("dialog", self._dialog)
         page.on("request", lambda request: self.asked.append(request.url))
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self.wrong.append(dialog.message)
+        dialog.dismiss()
 
 
 @contextmanager
@@ -67,3 +74,8 @@ def seen(page: Page, selector: str, text: str) -> None:
     from playwright.sync_api import expect
 
     expect(page.locator(selector)).to_contain_text(text, timeout=PATIENCE_MS)
+
+
+def until(page: Page, expression: str) -> None:
+    """Waits until an expression is true. Playwright's own way needs ``eval``, which the page's policy forbids."""
+    assert wait_for(lambda: bool(page.evaluate(expression)), PATIENCE_MS / 1e3), expression

@@ -55,7 +55,7 @@ async function poll() {
 
 function watch() {
   if (!known.isLost && performance.now() - heardAt > SILENT_MS) lost();
-  if (!polling && source?.readyState === 1 && performance.now() - heardAt > 2 * SILENT_MS) {
+  if (!polling && source && source.readyState !== 2 && performance.now() - heardAt > 2 * SILENT_MS) {
     silences += 1;
     polling = silences >= 2;
     connect();
