@@ -110,7 +110,7 @@ class Gateway:
 
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:
-        """Within this block it does not connect: for work that holds up the loop for seconds, and the heartbeat with it.
+        """Within this block it does not connect: for work that holds up the loop, and so the heartbeat, for seconds.
 
         A connection that is there already stays.
         """
