@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from support.adapters import serving
+from support.full_disk import disk_of
 from support.videos import wait_for
 
 from edge_ad.controllers.conversation import Outcome, outcome_of
@@ -92,17 +90,6 @@ def test_a_part_id_is_no_formula(tmp_path: Path, text: str) -> None:
     under.add(result(text), EVENING)
     under.write()
     assert rows(tmp_path / "results-line1-2026-03-01.csv")[0]["part_id"] == f"'{text}"
-
-
-@contextmanager
-def disk_of(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond this size."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_is_said_once_and_rows_come_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
