@@ -22,6 +22,7 @@ from edge_ad.station.part_outputs import CsvOutput, JsonLinesOutput, PartOutput,
 from edge_ad.station.station_log import StationLog, log_event, open_log
 from edge_ad.station.updating import StationUpdates, in_force
 from edge_ad.station.watching import StationWatch
+from edge_ad.update import slot_number
 
 if TYPE_CHECKING:
     from edge_ad.link.messages import Event
@@ -170,7 +171,7 @@ def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str)
     with _entry(f"{where}.bundle"):
         bundle = Bundle.open(one.bundle)
         if store is not None:
-            store.check(bundle)
+            store.check(bundle, was_taken=slot_number(one.bundle) is not None)
     with _entry(f"{where}.variant"):
         variant = bundle.variant(one.variant)
     with _entry(f"{where}.bundle"):
