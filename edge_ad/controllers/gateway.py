@@ -151,6 +151,11 @@ class Gateway:
             self._streams.discard(stream)
             stream.close()
 
+    @property
+    def audit_path(self) -> Path | None:
+        """The file of the audit trail, where there is one."""
+        return None if self._audit is None else self._audit.path
+
     # --- parts
 
     async def inspect(

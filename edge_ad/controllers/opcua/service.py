@@ -80,7 +80,8 @@ class OpcUaService:
     async def __aenter__(self) -> OpcUaService:
         server = self._server
         await self._introduce()
-        index = await load_companion(server)
+        # Its 790 nodes take a second or more without a pause. In a loop of its own, while nobody else has the server.
+        index = await asyncio.to_thread(lambda: asyncio.run(load_companion(server)))
         self.nodes = await make_nodes(server, index, self._gateway.view.station or "edge-ad")
         self._events = EventSender(self.nodes)
         await self._events.prepare()
