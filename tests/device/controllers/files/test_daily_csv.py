@@ -151,7 +151,7 @@ def test_two_controllers_do_not_write_the_same_files(tmp_path: Path) -> None:
 
     async def run_two() -> None:
         first, second = (Gateway(tmp_path / "s.sock", name, station="line1") for name in ("first", "second"))
-        serving_first = asyncio.create_task(PROTOCOL.run(settings, first, "first"))
+        serving_first = asyncio.ensure_future(PROTOCOL.run(settings, first, "first"))
         await asyncio.sleep(0)
         with pytest.raises(
             DeviceError, match=r"results-line1 is used by another process: give each controller a folder"
@@ -159,7 +159,7 @@ def test_two_controllers_do_not_write_the_same_files(tmp_path: Path) -> None:
             await PROTOCOL.run(settings, second, "second")
         serving_first.cancel()
         await asyncio.gather(serving_first, return_exceptions=True)
-        second_again = asyncio.create_task(PROTOCOL.run(settings, second, "second"))
+        second_again = asyncio.ensure_future(PROTOCOL.run(settings, second, "second"))
         await asyncio.sleep(0)
         assert not second_again.done()
         second_again.cancel()
