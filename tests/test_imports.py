@@ -52,6 +52,7 @@ COMMANDS = [
     "trust",
     "keys",
     "sign",
+    "deploy",
     "doctor",
     "support",
     "backup",

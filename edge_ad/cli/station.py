@@ -121,6 +121,7 @@ def run(file: Path, options: RunOptions) -> None:
 
     The station runs until it is stopped with Ctrl-C or SIGTERM, or until cameras that are files have come to their end.
     """
+    from edge_ad.cli.deploy import recorder
     from edge_ad.station import check_station, read_station_file, run_station
 
     station = read_station_file(file)
@@ -136,7 +137,8 @@ def run(file: Path, options: RunOptions) -> None:
         click.echo(f"{file}: in order: {names}", err=True)
         return
     gc.freeze()  # what is there now stays: a collection in between need not look at it again and again
-    loop = run_station(station, _print_json if options.json else _print_text)
+    printed, recorded = (_print_json if options.json else _print_text), recorder(station.audit, "station")
+    loop = run_station(station, printed, recorded)
     counts = ", ".join(f"{count} {name}" for name, count in loop.core.counters.parts.items())
     click.echo(f"{counted(sum(loop.core.counters.parts.values()), 'part')}: {counts}", err=True)
 

@@ -86,6 +86,7 @@ class Conversation:
     open: list[Part] = field(default_factory=list)
     _recent: OrderedDict[str | int, None] = field(default_factory=OrderedDict)
     _last_number: int | None = None
+    _has_begun: bool = False
     _early: deque[PartResult | FaultRaised | ExposureComplete] = field(
         default_factory=lambda: deque(maxlen=_EARLY_KEPT)
     )
@@ -99,6 +100,13 @@ class Conversation:
     def is_exposing(self) -> bool:
         """A part has to stay under its camera."""
         return any(not part.exposed for part in self.open)
+
+    def begin(self, recent_parts: tuple[str, ...]) -> None:
+        """What the station knows of parts that were triggered before this process began. Only the first call counts."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._recent.update(dict.fromkeys(recent_parts))
+            self._make_room()
 
     # --- triggers
 
@@ -198,6 +206,9 @@ class Conversation:
         for name in (part.part_id, part.number):
             if name is not None:
                 self._recent[name] = None
+        self._make_room()
+
+    def _make_room(self) -> None:
         while len(self._recent) > 2 * self.settings.recent:
             self._recent.popitem(last=False)
 

@@ -80,7 +80,7 @@ class Gateway:
     ``audit``: where changes that are asked for are recorded. ``view``: what is known of the station. ``changed``:
     called, without waiting, whenever the view has changed.
     ``run`` has to run beside all else; it never raises for what the station does. ``name``: of the controller,
-    ``station``: of the station, known even before it is reached.
+    ``station``: of the station, known even before it is reached. ``station_file``: where it is described.
     """
 
     def __init__(
@@ -91,9 +91,11 @@ class Gateway:
         *,
         station: str = "",
         audit: AuditTrail | None = None,
+        station_file: Path | None = None,
     ) -> None:
         self.view = StationView(station=station)
         self.name = name
+        self.station_file = station_file
         self.changed: list[Callable[[], None]] = []
         self.heard: list[Callable[[Event], None]] = []
         self._socket = socket
@@ -198,6 +200,11 @@ class Gateway:
 
     # --- the station
 
+    @property
+    def is_fault(self) -> bool:
+        """Whether a reset has something to do: no part is inspected."""
+        return self.view.is_fault or self._conversation.is_late_fault
+
     async def recipe(self, name: str, *, by: str | Who) -> None:
         """Asks for another recipe; ``by``, here and below: who does. What is asked stands in the audit trail first.
 
@@ -210,14 +217,17 @@ class Gateway:
 
     async def reset(self, *, by: str | Who) -> None:
         """Leaves FAULT; raises as :meth:`recipe`."""
-        was_late = self._conversation.is_late_fault
+        was_late, was_fault = self._conversation.is_late_fault, self.view.is_fault
         async with self.audited("reset", by, before=self.view.cause) as told:
-            self._conversation.reset()
+            if was_late:
+                self._conversation.reset()
             try:
                 await self._connected().reset(by=told)
             except LinkRefusedError:
                 if not was_late:  # else the fault was one of ours, and the station has none
                     raise
+            if was_fault:  # without a fault a part stays the same one
+                self._conversation.reset()
 
     async def acknowledge(self, alarm: str, *, by: str | Who) -> None:
         """Somebody has seen an alarm; raises as :meth:`recipe`."""
@@ -271,7 +281,8 @@ class Gateway:
 
     async def _greet(self, client: AsyncClient) -> None:
         await client.subscribe()
-        self.view.begin(await client.snapshot())
+        self.view.begin(await client.snapshot(recent_parts=True))
+        self._conversation.begin(self.view.recent_parts)
         self._client = client
         self.view.is_connected = True
         self._tell()

@@ -66,18 +66,18 @@ def check_controllers(
     return found
 
 
-def run_controller(file: StationFile, folder: Path, name: str) -> None:
-    """Serves one controller in this process until SIGTERM or SIGINT.
+def run_controller(file: StationFile, path: Path, name: str) -> None:
+    """Serves one controller in this process until SIGTERM or SIGINT. ``path``: of the station file.
 
     Raises:
         EdgeAdError: it cannot begin, for instance because its port is taken.
     """
-    protocol, settings = check_controllers(file, folder, [name])[name]
+    protocol, settings = check_controllers(file, path.absolute().parent, [name])[name]
     given = file.link.socket if file.link is not None else None
     socket = Path(given) if given is not None else default_path(file.station.name)
     audit = None if file.audit is None else AuditTrail(file.audit, name)
     handshake = settings if isinstance(settings, HandshakeSettings) else None
-    gateway = Gateway(socket, name, handshake, station=file.station.name, audit=audit)
+    gateway = Gateway(socket, name, handshake, station=file.station.name, audit=audit, station_file=path.absolute())
     asyncio.run(_serve(protocol, settings, gateway, name))
 
 

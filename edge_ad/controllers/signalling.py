@@ -160,6 +160,8 @@ class Signalling:
 
     def changed(self, now_ns: int) -> None:
         """The view of the station has changed."""
+        if self._view.is_connected:
+            self.conversation.begin(self._view.recent_parts)
         self._finish([] if self._view.is_connected else self.conversation.away(), now_ns)
 
     # --- time

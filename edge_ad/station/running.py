@@ -20,6 +20,7 @@ from edge_ad.station.loop import StationLoop
 from edge_ad.station.metrics import check_metrics
 from edge_ad.station.part_outputs import CsvOutput, JsonLinesOutput, PartOutput, QueuedOutput
 from edge_ad.station.station_log import StationLog, log_event, open_log
+from edge_ad.station.updating import StationUpdates, in_force
 from edge_ad.station.watching import StationWatch
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from edge_ad.station.output_settings import OutputSettings
     from edge_ad.station.parts import InspectedPart
     from edge_ad.station.station_file import InspectionSettings, StationFile
+    from edge_ad.update.road import RecordStep
 
 __all__ = ["check_station", "run_station"]
 
@@ -47,7 +49,7 @@ def check_station(file: StationFile) -> tuple[str, ...]:
         MissingExtraError: something that the file asks for is not installed.
         BundleError: a bundle is damaged.
     """
-    warnings = _check_bundles(file)
+    warnings = _check_bundles(in_force(file))
     for name, camera in file.camera.items():
         if camera.is_files and not Path(camera.source).exists() and "*" not in camera.source:
             raise InputError(f"camera.{name}.source: no file or folder {camera.source}")
@@ -58,8 +60,10 @@ def check_station(file: StationFile) -> tuple[str, ...]:
             check_gpio()
     if file.input is not None:
         check_gpio()
-    if file.drift is not None:
-        _check_folder(Path(file.drift.folder).parent, "drift.folder")
+    for name in ("update", "drift", "preview"):
+        folder = getattr(getattr(file, name), "folder", None)
+        if folder is not None:
+            _check_folder(Path(folder).parent, f"{name}.folder")
     for name in ("counters", "metrics", "log"):
         kept = getattr(getattr(file, name), "file", None)
         if kept is not None:
@@ -71,8 +75,14 @@ def check_station(file: StationFile) -> tuple[str, ...]:
     return warnings
 
 
-def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None] = lambda _: None) -> StationLoop:
+def run_station(
+    file: StationFile,
+    told: Callable[[Event | InspectedPart], None] = lambda _: None,
+    record: RecordStep | None = None,
+) -> StationLoop:
     """Runs the station until it is asked to stop, or until the files that are its cameras end. The loop that ran.
+
+    ``record``: puts what becomes of a deployed bundle into the audit trail.
 
     Raises:
         InputError: the socket cannot be made, or the counters are those of another station.
@@ -82,6 +92,12 @@ def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None]
     """
     with ExitStack() as stack:
         watch = _watched(file, stack.enter_context(open_log(file.log)))
+        updates = None
+        if file.update is not None:
+            updates = stack.enter_context(closing(StationUpdates(file, record)))
+            for said in updates.begin():
+                log_event(logger, logging.WARNING, "update", said)
+        file = in_force(file)
         outputs = []
         for name, one in file.output.items():
             if one.kind != "video":  # the scorers write those
@@ -95,7 +111,9 @@ def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None]
         trigger = None
         if file.input is not None:
             trigger = stack.enter_context(closing(_opened_input(file.input)))
-        loop = StationLoop(file, link=link, outputs=tuple(outputs), told=told, watch=watch, trigger=trigger)
+        loop = StationLoop(
+            file, link=link, outputs=tuple(outputs), told=told, watch=watch, trigger=trigger, updates=updates
+        )
         loop.run()
         return loop
 

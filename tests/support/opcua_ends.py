@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-pytest.importorskip("asyncua")
+pytest.importorskip("asyncua", reason="needs the extra opcua")
 
 from asyncua import Client, ua
 

@@ -64,6 +64,7 @@ class Jobs:
         """From now on the station is heard."""
         self._gateway.heard.append(self._heard)
         self._gateway.changed.append(self._changed)
+        self._changed()
 
     def leave(self) -> None:
         """The station is not heard any more."""
@@ -122,7 +123,10 @@ class Jobs:
             self._release()
 
     def _changed(self) -> None:
-        if not self._gateway.view.is_connected:
+        view = self._gateway.view
+        if view.is_connected:
+            self.conversation.begin(view.recent_parts)
+        else:
             self._finish(self.conversation.away())
 
     def _release(self) -> None:

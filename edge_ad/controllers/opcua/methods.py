@@ -174,7 +174,8 @@ class _Methods:
 
     async def _reset_fault(self) -> Answers:
         was_late = self._jobs.conversation.is_late_fault
-        self._jobs.conversation.reset()
+        if was_late or self._gateway.is_fault:
+            self._jobs.conversation.reset()
         try:
             await self._gateway.reset(by=self._by())
         except LinkRefusedError as error:

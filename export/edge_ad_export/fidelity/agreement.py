@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -69,17 +70,17 @@ class Agreement:
     def max_rel(self) -> float:
         return relative_error(self._scores, self._reference)
 
-    @property
+    @cached_property
     def spearman(self) -> float:
         """Spearman's rank correlation over normals and synthetic defects together."""
         return _spearman(self._scores, self._reference)
 
-    @property
+    @cached_property
     def spearman_normals(self) -> float:
         """Spearman's rank correlation over the normals alone."""
         return _spearman(self.scores, self.reference)
 
-    @property
+    @cached_property
     def roc_auc_lost(self) -> float | None:
         """By how much worse synthetic defects are told from the normals; negative: better."""
         if not self.defect_scores.size:

@@ -17,7 +17,7 @@ from edge_ad.controllers.security import AuditTrail, Role, add_token, read_trail
 from edge_ad.errors import DeviceError, InputError
 from edge_ad.station.station_log import AuditSettings
 
-ua = pytest.importorskip("asyncua").ua
+ua = pytest.importorskip("asyncua", reason="needs the extra opcua").ua
 
 FOLDER = "ns=1;s=EdgeAd"
 LONG_AGO, YESTERDAY = (datetime.now(timezone.utc) - timedelta(days=days) for days in (30, 1))
