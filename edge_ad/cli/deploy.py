@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import os
+import pwd
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +91,7 @@ def deploy(bundle: Path, options: DeployOptions) -> None:
 
     path = _only_station() if options.to == "local" else Path(options.to)
     station = read_station_file(path)
+    _check_user(path)
     order = deploy_order(station, bundle, options.recipe, options.inspection, options.by or getpass.getuser())
     deploy_here(order, told, recorder(station.audit, "deploy"), waits=not options.no_wait)
 
@@ -117,6 +120,16 @@ def _only_station() -> Path:
             f"--to local needs one station below {_STATIONS}, found {names}: name its station file by --to"
         )
     return found[0]
+
+
+def _check_user(file: Path) -> None:
+    """What root writes, the station could neither use up nor clear away."""
+    owner = file.parent.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        name = pwd.getpwuid(owner).pw_name
+        raise InputError(
+            f"{file} belongs to {name}: run this command as that user, with  sudo -u {name} edge-ad deploy"
+        )
 
 
 def _tell(what: UpdateChanged) -> None:

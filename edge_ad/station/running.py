@@ -22,6 +22,7 @@ from edge_ad.station.part_outputs import CsvOutput, JsonLinesOutput, PartOutput,
 from edge_ad.station.station_log import StationLog, log_event, open_log
 from edge_ad.station.updating import StationUpdates, in_force
 from edge_ad.station.watching import StationWatch
+from edge_ad.update import slot_number
 
 if TYPE_CHECKING:
     from edge_ad.link.messages import Event
@@ -79,10 +80,13 @@ def run_station(
     file: StationFile,
     told: Callable[[Event | InspectedPart], None] = lambda _: None,
     record: RecordStep | None = None,
+    *,
+    also: tuple[QueuedOutput, ...] = (),
 ) -> StationLoop:
     """Runs the station until it is asked to stop, or until the files that are its cameras end. The loop that ran.
 
-    ``record``: puts what becomes of a deployed bundle into the audit trail.
+    ``told`` is called in the station's own loop, so it must not wait. ``record``: puts what becomes of a deployed
+    bundle into the audit trail. ``also``: more outputs than those of the file; they are closed at the end.
 
     Raises:
         InputError: the socket cannot be made, or the counters are those of another station.
@@ -98,7 +102,7 @@ def run_station(
             for said in updates.begin():
                 log_event(logger, logging.WARNING, "update", said)
         file = in_force(file)
-        outputs = []
+        outputs = list(also)
         for name, one in file.output.items():
             if one.kind != "video":  # the scorers write those
                 outputs.append(QueuedOutput(name, _opened(name, one), one.queue or _QUEUE))
@@ -170,7 +174,7 @@ def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str)
     with _entry(f"{where}.bundle"):
         bundle = Bundle.open(one.bundle)
         if store is not None:
-            store.check(bundle)
+            store.check(bundle, was_taken=slot_number(one.bundle) is not None)
     with _entry(f"{where}.variant"):
         variant = bundle.variant(one.variant)
     with _entry(f"{where}.bundle"):

@@ -99,7 +99,8 @@ def open_detector(order: Opening) -> Detector:
     """
     bundle = Bundle.open(order.bundle)
     store = None if order.trust is None else TrustStore(Path(order.trust))
-    signed = None if store is None else store.check(bundle)
+    was_taken = slot_number(order.bundle) is not None and not order.is_trial  # kept here, perhaps before a newer one
+    signed = None if store is None else store.check(bundle, was_taken=was_taken)
     detector = open_for_station(bundle, order.variant, order.calibration, order.device, order.threads)
     if store is not None and signed is not None and not order.is_trial:
         try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge_ad.station.station_file import StationFile
     from edge_ad.update.road import RecordStep
 
-__all__ = ["StationUpdates", "deploy_order", "in_force"]
+__all__ = ["StationUpdates", "bundles_in_force", "deploy_order", "in_force"]
 
 
 def deploy_order(
@@ -83,11 +83,14 @@ def _uses(file: StationFile) -> list[tuple[str, BundleUse]]:
     ]
 
 
+def bundles_in_force(file: StationFile) -> dict[str, str]:
+    """For each bundle that the file names, where the one lies that is used in its place."""
+    return {} if file.update is None else {one.named: one.in_force()[0] for one in _stores(file, file.update)}
+
+
 def in_force(file: StationFile) -> StationFile:
     """The same station with the bundles that were deployed to it, where they are whole."""
-    if file.update is None:
-        return file
-    places = {one.named: one.in_force()[0] for one in _stores(file, file.update)}
+    places = bundles_in_force(file)
 
     def replaced(path: str | None) -> str | None:
         return None if path is None else places.get(path, path)

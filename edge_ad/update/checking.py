@@ -98,7 +98,8 @@ def check_bundle(order: CheckOrder) -> tuple[str, ...]:
     if order.trust is not None:
         signed = TrustStore(Path(order.trust)).check(bundle)
         found.append(f"signed with the serial {signed.serial}, good until {signed.expires:%Y-%m-%d}")
-    for use in order.uses:
+    alike = {msgspec.structs.replace(use, recipe="", inspection=""): use for use in reversed(order.uses)}
+    for use in reversed(alike.values()):
         where = f"{use.recipe}/{use.inspection}"
         try:
             detector = open_for_station(bundle, use.variant, use.calibration, use.device, use.threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,8 @@ class _Road:
 
     def _refuse(self, error: EdgeAdError, bundle: Bundle | None = None) -> None:
         self.slots.discard(self.slot)
-        self.note(Step.REFUSED, str(error), bundle)
+        with contextlib.suppress(OutputError):  # why it is refused matters more than that the disk is full as well
+            self.note(Step.REFUSED, str(error), bundle)
 
 
 def _followed(station: Client, asked: _Road) -> UpdateChanged:

@@ -32,6 +32,7 @@ from edge_ad.files import check_space, output_error, sync_folder
 __all__ = ["FOLLOWING", "JournalLine", "SlotState", "Slots", "Step", "UpdateSettings", "slot_number"]
 
 _SLOTS, _JOURNAL, _LOCK = "slots", "journal.jsonl", "lock"
+_LOCK_S, _LOCK_PAUSE_S = 5.0, 0.01
 
 
 class UpdateSettings(Record, frozen=True, kw_only=True):
@@ -237,26 +238,41 @@ class Slots:
 
     @contextlib.contextmanager
     def _held(self, *, wait: bool, name: str = _LOCK) -> Iterator[bool]:
+        """Whether the lock is ours now. ``wait``: for some seconds, where another process has it."""
         try:
-            (self.folder / _SLOTS).mkdir(parents=True, exist_ok=True)
+            self._make_folders()
             file = os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
         except OSError as error:
             raise output_error(self.folder, error) from error
         try:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+            end = time.monotonic() + (_LOCK_S if wait else 0.0)
+            while not (is_ours := _locked(file)) and time.monotonic() < end:
+                time.sleep(_LOCK_PAUSE_S)
+            yield is_ours
         finally:
             os.close(file)
+
+    def _make_folders(self) -> None:
+        new = [one for one in (self.folder / _SLOTS, self.folder, self.folder.parent) if not one.exists()]
+        (self.folder / _SLOTS).mkdir(parents=True, exist_ok=True)
+        for one in reversed(new):
+            sync_folder(one.parent)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """No other process appends to the journal meanwhile."""
-        with self._held(wait=True, name=f"{_JOURNAL}.lock"):
+        with self._held(wait=True, name=f"{_JOURNAL}.lock") as is_ours:
+            if not is_ours:
+                raise OutputError(f"{self._journal}: another process holds the journal")
             yield
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def check_files(bundle: Bundle) -> None:

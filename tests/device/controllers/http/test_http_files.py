@@ -9,15 +9,20 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from support.http_served import Served, http_served
 from support.station_files import to_toml
 from support.tiny_calibration import calibrate
 
 from edge_ad.bundle import Bundle, TrustStore, pack
+from edge_ad.cli import main
 from edge_ad.controllers.security import read_trail
-from edge_ad.link import UpdateRequest
+from edge_ad.errors import BundleError
+from edge_ad.link import UpdateChanged, UpdateRequest
 from edge_ad.sources import read_image
 from edge_ad.station.evidence import EvidenceRecord, EvidenceStore
+from edge_ad.update import Slots, Step
+from edge_ad.update.remote import deploy_to
 from edge_ad.verdict import State, Verdict
 from edge_ad_deploy.keys import KeyFolder
 from edge_ad_deploy.signing import sign_bundle
@@ -112,6 +117,7 @@ def test_a_bundle_is_checked_and_handed_to_the_station_whose_recipe_is_active(
     assert told[-2:] == [("bundle", "asked", "a"), ("bundle", "done", "a")]
 
 
+@pytest.mark.slow
 def test_with_a_trust_store_an_unsigned_bundle_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
     keys = KeyFolder.create(tmp_path / "keys")
     TrustStore.create(tmp_path / "store", keys.folder / "root.json")
@@ -156,3 +162,32 @@ def test_without_a_table_update_no_bundle_is_taken(tmp_path: Path) -> None:
     with http_served(tmp_path) as served:
         answer = httpx.put(f"{served.url}/api/v1/bundles/b", content=b"", headers=ZIP, timeout=60)
         assert (answer.status_code, answer.json()["reason"]) == (404, "no_updates")
+
+
+def test_the_command_deploys_to_another_device_and_follows_the_bundle_to_its_end(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    calibrate(tiny_bundle, 0.5)
+    told: list[str] = []
+    with http_served(tmp_path, station_file=a_station_file(tmp_path), bundle_mb=50.0) as served:
+        slots = Slots(tmp_path / "updates", str(tmp_path / "a.bundle"))
+
+        def hears(what: UpdateChanged) -> None:
+            told.append(what.step)
+            if what.step == "CHECKED":  # the station is made up: what it would write down
+                slots.note(Step.SWITCHED, what.slot)
+                slots.note(Step.RETURNED, what.slot, reason="its scorer ended: SIGSEGV")
+
+        with pytest.raises(BundleError, match=r"tiny@1 was given back, .*: its scorer ended: SIGSEGV"):
+            deploy_to(served.url, tiny_bundle, "a", None, None, None, hears)
+        assert told == ["STAGED", "CHECKED", "SWITCHED", "RETURNED"]
+        command = ["deploy", str(tiny_bundle), "--to", served.url]
+        several = CliRunner().invoke(main, command)
+        assert (several.exit_code, "several recipes (a, b): name one by --recipe" in several.stderr) == (2, True)
+        unknown = CliRunner().invoke(main, [*command, "--recipe", "c"])
+        assert (unknown.exit_code, "the station has no recipe 'c'" in unknown.stderr) == (2, True)
+        (tiny_bundle / "variants/onnx-fp32/calibration.json").unlink()
+        refused = CliRunner().invoke(main, [*command, "--recipe", "a"])
+        assert (refused.exit_code, "is not calibrated" in refused.stderr) == (3, True), refused.stderr
+    away = CliRunner().invoke(main, [*command, "--recipe", "a"])
+    assert (away.exit_code, "the device cannot be reached" in away.stderr) == (4, True)
