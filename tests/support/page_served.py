@@ -91,6 +91,12 @@ class PageServed:
         self.next = state
         self.link.result(self.link.trigger(part_id), timeout_s=60)
 
+    def counted(self, state: str) -> int:
+        """How many parts of this state the page's last snapshot counts."""
+        snapshot = self.served.gateway.view.snapshot
+        counts = None if snapshot is None else snapshot.counts
+        return 0 if counts is None else counts.parts[state]
+
     def judgement(self) -> Judgement:
         """For the fake station."""
         reason = "out_of_range" if self.next is State.INVALID else None

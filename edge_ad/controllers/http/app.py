@@ -20,6 +20,7 @@ from edge_ad.controllers.http import (
     oip_routes,
     page_routes,
     part_routes,
+    report_routes,
     station_routes,
 )
 from edge_ad.controllers.http.answers import ProblemError, problem_answer, problem_of
@@ -61,6 +62,7 @@ def make_app(desk: Desk) -> FastAPI:
     app.include_router(oip_routes.router)
     app.include_router(page_routes.router, include_in_schema=False)
     app.include_router(kept_routes.router, include_in_schema=False)
+    app.include_router(report_routes.router, include_in_schema=False)
     app.add_middleware(_Guard, desk=desk)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(EdgeAdError, _problem)

@@ -30,13 +30,15 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     largest picture or tensor, ``frame_megapixels``: the most pixels that are decoded. ``receive_s``: within this time a
     request has to be here, and ``send_s``: so long a client may take nothing of its answer. ``evidence``: the
     folder of the station's evidence. ``bundle_mb``: the largest bundle that may be handed in. ``results``: so many are
-    remembered. ``preview``: the folder of the station's previews, which the page shows. ``kiosk``: whoever has
+    remembered. ``preview``: the folder of the station's previews, which the page shows. ``counters``: the
+    file of its counts, for reports of earlier shifts. ``kiosk``: whoever has
     no token may look all the same. ``texts``: a folder with further languages of the page.
     ``events``: so many events wait for a reader that is slow; then the oldest are dropped.
     """
 
     PATHS: ClassVar[tuple[str, ...]] = (
-        "certificate", "key", "client_certificates", "tokens", "evidence", "preview", "texts"
+        "certificate", "key", "client_certificates", "tokens", "evidence", "preview", "texts",
+        "counters",
     )  # fmt: skip
 
     host: str = "127.0.0.1"
@@ -55,6 +57,7 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     evidence: str | None = None
     bundle_mb: Megabytes = 1_000.0
     preview: str | None = None
+    counters: str | None = None
     kiosk: bool = False
     texts: str | None = None
     results: Count = 1_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -44,7 +45,9 @@ async def serve(settings: OpcUaSettings, gateway: Gateway, name: str) -> None:
         DeviceError: the port is taken.
     """
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what a client does wrong would be logged with tracebacks
-    async with OpcUaService(settings, gateway, name) as service:
+    async with contextlib.AsyncExitStack() as stack:
+        with gateway.away():  # making the nodes takes seconds on a small machine, without a pause for a heartbeat
+            service = await stack.enter_async_context(OpcUaService(settings, gateway, name))
         logger.info("OPC UA on opc.tcp://%s:%d/edge-ad/", settings.host, service.port)
         await service.run()
 
@@ -77,7 +80,8 @@ class OpcUaService:
     async def __aenter__(self) -> OpcUaService:
         server = self._server
         await self._introduce()
-        index = await load_companion(server)
+        # Its 790 nodes take a second or more without a pause. In a loop of its own, while nobody else has the server.
+        index = await asyncio.to_thread(lambda: asyncio.run(load_companion(server)))
         self.nodes = await make_nodes(server, index, self._gateway.view.station or "edge-ad")
         self._events = EventSender(self.nodes)
         await self._events.prepare()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 from support.opcua_ends import COMPANION, OpcUaEnds, opcua_ends, until
 
-from edge_ad.controllers import ResultCode
+from edge_ad.controllers import Gateway, ResultCode
+from edge_ad.controllers.opcua import OpcUaSettings
+from edge_ad.controllers.opcua.service import OpcUaService
 from edge_ad.controllers.signals import RefusalCode
 from edge_ad.link import Client as LinkClient
 from edge_ad.link.messages import TriggerRequest
@@ -249,3 +252,33 @@ def test_bytes_that_are_no_opc_ua_end_their_connection_alone(ends: OpcUaEnds) ->
             assert await state(client) == "Operational"
 
     ends.run(scene())
+
+
+class EnoughError(Exception):
+    pass
+
+
+def test_the_event_loop_goes_on_while_the_nodes_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the link's heartbeats would be late on a busy machine, and the station would drop this controller."""
+    begun, gone_on = threading.Event(), threading.Event()
+
+    async def nothing(_: OpcUaService) -> None:
+        pass
+
+    async def load(_: Any) -> int:
+        begun.set()
+        raise EnoughError if gone_on.wait(60) else AssertionError("the event loop stood still")
+
+    async def scene() -> None:
+        settings = OpcUaSettings(protocol="opcua", port=0)
+        starting = asyncio.create_task(
+            OpcUaService(settings, Gateway(tmp_path / "s.sock", "opcua", settings), "opcua").__aenter__()
+        )
+        await until(begun.is_set)
+        gone_on.set()
+        with pytest.raises(EnoughError):
+            await starting
+
+    monkeypatch.setattr(OpcUaService, "_introduce", nothing)
+    monkeypatch.setattr("edge_ad.controllers.opcua.service.load_companion", load)
+    asyncio.run(scene())

@@ -12,6 +12,7 @@ from support.browser import DESKTOP, PANEL, PHONE, chromium, opened, seen, until
 from support.cable import cable_to
 from support.page_served import PageServed, keep_rejects, page_served, write_preview
 from support.paths import ROOT
+from support.videos import wait_for
 
 from edge_ad.controllers.security import Role, add_token
 from edge_ad.verdict import State
@@ -310,6 +311,9 @@ def test_axe_has_nothing_serious_to_say(browser: Browser, page: PageServed, them
         page.served.station.fault("stop rule rejects")
         verdict(view, "fault")
         shown["fault"] = serious(view)
+        view.locator("#to-prove").click()
+        seen(view, "#report", "Recipe a")
+        shown["report"] = serious(view)
         assert [one for one in shown.items() if one[1]] == []
 
 
@@ -318,3 +322,31 @@ def serious(view: Page) -> list[object]:
     found = view.evaluate("axe.run(document).then((found) => found.violations)")
     kept = [one for one in found if one["impact"] in {"serious", "critical", "moderate"}]
     return [[one["id"], [node["html"][:120] for node in one["nodes"]]] for one in kept]
+
+
+@pytest.mark.slow
+@SIZES
+def test_a_report_of_the_shift_is_read_and_saved(browser: Browser, page: PageServed, size: tuple[int, int]) -> None:
+    with opened(browser, page.url, size) as watched:
+        view = watched.page
+        page.part("A-1", State.REJECT)
+        page.part("A-2", State.INVALID)
+        assert wait_for(lambda: page.counted("INVALID") == 1, 60)  # a report is made of the station's own count
+        view.get_by_role("link", name="Prove").click()
+        seen(view, "#report", "Recipe a")
+        view.locator("#all-thumbs .thumb").nth(1).click()
+        view.get_by_role("button", name="Truly bad").click()
+        seen(view, "#kept-found", "Truly bad (local)")
+        view.locator("#kept-close").click()
+        seen(view, "#report", "reject judged top/")
+        seen(view, "#report", "too dark, too bright or without contrast")
+        seen(view, "#report", "highest region of 3 kept rejects")
+        with view.expect_download() as saving:
+            view.locator("#report-csv").click()
+        assert "parts,a,REJECT,1" in Path(saving.value.path()).read_text()
+        assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert view.evaluate(_SMALL_TARGETS) == []
+        view.emulate_media(media="print")
+        assert view.locator("#report").is_visible()
+        assert not view.locator("header").is_visible()
+        assert watched.wrong == []
