@@ -9,7 +9,7 @@ SPREAD := -n $(JOBS) --dist worksteal
 # The tests start hundreds of Python processes, which must not compile the same files anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers axe-core lint format bench bench-station soak fuzz advisories bench-controllers bench-fleet bench-peers families clean
+.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers axe-core lint format bench bench-station soak fuzz advisories bench-controllers bench-fleet bench-peers families image update image-test clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -86,6 +86,33 @@ bench-peers: .venv/.installed  ## beside anomalib's inferencer; PEER=DIR is an e
 
 families: .venv/.installed  ## a real model of every family through export, into docs/families.md; PEER=a python with torch
 	$(BIN)/python -m benchmarks.families $(if $(PEER),--peer $(PEER))
+
+# BUNDLES="part other" go into the package, signed by KEYS; MIRROR= is a mirror of Debian. It needs root and a network.
+IMAGE := build/image
+KEYS ?= $(IMAGE)/keys
+IMAGE_VERSION ?= 1
+UPDATE_VERSION ?= 2
+image: $(IMAGE)/edge-ad-$(IMAGE_VERSION).img  ## a disk image that a device boots from (UEFI, amd64)
+
+update: $(IMAGE)/edge-ad-$(UPDATE_VERSION).img  ## a signed update of the system to UPDATE_VERSION=2
+	$(BIN)/edge-ad image-update $< --certificate $(IMAGE)/update.pem --key $(IMAGE)/update.key -o $(<:.img=.raucb)
+
+image-test: image  ## boots the image in QEMU, updates it, and injects faults; about an hour of two cores
+	$(BIN)/python -m benchmarks.image_trial $(IMAGE)
+
+$(KEYS)/root.json: | .venv/.installed
+	mkdir -p $(dir $(KEYS))
+	$(BIN)/edge-ad keys $(KEYS)
+
+$(IMAGE)/update.pem:
+	mkdir -p $(IMAGE)
+	openssl req -x509 -newkey rsa:3072 -nodes -days 7300 -subj "/CN=edge-ad trial updates" -keyout $(@:.pem=.key) -out $@
+
+$(IMAGE)/edge-ad.deb: $(KEYS)/root.json
+	$(BIN)/edge-ad package --target amd64 --trust $(KEYS)/root.json --extra trust --extra serve -o $@ $(BUNDLES)
+
+$(IMAGE)/edge-ad-%.img: $(IMAGE)/edge-ad.deb $(IMAGE)/update.pem
+	$(BIN)/edge-ad image --package $< --keyring $(IMAGE)/update.pem --image-version $* $(if $(MIRROR),--mirror $(MIRROR)) -o $@
 
 clean:
 	rm -rf .venv edge-ad-demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

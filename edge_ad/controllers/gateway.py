@@ -105,11 +105,26 @@ class Gateway:
         self._futures: dict[Part, asyncio.Future[Outcome]] = {}
         self._streams: set[EventStream] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._may_connect = asyncio.Event()
+        self._may_connect.set()
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Within this block it does not connect: for work that holds up the loop, and so the heartbeat, for seconds.
+
+        A connection that is there already stays.
+        """
+        self._may_connect.clear()
+        try:
+            yield
+        finally:
+            self._may_connect.set()
 
     async def run(self) -> None:
         """Connects, and connects again, until it is cancelled."""
         pause_s, told = _FIRST_PAUSE_S, False
         while True:
+            await self._may_connect.wait()
             try:
                 async with AsyncClient(self._socket, client=self.name) as client:
                     await self._greet(client)

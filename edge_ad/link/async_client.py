@@ -270,6 +270,8 @@ class AsyncClient:
             if not sending.done():
                 sending.cancel()
                 await asyncio.wait({sending})
+            if not sending.cancelled():
+                sending.exception()  # looked at, or asyncio would complain of it where this wait is cancelled
         if sending.cancelled():
             raise lost(self._path, None)
         sending.result()

@@ -80,10 +80,13 @@ def run_station(
     file: StationFile,
     told: Callable[[Event | InspectedPart], None] = lambda _: None,
     record: RecordStep | None = None,
+    *,
+    also: tuple[QueuedOutput, ...] = (),
 ) -> StationLoop:
     """Runs the station until it is asked to stop, or until the files that are its cameras end. The loop that ran.
 
-    ``record``: puts what becomes of a deployed bundle into the audit trail.
+    ``told`` is called in the station's own loop, so it must not wait. ``record``: puts what becomes of a deployed
+    bundle into the audit trail. ``also``: more outputs than those of the file; they are closed at the end.
 
     Raises:
         InputError: the socket cannot be made, or the counters are those of another station.
@@ -99,7 +102,7 @@ def run_station(
             for said in updates.begin():
                 log_event(logger, logging.WARNING, "update", said)
         file = in_force(file)
-        outputs = []
+        outputs = list(also)
         for name, one in file.output.items():
             if one.kind != "video":  # the scorers write those
                 outputs.append(QueuedOutput(name, _opened(name, one), one.queue or _QUEUE))

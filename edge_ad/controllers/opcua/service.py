@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -45,7 +46,9 @@ async def serve(settings: OpcUaSettings, gateway: Gateway, name: str) -> None:
         DeviceError: the port is taken.
     """
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what a client does wrong would be logged with tracebacks
-    async with OpcUaService(settings, gateway, name) as service:
+    async with contextlib.AsyncExitStack() as stack:
+        with gateway.away():  # making the nodes takes seconds on a small machine, without a pause for a heartbeat
+            service = await stack.enter_async_context(OpcUaService(settings, gateway, name))
         logger.info("OPC UA on opc.tcp://%s:%d/edge-ad/", settings.host, service.port)
         await service.run()
 

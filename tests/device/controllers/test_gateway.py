@@ -330,3 +330,19 @@ def test_commands_without_an_answer_do_not_pile_up(tmp_path: Path) -> None:
 
 def _resets(station: FakeStation) -> int:
     return sum(type(one.request).__name__ == "ResetCountersRequest" for one in station.requests)
+
+
+def test_while_it_is_away_it_does_not_connect(tmp_path: Path) -> None:
+    async def run(station: FakeStation) -> None:
+        gateway = Gateway(tmp_path / "s.sock", "test", SETTINGS)
+        with gateway.away():
+            running = asyncio.create_task(gateway.run())
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert not running.done()
+            assert not gateway.view.is_connected
+        await until(lambda: gateway.view.takes_triggers)
+        running.cancel()
+
+    with FakeStation(tmp_path / "s.sock") as station:
+        asyncio.run(run(station))
