@@ -21,7 +21,7 @@ import msgspec
 
 from edge_ad.bundle.fields import Identifier, Record, Sha256
 from edge_ad.errors import InputError
-from edge_ad.files import atomic_write, output_error
+from edge_ad.files import atomic_write, output_error, read_small
 from edge_ad.station.strict import convert
 
 __all__ = [
@@ -123,7 +123,7 @@ def read_tokens(path: Path) -> dict[str, TokenEntry]:
         InputError: it cannot be read or is damaged, or other users may read or write it.
     """
     try:
-        data, mode = path.read_bytes(), path.stat().st_mode
+        data, mode = read_small(path), path.stat().st_mode
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of tokens: make one by  edge-ad token add NAME --role ROLE") from None
     except OSError as error:

@@ -152,10 +152,11 @@ def test_check_names_what_is_missing(tmp_path: Path) -> None:
         ({"host": "0.0.0.0"}, "certificate, key, tokens missing"),  # noqa: S104
         ({"certificate": str(expired[0]), "key": str(expired[1])}, "expired on"),
         ({"tokens": str(tmp_path / "none.toml")}, "no such file of tokens"),
+        ({"evidence": str(tmp_path / "none" / "evidence")}, "evidence: no such folder: .*none"),
     ):
         with pytest.raises(InputError, match=said):
             PROTOCOL.check(settings(**given))
-    PROTOCOL.check(settings(tokens=str(tokens)))
+    PROTOCOL.check(settings(tokens=str(tokens), evidence=str(tmp_path / "evidence")))  # which the station makes
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
