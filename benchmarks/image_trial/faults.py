@@ -275,7 +275,7 @@ def make_updates(image: Path, newer: Path, signer: Path, folder: Path) -> dict[s
     for kind, version, key in (("expired", "3", folder / "expired"), ("older", "0", signer), ("dead", "3", signer)):
         shutil.rmtree(content, ignore_errors=True)
         content.mkdir()
-        (content / "root.img").write_bytes(b"nothing that starts".ljust(1 << 20, b"\0"))
+        (content / "root.img").write_bytes(random.Random(3).randbytes(1 << 20))  # noqa: S311
         (content / "version").write_text(f"{version}\n")
         (content / "manifest.raucm").write_text(
             f"[update]\ncompatible=edge-ad-amd64\nversion={version}\n[bundle]\nformat=verity\n"

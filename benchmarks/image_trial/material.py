@@ -103,7 +103,8 @@ class Material:
 
     def prepare(self) -> None:
         """The certificate of the station, and a token for the fleet's owner."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
         make_certificate(self.folder / "server", "localhost")
         command = ["edge-ad", "token", "--file", str(self.folder / "tokens.toml"), "add", "fleet", "--role", "engineer"]
         token = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
