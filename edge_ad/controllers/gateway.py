@@ -181,6 +181,7 @@ class Gateway:
         camera: str | None = None,
     ) -> asyncio.Future[Outcome]:
         """As :meth:`inspect`, but returns as soon as the part is accepted."""
+        part_id = part_id or None  # empty is no id: two parts without one are not the same
         part = self._conversation.ask(part_id, number, time.monotonic_ns())
         if isinstance(part, TriggerRefusal):
             raise PartRefusedError(part)
