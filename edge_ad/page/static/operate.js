@@ -104,7 +104,7 @@ function showCounts(state, known) {
   ]);
   const lowest = promises.filter(([, one]) => one.rate !== undefined && !one.doubt).map(([, one]) => one.rate);
   const isBroken = lowest.length > 0 && rates.known.low > lowest.reduce((sum, rate) => sum + rate, 0);
-  const notes = [since ? t("since", { when: since.replace("T", " ") }) : "", rates.unseen ? t("unseen", { count: number(rates.unseen) }) : "", isBroken ? t("broken_promise") : ""];
+  const notes = [since ? t("since", { when: since.replace("T", " ") }) : "", rates.unseen ? t("unseen", { count: number(rates.unseen) }) : "", isBroken ? t("broken_promise") : "", ...promises.map(([, one]) => one.doubt ?? "")];
   say("rate-note", notes.filter(Boolean).join(" "));
   $("rate-note").classList.toggle("wrong", isBroken);
   $("reset-counts").hidden = !known.may("supervisor");

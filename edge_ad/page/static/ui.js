@@ -34,6 +34,7 @@ export function fill(id, facts, make) {
 
 let texts = {};
 let chosen = "en";
+let formats = "en"; // the language as it is spoken where the browser is, such as en-GB
 
 export const language = () => chosen;
 
@@ -42,6 +43,7 @@ export async function speak(code) {
   if (!answer.ok) throw new Error(`no texts of ${code}`);
   texts = await answer.json();
   chosen = code;
+  formats = navigator.languages.find((one) => one === code || one.startsWith(`${code}-`)) ?? code;
   document.documentElement.lang = code;
   for (const one of document.querySelectorAll("[data-t]")) one.textContent = t(one.dataset.t);
   for (const one of document.querySelectorAll("[data-t-label]")) one.setAttribute("aria-label", t(one.dataset.tLabel));
@@ -57,9 +59,9 @@ export function t(key, values = {}) {
 // A word of the station in this language; one that is not in the table stays as it is.
 export const word = (prefix, value) => (has(`${prefix}_${value}`) ? t(`${prefix}_${value}`) : String(value ?? "").replaceAll("_", " "));
 
-export const number = (value) => new Intl.NumberFormat(chosen).format(value);
-export const decimal = (value) => (value === null || value === undefined ? "–" : new Intl.NumberFormat(chosen, { maximumSignificantDigits: 4 }).format(value));
-export const percent = (value) => new Intl.NumberFormat(chosen, { style: "percent", maximumSignificantDigits: 2 }).format(value);
+export const number = (value) => new Intl.NumberFormat(formats).format(value);
+export const decimal = (value) => (value === null || value === undefined ? "–" : new Intl.NumberFormat(formats, { maximumSignificantDigits: 4 }).format(value));
+export const percent = (value) => new Intl.NumberFormat(formats, { style: "percent", maximumSignificantDigits: 2 }).format(value);
 // A bound is rounded up, and so never promises more than it is.
 export function percentUp(value) {
   const digits = value > 0 ? Math.max(0, 1 - Math.floor(Math.log10(value * 100))) : 0;
@@ -78,9 +80,9 @@ export function setZone(name, offset) {
 export function time(seconds, options = { hour: "2-digit", minute: "2-digit", second: "2-digit" }) {
   const when = new Date(seconds * 1000);
   try {
-    if (zone.name) return new Intl.DateTimeFormat(chosen, { ...options, timeZone: zone.name }).format(when);
+    if (zone.name) return new Intl.DateTimeFormat(formats, { ...options, timeZone: zone.name }).format(when);
   } catch { /* a zone that this browser does not know */ }
-  return new Intl.DateTimeFormat(chosen, { ...options, timeZone: "UTC" }).format(new Date(when.getTime() + zone.offset * 60000));
+  return new Intl.DateTimeFormat(formats, { ...options, timeZone: "UTC" }).format(new Date(when.getTime() + zone.offset * 60000));
 }
 
 export const dateTime = (seconds) => time(seconds, { dateStyle: "short", timeStyle: "medium" });
