@@ -31,6 +31,7 @@ while True:
     time.sleep(60)
 """
 _WORD_OF_BITS, _READY = 1, 1
+_PATIENT = "acknowledge_ms = 60000\nwindow_ms = 60000\n"
 _START_S = 30
 _FIRST_TEXT = 28
 """The word of the outputs at which the text begins: its bytes are turned in a tag, and nobody here reads them."""
@@ -51,7 +52,7 @@ def s7_trips(folder: Path, socket: Path) -> Iterator[Trip]:
         client.db_write(7, 100, bytearray(struct.pack(f">{INPUTS.words}H", *words)))
 
     with _controller([sys.executable, "-c", S7, str(port)], lambda: client.connect("127.0.0.1", 0, 1, port)):
-        table = f'protocol = "s7"\nhost = "127.0.0.1"\nport = {port}\ndb = 7\npoll_ms = 2\nrecent = 0\n'
+        table = f'protocol = "s7"\nhost = "127.0.0.1"\nport = {port}\ndb = 7\npoll_ms = 2\nrecent = 0\n' + _PATIENT
         with connect_process(folder, socket, table, lambda: bool(read()[_WORD_OF_BITS] & _READY)):
             yield part_by_signals(read, write)
         client.disconnect()
@@ -82,7 +83,7 @@ def ethernet_ip_trips(folder: Path, socket: Path) -> Iterator[Trip]:
         for name, words in tags.items():
             kind = Array(words, INT)
             driver._tags[name] = {"tag_name": name, "dimensions": [words, 0, 0], "type_class": kind, **known}
-        table = f'protocol = "ethernet-ip"\nhost = "127.0.0.1"\nport = {port}\npoll_ms = 2\nrecent = 0\n'
+        table = f'protocol = "ethernet-ip"\nhost = "127.0.0.1"\nport = {port}\npoll_ms = 2\nrecent = 0\n' + _PATIENT
         table += 'word_order = "big"\n'
         with connect_process(folder, socket, table, lambda: bool(read()[_WORD_OF_BITS] & _READY)):
             yield part_by_signals(read, write)

@@ -185,6 +185,7 @@ class Gateway:
 
         ``recipe``: a part that was inspected by another one is INVALID.
         """
+        part_id = part_id or None  # empty is no id: two parts without one are not the same
         part = self._conversation.ask(part_id, number, time.monotonic_ns(), recipe)
         if isinstance(part, TriggerRefusal):
             raise PartRefusedError(part)

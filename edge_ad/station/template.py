@@ -71,6 +71,9 @@ defect_rate = 0.01       # the share of parts that may really be defective
 # file = "counts.json"
 # shift_starts = ["06:00", "14:00", "22:00"]
 
+# [update]                 # takes new bundles while it runs:  edge-ad deploy
+# folder = "updates"
+
 # [log]                    # otherwise the log goes to standard error
 # file = "station.log"
 # level = "info"

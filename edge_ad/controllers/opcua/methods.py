@@ -151,7 +151,7 @@ class _Methods:
         try:
             job = await self._job(_text(part), "")
         except PartRefusedError as error:
-            detail = f"refused: {error.refusal.reason}"
+            detail = f"{error.refusal.reason}: {error.refusal.detail}"
             nan = ua.Variant(float("nan"), ua.VariantType.Double)
             code = ua.Variant(0, ua.VariantType.UInt16)
             return [ua.Variant("REFUSED"), code, nan, nan, ua.Variant(detail), ua.Variant("")]
