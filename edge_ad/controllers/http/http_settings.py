@@ -63,16 +63,22 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     results: Count = 1_000
     events: Count = 1_000
 
+    def claims(self) -> dict[str, str]:
+        """The port, unless the system chooses it."""
+        return {"port": f"{self.host} port {self.port}"} if self.port else {}
+
 
 def check_settings(settings: HttpSettings) -> None:
     """Raises ``EdgeAdError`` where something that the table names is missing."""
     for library in ("fastapi", "uvicorn"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, "serve")
-    for name in ("evidence", "texts"):
-        folder = getattr(settings, name)
-        if folder is not None and not Path(folder).is_dir():
-            raise InputError(f"{name}: no such folder: {folder}")
+    if settings.texts is not None and not Path(settings.texts).is_dir():
+        raise InputError(f"texts: no such folder: {settings.texts}")
+    if (
+        settings.evidence is not None and not Path(settings.evidence).parent.is_dir()
+    ):  # the station makes the folder itself
+        raise InputError(f"evidence: no such folder: {Path(settings.evidence).parent}")
     check_exposure(settings.host, settings.certificate, settings.key, settings.tokens)
     if settings.certificate is not None and settings.key is not None:
         check_certificate(settings.certificate, settings.key)

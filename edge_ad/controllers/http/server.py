@@ -51,6 +51,7 @@ async def serve_on(listener: socket.socket, settings: HttpSettings, gateway: Gat
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # else any program of this machine could say that it asks from another address
         server_header=False,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
