@@ -69,10 +69,10 @@ def check_settings(settings: HttpSettings) -> None:
     for library in ("fastapi", "uvicorn"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, "serve")
-    for name in ("evidence", "texts"):
-        folder = getattr(settings, name)
-        if folder is not None and not Path(folder).is_dir():
-            raise InputError(f"{name}: no such folder: {folder}")
+    for name in ("evidence", "preview", "counters"):  # the station makes these when it has something for them
+        path = getattr(settings, name)
+        if path is not None and not Path(path).parent.is_dir():
+            raise InputError(f"{name}: no such folder: {Path(path).parent}")
     check_exposure(settings.host, settings.certificate, settings.key, settings.tokens)
     if settings.certificate is not None and settings.key is not None:
         check_certificate(settings.certificate, settings.key)
