@@ -45,7 +45,8 @@ def connect(file: Path, names: tuple[str, ...], options: ConnectOptions) -> None
         listed = ", ".join(f"{name} ({settings.protocol})" for name, (_, settings) in found.items())
         click.echo(f"{file}: in order: {listed}", err=True)
         return
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    of = f"{names[0]} " if len(names) == 1 else ""  # the processes of all controllers write to one log
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s {of}%(name)s: %(message)s")
     if len(names) == 1:
         run_controller(station, file, names[0])
     else:

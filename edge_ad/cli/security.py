@@ -10,7 +10,7 @@ import click
 
 from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
 from edge_ad.cli.options import PATH
-from edge_ad.errors import GateError
+from edge_ad.errors import GateError, InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +116,11 @@ def audit(file: Path, options: AuditOptions) -> None:
             raise GateError(f"{file}: the trail is broken at {len(report.problems)} places")
         click.echo(f"{file}: {report.records} records, {report.first} to {report.last}, unbroken; last {report.sha256}")
         return
+    report = check_trail(file)
+    if report.problems and not report.records:
+        raise InputError(f"{file}: expected an audit trail, found no record in it: name the file of the table [audit]")
+    if report.problems:
+        click.echo(f"edge-ad: warning: {file}: the trail is broken: edge-ad audit {file} --verify says where", err=True)
     for record in read_trail(file):
         if options.syslog:
             click.echo(syslog_line(record))

@@ -62,11 +62,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """A part that was asked for. ``trigger``: the station's number, once it has accepted."""
+    """A part that was asked for. ``trigger``: the station's number, once it has accepted.
+
+    ``recipe``: by which it has to be inspected, where the controller says so.
+    """
 
     part_id: str | None
     number: int | None
     asked_ns: int
+    recipe: str | None = None
     trigger: int | None = None
     exposed: bool = False
     outcome: Outcome | None = None
@@ -110,12 +114,14 @@ class Conversation:
 
     # --- triggers
 
-    def ask(self, part_id: str | None, number: int | None, now_ns: int) -> Part | TriggerRefusal:
+    def ask(
+        self, part_id: str | None, number: int | None, now_ns: int, recipe: str | None = None
+    ) -> Part | TriggerRefusal:
         """The controller asks for a part: one to be passed on to the station, or why not."""
         refusal = self._refusal(part_id, number)
         if refusal is not None:
             return refusal
-        part = Part(part_id, number, now_ns)
+        part = Part(part_id, number, now_ns, recipe)
         self.open.append(part)
         return part
 
@@ -216,6 +222,9 @@ class Conversation:
         if now_ns >= self._end_ns(part):
             return self._too_late(part)
         self.late = 0
+        if part.recipe is not None and result.recipe != part.recipe:
+            detail = f"it was inspected by the recipe {result.recipe}, asked for was {part.recipe}"
+            return self._end(part, ResultCode.INVALID, detail)
         self._drop(part)
         part.exposed = True
         part.outcome = outcome_of(result, part)

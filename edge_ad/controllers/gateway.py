@@ -179,9 +179,14 @@ class Gateway:
         number: int | None = None,
         pixels: NDArray[np.uint8] | None = None,
         camera: str | None = None,
+        recipe: str | None = None,
     ) -> asyncio.Future[Outcome]:
-        """As :meth:`inspect`, but returns as soon as the part is accepted."""
-        part = self._conversation.ask(part_id, number, time.monotonic_ns())
+        """As :meth:`inspect`, but returns as soon as the part is accepted.
+
+        ``recipe``: a part that was inspected by another one is INVALID.
+        """
+        part_id = part_id or None  # empty is no id: two parts without one are not the same
+        part = self._conversation.ask(part_id, number, time.monotonic_ns(), recipe)
         if isinstance(part, TriggerRefusal):
             raise PartRefusedError(part)
         future = self._futures[part] = asyncio.get_running_loop().create_future()

@@ -195,7 +195,8 @@ class StationUpdates:
     def _write(self, what: NoteUpdate) -> None:
         slots, update = self._stores[what.update.key], what.update
         if self._record is not None:
-            self._record(slots, what.step, update.title, None, what.reason)
+            who = next((one.who for one in reversed(slots.lines()) if one.slot == update.slot), None)
+            self._record(slots, what.step, update.title, who, what.reason)
         slots.note(Step(what.step), update.slot, reason=what.reason)
         if what.step == Step.KEPT.value:
             self._in_force[update.key] = update.new

@@ -135,6 +135,8 @@ def deploy_to(
 
 
 def _only(station: _Station) -> str:
+    if not station.recipes:
+        raise DeviceError("the controller has not reached its station yet: does the station run?")
     if len(station.recipes) != 1:
         raise InputError(f"the station has several recipes ({', '.join(station.recipes)}): name one by --recipe")
     return station.recipes[0]

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from edge_ad.bundle import Bundle
-from edge_ad.errors import BundleError, EdgeAdError, LinkError, LinkTimeoutError, OutputError
+from edge_ad.errors import BundleError, EdgeAdError, LinkError, LinkRefusedError, LinkTimeoutError, OutputError
 from edge_ad.link import Client
 from edge_ad.link.messages import UpdateChanged
 from edge_ad.update.checking import BundleUse, CheckOrder, check_apart
@@ -17,7 +19,7 @@ from edge_ad.update.slots import Slots, Step, UpdateSettings
 
 __all__ = ["DeployOrder", "RecordStep", "deploy"]
 
-_LOOK_S = 2.0
+_LOOK_S = 60.0  # longer than a station may be silent
 
 
 class RecordStep(Protocol):
@@ -66,7 +68,7 @@ def deploy(
             asked.check(order, check)
             try:
                 station.update(slots.key, slot, by=order.who)
-            except LinkError as error:
+            except LinkRefusedError as error:
                 asked.give_up(str(error))
                 raise
         return _followed(station, asked) if waits else asked.last
@@ -138,8 +140,11 @@ def _followed(station: Client, asked: _Road) -> UpdateChanged:
         except LinkTimeoutError:
             continue
         except LinkError as error:
+            if asked.slots.state().active == asked.slot:  # it was kept, and the station ended before it could say so
+                asked.told(kept := msgspec.structs.replace(asked.last, step=Step.KEPT.value, reason=None))
+                return kept
             raise LinkError(
-                f"{error}; an update that was not kept is given up, and the bundle before it is used at the next start"
+                f"{error}; {asked.last.title} was not kept, and the bundle before it is used at the next start"
             ) from error
         if not isinstance(event, UpdateChanged) or (event.bundle, event.slot) != (asked.slots.key, asked.slot):
             continue

@@ -21,19 +21,20 @@ from edge_ad.controllers.http.describing import asks_picture, says
 from edge_ad.controllers.http.desk import Desk, Engineer, Viewer, desk_of
 from edge_ad.controllers.http.requests import NO_MORE
 from edge_ad.controllers.security import Who
-from edge_ad.errors import BundleError, DeviceError, InputError, one_line
+from edge_ad.errors import BundleError, DeviceError, InputError, LinkRefusedError, one_line
 from edge_ad.files import output_error, part_file
 from edge_ad.link.messages import UpdateChanged
 from edge_ad.station.updating import deploy_order
 from edge_ad.update import DeployOrder, Slots
 
-__all__ = ["UpdateAnswer", "router"]
+__all__ = ["UpdateAnswer", "clear_incoming", "router"]
 
 router = APIRouter(prefix="/api/v1/bundles", tags=["bundles"])
 
 _UPLOAD_S, _DEPLOY_S = 600.0, 900.0
 _ZIP = "application/zip"
 _ERRORS = {InputError.exit_code: InputError, BundleError.exit_code: BundleError}
+_BUSY = ("(update_pending)", "(recipe_pending)", "is under way: wait until it has ended")
 _STEPS = 50
 
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -68,7 +69,7 @@ async def put_bundle(request: Request, who: Engineer, recipe: Name, inspection: 
     if desk.uploading.locked():
         raise ProblemError(409, "busy", "another bundle is being handed in", headers=NO_MORE)
     async with desk.uploading:
-        folder = FilePath(order.settings.folder) / f"incoming-{desk.name}"
+        folder = _incoming(order.settings.folder, desk.name)
         try:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
@@ -97,6 +98,21 @@ async def get_bundle(request: Request, _: Viewer, recipe: Name, inspection: Insp
         for one in slots.lines()[-_STEPS:]
     )
     return json_answer(UpdateAnswer(recipe, slots.state().active, steps))
+
+
+def clear_incoming(desk: Desk) -> None:
+    """Removes what a controller that was killed in the middle of a bundle has left."""
+    from edge_ad.station import read_station_file
+
+    if desk.gateway.station_file is not None:
+        with contextlib.suppress(InputError):  # whoever hands a bundle in is told of it
+            update = read_station_file(desk.gateway.station_file).update
+            if update is not None:
+                shutil.rmtree(_incoming(update.folder, desk.name), ignore_errors=True)
+
+
+def _incoming(folder: str, controller: str) -> FilePath:
+    return FilePath(folder) / f"incoming-{controller}"
 
 
 def _order(desk: Desk, recipe: str, inspection: str | None) -> DeployOrder:
@@ -155,6 +171,8 @@ async def _deployed(
             process.kill()
     if process.returncode != 0:
         said = one_line(err.decode(errors="replace")).removeprefix("edge-ad: ").replace(str(part), "the bundle")
+        if any(one in said for one in _BUSY):
+            raise LinkRefusedError("busy", said[-400:])
         kind = _ERRORS.get(process.returncode or 0, DeviceError)
         raise kind(said[-400:] or f"the deployment ended with {process.returncode}")
     return tuple(msgspec.json.decode(line, type=UpdateChanged) for line in out.splitlines())

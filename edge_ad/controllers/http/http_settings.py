@@ -63,12 +63,18 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     results: Count = 1_000
     events: Count = 1_000
 
+    def claims(self) -> dict[str, str]:
+        """The port, unless the system chooses it."""
+        return {"port": f"{self.host} port {self.port}"} if self.port else {}
+
 
 def check_settings(settings: HttpSettings) -> None:
     """Raises ``EdgeAdError`` where something that the table names is missing."""
     for library in ("fastapi", "uvicorn"):
         if importlib.util.find_spec(library) is None:
             raise MissingExtraError(library, "serve")
+    if settings.texts is not None and not Path(settings.texts).is_dir():
+        raise InputError(f"texts: no such folder: {settings.texts}")
     for name in ("evidence", "preview", "counters"):  # the station makes these when it has something for them
         path = getattr(settings, name)
         if path is not None and not Path(path).parent.is_dir():

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge_ad.controllers.gateway import Gateway
 from edge_ad.controllers.http.app import make_app, make_desk
+from edge_ad.controllers.http.bundle_routes import clear_incoming
 from edge_ad.controllers.http.desk import SUBJECT
 from edge_ad.controllers.http.http_settings import HttpSettings
 from edge_ad.errors import DeviceError
@@ -42,6 +43,7 @@ async def serve(settings: HttpSettings, gateway: Gateway, name: str) -> None:
 async def serve_on(listener: socket.socket, settings: HttpSettings, gateway: Gateway, name: str) -> None:
     """As :func:`serve`, on a socket that listens already."""
     desk = make_desk(settings, gateway, name)
+    clear_incoming(desk)
     config = uvicorn.Config(
         make_app(desk),
         http=_bounded(settings),
@@ -49,6 +51,7 @@ async def serve_on(listener: socket.socket, settings: HttpSettings, gateway: Gat
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # else any program of this machine could say that it asks from another address
         server_header=False,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,

@@ -73,13 +73,15 @@ class Jobs:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def start(self, part_id: str | None, meas_id: str) -> VisionJob:
+    async def start(self, part_id: str | None, meas_id: str, recipe: str | None = None) -> VisionJob:
         """Triggers a part. Must not be cancelled: the station may have accepted it.
+
+        ``recipe``: a part that was inspected by another one is INVALID.
 
         Raises:
             PartRefusedError: it is not inspected.
         """
-        part = self.conversation.ask(part_id, None, time.monotonic_ns())
+        part = self.conversation.ask(part_id, None, time.monotonic_ns(), recipe)
         if isinstance(part, TriggerRefusal):
             raise PartRefusedError(part)
         job = VisionJob(

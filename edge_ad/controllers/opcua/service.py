@@ -34,6 +34,7 @@ __all__ = ["OpcUaService", "serve"]
 logger = logging.getLogger(__name__)
 
 _FAILURES_PER_S = 5.0
+_MOST_DUE = 10_000
 _KINDS = {variable.name: variable.kind.removesuffix("[]") for variable in VARIABLES}
 _ARRAYS = {variable.name for variable in VARIABLES if variable.kind.endswith("[]")}
 
@@ -60,7 +61,8 @@ class OpcUaService:
         self._gateway = gateway
         self._name = name
         self.jobs = Jobs(gateway, settings, settings.kept_results)
-        self._due: deque[Callable[[], Awaitable[None]]] = deque()
+        # What comes faster than clients can be told pushes out the oldest: each one shows how things stand then.
+        self._due: deque[Callable[[], Awaitable[None]]] = deque(maxlen=_MOST_DUE)
         self._woken = asyncio.Event()
         self._state = VisionState.PREOPERATIONAL
         self._newest: PublishedResult | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError, MissingExtraError
+from edge_ad.files import read_small
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -131,6 +132,6 @@ def _check_dates(path: Path, leaf: x509.Certificate, now: datetime) -> None:
 
 def _read(path: Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
+        return read_small(path)
     except OSError as error:
         raise InputError(f"{what} {path}: cannot be read: {error.strerror}") from error

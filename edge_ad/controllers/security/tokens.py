@@ -21,12 +21,22 @@ import msgspec
 
 from edge_ad.bundle.fields import Identifier, Record, Sha256
 from edge_ad.errors import InputError
-from edge_ad.files import atomic_write, output_error
+from edge_ad.files import atomic_write, output_error, read_small
 from edge_ad.station.strict import convert
 
-__all__ = ["Role", "TokenEntry", "TokenFile", "add_certificate", "add_token", "read_tokens", "remove_token"]
+__all__ = [
+    "TOKEN_PREFIX",
+    "Role",
+    "TokenEntry",
+    "TokenFile",
+    "add_certificate",
+    "add_token",
+    "read_tokens",
+    "remove_token",
+]
 
-_PREFIX = "ea_"
+TOKEN_PREFIX = "ea_"  # noqa: S105  no token, only how one begins
+"""Each token begins with it, so that one that stands in a wrong place is known."""
 _HEADER = "# Written by edge-ad token. A token itself is not in here: only its SHA-256.\n"
 
 
@@ -113,7 +123,7 @@ def read_tokens(path: Path) -> dict[str, TokenEntry]:
         InputError: it cannot be read or is damaged, or other users may read or write it.
     """
     try:
-        data, mode = path.read_bytes(), path.stat().st_mode
+        data, mode = read_small(path), path.stat().st_mode
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of tokens: make one by  edge-ad token add NAME --role ROLE") from None
     except OSError as error:
@@ -136,7 +146,7 @@ def add_token(path: Path, name: str, role: Role) -> str:
             is damaged.
         OutputError: the file cannot be written.
     """
-    token = _PREFIX + secrets.token_urlsafe(32)
+    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     _add(path, name, {"role": role, "sha256": _hash(token)})
     return token
 

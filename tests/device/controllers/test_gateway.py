@@ -24,6 +24,7 @@ from edge_ad.controllers import (
 )
 from edge_ad.errors import LinkRefusedError
 from edge_ad.link import FakeStation, PartResult
+from edge_ad.link.messages import TriggerRequest
 from edge_ad.verdict import State
 
 Scene = Callable[[FakeStation, Gateway], Awaitable[None]]
@@ -346,3 +347,14 @@ def test_while_it_is_away_it_does_not_connect(tmp_path: Path) -> None:
 
     with FakeStation(tmp_path / "s.sock") as station:
         asyncio.run(run(station))
+
+
+def test_parts_with_an_empty_id_have_none_and_are_not_the_same(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        outcomes = [await gateway.inspect("") for _ in range(2)]
+        assert [one.passes for one in outcomes] == [True, True]
+        assert [one.request.part_id for one in station.requests if isinstance(one.request, TriggerRequest)] == [
+            None
+        ] * 2
+
+    play(tmp_path / "s.sock", scene)

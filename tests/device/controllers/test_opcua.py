@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from support.opcua_ends import COMPANION, OpcUaEnds, opcua_ends, until
 
 from edge_ad.controllers import Gateway, ResultCode
 from edge_ad.controllers.opcua import OpcUaSettings
+from edge_ad.controllers.opcua.hardened import Bounds, _InternalServer
 from edge_ad.controllers.opcua.service import OpcUaService
 from edge_ad.controllers.signals import RefusalCode
 from edge_ad.link import Client as LinkClient
@@ -282,3 +284,43 @@ def test_the_event_loop_goes_on_while_the_nodes_are_read(tmp_path: Path, monkeyp
     monkeypatch.setattr(OpcUaService, "_introduce", nothing)
     monkeypatch.setattr("edge_ad.controllers.opcua.service.load_companion", load)
     asyncio.run(scene())
+
+
+def test_what_comes_faster_than_clients_are_told_is_bounded_and_the_newest_stays(tmp_path: Path) -> None:
+    async def scene() -> None:
+        settings = OpcUaSettings(protocol="opcua", port=0)
+        service = OpcUaService(settings, Gateway(tmp_path / "s.sock", "opcua", settings), "opcua")
+        for number in range(20_000):
+            service._send("DiagnosticInfo", str(number), 100)
+        newest = nothing_due
+        service._later(newest)
+        assert len(service._due) == 10_000
+        assert service._due[-1] is newest
+
+    asyncio.run(scene())
+
+
+async def nothing_due() -> None:
+    pass
+
+
+def test_inspect_says_why_a_part_is_refused(ends: OpcUaEnds) -> None:
+    async def scene() -> None:
+        async with ends.client() as client:
+            answer = await client.get_node(FOLDER).call_method("1:Inspect", "x" * 129)
+            assert answer[0] == "REFUSED"
+            assert answer[4] == "bad_part: a part id has at most 128 characters, found 129"
+
+    ends.run(scene())
+
+
+def test_a_flood_of_connections_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    server = _InternalServer(Bounds(2, 65_536), None, None)
+    with caplog.at_level(logging.INFO, "edge_ad.controllers.opcua"):
+        for port in range(1_000):
+            server.say(logging.WARNING, "is turned away", ("10.0.0.9", port), ": there are 2")
+        server.say(logging.WARNING, "is turned away", ("10.0.0.10", 1), ": there are 2")
+    lines = [one.getMessage() for one in caplog.records]
+    assert lines[0] == "the client ('10.0.0.9', 0) is turned away: there are 2"
+    assert lines[-1] == "the client ('10.0.0.10', 1) is turned away: there are 2"
+    assert len(lines) < 500

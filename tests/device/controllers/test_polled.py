@@ -168,7 +168,7 @@ def test_an_accept_that_could_not_be_told_in_time_is_none(
     process, settings = plc
 
     async def scene(station: FakeStation) -> None:
-        one = patient(settings, timeout_ms=200)
+        one = patient(settings, timeout_ms=2_000)
         async with adapter(tmp_path / "s.sock", name, one):
             with program(process, one) as before:
                 assert (await before.inspect(1)).ok

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.station_files import station_file
 
-from edge_ad.controllers import ControllerSettings, Gateway, Protocol
+from edge_ad.controllers import ControllerSettings, Gateway, Protocol, check_controllers, run_controller
 from edge_ad.controllers.running import _serve
+from edge_ad.errors import DeviceError, InputError
 from edge_ad.link import FakeStation
 
 
@@ -69,3 +72,44 @@ def test_a_process_that_is_told_to_end_leaves_nothing_running(tmp_path: Path) ->
     with FakeStation(tmp_path / "s.sock"):
         asyncio.run(scene())
     assert ended == ["adapter"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (
+            {"protocol": "modbus", "port": 1502},
+            {"protocol": "opcua", "port": 1502},
+            "port: .*first has 127.0.0.1 port 1502",
+        ),
+        ({"protocol": "files", "csv": "day"}, {"protocol": "files", "csv": "./day"}, "csv: .*first has .*/day already"),
+        ({"protocol": "mqtt"}, {"protocol": "mqtt", "host": "localhost"}, "outbox: .*first has .*mqtt-outbox.sqlite"),
+    ],
+)
+def test_two_controllers_do_not_claim_the_same(
+    first: dict[str, Any], second: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    tables: dict[str, Any] = {
+        "station": {"name": "line1", "trigger": "link"},
+        "link": {},
+        "camera": {"top": {"source": "link"}},
+        "inspect": {"top": {"camera": "top", "bundle": "part"}},
+    }
+    with pytest.raises(InputError, match=rf"controller\.second: {said}"):
+        check_controllers(station_file(**tables, controller={"first": first, "second": second}), tmp_path)
+    apart = station_file(**tables, controller={"first": first, "second": {"protocol": "modbus", "port": 0}})
+    assert set(check_controllers(apart, tmp_path)) == {"first", "second"}
+
+
+def test_an_error_at_the_start_names_its_controller(tmp_path: Path) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    file = station_file(
+        station={"name": "line1", "trigger": "link"},
+        link={"socket": str(tmp_path / "s.sock")},
+        camera={"top": {"source": "link"}},
+        inspect={"top": {"camera": "top", "bundle": "part"}},
+        controller={"plc": {"protocol": "modbus", "port": port}},
+    )
+    with taken, pytest.raises(DeviceError, match=rf"^controller\.plc: cannot listen on 127\.0\.0\.1 port {port}: "):
+        run_controller(file, tmp_path / "station.toml", "plc")

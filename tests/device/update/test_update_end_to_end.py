@@ -55,6 +55,7 @@ def test_a_good_bundle_is_kept_and_a_bad_one_is_given_back(tiny_bundle: Path, tm
         assert steps[5:] == ["STAGED", "CHECKED", "SWITCHED", "RETURNED"]
         back = time.monotonic()
         eventually(lambda: trial.accepts_since(back) > 3)
+        assert trial.stale_since(begun) == 0
         parts = [one for one in trial.outcomes if one.asked_at > begun]
     counts = Counter(one.state for one in parts)
     assert counts["ACCEPT"] > 20

@@ -114,6 +114,32 @@ def test_a_station_that_gives_it_back_is_exit_code_3(
     assert done.stderr == "edge-ad: tiny@1 was given back, the bundle before it is used again: too slow\n"
 
 
+@pytest.mark.usefixtures("_passes")
+@pytest.mark.parametrize(
+    ("steps", "code", "said"),
+    [
+        (("SWITCHED",), 4, "tiny@1 was not kept, and the bundle before it is used at the next start"),
+        (("SWITCHED", "WATCHED", "KEPT"), 0, ""),
+    ],
+    ids=["watching", "kept"],
+)
+def test_a_station_that_is_lost_is_told_by_what_it_wrote_down(
+    file: Path, bundle: Path, station: FakeStation, monkeypatch: pytest.MonkeyPatch, steps: tuple[str, ...], code: int,
+    said: str,
+) -> None:  # fmt: skip
+    def writes_and_is_gone(client: int, request: Any) -> None:
+        station._server.answer(client, station_done(request.id))
+        slots = Slots(file.parent / "updates", str(file.parent / "part"))
+        for step in steps:
+            slots.note(Step(step), request.slot)
+        station._silent = True
+
+    monkeypatch.setattr(station, "_update_asked", writes_and_is_gone)
+    done = run(bundle, "--to", file)
+    assert done.exit_code == code, done.output
+    assert said in done.stderr
+
+
 def station_done(name: str) -> Any:
     from edge_ad.link import Done
 

@@ -145,6 +145,10 @@ def test_what_cannot_be_used_is_refused_and_leaves_nothing(
         answer = web.put("/api/v1/bundles/b", content=content, headers=ZIP)
         assert (answer.status_code, answer.json()["reason"]) == (422, "bundle_refused")
         assert str(served.folder) not in answer.text
+    whole = pack(Bundle.open(tiny_bundle), tmp_path / "whole.zip").read_bytes()
+    with Slots(served.folder / "updates", str(served.folder / "b.bundle")).staging():
+        answer = web.put("/api/v1/bundles/b", content=whole, headers=ZIP)
+        assert (answer.status_code, answer.json()["reason"]) == (409, "busy")
     assert web.put("/api/v1/bundles/c", content=b"", headers=ZIP).json()["reason"] == "unknown_recipe"
     assert web.put("/api/v1/bundles/b", content=b"").json()["reason"] == "content_type"
     left = [path for path in (served.folder / "updates").rglob("*") if path.is_file() and "/b" in str(path)]
@@ -152,6 +156,7 @@ def test_what_cannot_be_used_is_refused_and_leaves_nothing(
 
 
 def test_a_bundle_that_is_too_large_is_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "updates/incoming-web").mkdir(parents=True)  # a controller that was killed has left it
     with http_served(tmp_path, station_file=a_station_file(tmp_path), bundle_mb=0.001) as served:
         answer = httpx.put(f"{served.url}/api/v1/bundles/b", content=b"x" * 2_000, headers=ZIP, timeout=60)
         assert answer.status_code == 413
