@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import time
@@ -17,7 +18,7 @@ import onnx_ir as ir
 
 from edge_ad.bundle import FORMAT, UNSEALED, Bundle, BundleWriter, Manifest
 from edge_ad.bundle.records import Golden, Identifier
-from edge_ad.errors import GateError, InputError, ModelError, counted
+from edge_ad.errors import GateError, InputError, ModelError
 from edge_ad.files import check_space
 from edge_ad_export.fidelity.gate import Gate, parity_for
 from edge_ad_export.golden import (
@@ -48,8 +49,8 @@ from edge_ad_metrics.datasets.layouts import read_labelled_images
 
 __all__ = ["ExportResult", "export_bundle"]
 
-# With fewer the order of the scores is decided by chance.
-_FEW_IMAGES = 20
+# More than that is no advice.
+_MOST_IMAGES = 1000
 
 # An AUPIMO below it reads 0.0000.
 _ALMOST_ZERO = 5e-5
@@ -115,6 +116,7 @@ def export_bundle(
         lines = (
             *_cost_of_shrinking(request, results, baseline),
             *_limits_of_judging(setup, results, baseline),
+            *_further_images(setup, results, gate),
             *_further_effort(request, results, gate),
         )
         for line in lines:
@@ -183,8 +185,6 @@ def _remarks(images: ImageSet) -> Iterator[str]:
     used = len(images.paths)
     if used < images.total:
         yield f"{used} of the {images.total} images are used, evenly spaced (--max-images)"
-    if used < _FEW_IMAGES:
-        yield f"only {counted(used, 'image')}: correlations over so few say little; give 30 or more"
 
 
 def _remarks_on_target(request: ExportRequest) -> Iterator[str]:
@@ -209,6 +209,22 @@ def _limits_of_judging(setup: Setup, results: Sequence[VariantResult], baseline:
             "AUPIMO says nothing here: that of the imported model is 0, because somewhere on normal images its maps "
             "are as high as on the synthetic defects; the maps are judged by their correlation alone"
         )
+
+
+def _further_images(setup: Setup, results: Sequence[VariantResult], gate: Gate) -> Iterator[str]:
+    """How many images would make a variant certain that the gate refuses for its interval alone."""
+    used = len(setup.images)
+    for one in results:
+        found = one.agreement
+        if not one.rejected or found is None or not found.spearman_low < gate.min_spearman < found.spearman:
+            continue
+        # The interval shrinks with the root of the number of images.
+        enough = used * ((found.spearman - found.spearman_low) / (found.spearman - gate.min_spearman)) ** 2
+        if used < enough < _MOST_IMAGES:
+            yield (
+                f"{one.recipe.id} would be certain of its rank correlation of {found.spearman:.4f} with about "
+                f"{math.ceil(enough / 10) * 10} images instead of {used} (--images, --max-images)"
+            )
 
 
 def _further_effort(request: ExportRequest, results: Sequence[VariantResult], gate: Gate) -> Iterator[str]:
@@ -281,6 +297,7 @@ def _write(
         default_variant=pick_default(variants[: len(shipped)], request.plan.target),
         trials=tuple(one.trial() for one in results),
         golden=golden,
+        judging=setup.judging(),
         files={},
         provenance=provenance,
     )
@@ -292,7 +309,7 @@ def _write_golden(setup: Setup, shipped: Sequence[VariantResult], root: Path) ->
         raise AssertionError("a variant that was not measured is never shipped")
     if setup.clip is not None:
         return write_golden_clips(setup, shipped, agreement.reference, root)
-    frames = pick_golden(setup.images, agreement.reference)
+    frames = pick_golden(setup.split.judging, agreement.reference)
     write_golden(frames, root)
     for one in shipped:
         with closing(setup.scorer(one.recipe, root)) as scorer:
