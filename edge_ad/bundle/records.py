@@ -100,13 +100,14 @@ class Resize(Record, frozen=True, kw_only=True):
 
     ``mode``: ``stretch`` ignores the aspect ratio; ``letterbox`` keeps it and pads with ``fill``;
     ``center_crop`` keeps it, covers the canvas and cuts off what sticks out.
-    ``kernel``: ``area`` is antialiasing (see ``edge_ad.geometry``); the others are OpenCV's.
+    ``kernel``: ``area`` is antialiasing (see ``edge_ad.geometry``); ``linear``, ``cubic`` and ``nearest`` are OpenCV's;
+    ``antialiased-linear`` and ``antialiased-cubic`` are ``bilinear`` and ``bicubic`` of Pillow and torchvision.
     """
 
     width: Pixels
     height: Pixels
     mode: Literal["stretch", "letterbox", "center_crop"] = "stretch"
-    kernel: Literal["area", "linear", "cubic", "nearest"] = "area"
+    kernel: Literal["area", "linear", "cubic", "nearest", "antialiased-linear", "antialiased-cubic"] = "area"
     fill: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
 
 

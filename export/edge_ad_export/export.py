@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from edge_ad.bundle import FORMAT, UNSEALED, Bundle, BundleWriter, Manifest
 from edge_ad.bundle.records import Golden, Identifier
-from edge_ad.errors import GateError, InputError, ModelError
+from edge_ad.errors import GateError, InputError, ModelError, counted
 from edge_ad.files import check_space
 from edge_ad_export.fidelity.gate import Gate, parity_for
 from edge_ad_export.golden import (
@@ -34,6 +34,7 @@ from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.importers.extractor import ImportedExtractor, check_fit, import_extractor, scorer_options
 from edge_ad_export.lowering.recipes import Recipe, baseline_for, calculates_bf16_here, chosen_recipes, usable_recipes
 from edge_ad_export.model.imported import ImportedModel
+from edge_ad_export.preparation.kernels import cost_of_kernel
 from edge_ad_export.preparation.learn_head import hold_out, learn_head
 from edge_ad_export.preparation.prepare import Notify, Setup, ShowProgress, Teller, no_progress, prepare
 from edge_ad_export.provenance import Provenance, collect_provenance, producer, reference_figures
@@ -48,6 +49,9 @@ from edge_ad_metrics.datasets.dataset import LabelledSet
 from edge_ad_metrics.datasets.layouts import read_labelled_images
 
 __all__ = ["ExportResult", "export_bundle"]
+
+# With fewer the order of the scores is decided by chance.
+_FEW_IMAGES = 20
 
 # More than that is no advice.
 _MOST_IMAGES = 1000
@@ -110,6 +114,9 @@ def export_bundle(
         setup = prepare(request, imported, images, notify, extractor)
         gate = _gate(request, imported)
         asked = tuple(dict.fromkeys((baseline, *recipes)))
+        of_kernel = cost_of_kernel(setup, request.geometry.kernel)
+        for line in (*_remarks_on_number(setup, asked), *([of_kernel] if of_kernel else [])):
+            notify(line)
         trials = Trials(asked, gate, request.plan, labelled.images, keep_rejected=request.keep_rejected)
         found = run_trials(setup, trials, writer.root, Teller(notify, progress))
         results = found.variants
@@ -185,6 +192,15 @@ def _remarks(images: ImageSet) -> Iterator[str]:
     used = len(images.paths)
     if used < images.total:
         yield f"{used} of the {images.total} images are used, evenly spaced (--max-images)"
+
+
+def _remarks_on_number(setup: Setup, recipes: Sequence[Recipe]) -> Iterator[str]:
+    """How many images there are, and where there are variants that could fit them too well, which of them judge."""
+    used = len(setup.images)
+    if any(recipe.precision == "int8" for recipe in recipes):
+        yield setup.split.remark
+    elif used < _FEW_IMAGES:
+        yield f"only {counted(used, 'image')}: correlations over so few say little; give 30 or more"
 
 
 def _remarks_on_target(request: ExportRequest) -> Iterator[str]:

@@ -68,6 +68,11 @@ class ExportRequest:
         return Plan(self.effort, choose_target(self.target_cpu, describe_cpu()), self.threads)
 
     @property
+    def asks_for_int8(self) -> bool:
+        """Whether anything is made that is fitted to images."""
+        return not self.variants or any(name.endswith("int8") for name in self.variants)
+
+    @property
     def torch(self) -> TorchOptions:
         """How a PyTorch model is to be read."""
         from edge_ad_export.files.torch_file import TorchOptions

@@ -39,7 +39,7 @@ from edge_ad_export.samples.clips import (
 from edge_ad_export.samples.defects import FITTING_KINDS, KINDS, defects_for
 from edge_ad_export.samples.geometry import build_geometry, frame_size, read_mask
 from edge_ad_export.samples.images import ImageSet, collect_pixels
-from edge_ad_export.samples.split import Split, split_images
+from edge_ad_export.samples.split import Split, judge_with_all, split_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -152,12 +152,12 @@ class Setup:
 
     def judging(self) -> Judging:
         """The bundle's record of which images judge."""
-        split, (judging, fitting) = self.split, (self.defects().kinds, self.fitting_defects().kinds)
+        split = self.split
         return Judging(
             images=split.names(split.judging),
-            defects=judging,
+            defects=self.defects().kinds,
             quantizer_images=split.names(split.fitting),
-            quantizer_defects=fitting,
+            quantizer_defects=self.fitting_defects().kinds if len(split.fitting) else (),
             shared=split.shared,
         )
 
@@ -206,8 +206,7 @@ def prepare(
     if clip is not None and request.geometry.level == "object":
         raise InputError("--level object: a model of clips takes whole pictures; leave it out")
     options = replace(request.geometry, kernel=request.geometry.kernel or imported.kernel)
-    split = split_images(images, request.part_by)
-    notify(split.remark)
+    split = split_images(images, request.part_by) if request.asks_for_int8 else judge_with_all(images)
 
     first = None
     if extractor is not None and isinstance(images, ClipSet):

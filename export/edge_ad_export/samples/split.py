@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edge_ad_export.samples.images import ImageSet
 
-__all__ = ["ENOUGH_IMAGES", "Split", "parse_part_by", "split_images"]
+__all__ = ["ENOUGH_IMAGES", "Split", "judge_with_all", "parse_part_by", "split_images"]
 
 ENOUGH_IMAGES: Final = 60
 """With so many images the rank correlation of a good int8 variant is known closely enough for the gate's limit."""
@@ -92,6 +92,11 @@ def parse_part_by(text: str) -> str:
             r"as 'part(\d+)_'"
         )
     return text
+
+
+def judge_with_all(images: ImageSet) -> Split:
+    """Where nothing is quantized, no image has to be kept from the judge."""
+    return Split(images.chosen(()), images, tuple(range(len(images))))
 
 
 def split_images(images: ImageSet, part_by: str | None = None) -> Split:

@@ -134,10 +134,11 @@ class _Evaluation:
     def quantizer(self) -> Quantizer:
         """The quantizer, which has been shown what the model sees of normals and of defects, none of which judge."""
         quantizer = self.stack.enter_context(open_quantizer(self._model, self.trials.plan, self._second_stage))
-        quantizer.use_calibration_data(
-            self.setup.quantizable_pixels(self.setup.split.fitting, _QUANTIZATION_SAMPLES),
-            self.setup.quantizable_pixels(self.setup.fitting_defects(), _QUANTIZATION_SAMPLES),
-        )
+        if len(self.setup.split.fitting):
+            quantizer.use_calibration_data(
+                self.setup.quantizable_pixels(self.setup.split.fitting, _QUANTIZATION_SAMPLES),
+                self.setup.quantizable_pixels(self.setup.fitting_defects(), _QUANTIZATION_SAMPLES),
+            )
         return quantizer
 
     def make(self, recipe: Recipe, quantize: Callable[[], Int8] | None = None, *, step: int | None = None) -> _Made:

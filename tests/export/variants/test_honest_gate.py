@@ -18,6 +18,7 @@ from support import export_models, tiny
 from support.export_models import Tiny
 
 from edge_ad.bundle import Manifest
+from edge_ad.bundle.records import Judging
 from edge_ad_export import ExportRequest, export_bundle
 from edge_ad_export.fidelity.gate import Gate
 from edge_ad_export.lowering.recipes import FloatModel
@@ -139,9 +140,14 @@ def test_the_manifest_says_which_images_judged(asked: ExportRequest) -> None:
 
 
 def test_the_quantizer_and_the_judge_share_no_pixels(asked: ExportRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    setups = []
+    setups: list[preparation.Setup] = []
     run = preparation.Setup.judging
-    monkeypatch.setattr(preparation.Setup, "judging", lambda setup: setups.append(setup) or run(setup))
+
+    def kept(setup: preparation.Setup) -> Judging:
+        setups.append(setup)
+        return run(setup)
+
+    monkeypatch.setattr(preparation.Setup, "judging", kept)
     export_bundle(asked)
 
     fitting, judging = setups[0].fitting_defects(), setups[0].defects()
