@@ -75,8 +75,8 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path) -> None:
     assert [line.partition(": about")[0] for line in steps] == [
         "4 images are for the quantizer, 6 others judge; so few leave the rank correlation uncertain, and a variant "
         "that may be below the limit is refused: give 60 or more",
-        "--kernel area instead of antialiased-linear, which Pillow and torchvision resize with, changes the scores of 8 "
-        "images by up to 11% of their spread, rank correlation 0.9762: choose the one of the training with --kernel",
+        "--kernel area instead of antialiased-linear, which Pillow and torchvision resize with, changes the scores of "
+        "8 images by up to 11% of their spread, rank correlation 0.9762: choose the one of the training with --kernel",
         f"{scoring} the imported model",
         f"making {ids[0]} (1 of {len(ids)})",
         f"{scoring} {ids[0]}",
