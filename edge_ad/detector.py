@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from edge_ad.bundle import DEFAULT_STATION, Bundle, Calibration, FrameLimits, Variant
 from edge_ad.bundle.calibrations import conformal_p_value
 from edge_ad.engines import EngineInfo, EngineOptions
-from edge_ad.errors import CalibrationError, EngineError, FrameError, InputError
+from edge_ad.errors import (
+    CalibrationError,
+    EdgeAdError,
+    EngineError,
+    FrameError,
+    GoldenError,
+    InputError,
+    MissingExtraError,
+    one_line,
+)
 from edge_ad.scoring.golden import replay
 from edge_ad.scoring.opening import open_scorer
 from edge_ad.scoring.scorer import MeasuredObject, Measurement, Scorer
@@ -68,6 +77,8 @@ class Detector:
     frame to frame; see :meth:`reset` and :meth:`skip`.
 
     Without a calibration there are scores but no verdicts: every frame is ``INVALID(uncalibrated)``.
+
+    ``passed_over``: a sentence for each variant that was tried first and is not used on this device.
     """
 
     def __init__(self, bundle: Bundle, variant: Variant, scorer: Scorer, calibration: Calibration | None) -> None:
@@ -76,6 +87,7 @@ class Detector:
         self.scorer = scorer
         self.calibration = calibration
         self.station: str | None = None
+        self.passed_over: tuple[str, ...] = ()
         self._is_closed = False
         self._name = f"{bundle.manifest.name}@{bundle.manifest.version}"
 
@@ -90,8 +102,10 @@ class Detector:
         self_test: bool = True,
         frame_limits: FrameLimits | None = None,
     ) -> Detector:
-        """Opens a bundle, loads one variant (``None``: the bundle's default) and replays its golden frames.
+        """Opens a bundle, loads one variant and replays its golden frames.
 
+        ``variant``: ``None`` is the bundle's default. Where that one cannot run here, or gives other scores here, the
+        next one that is calibrated too takes its place (:meth:`Bundle.substitutes`), and :attr:`passed_over` says why.
         ``frame_limits``: outside of them a frame is ``INVALID(out_of_range)``; ``None``: those of the calibration.
 
         Raises:
@@ -102,22 +116,41 @@ class Detector:
             EngineError: the engine refuses the model.
         """
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        chosen = opened.variant(variant)
-        record = opened.calibration(chosen)
+        first = opened.variant(variant)
+        passed_over: list[str] = []
+        failure: EdgeAdError | None = None
+        for chosen in (first, *(opened.substitutes(station) if variant is None else ())):
+            try:
+                detector = cls._open_variant(opened, chosen, station, engine, self_test=self_test)
+            except (MissingExtraError, EngineError, GoldenError) as error:
+                failure = failure or error
+                passed_over.append(f"{chosen.id} is not used: {one_line(error)}")
+                continue
+            # After the golden frames, which may come from another camera.
+            calibrated = detector.calibration.frame_limits if detector.calibration else None
+            detector.scorer.guard.limits = frame_limits or calibrated
+            detector.passed_over = tuple(passed_over)
+            return detector
+        assert failure is not None  # noqa: S101 - there is always a first variant
+        raise failure
+
+    @classmethod
+    def _open_variant(
+        cls, bundle: Bundle, chosen: Variant, station: str | None, engine: EngineOptions | None, *, self_test: bool
+    ) -> Detector:
+        record = bundle.calibration(chosen)
         calibration = None if record is None else _at_station(record.stations, station)
         if record is None and station is not None:
-            raise InputError(f"{chosen.id} of {opened.path} is not calibrated, so there is no group {station!r}")
-        scorer = open_scorer(opened, chosen, engine)
-        detector = cls(opened, chosen, scorer, calibration)
+            raise InputError(f"{chosen.id} of {bundle.path} is not calibrated, so there is no group {station!r}")
+        scorer = open_scorer(bundle, chosen, engine)
+        detector = cls(bundle, chosen, scorer, calibration)
         detector.station = station or (DEFAULT_STATION if calibration else None)
         try:
             if self_test:
-                replay(opened, chosen, scorer)
+                replay(bundle, chosen, scorer)
         except BaseException:
             scorer.close()
             raise
-        # After the golden frames, which may come from another camera.
-        scorer.guard.limits = frame_limits or (calibration.frame_limits if calibration else None)
         return detector
 
     def __enter__(self) -> Detector:

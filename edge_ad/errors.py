@@ -212,3 +212,8 @@ def every(count: int, thing: str) -> str:
 def one_line(error: object) -> str:
     """The text of an error on one line: other libraries break theirs over several."""
     return " ".join(str(error).split())
+
+
+def visible(text: str) -> str:
+    """``text`` without what would move the cursor of a terminal or turn round its text: part ids come from anywhere."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in text)

@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError, OutputError
@@ -21,6 +22,7 @@ __all__ = [
     "check_space",
     "output_error",
     "part_file",
+    "read_small",
     "sync_folder",
 ]
 
@@ -130,3 +132,15 @@ def check_space(folder: Path, needed_bytes: float, name: str = "") -> None:
 
 def _existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())
+
+
+def read_small(path: Path, limit: int = 1 << 20) -> bytes:
+    """A file such as a certificate. Raises ``OSError`` for a pipe or a device, too, and beyond ``limit`` bytes."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "expected a file, found a pipe or a device")
+    if status.st_size > limit:
+        raise OSError(errno.EFBIG, f"expected at most {limit} bytes, found {status.st_size}")
+    return path.read_bytes()

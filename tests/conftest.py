@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -9,12 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
-from numpy.typing import NDArray
-from support import tiny
 
 # Before anything is imported that reads them once. Worker and child processes inherit them.
 os.environ |= {
@@ -25,6 +21,12 @@ os.environ |= {
     # Help texts are wrapped to the terminal.
     "COLUMNS": "80",
 }
+
+import cv2
+import numpy as np
+from hypothesis import HealthCheck, settings
+from numpy.typing import NDArray
+from support import tiny
 
 settings.register_profile("fixed", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("explore", settings.get_profile("fixed"), derandomize=False, print_blob=True)
@@ -60,6 +62,12 @@ def pytest_configure(config: pytest.Config) -> None:
     home = Path(tempfile.mkdtemp(prefix="edge-ad-tests-home-"))
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     os.environ |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "MPLCONFIGDIR": str(home / "matplotlib")}
+
+
+def pytest_collection_finish() -> None:
+    """What the imports made stays to the end: a collection of garbage need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

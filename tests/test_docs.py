@@ -143,7 +143,7 @@ def test_the_tutorial_divides_the_magnetic_tiles(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_commands_and_their_options_exist(page: Path) -> None:
-    calls = re.findall(r"edge-ad ([a-z]+)(.*)", "\n".join(code(page)))
+    calls = re.findall(r"edge-ad ([a-z]+(?:-[a-z]+)*)(.*)", "\n".join(code(page)))
     said = [(name, option) for name, rest in calls for option in re.findall(r"(?<!\S)--[a-z-]+", rest)]
     known = {name: options_of(name) for name, _ in calls}
     unknown = [(name, option) for name, option in said if option not in known[name]]

@@ -37,6 +37,8 @@ FOR_WORK = {"scipy", "sklearn", "matplotlib", "onnx", "openvino", "nncf"}
 COMMANDS = [
     "score",
     "verify",
+    "image",
+    "image-update",
     "info",
     "bench",
     "pack",
@@ -50,6 +52,7 @@ COMMANDS = [
     "trust",
     "keys",
     "sign",
+    "deploy",
     "doctor",
     "support",
     "backup",

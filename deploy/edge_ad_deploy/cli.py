@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from edge_ad.cli.option_groups import COMMON, OTHER, OptionGroup, command, option
 from edge_ad.cli.options import FILE, FOLDER, PATH, bundle_argument
@@ -84,6 +85,7 @@ class PackageOptions:
     extra: tuple[str, ...] = ()
     python: str = "3.11"
     package_version: str | None = None
+    maintainer: str | None = None
     wheels: Path | None = None
     lock: Path | None = None
     update_lock: bool = False
@@ -118,6 +120,11 @@ PACKAGE = OptionGroup(
             metavar="VERSION",
             heading=OTHER,
             help="The version of the package. Without this option it is edge-ad's own.",
+        ),
+        option(
+            "--maintainer",
+            metavar="'NAME <MAIL>'",
+            help="Who answers for this package: it stands in the package. Without this option nobody is named.",
         ),
         option(
             "--wheels",
@@ -180,15 +187,33 @@ def sign(bundle: Path, options: SignOptions) -> None:
 
     The manifest is signed, and through its hashes every other file. A device that trusts the root.json of these keys
     (edge-ad trust) takes only bundles with such a signature.
+
+    BUNDLE may be a package of edge-ad package, too (.deb): each signing key signs its bytes in a file beside it, and
+    its public key is written to the folder of the keys. Such a signature has no serial and does not expire.
     """
     _need_tuf()
     from edge_ad_deploy.keys import KeyFolder
     from edge_ad_deploy.signing import sign_bundle
 
+    if bundle.suffix == ".deb":
+        _sign_package(bundle, options)
+        return
     serial = sign_bundle(
         bundle, KeyFolder(options.keys), days=options.days, serial=options.serial, replaces=options.replaces
     )
     click.echo(f"{bundle}: signed with the serial {serial}")
+
+
+def _sign_package(package: Path, options: SignOptions) -> None:
+    from edge_ad_deploy.keys import KeyFolder
+    from edge_ad_deploy.signing import sign_package
+
+    context = click.get_current_context()
+    for name in ("days", "serial", "replaces"):
+        if context.get_parameter_source(f"options_{name}") is ParameterSource.COMMANDLINE:
+            raise InputError(f"--{name}: the signature of a package has neither a serial nor an end; leave it out")
+    for one in sign_package(package, KeyFolder(options.keys)):
+        click.echo(f"{one.signature}: to be checked with {one.public_key}")
 
 
 @command(options=PACKAGE)
@@ -218,6 +243,7 @@ def package(bundles: tuple[Path, ...], options: PackageOptions) -> None:
             lock=options.lock,
             wheels=options.wheels,
             version=options.package_version,
+            maintainer=options.maintainer,
         )
     )
     for line in built.warnings:

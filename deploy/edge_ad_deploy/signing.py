@@ -1,11 +1,14 @@
-"""Signs a bundle: the manifest, and through its hashes every other file."""
+"""Signs a bundle: the manifest, and through its hashes every other file. Signs a package: its bytes, beside it."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from edge_ad.bundle import MANIFEST, Bundle
@@ -14,9 +17,10 @@ from edge_ad.errors import InputError
 from edge_ad.files import atomic_write, output_error
 from edge_ad_deploy.keys import KeyFolder
 
-__all__ = ["sign_bundle"]
+__all__ = ["PackageSignature", "sign_bundle", "sign_package"]
 
 _SERIALS = "serials.json"
+_PACKAGE_HEAD = b"!<arch>\ndebian-binary"
 
 
 def sign_bundle(
@@ -61,6 +65,42 @@ def sign_bundle(
         atomic_write(path / root_name(version), data)
     atomic_write(path / TARGETS, signed.to_bytes())
     return serial
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSignature:
+    """``signature``: a file of 64 bytes beside the package; ``public_key``: a file in the folder of the keys."""
+
+    signature: Path
+    public_key: Path
+
+
+def sign_package(path: Path, keys: KeyFolder) -> list[PackageSignature]:
+    """Signs a Debian package with every signing key: Ed25519 over its bytes, as ``openssl pkeyutl`` checks it.
+
+    The same keys sign metadata of bundles, which begins with ``{``; a package begins with ``!<arch>``, so neither can
+    be taken for the other.
+
+    Raises:
+        InputError: it cannot be read, or is no package.
+        OutputError: a signature cannot be written.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    if not data.startswith(_PACKAGE_HEAD):
+        raise InputError(f"{path}: expected a Debian package, found something else")
+    signed = []
+    for signer in keys.signers():
+        name = signer.public_key.keyid[:16]
+        one = PackageSignature(path.with_name(f"{path.name}.{name}.sig"), keys.folder / f"{name}.pub.pem")
+        atomic_write(one.signature, bytes.fromhex(signer.sign(data).signature))
+        public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer.public_key.keyval["public"]))
+        encoding, kind = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        atomic_write(one.public_key, public.public_bytes(encoding, kind))
+        signed.append(one)
+    return signed
 
 
 def _serials(folder: Path) -> dict[str, int]:

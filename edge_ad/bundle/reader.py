@@ -71,6 +71,25 @@ class Bundle:
         ids = ", ".join(v.id for v in self.manifest.variants)
         raise InputError(f"the bundle {self.path} has no variant {wanted!r}: choose one of {ids}")
 
+    def substitutes(self, station: str | None = None) -> tuple[Variant, ...]:
+        """The variants that may take the place of the default one on a device, those that were faster at export first.
+
+        Export shipped them, and they are calibrated for the group ``station`` (``None``: for every group of the default
+        one). Where the default one is not calibrated, nothing takes its place.
+
+        Raises:
+            CalibrationError: a calibration was made for something else, or it was changed.
+        """
+        default = self.variant()
+        groups = self._groups(default) if station is None else {station} & self._groups(default)
+        others = (one for one in self.manifest.variants if one != default and self.manifest.rejected(one.id) is None)
+        able = (one for one in others if groups and groups <= self._groups(one))
+        return tuple(sorted(able, key=lambda one: one.fidelity.latency_ms))
+
+    def _groups(self, variant: Variant) -> set[str]:
+        record = self.calibration(variant)
+        return set() if record is None else set(record.stations)
+
     def read(self, name: str) -> bytes:
         """One file of the bundle, its SHA-256 checked."""
         data = self._store.read(name)

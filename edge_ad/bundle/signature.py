@@ -112,8 +112,9 @@ class TrustStore:
         atomic_write(folder / _ROOT, data)
         return cls(folder)
 
-    def check(self, bundle: Bundle, now: datetime | None = None) -> SignedBundle:
+    def check(self, bundle: Bundle, now: datetime | None = None, *, was_taken: bool = False) -> SignedBundle:
         """Checks the bundle's signature. ``now``: the time in UTC; a clock that lags is set right by what is known.
+        ``was_taken``: this device has used this very copy before, so it may be older than the last one.
 
         Raises:
             SignatureError: it is not signed, wrongly signed, by an expired key, expired itself, or older than what
@@ -138,7 +139,7 @@ class TrustStore:
                 f"{bundle.path} is signed by no key that this device trusts: expected {_keys(root)}, found "
                 f"{', '.join(sorted(targets.signatures)) or 'no signature'}"
             )
-        replaces = self._check_content(bundle, targets.signed, seen, now)
+        replaces = self._check_content(bundle, targets.signed, _Seen() if was_taken else seen, now)
         return SignedBundle(
             name=bundle.manifest.name,
             serial=targets.signed.version,

@@ -56,8 +56,8 @@ def verify(bundle: Path, variant: str | None, engine: EngineOptions, trust: Path
     """Check that BUNDLE is intact and works on this device.
 
     Every file is compared with its checksum. The golden frames are scored again, and their scores must equal those
-    in the bundle. The exit code is 0 only if the variant that edge-ad score takes was among them: the default one, or
-    the one of --variant.
+    in the bundle. The exit code is 0 only if the variant that edge-ad score takes was among them: the one of --variant,
+    or the default one, or, where that one does not work here, another one that is calibrated too.
     """
     from edge_ad.bundle import Bundle, TrustStore
     from edge_ad.scoring.verification import verify_bundle
@@ -82,6 +82,8 @@ def _print_verification(result: Verification) -> None:
         outcome = (one.skipped and f"skipped: {one.skipped}") or f"{len(one.replays)} golden frames replayed, all equal"
         needed = f"; needs onnxruntime {one.min_runtime} or newer" if one.min_runtime else ""
         click.echo(f"  {one.id}: {outcome}; {calibrated}{needed}")
+    if result.scores and any(one.skipped for one in result.variants):
+        click.echo(f"  edge-ad score takes {result.scores} on this device")
 
 
 @command()

@@ -39,14 +39,15 @@ def connect(file: Path, names: tuple[str, ...], options: ConnectOptions) -> None
     from edge_ad.controllers import check_controllers, run_controller, run_controllers
     from edge_ad.station import read_station_file
 
-    station, folder = read_station_file(file), file.absolute().parent
-    found = check_controllers(station, folder, names)
+    station = read_station_file(file)
+    found = check_controllers(station, file.absolute().parent, names)
     if options.check:
         listed = ", ".join(f"{name} ({settings.protocol})" for name, (_, settings) in found.items())
         click.echo(f"{file}: in order: {listed}", err=True)
         return
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    of = f"{names[0]} " if len(names) == 1 else ""  # the processes of all controllers write to one log
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s {of}%(name)s: %(message)s")
     if len(names) == 1:
-        run_controller(station, folder, names[0])
+        run_controller(station, file, names[0])
     else:
         run_controllers(file, list(found))

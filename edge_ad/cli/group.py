@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import os
 import sys
@@ -24,6 +25,7 @@ COMMANDS = {
     "pack": "edge_ad.cli.bundle_commands:pack",
     "unpack": "edge_ad.cli.bundle_commands:unpack",
     "trust": "edge_ad.cli.bundle_commands:trust",
+    "deploy": "edge_ad.cli.deploy:deploy",
     "init": "edge_ad.cli.station:init",
     "run": "edge_ad.cli.station:run",
     "replay": "edge_ad.cli.station:replay",
@@ -76,7 +78,10 @@ class CommandGroup(click.Group):
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             raise click.UsageError(f"no such command {name!r}{_suggest(name, self.list_commands(ctx))}", ctx)
-        return super().resolve_command(ctx, args)
+        found, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            _refuse_repeats(click.Context(command, ctx, found, **command.context_settings), rest)
+        return found, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -118,6 +123,18 @@ class CommandGroup(click.Group):
         sys.exit(0)
 
 
+def _refuse_repeats(ctx: click.Context, args: Sequence[str]) -> None:
+    """click keeps the last of two values that an option was given, and the user is not told that the first is lost."""
+    try:
+        _, _, read = ctx.command.make_parser(ctx).parse_args(args=list(args))
+    except click.UsageError:
+        return  # told when the command itself reads its arguments
+    for one in {one for one in read if read.count(one) > 1}:
+        if isinstance(one, click.Option) and not (one.multiple or one.count or one.is_flag):
+            raise click.BadOptionUsage(one.opts[0], f"{one.opts[0]} was given twice, and it takes one value", ctx)
+
+
+@functools.cache
 def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="edge_ad.commands")}
 

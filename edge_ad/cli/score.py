@@ -164,6 +164,8 @@ def score(
         if (reason := detector.bundle.manifest.rejected(detector.variant.id)) is not None:
             click.echo(f"edge-ad: warning: export rejected {detector.variant.id} ({reason}): {_LOOK_ONLY}", err=True)
         calibrated = detector.calibration is not None
+        for one in detector.passed_over:
+            click.echo(f"edge-ad: warning: {one}; {detector.variant.id} scores", err=True)
         _warn_of_limits(detector)
         objects = options.read_objects(detector)
         watch = watching.open_watch(detector)

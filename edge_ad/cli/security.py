@@ -10,7 +10,7 @@ import click
 
 from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
 from edge_ad.cli.options import PATH
-from edge_ad.errors import GateError
+from edge_ad.errors import GateError, InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,7 @@ class TokenOptions:
     """What ``edge-ad token`` does."""
 
     role: Literal["operator", "supervisor", "engineer"] | None = None
+    certificate: Path | None = None
     file: Path = Path("tokens.toml")
 
 
@@ -29,6 +30,12 @@ TOKEN = OptionGroup(
             "--role",
             type=click.Choice(["operator", "supervisor", "engineer"]),
             help="What this person or program may do; each may also do what those before it may.",
+        ),
+        option(
+            "--certificate",
+            type=PATH,
+            metavar="PEM",
+            help="Instead of a token: whoever shows a client certificate with the subject of this one.",
         ),
         option("--file", type=PATH, help="The file of tokens that the table of the controller names."),
     ),
@@ -44,15 +51,16 @@ def token(action: str, name: str | None, options: TokenOptions) -> None:
     By a token they log in at a controller that listens on the network.
 
     add NAME prints a new token once. It is kept nowhere: the file has only its hash. A removed token is worth nothing
-    from then on, without a restart.
+    from then on, without a restart. add NAME --certificate PEM makes no token: it gives the role to the subject of a
+    client certificate, and prints it.
     """
-    from edge_ad.controllers.security import Role, add_token, read_tokens, remove_token
+    from edge_ad.controllers.security import Role, add_certificate, add_token, read_tokens, remove_token
 
     if action == "list":
         if name is not None:
             raise click.UsageError("list takes no name")
         for known, entry in read_tokens(options.file).items():
-            click.echo(f"{known}  {entry.role.value}  {entry.added}")
+            click.echo("  ".join(filter(None, (known, entry.role.value, entry.added, entry.subject))))
         return
     if name is None:
         raise click.UsageError(f"{action} needs a name: edge-ad token {action} NAME")
@@ -61,7 +69,11 @@ def token(action: str, name: str | None, options: TokenOptions) -> None:
         return
     if options.role is None:
         raise click.UsageError("add needs --role: one of operator, supervisor, engineer")
-    click.echo(add_token(options.file, name, Role(options.role)))
+    role = Role(options.role)
+    if options.certificate is not None:
+        click.echo(add_certificate(options.file, name, role, options.certificate))
+    else:
+        click.echo(add_token(options.file, name, role))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +116,11 @@ def audit(file: Path, options: AuditOptions) -> None:
             raise GateError(f"{file}: the trail is broken at {len(report.problems)} places")
         click.echo(f"{file}: {report.records} records, {report.first} to {report.last}, unbroken; last {report.sha256}")
         return
+    report = check_trail(file)
+    if report.problems and not report.records:
+        raise InputError(f"{file}: expected an audit trail, found no record in it: name the file of the table [audit]")
+    if report.problems:
+        click.echo(f"edge-ad: warning: {file}: the trail is broken: edge-ad audit {file} --verify says where", err=True)
     for record in read_trail(file):
         if options.syslog:
             click.echo(syslog_line(record))

@@ -15,12 +15,14 @@ import click
 
 from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
 from edge_ad.cli.options import FILE, FOLDER, PATH, VARIANT, bundle_argument
-from edge_ad.errors import EdgeAdError, InputError, counted
+from edge_ad.errors import EdgeAdError, InputError, counted, visible
 
 if TYPE_CHECKING:
-    from edge_ad.link.messages import Event
     from edge_ad.station import InspectedPart
     from edge_ad.verdict import Verdict
+
+
+_PRINT_QUEUE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +123,9 @@ def run(file: Path, options: RunOptions) -> None:
 
     The station runs until it is stopped with Ctrl-C or SIGTERM, or until cameras that are files have come to their end.
     """
+    from edge_ad.cli.deploy import recorder
     from edge_ad.station import check_station, read_station_file, run_station
+    from edge_ad.station.part_outputs import PrintedParts, QueuedOutput
 
     station = read_station_file(file)
     with _named(file):
@@ -136,7 +140,12 @@ def run(file: Path, options: RunOptions) -> None:
         click.echo(f"{file}: in order: {names}", err=True)
         return
     gc.freeze()  # what is there now stays: a collection in between need not look at it again and again
-    loop = run_station(station, _print_json if options.json else _print_text)
+    lines = PrintedParts(sys.stdout.buffer, _as_json if options.json else _as_text)
+    printed = QueuedOutput("standard output", lines, _PRINT_QUEUE)
+    loop = run_station(station, record=recorder(station.audit, "station"), also=(printed,))
+    if lost := printed.dropped + printed.failed:
+        why = "whoever reads standard output was too slow, or it could not be written"
+        click.echo(f"edge-ad: warning: {counted(lost, 'result')} not printed: {why}", err=True)
     counts = ", ".join(f"{count} {name}" for name, count in loop.core.counters.parts.items())
     click.echo(f"{counted(sum(loop.core.counters.parts.values()), 'part')}: {counts}", err=True)
 
@@ -150,23 +159,19 @@ def _named(file: Path) -> Iterator[None]:
         raise error if str(error).startswith(str(file)) else error.saying(f"{file}: {error}") from None
 
 
-def _print_json(what: Event | InspectedPart) -> None:
+def _as_json(part: InspectedPart) -> bytes:
     import msgspec
 
-    from edge_ad.station import InspectedPart
-
-    if isinstance(what, InspectedPart):
-        sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
-        sys.stdout.buffer.flush()
+    return msgspec.json.encode(part)
 
 
-def _print_text(what: Event | InspectedPart) -> None:
-    from edge_ad.station import InspectedPart
-
-    if isinstance(what, InspectedPart):
-        scores = ", ".join(f"{one.inspection} {one.verdict.score:.4g}" for one in what.frames if one.verdict.score)
-        why = f"({what.reason}: {what.detail})" if what.reason else ""
-        click.echo(f"{what.part_id}  {what.state.value:7} {scores}  {what.latency_ms:.1f} ms {why}".rstrip())
+def _as_text(part: InspectedPart) -> bytes:
+    scores = ", ".join(
+        f"{one.inspection} {one.verdict.score:.4g}" for one in part.frames if one.verdict.score is not None
+    )
+    why = f"({part.reason}: {part.detail})" if part.reason else ""
+    line = f"{part.part_id}  {part.state.value:7} {scores}  {part.latency_ms:.1f} ms {why}".rstrip()
+    return visible(line).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

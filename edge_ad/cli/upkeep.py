@@ -10,7 +10,7 @@ import click
 
 from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
 from edge_ad.cli.options import FILE, PATH, as_json, echo_json
-from edge_ad.errors import DeviceError, counted
+from edge_ad.errors import DeviceError, EdgeAdError, counted
 
 if TYPE_CHECKING:
     from edge_ad.upkeep import Check
@@ -24,12 +24,12 @@ _OUTPUT = click.option("-o", "--output", required=True, type=PATH, metavar="FILE
 def doctor(file: Path | None, as_json: bool) -> None:
     """Say whether this machine is fit for a station, with advice.
 
-    With the station FILE, its bundles, cameras, folders and memory are looked at, too. The exit code is 0, or 4 if
-    something has to be mended.
+    With the station FILE, its bundles, cameras, folders, memory and controllers are looked at, too. The exit code is 0,
+    or 4 if something has to be mended.
     """
     from edge_ad.upkeep import examine
 
-    checks = examine(file)
+    checks = examine(file) + ([] if file is None else _controllers(file))
     failed = sum(one.level == "FAIL" for one in checks)
     if as_json:
         echo_json({"checks": checks, "failed": failed})
@@ -37,6 +37,28 @@ def doctor(file: Path | None, as_json: bool) -> None:
         _print_checks(checks)
     if failed:
         raise DeviceError(f"{failed} of {len(checks)} checks failed")
+
+
+def _controllers(file: Path) -> list[Check]:
+    """Whether each controller of the station file could be served: its table, library, certificates and files."""
+    from edge_ad.controllers import check_controllers
+    from edge_ad.station import read_station_file
+    from edge_ad.upkeep import Check
+
+    try:
+        station = read_station_file(file)
+    except EdgeAdError:
+        return []  # the check of the station says so
+
+    def checked(name: str) -> Check:
+        try:
+            _, settings = check_controllers(station, file.absolute().parent, [name])[name]
+        except EdgeAdError as error:
+            advice = "mend it, then: edge-ad connect FILE --check"
+            return Check(name=f"controller {name}", level="FAIL", detail=str(error), advice=advice)
+        return Check(name=f"controller {name}", level="OK", detail=settings.protocol)
+
+    return [checked(name) for name in station.controller]
 
 
 def _print_checks(checks: list[Check]) -> None:

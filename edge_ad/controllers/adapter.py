@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -70,5 +71,6 @@ def read_settings(name: str, table: object, folder: Path) -> tuple[Protocol, Con
     return protocol, msgspec.structs.replace(settings, **below)
 
 
+@functools.cache
 def _installed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}

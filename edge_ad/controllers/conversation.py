@@ -62,11 +62,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """A part that was asked for. ``trigger``: the station's number, once it has accepted."""
+    """A part that was asked for. ``trigger``: the station's number, once it has accepted.
+
+    ``recipe``: by which it has to be inspected, where the controller says so.
+    """
 
     part_id: str | None
     number: int | None
     asked_ns: int
+    recipe: str | None = None
     trigger: int | None = None
     exposed: bool = False
     outcome: Outcome | None = None
@@ -86,6 +90,7 @@ class Conversation:
     open: list[Part] = field(default_factory=list)
     _recent: OrderedDict[str | int, None] = field(default_factory=OrderedDict)
     _last_number: int | None = None
+    _has_begun: bool = False
     _early: deque[PartResult | FaultRaised | ExposureComplete] = field(
         default_factory=lambda: deque(maxlen=_EARLY_KEPT)
     )
@@ -100,14 +105,23 @@ class Conversation:
         """A part has to stay under its camera."""
         return any(not part.exposed for part in self.open)
 
+    def begin(self, recent_parts: tuple[str, ...]) -> None:
+        """What the station knows of parts that were triggered before this process began. Only the first call counts."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._recent.update(dict.fromkeys(recent_parts))
+            self._make_room()
+
     # --- triggers
 
-    def ask(self, part_id: str | None, number: int | None, now_ns: int) -> Part | TriggerRefusal:
+    def ask(
+        self, part_id: str | None, number: int | None, now_ns: int, recipe: str | None = None
+    ) -> Part | TriggerRefusal:
         """The controller asks for a part: one to be passed on to the station, or why not."""
         refusal = self._refusal(part_id, number)
         if refusal is not None:
             return refusal
-        part = Part(part_id, number, now_ns)
+        part = Part(part_id, number, now_ns, recipe)
         self.open.append(part)
         return part
 
@@ -198,6 +212,9 @@ class Conversation:
         for name in (part.part_id, part.number):
             if name is not None:
                 self._recent[name] = None
+        self._make_room()
+
+    def _make_room(self) -> None:
         while len(self._recent) > 2 * self.settings.recent:
             self._recent.popitem(last=False)
 
@@ -205,6 +222,9 @@ class Conversation:
         if now_ns >= self._end_ns(part):
             return self._too_late(part)
         self.late = 0
+        if part.recipe is not None and result.recipe != part.recipe:
+            detail = f"it was inspected by the recipe {result.recipe}, asked for was {part.recipe}"
+            return self._end(part, ResultCode.INVALID, detail)
         self._drop(part)
         part.exposed = True
         part.outcome = outcome_of(result, part)

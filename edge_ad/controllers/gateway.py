@@ -80,7 +80,7 @@ class Gateway:
     ``audit``: where changes that are asked for are recorded. ``view``: what is known of the station. ``changed``:
     called, without waiting, whenever the view has changed.
     ``run`` has to run beside all else; it never raises for what the station does. ``name``: of the controller,
-    ``station``: of the station, known even before it is reached.
+    ``station``: of the station, known even before it is reached. ``station_file``: where it is described.
     """
 
     def __init__(
@@ -91,9 +91,11 @@ class Gateway:
         *,
         station: str = "",
         audit: AuditTrail | None = None,
+        station_file: Path | None = None,
     ) -> None:
         self.view = StationView(station=station)
         self.name = name
+        self.station_file = station_file
         self.changed: list[Callable[[], None]] = []
         self.heard: list[Callable[[Event], None]] = []
         self._socket = socket
@@ -103,11 +105,26 @@ class Gateway:
         self._futures: dict[Part, asyncio.Future[Outcome]] = {}
         self._streams: set[EventStream] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._may_connect = asyncio.Event()
+        self._may_connect.set()
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Within this block it does not connect: for work that holds up the loop, and so the heartbeat, for seconds.
+
+        A connection that is there already stays.
+        """
+        self._may_connect.clear()
+        try:
+            yield
+        finally:
+            self._may_connect.set()
 
     async def run(self) -> None:
         """Connects, and connects again, until it is cancelled."""
         pause_s, told = _FIRST_PAUSE_S, False
         while True:
+            await self._may_connect.wait()
             try:
                 async with AsyncClient(self._socket, client=self.name) as client:
                     await self._greet(client)
@@ -134,6 +151,11 @@ class Gateway:
             self._streams.discard(stream)
             stream.close()
 
+    @property
+    def audit_path(self) -> Path | None:
+        """The file of the audit trail, where there is one."""
+        return None if self._audit is None else self._audit.path
+
     # --- parts
 
     async def inspect(
@@ -157,9 +179,14 @@ class Gateway:
         number: int | None = None,
         pixels: NDArray[np.uint8] | None = None,
         camera: str | None = None,
+        recipe: str | None = None,
     ) -> asyncio.Future[Outcome]:
-        """As :meth:`inspect`, but returns as soon as the part is accepted."""
-        part = self._conversation.ask(part_id, number, time.monotonic_ns())
+        """As :meth:`inspect`, but returns as soon as the part is accepted.
+
+        ``recipe``: a part that was inspected by another one is INVALID.
+        """
+        part_id = part_id or None  # empty is no id: two parts without one are not the same
+        part = self._conversation.ask(part_id, number, time.monotonic_ns(), recipe)
         if isinstance(part, TriggerRefusal):
             raise PartRefusedError(part)
         future = self._futures[part] = asyncio.get_running_loop().create_future()
@@ -198,6 +225,11 @@ class Gateway:
 
     # --- the station
 
+    @property
+    def is_fault(self) -> bool:
+        """Whether a reset has something to do: no part is inspected."""
+        return self.view.is_fault or self._conversation.is_late_fault
+
     async def recipe(self, name: str, *, by: str | Who) -> None:
         """Asks for another recipe; ``by``, here and below: who does. What is asked stands in the audit trail first.
 
@@ -210,14 +242,17 @@ class Gateway:
 
     async def reset(self, *, by: str | Who) -> None:
         """Leaves FAULT; raises as :meth:`recipe`."""
-        was_late = self._conversation.is_late_fault
+        was_late, was_fault = self._conversation.is_late_fault, self.view.is_fault
         async with self.audited("reset", by, before=self.view.cause) as told:
-            self._conversation.reset()
+            if was_late:
+                self._conversation.reset()
             try:
                 await self._connected().reset(by=told)
             except LinkRefusedError:
                 if not was_late:  # else the fault was one of ours, and the station has none
                     raise
+            if was_fault:  # without a fault a part stays the same one
+                self._conversation.reset()
 
     async def acknowledge(self, alarm: str, *, by: str | Who) -> None:
         """Somebody has seen an alarm; raises as :meth:`recipe`."""
@@ -271,7 +306,8 @@ class Gateway:
 
     async def _greet(self, client: AsyncClient) -> None:
         await client.subscribe()
-        self.view.begin(await client.snapshot())
+        self.view.begin(await client.snapshot(recent_parts=True))
+        self._conversation.begin(self.view.recent_parts)
         self._client = client
         self.view.is_connected = True
         self._tell()

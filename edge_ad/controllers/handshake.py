@@ -78,6 +78,7 @@ class HandshakeEvent(str, Enum):
     RECIPE_ACTIVE = "the recipe is active"
     RECIPE_REFUSED = "the recipe cannot be had"
     RECIPE_WITHDRAWN = "recipe is 0 or the active one"
+    RECIPE_LOST = "another recipe is active, or the station is gone"
 
 
 TRIGGERS: dict[tuple[TriggerState, HandshakeEvent], TriggerState] = {
@@ -114,6 +115,9 @@ RECIPES: dict[tuple[RecipeState, HandshakeEvent], RecipeState] = {
     (RecipeState.FAILED, HandshakeEvent.RECIPE_ASKED): RecipeState.REQUESTED,
     (RecipeState.REQUESTED, HandshakeEvent.RECIPE_ACTIVE): RecipeState.ACTIVE,
     (RecipeState.REQUESTED, HandshakeEvent.RECIPE_REFUSED): RecipeState.FAILED,
+    (RecipeState.REQUESTED, HandshakeEvent.RECIPE_LOST): RecipeState.FAILED,
+    (RecipeState.ACTIVE, HandshakeEvent.RECIPE_LOST): RecipeState.FAILED,
+    (RecipeState.FAILED, HandshakeEvent.RECIPE_ACTIVE): RecipeState.ACTIVE,
     (RecipeState.ACTIVE, HandshakeEvent.RECIPE_WITHDRAWN): RecipeState.SETTLED,
     (RecipeState.FAILED, HandshakeEvent.RECIPE_WITHDRAWN): RecipeState.SETTLED,
 }

@@ -18,7 +18,7 @@ import msgspec
 from edge_ad.errors import DeviceError, one_line
 from edge_ad.files import output_error
 
-__all__ = ["Outbox", "OutboxLimits", "Waiting"]
+__all__ = ["Outbox", "OutboxLimits", "Waiting", "lock_beside"]
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Outbox:
         self.dropped = 0
         self._path = path
         self._limits = limits
-        self._lock = _locked(path)
+        self._lock = lock_beside(path, "file")
         self._memory: deque[Waiting] = deque()
         self._done: set[int] = set()
         self._marks: dict[str, int] = {}
@@ -289,7 +289,13 @@ def _connect(path: Path, *, sync: bool) -> sqlite3.Connection:
     return file
 
 
-def _locked(path: Path) -> int:
+def lock_beside(path: Path, what: str) -> int:
+    """The descriptor of ``PATH.lock``, which belongs to one process. ``what``: each controller needs one of its own.
+
+    Raises:
+        DeviceError: another process holds it.
+        OutputError: it cannot be made.
+    """
     lock = path.with_name(f"{path.name}.lock")
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -300,5 +306,5 @@ def _locked(path: Path) -> int:
     except OSError as error:
         with contextlib.suppress(OSError):
             os.close(descriptor)
-        raise DeviceError(f"{path} is used by another process: give each controller a file of its own") from error
+        raise DeviceError(f"{path} is used by another process: give each controller a {what} of its own") from error
     return descriptor

@@ -18,7 +18,7 @@ from edge_ad.controllers.adapter import Protocol, read_settings
 from edge_ad.controllers.gateway import Gateway
 from edge_ad.controllers.security import AuditTrail
 from edge_ad.controllers.settings import ControllerSettings, HandshakeSettings
-from edge_ad.errors import InputError
+from edge_ad.errors import EdgeAdError, InputError
 from edge_ad.link import default_path
 
 if TYPE_CHECKING:
@@ -63,22 +63,38 @@ def check_controllers(
         except InputError as error:
             raise error.saying(f"controller.{name}: {error}") from error
         found[name] = protocol, settings
+    _check_claims({name: settings for name, (_, settings) in found.items()})
     return found
 
 
-def run_controller(file: StationFile, folder: Path, name: str) -> None:
-    """Serves one controller in this process until SIGTERM or SIGINT.
+def _check_claims(tables: dict[str, ControllerSettings]) -> None:
+    taken: dict[str, str] = {}
+    for name, settings in tables.items():
+        for entry, what in settings.claims().items():
+            if what in taken:
+                raise InputError(
+                    f"controller.{name}: {entry}: controller.{taken[what]} has {what} already: give each its own"
+                )
+            taken[what] = name
+
+
+def run_controller(file: StationFile, path: Path, name: str) -> None:
+    """Serves one controller in this process until SIGTERM or SIGINT. ``path``: of the station file.
 
     Raises:
         EdgeAdError: it cannot begin, for instance because its port is taken.
     """
-    protocol, settings = check_controllers(file, folder, [name])[name]
+    protocol, settings = check_controllers(file, path.absolute().parent, [name])[name]
     given = file.link.socket if file.link is not None else None
     socket = Path(given) if given is not None else default_path(file.station.name)
     audit = None if file.audit is None else AuditTrail(file.audit, name)
     handshake = settings if isinstance(settings, HandshakeSettings) else None
-    gateway = Gateway(socket, name, handshake, station=file.station.name, audit=audit)
-    asyncio.run(_serve(protocol, settings, gateway, name))
+    gateway = Gateway(socket, name, handshake, station=file.station.name, audit=audit, station_file=path.absolute())
+    try:
+        asyncio.run(_serve(protocol, settings, gateway, name))
+    except EdgeAdError as error:
+        where = f"controller.{name}: "
+        raise error if str(error).startswith(where) else error.saying(f"{where}{error}") from error
 
 
 def run_controllers(path: Path, names: Sequence[str]) -> None:

@@ -25,6 +25,10 @@ class ControllerSettings(Record, frozen=True, kw_only=True):
 
     protocol: str
 
+    def claims(self) -> dict[str, str]:
+        """What no other controller of the station may have: an entry of the table, and what is taken by it."""
+        return {}
+
 
 class HandshakeSettings(ControllerSettings, frozen=True, kw_only=True):
     """How strictly parts are taken from a controller.

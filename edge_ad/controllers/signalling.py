@@ -156,10 +156,14 @@ class Signalling:
         """An event of the station."""
         if isinstance(event, RecipeChanged):
             self._recipe_changed(event)
+            self._follow_recipe()
         self._finish(self.conversation.hear(event, now_ns), now_ns)
 
     def changed(self, now_ns: int) -> None:
         """The view of the station has changed."""
+        if self._view.is_connected:
+            self.conversation.begin(self._view.recent_parts)
+        self._follow_recipe()
         self._finish([] if self._view.is_connected else self.conversation.away(), now_ns)
 
     # --- time
@@ -195,7 +199,9 @@ class Signalling:
         refusal = self._local_refusal()
         self._answered_number = self._inputs.part_number
         number, part_id = self._inputs.part_number or None, self._inputs.part_id or None
-        part = refusal or self.conversation.ask(part_id or (str(number) if number else None), number, now_ns)
+        name = part_id or (str(number) if number else None)
+        recipe = self._name_of(self._inputs.recipe)
+        part = refusal or self.conversation.ask(name, number, now_ns, recipe)
         if isinstance(part, TriggerRefusal):
             self._refuse(part)
             return []
@@ -210,6 +216,10 @@ class Signalling:
             return TriggerRefusal("fault", "the controller's heartbeat stands still")
         if self._recipe in {RecipeState.REQUESTED, RecipeState.FAILED}:
             return TriggerRefusal("recipe_pending", "the wanted recipe is not the active one")
+        if self._result is ResultState.NOT_TAKEN:
+            return TriggerRefusal("fault", "a result was not taken")
+        if len(self._waiting) >= self._settings.max_open:
+            return TriggerRefusal("too_many_open", f"{len(self._waiting)} results were not taken yet")
         return None
 
     def _refuse(self, refusal: TriggerRefusal) -> None:
@@ -217,8 +227,8 @@ class Signalling:
         self._refusal = refusal.code if self._trigger is TriggerState.REFUSED else RefusalCode.NONE
 
     def _recipe_wanted(self, number: int) -> list[Command]:
-        name = self._view.recipes[number - 1] if 0 < number <= len(self._view.recipes) else None
-        if number == 0 or name == self._view.recipe:
+        name = self._name_of(number)
+        if number == 0 or (name is not None and name == self._view.recipe):
             self._recipe = following(self._recipe, HandshakeEvent.RECIPE_WITHDRAWN)
             if number:
                 self._recipe = following(
@@ -231,6 +241,19 @@ class Signalling:
             return []
         self._asked_recipe = name
         return [AskRecipe(name)]
+
+    def _name_of(self, number: int) -> str | None:
+        return self._view.recipes[number - 1] if 0 < number <= len(self._view.recipes) else None
+
+    def _follow_recipe(self) -> None:
+        """Somebody else may change the recipe too, and a station that was started again may have another one."""
+        name = self._name_of(self._inputs.recipe)
+        if not self._view.is_connected:
+            self._recipe = following(self._recipe, HandshakeEvent.RECIPE_LOST)
+        elif name is not None and name == self._view.recipe and self._recipe is RecipeState.FAILED:
+            self._recipe = following(self._recipe, HandshakeEvent.RECIPE_ACTIVE)
+        elif self._inputs.recipe and name != self._view.recipe and self._recipe is RecipeState.ACTIVE:
+            self._recipe = following(self._recipe, HandshakeEvent.RECIPE_LOST)
 
     def _recipe_changed(self, event: RecipeChanged) -> None:
         if event.error is not None:

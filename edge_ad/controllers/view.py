@@ -37,6 +37,8 @@ class ViewCounts:
 class StationView:
     """``causes``: short names of why the station is in FAULT. ``recipes``: in the order of the station file.
 
+    ``recent_parts``: which this controller had triggered before it connected, for :meth:`Conversation.begin`.
+
     ``snapshot``: the last one, at most a second old while the station is connected.
     """
 
@@ -52,6 +54,7 @@ class StationView:
     alarms: dict[str, str] = field(default_factory=dict)
     counts: ViewCounts = field(default_factory=ViewCounts)
     snapshot: Snapshot | None = None
+    recent_parts: tuple[str, ...] = ()
 
     @property
     def takes_triggers(self) -> bool:
@@ -94,6 +97,7 @@ class StationView:
         self.recipe, self.requested_recipe = snapshot.recipe, snapshot.requested_recipe
         self.recipes = snapshot.recipes or ((snapshot.recipe,) if snapshot.recipe else ())
         self.alarms = dict(snapshot.alarms)
+        self.recent_parts = snapshot.recent_parts
         self.take(snapshot)
 
     def take(self, snapshot: Snapshot) -> None:

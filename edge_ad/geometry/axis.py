@@ -8,8 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from edge_ad.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_Position = TypeVar("_Position", float, "NDArray[np.float64]")
 
 __all__ = ["Axis", "tile_starts"]
 
@@ -54,8 +61,8 @@ class Axis:
         """From a position on the map, in cells, to one in the camera's frame, in pixels."""
         return self.offset + (position * self.cell - self.shift) * self.length / self.resized
 
-    def to_map(self, position: float) -> float:
-        """From a position in the camera's frame, in pixels, to one on the map, in cells."""
+    def to_map(self, position: _Position) -> _Position:
+        """From a position in the camera's frame, or from many, in pixels, to those on the map, in cells."""
         return ((position - self.offset) * self.resized / self.length + self.shift) / self.cell
 
     def span(self, first: int, count: int) -> tuple[int, int]:

@@ -32,6 +32,8 @@ from edge_ad.link.messages import (
     StationRequest,
     StationState,
     TriggerRequest,
+    UpdateChanged,
+    UpdateRequest,
 )
 from edge_ad.link.protocol import LinkLimits
 from edge_ad.link.server import ClientRequest, LinkServer
@@ -71,5 +73,7 @@ __all__ = [
     "StationRequest",
     "StationState",
     "TriggerRequest",
+    "UpdateChanged",
+    "UpdateRequest",
     "default_path",
 ]

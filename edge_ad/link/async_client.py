@@ -31,6 +31,7 @@ from edge_ad.link.messages import (
     StationState,
     SubscribeRequest,
     Topic,
+    UpdateRequest,
 )
 
 if TYPE_CHECKING:
@@ -170,9 +171,9 @@ class AsyncClient:
 
     # --- the station
 
-    async def snapshot(self) -> Snapshot:
-        """How the station stands."""
-        return await self._answer(SnapshotRequest(id=self._side.next_id()), Snapshot)
+    async def snapshot(self, *, recent_parts: bool = False) -> Snapshot:
+        """How the station stands; ``recent_parts``: with the parts that clients of this name triggered of late."""
+        return await self._answer(SnapshotRequest(id=self._side.next_id(), recent_parts=recent_parts), Snapshot)
 
     async def recipe(self, name: str, *, by: str | None = None) -> None:
         """Asks for a recipe. The station tells subscribers of ``recipe`` when it is active.
@@ -192,6 +193,10 @@ class AsyncClient:
     async def reset_counters(self, *, by: str | None = None) -> None:
         """Closes the present count, as at the end of a shift; ``counts`` of the snapshot begins at zero."""
         await self._request(ResetCountersRequest(id=self._side.next_id(), by=by))
+
+    async def update(self, bundle: str, slot: int, *, by: str | None = None) -> None:
+        """Asks for a bundle that was deployed and checked; the topic ``update`` tells what becomes of it."""
+        await self._request(UpdateRequest(id=self._side.next_id(), bundle=bundle, slot=slot, by=by))
 
     async def subscribe(self, *topics: Topic) -> None:
         """From now on ``next_event`` gives events of these topics; of all, where none is named."""
@@ -265,6 +270,8 @@ class AsyncClient:
             if not sending.done():
                 sending.cancel()
                 await asyncio.wait({sending})
+            if not sending.cancelled():
+                sending.exception()  # looked at, or asyncio would complain of it where this wait is cancelled
         if sending.cancelled():
             raise lost(self._path, None)
         sending.result()

@@ -30,6 +30,7 @@ from edge_ad.link.messages import (
     StationState,
     SubscribeRequest,
     Topic,
+    UpdateRequest,
 )
 
 if TYPE_CHECKING:
@@ -164,9 +165,9 @@ class Client:
 
     # --- the station
 
-    def snapshot(self) -> Snapshot:
-        """How the station stands."""
-        return self._answer(SnapshotRequest(id=self._side.next_id()), Snapshot)
+    def snapshot(self, *, recent_parts: bool = False) -> Snapshot:
+        """How the station stands; ``recent_parts``: with the parts that clients of this name triggered of late."""
+        return self._answer(SnapshotRequest(id=self._side.next_id(), recent_parts=recent_parts), Snapshot)
 
     def recipe(self, name: str, *, by: str | None = None) -> None:
         """Asks for a recipe. The station tells subscribers of ``recipe`` when it is active.
@@ -186,6 +187,10 @@ class Client:
     def reset_counters(self, *, by: str | None = None) -> None:
         """Closes the present count, as at the end of a shift; ``counts`` of the snapshot begins at zero."""
         self._request(ResetCountersRequest(id=self._side.next_id(), by=by))
+
+    def update(self, bundle: str, slot: int, *, by: str | None = None) -> None:
+        """Asks for a bundle that was deployed and checked; the topic ``update`` tells what becomes of it."""
+        self._request(UpdateRequest(id=self._side.next_id(), bundle=bundle, slot=slot, by=by))
 
     def subscribe(self, *topics: Topic) -> None:
         """From now on ``next_event`` gives events of these topics; of all, where none is named."""

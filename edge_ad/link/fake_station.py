@@ -39,6 +39,8 @@ from edge_ad.link.messages import (
     StationRequest,
     StationState,
     TriggerRequest,
+    UpdateChanged,
+    UpdateRequest,
 )
 from edge_ad.link.protocol import LinkLimits
 from edge_ad.link.server import ClientRequest, LinkServer
@@ -245,6 +247,8 @@ class FakeStation:
             self._recipe_asked(client, request)
         elif isinstance(request, AcknowledgeRequest):
             self._acknowledged(client, request)
+        elif isinstance(request, UpdateRequest):
+            self._update_asked(client, request)
         elif isinstance(request, ResetCountersRequest):
             self._counts.clear()
             self._server.answer(client, Done(id=request.id))
@@ -292,7 +296,16 @@ class FakeStation:
         self._recipe = request.name
         self._publish(RecipeChanged(requested=request.name, active=request.name, acknowledged=True))
 
+    def _update_asked(self, client: int, request: UpdateRequest) -> None:
+        self._server.answer(client, Done(id=request.id))
+        for step in ("SWITCHED", "WATCHED", "KEPT"):
+            self._publish(UpdateChanged(bundle=request.bundle, slot=request.slot, title="fake@1", step=step))
+
     def _acknowledged(self, client: int, request: AcknowledgeRequest) -> None:
+        if request.alarm == "recipe":  # the change of the recipe
+            self._server.answer(client, Done(id=request.id))
+            self._publish(RecipeChanged(requested=self._recipe, active=self._recipe, acknowledged=True))
+            return
         text = self._alarms.pop(request.alarm, None)
         if text is None:
             self._server.answer(client, Refused(id=request.id, reason="unknown_alarm", detail=request.alarm))

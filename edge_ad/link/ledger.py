@@ -1,11 +1,19 @@
-"""Which triggers are open, and who asked for them: each is settled exactly once."""
+"""Which triggers are open, and who asked for them: each is settled exactly once. And who asked for what of late."""
 
 from __future__ import annotations
 
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Ledger", "OpenTrigger"]
+import msgspec
+
+from edge_ad.link.messages import Snapshot
+
+__all__ = ["Ledger", "OpenTrigger", "RecentParts"]
+
+_PARTS_KEPT, _CLIENTS_KEPT = 256, 32
+_RECENT_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +87,37 @@ class Ledger:
         """Closes these triggers, or all open ones, for one fault; those that were settled before are left out."""
         asked = list(self._open) if numbers is None else numbers
         return tuple(trigger for number in asked if (trigger := self.settle(number)) is not None)
+
+
+class RecentParts:
+    """The ids of the parts that were accepted of late, for each client by its name: 256 parts of 32 clients.
+
+    A client that was started again asks for them, so that it does not have the same part inspected twice.
+    """
+
+    def __init__(self) -> None:
+        self._parts: OrderedDict[str, deque[str]] = OrderedDict()
+
+    def add(self, client: str, part_id: str | None) -> None:
+        """A part of this client was accepted."""
+        if part_id is None:
+            return
+        self._parts.setdefault(client, deque(maxlen=_PARTS_KEPT)).append(part_id)
+        self._parts.move_to_end(client)
+        if len(self._parts) > _CLIENTS_KEPT:
+            self._parts.popitem(last=False)
+
+    def forget(self, client: str) -> None:
+        """This client may begin anew with the same ids."""
+        self._parts.pop(client, None)
+
+    def told(self, snapshot: Snapshot, client: str) -> Snapshot:
+        """The snapshot with the ids of this client, the newest last; as many as take 16 KiB in a line."""
+        found: deque[str] = deque()
+        room = _RECENT_BYTES
+        for part_id in reversed(self._parts.get(client, ())):
+            room -= len(msgspec.json.encode(part_id)) + 1
+            if room < 0:
+                break
+            found.appendleft(part_id)
+        return msgspec.structs.replace(snapshot, recent_parts=tuple(found))

@@ -29,6 +29,7 @@ __all__ = [
     "FaultRaised",
     "FrameRequest",
     "Heartbeat",
+    "InspectionFacts",
     "OperatorRequest",
     "PartResult",
     "PresentCounts",
@@ -47,6 +48,8 @@ __all__ = [
     "SubscribeRequest",
     "Topic",
     "TriggerRequest",
+    "UpdateChanged",
+    "UpdateRequest",
 ]
 
 PROTOCOL_VERSION = 1
@@ -58,8 +61,8 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 Pixels = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
-Topic = Literal["state", "exposure_complete", "result", "fault", "recipe", "alarm"]
-TOPICS: tuple[Topic, ...] = ("state", "exposure_complete", "result", "fault", "recipe", "alarm")
+Topic = Literal["state", "exposure_complete", "result", "fault", "recipe", "alarm", "update"]
+TOPICS: tuple[Topic, ...] = ("state", "exposure_complete", "result", "fault", "recipe", "alarm", "update")
 
 
 class StationState(str, Enum):
@@ -95,9 +98,10 @@ class SubscribeRequest(Message, tag="subscribe", frozen=True, kw_only=True):
 
 
 class SnapshotRequest(Message, tag="snapshot", frozen=True, kw_only=True):
-    """How does the station stand?"""
+    """How does the station stand? ``recent_parts``: and which parts were accepted of late from clients of this name?"""
 
     id: RequestId
+    recent_parts: bool = False
 
 
 class TriggerRequest(Message, tag="trigger", frozen=True, kw_only=True):
@@ -151,11 +155,23 @@ class ResetCountersRequest(Message, tag="reset_counters", frozen=True, kw_only=T
     by: Name | None = None
 
 
+class UpdateRequest(Message, tag="update", frozen=True, kw_only=True):
+    """Take a bundle that was deployed and checked into use, between two parts. ``bundle`` and ``slot``: where it lies.
+
+    ``edge-ad deploy`` asks this when it has checked the bundle.
+    """
+
+    id: RequestId
+    bundle: Name
+    slot: Annotated[int, msgspec.Meta(ge=1)]
+    by: Name | None = None
+
+
 class Heartbeat(Message, tag="heartbeat", frozen=True, kw_only=True):
     """Only says that the sender is alive."""
 
 
-OperatorRequest = RecipeRequest | AcknowledgeRequest | ResetRequest | ResetCountersRequest
+OperatorRequest = RecipeRequest | AcknowledgeRequest | ResetRequest | ResetCountersRequest | UpdateRequest
 """What people ask now and then; the station logs who did."""
 StationRequest = SnapshotRequest | TriggerRequest | FrameRequest | OperatorRequest
 Request = ClientHello | SubscribeRequest | Heartbeat | StationRequest
@@ -213,11 +229,35 @@ class PresentCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     latency_max_ms: float | None = None
 
 
+class InspectionFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an inspection of the active recipe scores with, and what its calibration promises.
+
+    ``calibration``: the name of the calibrated station in the bundle; ``method``: how its threshold was found, of
+    ``normals`` held-out observations. ``rate``: the false-reject rate that is promised with ``confidence``, where one
+    is; ``doubt``: why the promise does not count all the same.
+    """
+
+    camera: str
+    bundle: str
+    variant: str
+    engine: str
+    calibration: str
+    method: str
+    threshold: float
+    normals: int
+    rate: float | None = None
+    confidence: float | None = None
+    doubt: str | None = None
+
+
 class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
     """How the station stands: names to states, texts and counts. What does not exist here is left out.
 
     ``recipes``: those of the station file, in its order. ``counters``: since the station started. ``counts``: of the
     active recipe in this shift. ``drift``: by inspection. ``files``: whether log, counters and metrics can be written.
+    ``inspections``: those of the active recipe whose bundle is open. ``controllers``: those of the station file,
+    ``connected`` or ``away``.
+    ``recent_parts``: where they were asked for, the newest last.
     """
 
     id: str
@@ -237,6 +277,9 @@ class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
     counts: PresentCounts | None = None
     drift: dict[str, str] = {}
     files: dict[str, str] = {}
+    inspections: dict[str, InspectionFacts] = {}
+    controllers: dict[str, str] = {}
+    recent_parts: tuple[str, ...] = ()
 
 
 class ErrorAnswer(Message, tag="error", frozen=True, kw_only=True):
@@ -319,4 +362,14 @@ class AlarmChanged(Message, tag="alarm", frozen=True, kw_only=True):
     acknowledged: bool = False
 
 
-Event = StateChanged | ExposureComplete | PartResult | FaultRaised | RecipeChanged | AlarmChanged
+class UpdateChanged(Message, tag="update", frozen=True, kw_only=True):
+    """What became of a bundle that was deployed. ``title``: its name and version. ``step``: such as ``KEPT``."""
+
+    bundle: str
+    slot: int
+    title: str
+    step: str
+    reason: str | None = None
+
+
+Event = StateChanged | ExposureComplete | PartResult | FaultRaised | RecipeChanged | AlarmChanged | UpdateChanged

@@ -18,6 +18,7 @@ import msgspec
 
 from edge_ad.link.address import ListeningSocket
 from edge_ad.link.handed import HandedFrame, OwnedFd
+from edge_ad.link.ledger import RecentParts
 from edge_ad.link.lines import encode_line
 from edge_ad.link.messages import (
     PROTOCOL_VERSION,
@@ -34,6 +35,9 @@ from edge_ad.link.messages import (
     Heartbeat,
     PartResult,
     Refused,
+    ResetRequest,
+    Snapshot,
+    SnapshotRequest,
     StateChanged,
     StationHello,
     StationRequest,
@@ -66,13 +70,16 @@ class ClientRequest:
 
 @dataclass(slots=True)
 class _Client:
-    """``ids``: of its requests for parts that have no result yet, and their triggers as soon as they are accepted."""
+    """``ids``: of its requests for parts that have no result yet, and their triggers as soon as they are accepted;
+    ``asked``: the part ids of those that are not answered yet. ``wants_recent``: a snapshot that has to have parts."""
 
     number: int
     socket: socket.socket
     connection: Connection
     watched: int = 0
     ids: dict[str, int | None] = field(default_factory=dict)
+    asked: dict[str, str | None] = field(default_factory=dict)
+    wants_recent: str | None = None
 
 
 class LinkServer:
@@ -104,6 +111,7 @@ class LinkServer:
         self._by_fd: dict[int, _Client] = {}
         self._runnable: set[int] = set()
         self._last_client = 0
+        self._recent = RecentParts()
         self._accepts_again_ns: int | None = None
         self._connects = Allowance(self._limits.connects_per_s, self._limits.connects_burst, clock())
         self._listening = ListeningSocket(path, mode, group)
@@ -154,8 +162,12 @@ class LinkServer:
         if found is not None:
             if isinstance(message, Accepted):
                 found.ids[message.id] = message.trigger
+                self._recent.add(found.connection.client, found.asked.pop(message.id, None))
             elif isinstance(message, Refused):
                 found.ids.pop(message.id, None)
+                found.asked.pop(message.id, None)
+            elif isinstance(message, Snapshot) and message.id == found.wants_recent:
+                message = self._recent.told(message, found.connection.client)
             now_ns = self._clock()
             found.connection.send(message, now_ns)
             self._settle(found, now_ns)
@@ -238,6 +250,10 @@ class LinkServer:
         elif isinstance(request, FrameRequest | TriggerRequest):
             return self._part(client, request, received, now_ns)
         elif not isinstance(request, Heartbeat):
+            if isinstance(request, SnapshotRequest) and request.recent_parts:
+                client.wants_recent = request.id
+            elif isinstance(request, ResetRequest) and self._state.state is StationState.FAULT:
+                self._recent.forget(connection.client)
             return ClientRequest(client.number, request)
         return None
 
@@ -256,6 +272,7 @@ class LinkServer:
             asked = self._frame(client, request, received, now_ns)
         if asked is not None:
             client.ids[request.id] = None
+            client.asked[request.id] = request.part_id
         return asked
 
     def _frame(self, client: _Client, request: FrameRequest, received: Received, now_ns: int) -> ClientRequest | None:

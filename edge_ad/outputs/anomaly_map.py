@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ColourRange", "ColourScale", "overlay"]
+__all__ = ["ColourRange", "ColourScale", "coloured", "overlay"]
 
 _MIDDLE_LEVEL = 128
 _OUTSIDE_SHADE = 0.6
@@ -69,6 +69,17 @@ class ColourScale:
                 return _around(pixel_threshold, abs(pixel_threshold) / 2)
             self._width = width
         return _around(pixel_threshold, self._width)
+
+
+def coloured(anomaly_map: NDArray[np.float32], colour_range: ColourRange) -> NDArray[np.uint8]:
+    """The colours alone, uint8 (H, W, 4) BGR and opacity, to be laid over a picture; black where the map is NaN."""
+    outside = ~np.isfinite(anomaly_map)
+    level = _levels(np.where(outside, np.float32(colour_range.low), anomaly_map), colour_range)
+    out = np.empty((*anomaly_map.shape, 4), np.uint8)
+    out[..., :3] = _colours()[:, 0][level]
+    out[..., 3] = np.rint(_interpolated(_OPACITY) * 255).astype(np.uint8)[level]
+    out[outside] = (0, 0, 0, round(255 * _OUTSIDE_SHADE))
+    return out
 
 
 def overlay(image: NDArray[np.uint8], anomaly_map: NDArray[np.float32], colour_range: ColourRange) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from edge_ad.sources import Frame
 
-__all__ = ["LineWriter", "TextSink", "printable"]
+__all__ = ["LineWriter", "TextSink", "append_whole", "printable"]
 
 
 class LineWriter:
@@ -38,7 +38,7 @@ class LineWriter:
             if self._file is None and self._path is not None:
                 self._file = cast(BinaryIO, self._path.open("wb", buffering=0))
             if self._file is not None:
-                _append(self._file, line)
+                append_whole(self._file, line)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -62,7 +62,8 @@ def _unbuffered(stream: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, getattr(stream, "raw", stream))
 
 
-def _append(file: BinaryIO, line: bytes) -> None:
+def append_whole(file: BinaryIO, line: bytes) -> None:
+    """Writes ``line`` at the end of an unbuffered file, or nothing of it where it raises ``OSError``."""
     start = file.tell() if file.seekable() else None
     rest = memoryview(line)
     try:

@@ -35,21 +35,24 @@ class Verification:
     """The result of a verification: how many files were checked, and each variant.
 
     ``problem``: why the bundle cannot be used here as it is, although everything that could be checked is in order: the
-    variant that is scored with, where none is named, could not run. ``None`` where it could, or another was asked for.
+    variant that is scored with, where none is named, could not run, and none takes its place. ``None`` where one can be
+    used, or another was asked for. ``scores``: the id of the one that is scored with here.
     """
 
     bundle: str
     files: int
     variants: tuple[VerifiedVariant, ...]
     problem: str | None = None
+    scores: str | None = None
 
 
 def verify_bundle(path: str | Path, variant: str | None = None, options: EngineOptions | None = None) -> Verification:
     """Checks every file's hash, every calibration's binding, and replays the golden frames on each variant.
 
-    A variant whose engine is not installed is skipped and says so, unless it was asked for by name. Where that is the
-    bundle's default variant, :attr:`Verification.problem` says what to do: the device cannot use the bundle as it is.
-    Another variant than the default one is also skipped where its engine refuses it on this device.
+    A variant whose engine is not installed is skipped and says so, unless it was asked for by name; so is another
+    variant than the default one that its engine refuses here. Where another calibrated variant takes the place of the
+    default one (:meth:`Bundle.substitutes`), the default one may also be refused or give other scores here. Where
+    nothing takes its place, :attr:`Verification.problem` says what to do: the device cannot use the bundle as it is.
 
     Raises:
         BundleError: something is damaged, or this device scores differently; the message names the file.
@@ -60,18 +63,23 @@ def verify_bundle(path: str | Path, variant: str | None = None, options: EngineO
     for name in bundle.manifest.files:
         bundle.check_file(name)
     chosen = bundle.manifest.variants if variant is None else (bundle.variant(variant),)
-    checked = tuple(_verify(bundle, one, options, must_run=variant is not None) for one in chosen)
+    substitutes = () if variant is not None else bundle.substitutes()
+    may_differ = {bundle.manifest.default_variant, *(one.id for one in substitutes)} if substitutes else set()
+    checked = tuple(
+        _verify(bundle, one, options, must_run=variant is not None, may_differ=one.id in may_differ) for one in chosen
+    )
     if all(one.skipped for one in checked):
         raise GoldenError(f"no variant of {path} can run here: {'; '.join(str(one.skipped) for one in checked)}")
-    problem = None if variant is not None else _problem(bundle, checked)
-    return Verification(str(path), len(bundle.manifest.files) + len((MANIFEST,)), checked, problem)
+    works = {one.id for one in checked if one.skipped is None}
+    order = [bundle.variant(variant), *substitutes]
+    scores = next((one.id for one in order if one.id in works), None)
+    problem = None if scores is not None else _problem(bundle, checked)
+    return Verification(str(path), len(bundle.manifest.files) + len((MANIFEST,)), checked, problem, scores)
 
 
-def _problem(bundle: Bundle, checked: Sequence[VerifiedVariant]) -> str | None:
+def _problem(bundle: Bundle, checked: Sequence[VerifiedVariant]) -> str:
     default = bundle.manifest.default_variant
     reason = next(one.skipped for one in checked if one.id == default)
-    if reason is None:
-        return None
     others = [f"--variant {one.id}" for one in checked if one.skipped is None]
     return (
         f"{default} is the variant that edge-ad score takes, and it was not checked: {reason}, or score and verify "
@@ -79,7 +87,9 @@ def _problem(bundle: Bundle, checked: Sequence[VerifiedVariant]) -> str | None:
     )
 
 
-def _verify(bundle: Bundle, variant: Variant, options: EngineOptions | None, *, must_run: bool) -> VerifiedVariant:
+def _verify(
+    bundle: Bundle, variant: Variant, options: EngineOptions | None, *, must_run: bool, may_differ: bool
+) -> VerifiedVariant:
     record = bundle.calibration(variant)
     stations = tuple(sorted(record.stations)) if record else ()
     if options is not None and not must_run and variant.engine == "onnxruntime":
@@ -88,11 +98,15 @@ def _verify(bundle: Bundle, variant: Variant, options: EngineOptions | None, *, 
         scorer = open_scorer(bundle, variant, options)
     except (MissingExtraError, EngineError) as error:
         is_default = variant.id == bundle.manifest.default_variant
-        if must_run or (is_default and isinstance(error, EngineError)):
+        if must_run or (is_default and isinstance(error, EngineError) and not may_differ):
             raise
         return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
     try:
         replays = replay(bundle, variant, scorer)
         return VerifiedVariant(variant.id, stations, replays, min_runtime=variant.min_runtime)
+    except GoldenError as error:
+        if not may_differ:
+            raise
+        return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
     finally:
         scorer.close()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edge_ad.cameras import FrameInfo
 from edge_ad.link import messages
 from edge_ad.station.parts import InspectedPart
+
+if TYPE_CHECKING:
+    from edge_ad.station.trials import WantedUpdate
 
 __all__ = [
     "Action",
@@ -15,6 +19,7 @@ __all__ = [
     "ChangeCamera",
     "HandedIn",
     "KillScorer",
+    "NoteUpdate",
     "PartDone",
     "Publish",
     "ReturnFrame",
@@ -82,11 +87,16 @@ class ReturnFrame:
 
 @dataclass(frozen=True, slots=True)
 class StartScorer:
-    """Start a scorer for an inspection of a recipe."""
+    """Start a scorer for an inspection of a recipe. ``bundle``: another one than the station file names.
+
+    ``is_trial``: this bundle may yet be given back.
+    """
 
     scorer: int
     recipe: str
     inspection: str
+    bundle: str | None = None
+    is_trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,15 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteUpdate:
+    """Write down that a deployed bundle has come to this step; the core is told when that is done."""
+
+    update: WantedUpdate
+    step: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerClient:
     """Answer one client."""
 
@@ -139,5 +158,6 @@ Action = (
     | KillScorer
     | PartDone
     | Publish
+    | NoteUpdate
     | AnswerClient
 )

@@ -6,22 +6,19 @@ Every event comes with ``now``, a :class:`Moment`. What is to be done is collect
 
 from __future__ import annotations
 
-from collections import deque
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from edge_ad.cameras import CameraState, FrameChecks
+from edge_ad.cameras import CameraState
 from edge_ad.link import messages
 from edge_ad.link.messages import StationState
 from edge_ad.station.actions import (
     Action,
     AnswerClient,
-    CameraFrame,
     HandedIn,
+    NoteUpdate,
     ReturnFrame,
 )
+from edge_ad.station.camera_frames import CameraFrames
 from edge_ad.station.condition import Condition
 from edge_ad.station.counting import StationCounters
 from edge_ad.station.part_book import PartBook
@@ -29,10 +26,11 @@ from edge_ad.station.parts import Asker, Moment, OpenPart, PartFrame, PartReason
 from edge_ad.station.recipes import Recipes
 from edge_ad.station.scorers import JobBoard
 from edge_ad.station.states import StationChange
+from edge_ad.station.trials import Trials, WantedUpdate
 from edge_ad.verdict import State, Verdict
 
 if TYPE_CHECKING:
-    from edge_ad.cameras import CameraSettings, CameraStatus, FrameInfo
+    from edge_ad.cameras import CameraStatus, FrameInfo
     from edge_ad.station.station_file import StationFile
 
 __all__ = ["StationCore"]
@@ -54,8 +52,9 @@ class StationCore:
         self._jobs = JobBoard(self._out)
         self.recipes = Recipes(self._out, file, self._jobs)
         self.book = PartBook(self._out, file, self.condition, self.recipes, self._jobs, self._switch_if_ready)
-        self._checks = {name: FrameChecks(self._checked(name)) for name in file.camera}
-        self._held: deque[tuple[str, int, FrameInfo]] = deque()
+        self.trials = Trials(self._out, file.update, self.recipes, self.condition)
+        self.book.on_result = self.trials.part_done
+        self.pictures = CameraFrames(self._out, file, self.book, self.condition, self._refusal)
 
     @property
     def parts(self) -> dict[int, OpenPart]:
@@ -96,30 +95,7 @@ class StationCore:
 
     def frame(self, camera: str, ring: int, info: FrameInfo, now: Moment) -> None:
         """A camera took a picture: it begins a part, belongs to an open one, or was not asked for."""
-        if self._begins(camera) and self.file.is_patient(camera) and self._waiting(camera) is None:
-            self._held.append((camera, ring, info))
-            self._go_on(now)
-        else:
-            self._take(camera, ring, info, now)
-
-    def _go_on(self, now: Moment) -> None:
-        """The next picture of a file, when the one before has its result."""
-        while self._held and not self.parts and self._refusal(None) is None:
-            self._take(*self._held.popleft(), now)
-
-    def _take(self, camera: str, ring: int, info: FrameInfo, now: Moment) -> None:
-        frame, begins = CameraFrame(camera, ring, info), self._begins(camera)
-        fault = self._checks[camera].check(info, now.ns)
-        self.counters.lost_frames += info.lost_before
-        if begins and self.condition.takes_triggers:
-            for _ in range(min(info.lost_before, 1000)):
-                self.book.pass_by(now, PartReason.DROPPED, "the frame was lost before it could be scored")
-        part = self._begun_by(frame, now) if begins else self._waiting_for(camera, info)
-        if part is None:
-            self.counters.unasked_frames += not begins
-            self._out.append(ReturnFrame(frame))
-            return
-        self.book.expose(part, frame, info.captured_at, now, fault)
+        self.pictures.frame(camera, ring, info, now)
 
     # --- triggers
 
@@ -177,6 +153,7 @@ class StationCore:
         slot.is_ready = True
         self.condition.clear(f"scorer {slot.inspection}")
         self._jobs.send(slot, now.ns)
+        self.trials.scorer_ready()
         self._switch_if_ready()
         self._open_if_ready()
 
@@ -186,9 +163,11 @@ class StationCore:
         if slot is None:
             return
         slot.is_ready = False
-        if self.recipes.is_pending(slot):
+        if self.trials.uses(slot):
+            self._end_trial(f"{slot.inspection}: {detail}")
+        elif self.recipes.is_pending(slot):
             self._give_up(f"{slot.inspection}: {detail}")
-        else:
+        elif self.recipes.is_active(slot):
             self.book.fail(f"scorer {slot.inspection}", f"scorer {slot.inspection} does not start: {detail}")
 
     def scorer_lost(self, number: int, detail: str, now: Moment) -> None:
@@ -204,9 +183,13 @@ class StationCore:
         if job is not None and (part := self.parts.get(job.trigger)) is not None:
             text = f"the scorer of {slot.inspection} ended: {detail}"
             self.book.finish(part, now, State.INVALID, PartReason.SCORER_LOST, text)
-        if slot.died_too_often(now.ns):
+        if self.trials.uses(slot):
+            self._end_trial(f"{slot.inspection}: its scorer ended: {detail}")
+        elif not self.recipes.is_active(slot):
+            return
+        elif slot.died_too_often(now.ns):
             self.book.fail(f"scorer {slot.inspection}", f"scorer {slot.inspection} ended again and again: {detail}")
-        elif self.recipes.is_active(slot):
+        else:
             self.condition.happened(StationChange.SCORER_LOST)
 
     def scored(self, number: int, verdict: Verdict, now: Moment) -> None:
@@ -235,9 +218,34 @@ class StationCore:
         if self.recipes.pending is not None:
             self._refuse_request(asker, "recipe_pending", f"the change to {self.recipes.pending.name} is not finished")
             return
+        if self.trials.is_keeping:
+            self._refuse_request(asker, "update_pending", "a deployed bundle is being kept: ask again")
+            return
         self.done(asker)
+        self._end_trial(f"the recipe changes to {name}")
         self.recipes.request(name)
         self._switch_if_ready()
+
+    def request_update(self, asker: Asker, wanted: WantedUpdate) -> None:
+        """Take a deployed bundle into use between two parts. Triggers are accepted all the while."""
+        if self.recipes.pending is not None:
+            self._refuse_request(asker, "recipe_pending", f"the change to {self.recipes.pending.name} is not finished")
+        elif self.trials.wanted is not None:
+            self._refuse_request(asker, "update_pending", f"{self.trials.wanted.title} is not kept yet")
+        elif self.condition.state is StationState.STOPPING:
+            self._refuse_request(asker, "not_ready", "the station is stopping")
+        else:
+            self.done(asker)
+            self.trials.begin(wanted)
+
+    def refuse_update(self, asker: Asker, why: str) -> None:
+        """No such bundle was deployed and checked."""
+        self._refuse_request(asker, "unknown_update", why)
+
+    def update_noted(self, what: NoteUpdate, error: str | None) -> None:
+        """A step of a deployed bundle has been written down; ``error``: why it could not be."""
+        self.trials.noted(what, error, self.book.next_trigger)
+        self._open_if_ready()
 
     def acknowledge(self, asker: Asker, alarm: str) -> None:
         """Somebody has seen an alarm, or with ``recipe`` the change of the recipe."""
@@ -275,7 +283,7 @@ class StationCore:
 
     def tick(self, now: Moment) -> None:
         """What time alone brings about."""
-        self._go_on(now)
+        self.pictures.go_on(now)
         for part in list(self.parts.values()):
             if now.ns >= part.deadline_ns:
                 missing = ", ".join(name for name, count in part.wanted.items() if count)
@@ -284,6 +292,7 @@ class StationCore:
                 detail = f"{what} within {self.settings.deadline_ms} ms of the trigger"
                 self.book.finish(part, now, State.INVALID, reason, detail)
         self._jobs.kill_hung(now.ns)
+        self.recipes.stop_retired({slot.number for part in self.parts.values() for slot in part.scorers})
 
     def next_tick_ns(self) -> int | None:
         """When :meth:`tick` has something to do."""
@@ -295,14 +304,13 @@ class StationCore:
     def is_finished(self) -> bool:
         """Whether all cameras are files that came to their end, and every part has its result."""
         return (
-            self.ended == set(self.cameras) and not self.parts and not self._held and self.settings.trigger == "camera"
+            self.ended == set(self.cameras)
+            and not self.parts
+            and not self.pictures.held
+            and self.settings.trigger == "camera"
         )
 
     # --- parts
-
-    def _begins(self, camera: str) -> bool:
-        """Whether every frame of this camera begins a part."""
-        return self.settings.trigger == "camera" and camera == self.file.trigger_camera()
 
     def _refusal(self, part_id: str | None, *, wants_cameras: bool = False) -> tuple[str, str] | None:
         if not self.condition.takes_triggers:
@@ -316,43 +324,6 @@ class StationCore:
         if wants_cameras and any(self.file.camera[one].source == "link" for one in self.cameras):
             return "needs_frame", "a camera of this station is the link: hand a frame in"
         return None
-
-    def _begun_by(self, frame: CameraFrame, now: Moment) -> OpenPart | None:
-        """The part that this frame begins; where it cannot, its part is INVALID at once."""
-        if not self.condition.takes_triggers:
-            return None
-        waits = self._waiting(frame.camera)
-        if waits is not None:
-            return waits
-        if self.file.camera[frame.camera].queue == "latest":
-            self.book.drop_unbegun(now)
-        refusal = self._refusal(None)
-        if refusal is not None:
-            self.book.pass_by(now, PartReason.DROPPED, refusal[1])
-            return None
-        part = self.book.begin(None, _name_of(frame.info), now)
-        for camera, count in part.wanted.items():
-            if camera != frame.camera and self.file.camera[camera].trigger == "software":
-                self.book.shoot(part, camera, count)
-        return part
-
-    def _waiting_for(self, camera: str, info: FrameInfo) -> OpenPart | None:
-        if info.trigger is not None:
-            part = self.book.shot_for(info.trigger)
-            return part if part is not None and part.wanted.get(camera) else None
-        if self.file.camera[camera].trigger == "software":
-            return None
-        part = self._waiting(camera)
-        return part if part is not None and info.captured_ns >= part.begun_ns else None
-
-    def _waiting(self, camera: str) -> OpenPart | None:
-        """The oldest part that still wants a frame of this camera."""
-        return next((one for one in self.parts.values() if one.wanted.get(camera)), None)
-
-    def _checked(self, camera: str) -> CameraSettings:
-        """A camera's settings for its frame checks: a file that waits to be scored does not grow old."""
-        settings = self.file.camera[camera]
-        return msgspec.structs.replace(settings, stale_after_s=1e9) if self.file.is_patient(camera) else settings
 
     def _open_if_ready(self) -> None:
         if self.condition.state is not StationState.STARTING or not self.recipes.active.is_ready:
@@ -372,6 +343,12 @@ class StationCore:
             self.recipes.switch()
             self._open_if_ready()
 
+    def _end_trial(self, why: str) -> None:
+        """A deployed bundle is given back; where the one before it has to be opened again, the station waits for it."""
+        self.trials.end(why)
+        if not self.recipes.active.is_ready:
+            self.condition.happened(StationChange.SCORER_LOST)
+
     def _give_up(self, why: str) -> None:
         self._reopened(self.recipes.give_up(why))
 
@@ -388,8 +365,3 @@ class StationCore:
 
     def _refuse_request(self, asker: Asker, reason: str, detail: str) -> None:
         self._out.append(AnswerClient(asker.client, messages.Refused(id=asker.id, reason=reason, detail=detail)))
-
-
-def _name_of(info: FrameInfo) -> str | None:
-    """The part of a picture from a file is called like the file."""
-    return None if info.name is None else PurePath(info.name).name

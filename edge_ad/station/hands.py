@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge_ad.station.part_outputs import QueuedOutput
     from edge_ad.station.parts import Asker, InspectedPart
     from edge_ad.station.station_file import StationFile
+    from edge_ad.station.updating import StationUpdates
     from edge_ad.station.watching import WatchedFacts
 
 __all__ = ["Hands"]
@@ -39,12 +40,14 @@ class Hands:
         link: LinkServer | None,
         outputs: tuple[QueuedOutput, ...],
         told: tuple[Callable[[messages.Event | InspectedPart], None], ...],
+        updates: StationUpdates | None = None,
     ) -> None:
         self._file = file
         self._core = core
         self._link = link
         self.outputs = outputs
         self._told = told
+        self._updates = updates
         self.cameras = {
             name: CameraProcess(name, one)
             for name, one in file.cameras(file.first_recipe).items()
@@ -78,14 +81,11 @@ class Hands:
                 self.cameras[action.camera].trigger(action.number)
             elif isinstance(action, actions.ChangeCamera):
                 self.cameras[action.camera].change(self._file.cameras(action.recipe)[action.camera])
-            elif isinstance(action, actions.StartScorer):
-                self._start_scorer(action)
-            elif isinstance(action, actions.StopScorer):
-                leaving = self.scorers.pop(action.scorer)
-                leaving.hang_up()
-                self._leaving.append(leaving)
-            elif isinstance(action, actions.KillScorer):
-                self.scorers[action.scorer].kill(action.why)
+            elif isinstance(action, actions.NoteUpdate):
+                if self._updates is not None:
+                    self._updates.note(action)
+            else:
+                self._change_scorer(action)
 
     def tick_scorers(self, now_ns: int) -> int | None:
         """Starts and watches scorers; when to call again."""
@@ -132,6 +132,9 @@ class Hands:
         if self._file.drift is not None:
             said = f"failing: {scored.drift_error}" if scored.drift_error else "ok"
             self.evidence[f"drift {self.scorer_names[scorer]}"] = said
+        if self._file.preview is not None:
+            said = f"failing: {scored.preview_error}" if scored.preview_error else "ok"
+            self.evidence[f"preview {self.scorer_names[scorer]}"] = said
 
     def output_states(self) -> dict[str, str]:
         """How the outputs and the evidence stand."""
@@ -163,6 +166,8 @@ class Hands:
                 counts=watched.counts,
                 drift=watched.drift,
                 files=watched.files,
+                inspections=watched.inspections,
+                controllers=self._controllers(),
             ),
         )
 
@@ -179,11 +184,27 @@ class Hands:
         for output in self.outputs:
             output.close()
 
+    def _change_scorer(self, action: actions.StartScorer | actions.StopScorer | actions.KillScorer) -> None:
+        if isinstance(action, actions.StartScorer):
+            self._start_scorer(action)
+        elif isinstance(action, actions.KillScorer):
+            self.scorers[action.scorer].kill(action.why)
+        else:
+            leaving = self.scorers.pop(action.scorer)
+            leaving.hang_up()
+            self._leaving.append(leaving)
+
+    def _controllers(self) -> dict[str, str]:
+        """Which controllers of the station file are clients of the link now."""
+        clients = set() if self._link is None else set(self._link.clients.values())
+        return {name: "connected" if name in clients else "away" for name in self._file.controller}
+
     def _start_scorer(self, action: actions.StartScorer) -> None:
         settings = self._file.inspections(action.recipe)[action.inspection]
         camera = self._file.camera[settings.camera]
         opening = Opening(
-            bundle=settings.bundle,
+            bundle=action.bundle or settings.bundle,
+            is_trial=action.is_trial,
             variant=settings.variant,
             calibration=settings.calibration,
             device=settings.device,
@@ -198,6 +219,7 @@ class Hands:
             evidence_bytes=self._file.evidence_bytes(),
             drift=self._file.drift,
             videos=self._file.videos(),
+            preview=self._file.preview,
         )
         scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb, settings.open_s)
         self._scorer_cameras[action.scorer] = settings.camera

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from edge_ad.cameras import CameraEnded, CameraStatus
+from edge_ad.errors import EdgeAdError, InputError
 from edge_ad.link import messages
 from edge_ad.station.core import StationCore
 from edge_ad.station.hands import Hands
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from edge_ad.station.parts import InspectedPart
     from edge_ad.station.scorer_process import ScorerProcess
     from edge_ad.station.station_file import StationFile
+    from edge_ad.station.updating import StationUpdates
 
 __all__ = ["StationLoop"]
 
@@ -37,7 +39,7 @@ class StationLoop:
     """One running station. ``told`` is given every event and result, for a terminal or a test.
 
     ``watch``: who follows it for people; by default a log without counts. ``trigger``: the digital input whose pulses
-    are parts.
+    are parts. ``updates``: the bundles that were deployed to it.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class StationLoop:
         told: Callable[[messages.Event | InspectedPart], None] = lambda _: None,
         watch: StationWatch | None = None,
         trigger: TriggerInput | None = None,
+        updates: StationUpdates | None = None,
     ) -> None:
         self.file = file
         self.core = StationCore(file)
         self._link = link
         self._watch = watch or StationWatch(file)
-        self._hands = Hands(file, self.core, link, outputs, (self._watch.told, told))
+        self._updates = updates
+        self._hands = Hands(file, self.core, link, outputs, (self._watch.told, told), updates)
         self._notifier = Notifier()
         self._trigger = trigger
         self._timer_ns = 0
@@ -161,6 +165,8 @@ class StationLoop:
         watched: dict[int, tuple[Any, ...]] = {self._woken.fileno(): (self._asked_to_stop,)}
         if self._trigger is not None and (fd := self._trigger.fileno()) is not None:
             watched[fd] = (self._hear_trigger,)
+        if self._updates is not None:
+            watched[self._updates.fileno()] = (self._hear_updates,)
         if self._link is not None:
             watched[self._link.fileno()] = (self._hear_link,)
         for number, scorer in self._hands.scorers.items():
@@ -184,6 +190,11 @@ class StationLoop:
             self.core.pulse(Moment(pulse.at_ns, now.at - (now.ns - pulse.at_ns) / 1e9), pulse.lost_before)
             self._hands.carry_out(self.core.actions())
         self.core.input_status(self._trigger.error)
+
+    def _hear_updates(self) -> None:
+        assert self._updates is not None  # noqa: S101
+        for what, error in self._updates.noted():
+            self.core.update_noted(what, error)
 
     def _hear_scorer(self, number: int) -> None:
         scorer = self._hands.scorers.get(number)
@@ -242,8 +253,20 @@ class StationLoop:
         elif isinstance(request, messages.ResetCountersRequest):
             self._watch.reset_counts(self.core, now)
             self.core.done(asker)
+        elif isinstance(request, messages.UpdateRequest):
+            self._update_asked(asker, request)
         else:
             self._hands.snapshot(asker, self._watch.facts(self.core, now))
+
+    def _update_asked(self, asker: Asker, request: messages.UpdateRequest) -> None:
+        try:
+            if self._updates is None:
+                raise InputError("this station takes no deployed bundles: add a table [update]")
+            wanted = self._updates.find(request.bundle, request.slot)
+        except EdgeAdError as error:
+            self.core.refuse_update(asker, str(error))
+        else:
+            self.core.request_update(asker, wanted)
 
     def _client_name(self, client: int) -> str:
         return "" if self._link is None else self._link.clients.get(client, "")

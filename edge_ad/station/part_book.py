@@ -33,7 +33,10 @@ __all__ = ["PartBook"]
 
 
 class PartBook:
-    """Every open part, its frames and its end. ``between_parts`` is called when none is open any more."""
+    """Every open part, its frames and its end.
+
+    ``between_parts`` is called when none is open any more, ``on_result`` with each result.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class PartBook:
         self._recipes = recipes
         self._jobs = jobs
         self.between_parts = between_parts
+        self.on_result: Callable[[InspectedPart], None] = lambda _: None
         self.counters = StationCounters()
         self.rules = RuleWatch(file.stop)
         self.parts: dict[int, OpenPart] = {}
@@ -58,6 +62,11 @@ class PartBook:
         self._next_trigger = 1
         self._next_shot = 1
         self._frames = dict.fromkeys(file.camera, 0)
+
+    @property
+    def next_trigger(self) -> int:
+        """The number of the part that comes next."""
+        return self._next_trigger
 
     def begin(self, asker: Asker | None, part_id: str | None, now: Moment) -> OpenPart:
         number = self._next_trigger
@@ -71,6 +80,7 @@ class PartBook:
             deadline_ns=now.ns + self._settings.deadline_ms * 1_000_000,
             wanted=self._file.frames_wanted(),
             asker=asker,
+            scorers=tuple(self._recipes.active.scorers.values()),
         )
         self.parts[number] = part
         if asker is not None:
@@ -99,7 +109,7 @@ class PartBook:
         if not any(part.wanted.values()):
             told = messages.ExposureComplete(trigger=part.trigger, part_id=part.part_id)
             self._out.append(Publish(told, _askers([part])))
-        scorers = [one for one in self._recipes.active.scorers.values() if one.camera == camera]
+        scorers = [one for one in part.scorers if one.camera == camera]
         if fault is None:
             for scorer in scorers:
                 part.unscored.add(self._jobs.add(scorer, lease, part.trigger, part.part_id, now.ns).number)
@@ -130,7 +140,7 @@ class PartBook:
 
     def drop_unbegun(self, now: Moment) -> None:
         """A newer frame takes the place of those that no scorer has begun."""
-        begun = {one.running.trigger for one in self._recipes.active.scorers.values() if one.running}
+        begun = {one.running.trigger for part in self.parts.values() for one in part.scorers if one.running}
         text = "a newer frame came before it could be scored"
         for part in [one for one in self.parts.values() if one.trigger not in begun and one.unscored]:
             self.finish(part, now, State.INVALID, PartReason.DROPPED, text)
@@ -151,6 +161,7 @@ class PartBook:
                 self.fail(f"stop rule {name}", text, latched=True)
             else:
                 self._condition.alarm(f"stop rule {name}", text)
+        self.on_result(part)
 
     def fail(self, name: str, text: str, *, latched: bool = False) -> None:
         """A fault: every open part ends with it."""

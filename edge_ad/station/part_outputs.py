@@ -10,16 +10,17 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from edge_ad.errors import OutputError
 from edge_ad.files import output_error
 from edge_ad.link.messages import StationState
-from edge_ad.outputs.text_lines import printable
+from edge_ad.outputs.text_lines import LineWriter, append_whole, printable
 from edge_ad.station.parts import InspectedPart
 
-__all__ = ["CsvOutput", "JsonLinesOutput", "PartOutput", "QueuedOutput", "RecordedParts"]
+__all__ = ["CsvOutput", "JsonLinesOutput", "PartOutput", "PrintedParts", "QueuedOutput", "RecordedParts"]
 
 _CLOSE_WAIT_S = 5.0
 _AGAIN_S = 1.0
@@ -81,7 +82,7 @@ class JsonLinesOutput(PartOutput):
         try:
             # Opened each time: the file may be moved away by a log rotation, and its disk may come back.
             with self._path.open("ab", buffering=0) as file:
-                file.write(msgspec.json.encode(part) + b"\n")
+                append_whole(file, msgspec.json.encode(part) + b"\n")
         except OSError as error:
             raise output_error(self._path, error) from error
 
@@ -106,7 +107,7 @@ class CsvOutput(PartOutput):
         try:
             with self._path.open("ab", buffering=0) as file:
                 header = b"" if file.tell() else _row(_COLUMNS)
-                file.write(header + _row(_cells(part)))
+                append_whole(file, header + _row(_cells(part)))
         except OSError as error:
             raise output_error(self._path, error) from error
 
@@ -127,6 +128,21 @@ def _row(cells: tuple[object, ...]) -> bytes:
     line = io.StringIO()
     csv.writer(line).writerow(cells)
     return printable(line.getvalue()).encode()
+
+
+class PrintedParts(PartOutput):
+    """Writes a line for each part to a stream, such as standard output. ``line``: the part's line, without its end."""
+
+    def __init__(self, stream: BinaryIO, line: Callable[[InspectedPart], bytes]) -> None:
+        self._lines = LineWriter(stream)
+        self._line = line
+
+    def write(self, part: InspectedPart) -> None:
+        """Writes one line. Raises :class:`OutputError`."""
+        try:
+            self._lines.write(self._line(part) + b"\n")
+        except BrokenPipeError as error:
+            raise OutputError("standard output: whoever reads it has gone") from error
 
 
 class QueuedOutput:
@@ -155,7 +171,7 @@ class QueuedOutput:
         try:
             self._queue.put_nowait((time.monotonic(), what))
         except queue.Full:
-            self.dropped += 1
+            self.dropped += isinstance(what, InspectedPart)
             self._lost = True
 
     def close(self) -> None:

@@ -12,6 +12,8 @@ from edge_ad.verdict import State, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from edge_ad.station.scorers import ScorerSlot
+
 __all__ = ["Asker", "InspectedPart", "Moment", "OpenPart", "PartFrame", "PartReason", "judge_part"]
 
 
@@ -77,7 +79,8 @@ class InspectedPart(msgspec.Struct, frozen=True, kw_only=True):
 class OpenPart:
     """A part without a result.
 
-    ``wanted``: how many exposures each camera still owes. ``unscored``: jobs that no scorer has answered.
+    ``wanted``: how many exposures each camera still owes. ``unscored``: jobs that no scorer has answered. ``scorers``:
+    those that judge this part, which stay when others take over for the next one.
     Times in nanoseconds of the monotonic clock.
     """
 
@@ -89,6 +92,7 @@ class OpenPart:
     deadline_ns: int
     wanted: dict[str, int]
     asker: Asker | None = None
+    scorers: tuple[ScorerSlot, ...] = ()
     unscored: set[int] = field(default_factory=set)
     frames: list[PartFrame] = field(default_factory=list)
     is_exposed: bool = False

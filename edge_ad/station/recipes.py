@@ -25,10 +25,12 @@ class Recipes:
         self._file = file
         self._jobs = jobs
         self._next_slot = 1
+        self._replaced: dict[str, str] = {}
         self.slots: dict[int, ScorerSlot] = {}
         self.pending: RecipeRun | None = None
         self.active = self._run_of(file.first_recipe, None)
         self.changing: set[str] | None = None
+        self._retired: list[ScorerSlot] = []
 
     def request(self, name: str) -> None:
         """Begins to make a recipe ready; the one that is active needs nothing."""
@@ -63,6 +65,32 @@ class Recipes:
             self.tell(failed.name, error=why)
         return changed
 
+    # --- a deployed bundle
+
+    def begin_trial(self, old: str, new: str) -> RecipeRun:
+        """The active recipe with the bundle ``new`` in the place of ``old``, opened beside the one in force."""
+        return self._run_of(self.active.name, self.active, {old: new})
+
+    def give_back(self, run: RecipeRun, standby: RecipeRun | None) -> None:
+        """The trial of ``run`` is over; where it was active, ``standby`` goes on."""
+        if standby is not None:
+            self.active = standby
+        self._retire(run)
+
+    def keep(self, old: str, new: str, standby: RecipeRun | None) -> None:
+        """From now on ``new`` is used wherever ``old`` was."""
+        self._replaced = {path: new if used == old else used for path, used in self._replaced.items()} | {old: new}
+        if standby is not None:
+            self._retire(standby)
+
+    def stop_retired(self, used: set[int]) -> None:
+        """Ends scorers that were replaced, as soon as no open part needs them. ``used``: numbers of those that are."""
+        for slot in [one for one in self._retired if one.number not in used]:
+            self._retired.remove(slot)
+            self._jobs.lost(slot)
+            del self.slots[slot.number]
+            self._out.append(StopScorer(slot.number))
+
     def is_active(self, slot: ScorerSlot) -> bool:
         """Whether the active recipe uses this scorer."""
         return any(one is slot for one in self.active.scorers.values())
@@ -76,19 +104,25 @@ class Recipes:
         event = RecipeChanged(requested=requested, active=self.active.name, error=error, acknowledged=acknowledged)
         self._out.append(Publish(event))
 
-    def _run_of(self, name: str, base: RecipeRun | None) -> RecipeRun:
+    def _run_of(self, name: str, base: RecipeRun | None, trial: dict[str, str] | None = None) -> RecipeRun:
         """The scorers of a recipe; those that ``base`` has with the same settings are shared."""
         scorers: dict[str, ScorerSlot] = {}
         before = {} if base is None else self._file.inspections(base.name)
         for inspection, settings in self._file.inspections(name).items():
-            if base is not None and before[inspection] == settings:
+            used = self._replaced.get(settings.bundle, settings.bundle)
+            bundle = (trial or {}).get(used, used)
+            if base is not None and before[inspection] == settings and bundle == used:
                 scorers[inspection] = base.scorers[inspection]
                 continue
             slot = ScorerSlot(self._next_slot, inspection, settings.camera, settings.hang_ms * 1_000_000)
             self._next_slot += 1
             self.slots[slot.number] = scorers[inspection] = slot
-            self._out.append(StartScorer(slot.number, name, inspection))
+            other = None if bundle == settings.bundle else bundle
+            self._out.append(StartScorer(slot.number, name, inspection, other, is_trial=bundle != used))
         return RecipeRun(name, scorers)
+
+    def _retire(self, run: RecipeRun) -> None:
+        self._retired += [one for one in run.scorers.values() if not self.is_active(one)]
 
     def _stop_unused(self, run: RecipeRun) -> None:
         for slot in run.scorers.values():

@@ -20,7 +20,9 @@ from edge_ad.station.loop import StationLoop
 from edge_ad.station.metrics import check_metrics
 from edge_ad.station.part_outputs import CsvOutput, JsonLinesOutput, PartOutput, QueuedOutput
 from edge_ad.station.station_log import StationLog, log_event, open_log
+from edge_ad.station.updating import StationUpdates, in_force
 from edge_ad.station.watching import StationWatch
+from edge_ad.update import slot_number
 
 if TYPE_CHECKING:
     from edge_ad.link.messages import Event
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from edge_ad.station.output_settings import OutputSettings
     from edge_ad.station.parts import InspectedPart
     from edge_ad.station.station_file import InspectionSettings, StationFile
+    from edge_ad.update.road import RecordStep
 
 __all__ = ["check_station", "run_station"]
 
@@ -47,7 +50,7 @@ def check_station(file: StationFile) -> tuple[str, ...]:
         MissingExtraError: something that the file asks for is not installed.
         BundleError: a bundle is damaged.
     """
-    warnings = _check_bundles(file)
+    warnings = _check_bundles(in_force(file))
     for name, camera in file.camera.items():
         if camera.is_files and not Path(camera.source).exists() and "*" not in camera.source:
             raise InputError(f"camera.{name}.source: no file or folder {camera.source}")
@@ -58,8 +61,10 @@ def check_station(file: StationFile) -> tuple[str, ...]:
             check_gpio()
     if file.input is not None:
         check_gpio()
-    if file.drift is not None:
-        _check_folder(Path(file.drift.folder).parent, "drift.folder")
+    for name in ("update", "drift", "preview"):
+        folder = getattr(getattr(file, name), "folder", None)
+        if folder is not None:
+            _check_folder(Path(folder).parent, f"{name}.folder")
     for name in ("counters", "metrics", "log"):
         kept = getattr(getattr(file, name), "file", None)
         if kept is not None:
@@ -71,8 +76,17 @@ def check_station(file: StationFile) -> tuple[str, ...]:
     return warnings
 
 
-def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None] = lambda _: None) -> StationLoop:
+def run_station(
+    file: StationFile,
+    told: Callable[[Event | InspectedPart], None] = lambda _: None,
+    record: RecordStep | None = None,
+    *,
+    also: tuple[QueuedOutput, ...] = (),
+) -> StationLoop:
     """Runs the station until it is asked to stop, or until the files that are its cameras end. The loop that ran.
+
+    ``told`` is called in the station's own loop, so it must not wait. ``record``: puts what becomes of a deployed
+    bundle into the audit trail. ``also``: more outputs than those of the file; they are closed at the end.
 
     Raises:
         InputError: the socket cannot be made, or the counters are those of another station.
@@ -82,7 +96,13 @@ def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None]
     """
     with ExitStack() as stack:
         watch = _watched(file, stack.enter_context(open_log(file.log)))
-        outputs = []
+        updates = None
+        if file.update is not None:
+            updates = stack.enter_context(closing(StationUpdates(file, record)))
+            for said in updates.begin():
+                log_event(logger, logging.WARNING, "update", said)
+        file = in_force(file)
+        outputs = list(also)
         for name, one in file.output.items():
             if one.kind != "video":  # the scorers write those
                 outputs.append(QueuedOutput(name, _opened(name, one), one.queue or _QUEUE))
@@ -95,7 +115,9 @@ def run_station(file: StationFile, told: Callable[[Event | InspectedPart], None]
         trigger = None
         if file.input is not None:
             trigger = stack.enter_context(closing(_opened_input(file.input)))
-        loop = StationLoop(file, link=link, outputs=tuple(outputs), told=told, watch=watch, trigger=trigger)
+        loop = StationLoop(
+            file, link=link, outputs=tuple(outputs), told=told, watch=watch, trigger=trigger, updates=updates
+        )
         loop.run()
         return loop
 
@@ -152,7 +174,7 @@ def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str)
     with _entry(f"{where}.bundle"):
         bundle = Bundle.open(one.bundle)
         if store is not None:
-            store.check(bundle)
+            store.check(bundle, was_taken=slot_number(one.bundle) is not None)
     with _entry(f"{where}.variant"):
         variant = bundle.variant(one.variant)
     with _entry(f"{where}.bundle"):

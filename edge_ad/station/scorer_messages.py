@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from edge_ad.cameras import CameraSettings
+from edge_ad.link.messages import InspectionFacts
 from edge_ad.station.evidence_writer import EvidenceChoice
+from edge_ad.station.preview_writer import PreviewChoice
 from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.video_writer import VideoChoice
 from edge_ad.verdict import Verdict
@@ -27,10 +29,12 @@ __all__ = [
 class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     """The first order: which bundle, and how. ``handed_in``: of a camera whose frames clients hand in, its settings.
 
-    ``trust``: the trust store by which the bundle has to be signed, ``None`` where that is not asked for.
+    ``trust``: the trust store by which the bundle has to be signed, ``None`` where that is not asked for. ``is_trial``:
+    the bundle may yet be given back, so the store does not remember it.
     """
 
     bundle: str
+    is_trial: bool = False
     variant: str | None
     calibration: str | None
     device: str
@@ -45,6 +49,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     evidence_bytes: int = 0
     drift: DriftChoice | None = None
     videos: tuple[VideoChoice, ...] = ()
+    preview: PreviewChoice | None = None
 
 
 class RingGiven(msgspec.Struct, frozen=True, kw_only=True, tag="ring"):
@@ -73,13 +78,14 @@ class ScoreThis(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
 class ScorerReady(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """The bundle is open, verified and calibrated, and its golden frames gave their scores here.
 
-    ``warning``: what should be known all the same.
+    ``warning``: what should be known all the same. ``facts``: what the link tells of it.
     """
 
     bundle: str
     variant: str
     engine: str
     warning: str | None = None
+    facts: InspectionFacts | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
@@ -89,7 +95,10 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
-    """The answer to one :class:`ScoreThis`. ``videos``: the state of each video output."""
+    """The answer to one :class:`ScoreThis`. ``videos``: the state of each video output.
+
+    ``preview_error``: why the last preview was not written.
+    """
 
     job: int
     verdict: Verdict
@@ -98,6 +107,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
     evidence_error: str | None = None
     drift_error: str | None = None
     videos: dict[str, str] = {}
+    preview_error: str | None = None
 
 
 Order = Opening | RingGiven | ScoreThis

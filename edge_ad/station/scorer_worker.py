@@ -21,11 +21,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad.bundle import Bundle, TrustStore
+from edge_ad.bundle import DEFAULT_STATION, Bundle, TrustStore
+from edge_ad.bundle.records import FixedCalibration
 from edge_ad.cameras import NO_SLOT, FrameChecks, FrameInfo, sample_digest
 from edge_ad.detector import ScoredFrame
-from edge_ad.errors import EdgeAdError, InputError, one_line
+from edge_ad.errors import EdgeAdError, one_line
+from edge_ad.link.messages import InspectionFacts
 from edge_ad.station.evidence_writer import EvidenceOrigin, EvidenceWriter
+from edge_ad.station.preview_writer import PreviewWriter
 from edge_ad.station.scorer_drift import ScorerDrift
 from edge_ad.station.scorer_messages import (
     MESSAGE_BYTES,
@@ -39,6 +42,7 @@ from edge_ad.station.scorer_messages import (
     encode,
 )
 from edge_ad.station.video_writer import VideoWriter
+from edge_ad.update import open_for_station, slot_number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,55 +73,87 @@ def main(fd: int) -> None:
             station.send(encode(Refusal(detail=one_line(error))))
             return
         with detector, contextlib.ExitStack() as stack:
-            evidence = _open_evidence(order[0], detector)
-            if evidence is not None:
-                stack.callback(evidence.close)
+            beside = _open_beside(order[0], detector, stack)
             engine = f"{detector.engine.name} {detector.engine.version} {detector.engine.device}"
             name = f"{detector.bundle.manifest.name}@{detector.bundle.manifest.version}"
-            videos = tuple(VideoWriter(one, order[0].inspection, detector) for one in order[0].videos)
-            for one in videos:
-                stack.callback(one.close)
-            drift = _open_drift(order[0], detector)
-            if drift is not None:
-                stack.callback(drift.close)  # before the evidence, which may take longer
+            drift = beside.drift
+            warnings = [*detector.passed_over, *([drift.warning] if drift and drift.warning else [])]
             ready = ScorerReady(
-                bundle=name, variant=detector.variant.id, engine=engine, warning=drift.warning if drift else None
+                bundle=name,
+                variant=detector.variant.id,
+                engine=engine,
+                warning="; ".join(warnings) or None,
+                facts=inspection_facts(order[0], detector, name, engine),
             )
             gc.freeze()  # what is there now stays: a collection need not look at it again and again
             station.send(encode(ready))
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                _Server(station, detector, _Beside(evidence, drift, videos), order[0].handed_in).serve()
+                _Server(station, detector, beside, order[0].handed_in).serve()
 
 
 def open_detector(order: Opening) -> Detector:
-    """The detector of a scorer: self-tested, calibrated, and its threads neither spin nor slow down at denormals.
+    """The detector of a scorer (:func:`edge_ad.update.open_for_station`), of a signed bundle where that is asked for.
 
     Raises:
         EdgeAdError: the bundle cannot be used here, or not by a station.
     """
-    from edge_ad.detector import Detector
-    from edge_ad.engines import EngineOptions
-
-    options = EngineOptions(device=order.device, threads=order.threads, spin=False, flush_denormals=True)
     bundle = Bundle.open(order.bundle)
     store = None if order.trust is None else TrustStore(Path(order.trust))
-    signed = None if store is None else store.check(bundle)
-    detector = Detector.open(bundle, order.variant, order.calibration, engine=options)
-    try:
-        if store is not None and signed is not None:
+    was_taken = slot_number(order.bundle) is not None and not order.is_trial  # kept here, perhaps before a newer one
+    signed = None if store is None else store.check(bundle, was_taken=was_taken)
+    detector = open_for_station(bundle, order.variant, order.calibration, order.device, order.threads)
+    if store is not None and signed is not None and not order.is_trial:
+        try:
             store.remember(bundle, signed)
-        if detector.calibration is None:
-            raise InputError(f"{order.bundle} is not calibrated, so it has no verdicts: run edge-ad calibrate")
-        if detector.scorer.takes_objects or detector.scorer.takes_vectors:
-            raise InputError(f"{order.bundle} scores objects or vectors: a station needs a bundle that scores frames")
-    except BaseException:
-        detector.close()
-        raise
+        except BaseException:
+            detector.close()
+            raise
     return detector
 
 
 def _open_drift(order: Opening, detector: Detector) -> ScorerDrift | None:
-    return None if order.drift is None else ScorerDrift(order.drift, order.inspection, order.recipe, detector)
+    if order.drift is None:
+        return None
+    slot = slot_number(order.bundle)  # the one before it may still write to its own file
+    recipe = order.recipe if slot is None else f"{order.recipe}.{slot}"
+    return ScorerDrift(order.drift, order.inspection, recipe, detector)
+
+
+def _open_beside(order: Opening, detector: Detector, stack: contextlib.ExitStack) -> _Beside:
+    """What is done beside scoring; ``stack`` ends it."""
+    evidence = _open_evidence(order, detector)
+    if evidence is not None:
+        stack.callback(evidence.close)
+    videos = tuple(VideoWriter(one, order.inspection, detector) for one in order.videos)
+    for one in videos:
+        stack.callback(one.close)
+    drift = _open_drift(order, detector)
+    if drift is not None:
+        stack.callback(drift.close)  # before the evidence, which may take longer
+    preview = None if order.preview is None else PreviewWriter(order.preview, order.inspection, detector)
+    if preview is not None:
+        stack.callback(preview.close)
+    return _Beside(evidence, drift, videos, preview)
+
+
+def inspection_facts(order: Opening, detector: Detector, bundle: str, engine: str) -> InspectionFacts | None:
+    """What the link tells of a scorer's bundle; ``None`` where it is not calibrated."""
+    made = detector.calibration
+    if made is None:
+        return None
+    return InspectionFacts(
+        camera=order.camera,
+        bundle=bundle,
+        variant=detector.variant.id,
+        engine=engine,
+        calibration=order.calibration or DEFAULT_STATION,
+        method=made.method,
+        threshold=made.image.threshold,
+        normals=made.image.n,
+        rate=made.image.bound if isinstance(made, FixedCalibration) else made.alpha,
+        confidence=made.confidence,
+        doubt=made.doubt,
+    )
 
 
 def _open_evidence(order: Opening, detector: Detector) -> EvidenceWriter | None:
@@ -140,6 +176,7 @@ class _Beside:
     evidence: EvidenceWriter | None
     drift: ScorerDrift | None
     videos: tuple[VideoWriter, ...]
+    preview: PreviewWriter | None
 
 
 class _Server:
@@ -198,6 +235,9 @@ class _Server:
             kept.observe(verdict, order.part_id, frame, scored.map)
         for video in self._beside.videos:
             video.observe(verdict, frame, scored.map)
+        preview = self._beside.preview
+        if preview is not None:
+            preview.observe(verdict, order.part_id, frame, scored.map)
         self._station.send(
             encode(
                 Scored(
@@ -208,6 +248,7 @@ class _Server:
                     evidence_error=kept.error if kept else None,
                     drift_error=drift.error if drift else None,
                     videos={one.name: one.state for one in self._beside.videos},
+                    preview_error=preview.error if preview else None,
                 )
             )
         )

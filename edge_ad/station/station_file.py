@@ -16,10 +16,13 @@ from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
 from edge_ad.station.output_settings import OutputSettings, check_output
+from edge_ad.station.preview_writer import PreviewChoice
 from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.station_log import AuditSettings, LogSettings
 from edge_ad.station.stop_rules import StopRule
 from edge_ad.station.strict import convert, no_toml
+from edge_ad.update.challenge import ChallengeSettings
+from edge_ad.update.slots import UpdateSettings
 
 if TYPE_CHECKING:
     from edge_ad.station.video_writer import VideoChoice
@@ -36,6 +39,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+I = TypeVar("I", "InspectionSettings", "RecipeInspection")  # noqa: E741
 
 DEFAULT_RECIPE = "default"
 """The name of the recipe of a file that names none."""
@@ -73,6 +77,7 @@ class InspectionSettings(Record, frozen=True, kw_only=True):
     to a part.
     ``memory_mb``: a scorer that takes more is started again. ``hang_ms``: so is one that does not answer for so long.
     ``open_s``: and one that has not opened and verified its bundle within that time, which is a FAULT.
+    ``challenge``: what a deployed bundle has to tell apart before it is taken.
     """
 
     camera: str
@@ -85,6 +90,7 @@ class InspectionSettings(Record, frozen=True, kw_only=True):
     memory_mb: Annotated[int, msgspec.Meta(ge=64, le=1_048_576)] = 1_024
     hang_ms: Milliseconds = 10_000
     open_s: Annotated[float, msgspec.Meta(ge=0.1, le=3_600)] = 120.0
+    challenge: ChallengeSettings | None = None
 
 
 class RecipeInspection(Record, frozen=True, kw_only=True):
@@ -93,6 +99,7 @@ class RecipeInspection(Record, frozen=True, kw_only=True):
     bundle: str | None = None
     variant: str | None = None
     calibration: str | None = None
+    challenge: ChallengeSettings | None = None
 
 
 class RecipeCamera(Record, frozen=True, kw_only=True):
@@ -142,11 +149,13 @@ class StationFile(Record, frozen=True, kw_only=True):
     link: LinkSettings | None = None
     evidence: EvidenceChoice | None = None
     drift: DriftChoice | None = None
+    preview: PreviewChoice | None = None
     counters: CounterSettings | None = None
     metrics: MetricsSettings | None = None
     log: LogSettings | None = None
     audit: AuditSettings | None = None
     trust: TrustSettings | None = None
+    update: UpdateSettings | None = None
     controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
     @property
@@ -226,9 +235,9 @@ def station_schema() -> dict[str, object]:
 def _changed(base: InspectionSettings, change: RecipeInspection | None) -> InspectionSettings:
     if change is None:
         return base
-    given = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
+    given = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not None}
     if change.bundle is not None:  # what was chosen of the other bundle says nothing of this one
-        given = {"variant": None, "calibration": None, **given}
+        given = {"variant": None, "calibration": None, "challenge": None, **given}
     return msgspec.structs.replace(base, **given)
 
 
@@ -241,17 +250,14 @@ def _set_otherwise(base: CameraSettings, change: RecipeCamera | None) -> CameraS
 
 def _below(file: StationFile, folder: Path) -> StationFile:
     """The same with paths that do not depend on the working directory."""
-    inspect = {k: msgspec.structs.replace(v, bundle=str(folder / v.bundle)) for k, v in file.inspect.items()}
+    inspect = {k: _inspection_below(v, folder) for k, v in file.inspect.items()}
     output = {
         k: v if v.path is None else msgspec.structs.replace(v, path=str(folder / v.path))
         for k, v in file.output.items()
     }
     recipe = {}
     for name, one in file.recipe.items():
-        changed = {
-            k: msgspec.structs.replace(v, bundle=str(folder / v.bundle)) if v.bundle else v
-            for k, v in one.inspect.items()
-        }
+        changed = {k: _inspection_below(v, folder) for k, v in one.inspect.items()}
         recipe[name] = msgspec.structs.replace(one, inspect=changed)
     link = file.link
     if link is not None and link.socket is not None:
@@ -262,16 +268,28 @@ def _below(file: StationFile, folder: Path) -> StationFile:
         for name, key in (
             ("evidence", "folder"),
             ("drift", "folder"),
+            ("preview", "folder"),
             ("counters", "file"),
             ("metrics", "file"),
             ("log", "file"),
             ("audit", "file"),
             ("trust", "store"),
+            ("update", "folder"),
         )
     }
     return msgspec.structs.replace(
         file, inspect=inspect, output=output, recipe=recipe, link=link, camera=camera, **others
     )
+
+
+def _inspection_below(one: I, folder: Path) -> I:
+    """An inspection, or what a recipe changes of it, with its bundle and challenge set."""
+    challenge = one.challenge
+    if challenge is not None:
+        places = {"good": str(folder / challenge.good), "bad": str(folder / challenge.bad)}
+        challenge = msgspec.structs.replace(challenge, **places)
+    bundle = one.bundle and str(folder / one.bundle)
+    return msgspec.structs.replace(one, bundle=bundle, challenge=challenge)
 
 
 def _kept_below(table: T, key: str, folder: Path) -> T:

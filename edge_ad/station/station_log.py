@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, TextIO
 import msgspec
 
 from edge_ad.bundle.fields import Record
-from edge_ad.errors import one_line
+from edge_ad.errors import one_line, visible
 
 __all__ = ["AuditSettings", "LogSettings", "StationLog", "log_event", "open_log"]
 
@@ -194,7 +194,7 @@ class _JsonLine(logging.Formatter):
 class _TextLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created).strftime("%Y-%m-%d %H:%M:%S")
-        return f"{when} {record.levelname.lower():7} {one_line(record.getMessage())}"
+        return f"{when} {record.levelname.lower():7} {visible(one_line(record.getMessage()))}"
 
 
 def _is_journal(stream: TextIO) -> bool:

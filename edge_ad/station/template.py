@@ -61,9 +61,18 @@ defect_rate = 0.01       # the share of parts that may really be defective
 # [recipe.large]
 # inspect.main.bundle = "large"
 
+# [controller.plc]         # a PLC, a broker, SCADA: docs/controllers.md; needs [link] and  edge-ad connect FILE
+# protocol = "modbus"
+
+# [audit]                  # who asked controllers for what
+# file = "audit.jsonl"
+
 # [counters]               # counts by recipe and shift, kept over restarts
 # file = "counts.json"
 # shift_starts = ["06:00", "14:00", "22:00"]
+
+# [update]                 # takes new bundles while it runs:  edge-ad deploy
+# folder = "updates"
 
 # [log]                    # otherwise the log goes to standard error
 # file = "station.log"

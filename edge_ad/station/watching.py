@@ -13,7 +13,7 @@ import msgspec
 from edge_ad.cameras import CameraState
 from edge_ad.files import atomic_write
 from edge_ad.link import messages
-from edge_ad.link.messages import AlarmChanged, FaultRaised, RecipeChanged, StateChanged, StationState
+from edge_ad.link.messages import AlarmChanged, FaultRaised, RecipeChanged, StateChanged, StationState, UpdateChanged
 from edge_ad.station.kept_counts import CountsFile, KeptCounts, LatestWriter
 from edge_ad.station.metrics import MetricsView, render_metrics
 from edge_ad.station.parts import InspectedPart
@@ -39,11 +39,15 @@ _CAMERA_LEVELS = {CameraState.LOST: logging.WARNING, CameraState.REFUSED: loggin
 
 @dataclass(frozen=True, slots=True)
 class WatchedFacts:
-    """What the watch adds to a snapshot. ``drift``: by inspection. ``files``: of log, counters and metrics."""
+    """What the watch adds to a snapshot. ``drift``: by inspection. ``files``: of log, counters and metrics.
+
+    ``inspections``: those of the active recipe.
+    """
 
     counts: PresentCounts
     drift: dict[str, str]
     files: dict[str, str]
+    inspections: dict[str, messages.InspectionFacts]
 
 
 class StationWatch:
@@ -60,6 +64,7 @@ class StationWatch:
         self._clients: dict[int, str] = {}
         self._causes: tuple[str, ...] = ()
         self._drift: dict[str, DriftState] = {}
+        self._scorers: dict[int, messages.InspectionFacts] = {}
         self._recipe: str | None = None
         self._shift: str | None = None
         self._due_ns = 0
@@ -87,6 +92,10 @@ class StationWatch:
             _say(level, "alarm", f"alarm {how}: {what.text}", alarm=what.alarm, active=what.active)
         elif isinstance(what, RecipeChanged):
             self._recipe_changed(what)
+        elif isinstance(what, UpdateChanged):
+            level = logging.ERROR if what.step == "RETURNED" else logging.INFO
+            text = f"update {what.title}: {what.step}{f': {what.reason}' if what.reason else ''}"
+            _say(level, "update", text, bundle=what.bundle, slot=what.slot, step=what.step)
 
     def camera(self, name: str, status: CameraStatus) -> None:
         """A camera's state."""
@@ -103,6 +112,8 @@ class StationWatch:
         if isinstance(event, ScorerReady):
             text = f"scorer {inspection} is ready: {event.bundle}, {event.variant} on {event.engine}"
             self._once(key, text, logging.INFO, "scorer_ready", **fields)
+            if event.facts is not None:
+                self._scorers[number] = event.facts
             if event.warning is not None:
                 _say(logging.WARNING, "scorer_warning", f"scorer {inspection}: {event.warning}", **fields)
         elif isinstance(event, Refusal):
@@ -120,6 +131,7 @@ class StationWatch:
             messages.AcknowledgeRequest: "to acknowledge the alarm {alarm}",
             messages.ResetRequest: "to leave FAULT",
             messages.ResetCountersRequest: "to set the counts back",
+            messages.UpdateRequest: "for the deployed bundle {bundle}, slot {slot}",
         }[type(request)].format_map(msgspec.structs.asdict(request))
         who = client if request.by is None else f"{request.by} ({client})"
         kind = request.__struct_config__.tag
@@ -135,7 +147,10 @@ class StationWatch:
         recipe = core.recipes.active.name
         self._counts.follow(core.counters, recipe, now.at)
         drift = {name: state.value for name, state in self._drift.items()}
-        return WatchedFacts(self._counts.present(recipe, now.at), drift, self.states())
+        self._scorers = {number: one for number, one in self._scorers.items() if number in core.recipes.slots}
+        scorers = ((name, self._scorers.get(slot.number)) for name, slot in core.recipes.active.scorers.items())
+        inspections = {name: facts for name, facts in scorers if facts is not None}
+        return WatchedFacts(self._counts.present(recipe, now.at), drift, self.states(), inspections)
 
     def tick(
         self, now: Moment, core: StationCore, outputs: Callable[[], dict[str, str]], clients: Mapping[int, str]

@@ -25,6 +25,7 @@ from edge_ad.bundle.fields import Record, Sha256
 from edge_ad.errors import EdgeAdError, InputError
 from edge_ad.files import check_output, output_error, part_file, sync_folder
 from edge_ad.station.station_file import StationFile, read_station_file
+from edge_ad.station.updating import bundles_in_force
 
 __all__ = ["BackupRecord", "back_up", "restore"]
 
@@ -122,7 +123,8 @@ def _portable(file: Path, station: StationFile) -> tuple[str, dict[str, Path]]:
     for path, name in places.items():
         text = _renamed(text, here, path, name)
     _check_same(text, here, station, places)
-    return text, {name: Path(path) for path, name in places.items()}
+    used = bundles_in_force(station)  # a deployed bundle takes its place on the new device for good
+    return text, {name: Path(used.get(path, path)) for path, name in places.items()}
 
 
 def _bundle_paths(station: StationFile) -> list[str]:

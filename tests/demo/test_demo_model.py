@@ -82,8 +82,8 @@ def test_a_strong_defect_is_found_where_it_is(model: DemoModel, product: Product
 
 
 def test_defects_score_above_good_parts(model: DemoModel, product: Product) -> None:
-    good = [model.measure(to_model_size(product.normal(index))).score for index in range(40)]
-    bad = [model.measure(to_model_size(product.defect(kind, index).image)).score for kind in Kind for index in range(8)]
+    good = [model.measure(to_model_size(product.normal(index))).score for index in range(20)]
+    bad = [model.measure(to_model_size(product.defect(kind, index).image)).score for kind in Kind for index in range(4)]
     area = float(mannwhitneyu(bad, good).statistic) / (len(good) * len(bad))
     assert area > 0.95
 

@@ -32,6 +32,7 @@ from edge_ad_deploy.package import EXTRAS, PYTHONS, Lock, PackageTarget
 from edge_ad_deploy.package.debian import debian_version
 from edge_ad_deploy.package.environment import OWN_PACKAGES
 from edge_ad_deploy.package.lock import device_requirements
+from edge_ad_deploy.package.target import ARCHITECTURES
 from edge_ad_deploy.signing import sign_bundle
 
 SCRIPTS = ROOT / "deploy/edge_ad_deploy/package/scripts"
@@ -56,7 +57,8 @@ class Workshop:
         return self.folder / "out.deb"
 
     def run(self, *arguments: str | Path, target: str = "amd64") -> Result:
-        given = ["--wheels", self.folder / "wheels", "--lock", self.folder / "lock.txt", "-o", self.package]
+        ours = {"--wheels": self.folder / "wheels", "--lock": self.folder / "lock.txt", "-o": self.package}
+        given = [word for pair in ours.items() if pair[0] not in arguments for word in pair]
         return CliRunner().invoke(main, ["package", "--target", target, *map(str, (*given, *arguments))])
 
     def make(self, *arguments: str | Path, target: str = "amd64") -> Path:
@@ -65,6 +67,7 @@ class Workshop:
         return self.package
 
     def refusal(self, *arguments: str | Path, code: int = 2) -> str:
+        """The one line of a refusal, which leaves nothing behind."""
         result = self.run(*arguments)
         assert result.exit_code == code, result.output
         assert not list(self.folder.glob("*.deb"))
@@ -255,6 +258,7 @@ class TestRefused:
             pytest.param(["-o", "none/out.deb"], "-o none/out.deb: its folder does not exist", id="no-folder"),
             pytest.param(["--extra", "trsut"], "--extra trsut: the lock has no wheels for it", id="no-such-extra"),
             pytest.param(["--package-version", "v1"], "--package-version v1: expected a digit first", id="version"),
+            pytest.param(["--maintainer", "a@b.c"], "--maintainer a@b.c: expected 'NAME <MAIL>'", id="maintainer"),
             pytest.param(["--lock", "none.txt"], "the lock none.txt cannot be read", id="no-lock"),
             pytest.param(["--trust", "none.json"], "none.json", id="no-root"),
         ],
@@ -281,8 +285,32 @@ def test_a_bundle_that_is_not_calibrated_is_a_warning(workshop: Workshop, tiny_b
     assert (result.exit_code, "is not calibrated" in result.stderr) == (0, True)
 
 
-@pytest.mark.parametrize("target", [PackageTarget("amd64"), PackageTarget("arm64")], ids=lambda one: one.architecture)
-def test_the_locks_that_come_with_edge_ad_have_all_that_it_asks_for(target: PackageTarget) -> None:
+@needs_dpkg
+def test_who_answers_for_a_package(workshop: Workshop, tmp_path: Path) -> None:
+    result = workshop.run()
+    assert "the package names nobody <nobody@localhost> as its maintainer" in result.stderr
+    assert "Maintainer: nobody <nobody@localhost>\n" in control(workshop.package, tmp_path / "nobody")["control"]
+    named = "Linienbau Süd <line@example.com>"
+    result = workshop.run("--maintainer", named)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert f"Maintainer: {named}\n" in control(workshop.package, tmp_path / "named")["control"]
+
+
+@needs_dpkg
+def test_a_package_for_another_debian_depends_on_its_python(workshop: Workshop, tmp_path: Path) -> None:
+    target = PackageTarget("amd64", "3.13")
+    write_wheels(workshop.folder / "wheels", target, workshop.folder / "lock.txt")
+    package = workshop.make("--python", "3.13")
+    assert "Depends: python3.13, systemd\n" in control(package, tmp_path / "control")["control"]
+    with read_package(package) as tree:
+        assert tree.getmember("./opt/edge-ad/bin/python").linkname == "/usr/bin/python3.13"
+        assert "./opt/edge-ad/lib/python3.13/site-packages/numpy/__init__.py" in tree.getnames()
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_locks_that_come_with_edge_ad_have_all_that_it_asks_for(architecture: str, python: str) -> None:
+    target = PackageTarget(architecture, python)
     lock = Lock.read(target.lock)
     names = {pin.name for pin in lock.chosen(())}
     assert {"numpy", "onnxruntime", "opencv-python-headless", "msgspec", "click", "natsort"} <= names

@@ -19,6 +19,8 @@ from edge_ad_deploy.signing import sign_bundle
 pytestmark = pytest.mark.slow
 
 MOST_BYTES = 120e6
+DEVICES = [("amd64", "3.11"), ("arm64", "3.11"), ("amd64", "3.13")]
+"""Architectures, and the Python of their Debian."""
 
 _INSTALL = """\
 dpkg -i /packages/1.deb
@@ -57,8 +59,8 @@ getent passwd edge-ad || getent group edge-ad || echo nobody
 
 @pytest.fixture
 def packages(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Two versions of the real package of one architecture, with a calibrated and signed bundle."""
-    architecture = request.param
+    """Two versions of the real package of one device, with a calibrated and signed bundle."""
+    architecture, python = request.param
     bundle = tiny.write_bundle(tmp_path / "part")
     tiny_calibration.calibrate(bundle, 0.5)
     keys = KeyFolder.create(tmp_path / "keys")
@@ -66,7 +68,16 @@ def packages(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     folder = tmp_path / "packages"
     folder.mkdir()
     for version in ("1", "2"):
-        given = ["--target", architecture, "--trust", str(keys.folder / "root.json"), "--package-version", version]
+        given = [
+            "--target",
+            architecture,
+            "--python",
+            python,
+            "--trust",
+            str(keys.folder / "root.json"),
+            "--package-version",
+            version,
+        ]
         result = CliRunner().invoke(main, ["package", *given, "-o", str(folder / f"{version}.deb"), str(bundle)])
         if result.exit_code == 4:
             pytest.skip(result.stderr.strip())
@@ -76,14 +87,15 @@ def packages(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("packages", "architecture"),
-    [("amd64", "amd64"), ("arm64", "arm64")],
-    ids=["amd64", "arm64"],
+    ("packages", "device"),
+    [(one, one) for one in DEVICES],
+    ids=["-".join(one) for one in DEVICES],
     indirect=["packages"],
 )
-def test_install_verify_upgrade_remove_purge(packages: Path, architecture: str, tmp_path: Path) -> None:
+def test_install_verify_upgrade_remove_purge(packages: Path, device: tuple[str, str], tmp_path: Path) -> None:
+    architecture = device[0]
     assert (packages / "1.deb").stat().st_size < MOST_BYTES
-    root = clean_root(architecture, tmp_path / "root")
+    root = clean_root(*device, tmp_path / "root")
     shutil.copytree(packages, root / "packages")
     said = [_said(root, architecture, commands) for commands in (_INSTALL, _UPGRADE, _REMOVE)]
     assert re.search(r"edge-ad, version \S+\n", said[0])

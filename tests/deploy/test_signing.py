@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.paths import DOCS
 
 from edge_ad.bundle import MANIFEST, Bundle, TrustStore, pack, unpack
 from edge_ad.bundle.signature import TARGETS
@@ -290,3 +293,56 @@ def test_no_byte_of_a_signature_can_be_changed_unnoticed(
 @pytest.fixture
 def rng_bytes() -> Callable[[int], list[int]]:
     return lambda count: list(range(0, count, 7))
+
+
+OPENSSL = shutil.which("openssl") or ""
+
+
+def openssl_says(package: Path, public_key: Path, signature: Path) -> bool:
+    """The command of docs/package.md."""
+    page = (DOCS / "package.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\$ (openssl pkeyutl .*)$", page, re.MULTILINE)
+    words = [
+        {"KEY.pub.pem": public_key, "edge-ad.deb": package, "edge-ad.deb.KEY.sig": signature}.get(one, one)
+        for one in line.split()
+    ]
+    done = subprocess.run([OPENSSL, *map(str, words[1:])], capture_output=True, text=True, check=False)
+    return (done.returncode, done.stdout) == (0, "Signature Verified Successfully\n")
+
+
+@pytest.mark.skipif(not OPENSSL, reason="openssl is not on this machine")
+def test_a_package_is_signed_so_that_openssl_can_check_it(keys: KeyFolder, tmp_path: Path) -> None:
+    package = tmp_path / "edge-ad.deb"
+    package.write_bytes(b"!<arch>\ndebian-binary   and so on")
+    keys.add_key()
+    result = CliRunner().invoke(main, ["sign", str(package), "--keys", str(keys.folder)])
+    assert result.exit_code == 0, result.output
+    signatures = sorted(tmp_path.glob("edge-ad.deb.*.sig"))
+    assert len(signatures) == 2
+    publics = [keys.folder / f"{one.name.split('.')[2]}.pub.pem" for one in signatures]
+    assert result.stdout.count("to be checked with") == 2
+    assert [openssl_says(package, *pair) for pair in zip(publics, signatures, strict=True)] == [True, True]
+    assert not openssl_says(package, publics[0], signatures[1])
+    package.write_bytes(package.read_bytes() + b"!")
+    assert not openssl_says(package, publics[0], signatures[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        pytest.param(None, [], "cannot be read: No such file", id="missing"),
+        pytest.param(b"PK", [], "expected a Debian package, found something else", id="no-package"),
+        pytest.param(b"!<arch>\ndebian-binary", ["--days", "3"], "--days: the signature of a package has", id="days"),
+        pytest.param(b"!<arch>\ndebian-binary", ["--serial", "3"], "--serial: the signature of a", id="serial"),
+    ],
+)
+def test_what_is_no_package_is_not_signed(
+    keys: KeyFolder, tmp_path: Path, content: bytes | None, options: list[str], said: str
+) -> None:
+    package = tmp_path / "edge-ad.deb"
+    if content is not None:
+        package.write_bytes(content)
+    result = CliRunner().invoke(main, ["sign", str(package), "--keys", str(keys.folder), *options])
+    (line,) = result.stderr.splitlines()
+    assert (result.exit_code, said in line) == (2, True), line
+    assert not list(tmp_path.glob("*.sig"))

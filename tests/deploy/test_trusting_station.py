@@ -11,11 +11,13 @@ from support.station_files import to_toml
 from support.station_trial import eventually
 from support.tiny_calibration import calibrate
 
-from edge_ad.bundle import TrustStore
+from edge_ad.bundle import Bundle, TrustStore
 from edge_ad.errors import SignatureError
 from edge_ad.station import check_station, read_station_file
 from edge_ad.station.scorer_messages import Opening, Refusal, ScorerReady
 from edge_ad.station.scorer_process import ScorerEvent, ScorerProcess
+from edge_ad.station.scorer_worker import open_detector
+from edge_ad.update import Slots
 from edge_ad_deploy.keys import KeyFolder
 from edge_ad_deploy.signing import sign_bundle
 
@@ -79,3 +81,29 @@ def test_the_station_file_names_the_store(opening: Opening, tmp_path: Path) -> N
         check_station(read_station_file(path))
     sign_bundle(Path(opening.bundle), KeyFolder(tmp_path / "keys"))
     check_station(read_station_file(path))
+
+
+def test_a_bundle_on_trial_is_not_remembered_and_one_that_was_kept_may_be_older(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    """Otherwise nobody could go back to the bundle before, at the end of a trial or from damaged files."""
+    calibrate(tiny_bundle, 0.5)
+    keys = KeyFolder.create(tmp_path / "keys")
+    store = TrustStore.create(tmp_path / "store", keys.folder / "root.json")
+    slots = Slots(tmp_path / "updates", str(tiny_bundle))
+    for serial in (1, 2):
+        sign_bundle(tiny_bundle, keys, serial=serial)
+        with slots.staging() as slot:
+            slots.stage(Bundle.open(tiny_bundle), slot)
+    opening = Opening(
+        bundle=str(slots.path(2)), variant=None, calibration=None, device="CPU", threads=1, station="trial",
+        inspection="top", camera="top", recipe="default", trust=str(store.folder),
+    )  # fmt: skip
+    open_detector(msgspec.structs.replace(opening, is_trial=True)).close()
+    assert not (store.folder / "seen.json").exists()
+    open_detector(opening).close()
+    seen = (store.folder / "seen.json").read_bytes()
+    assert msgspec.json.decode(seen)["serials"] == {"tiny": 2}
+    open_detector(msgspec.structs.replace(opening, bundle=str(slots.path(1)))).close()
+    with pytest.raises(SignatureError, match="is older than what this device has taken"):
+        open_detector(msgspec.structs.replace(opening, bundle=str(slots.path(1)), is_trial=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -15,9 +16,10 @@ from support import tiny
 from support.tiny_calibration import calibrate
 
 from edge_ad import Detector, Reason, State
-from edge_ad.bundle import Bundle
+from edge_ad.bundle import Bundle, Manifest
 from edge_ad.bundle.calibrations import conformal_p_value
-from edge_ad.bundle.records import Geometry, Resize, Roi, Tiles
+from edge_ad.bundle.records import FileEntry, Geometry, Resize, Roi, Tiles
+from edge_ad.bundle.seal import sealed_json
 from edge_ad.errors import CalibrationError, FrameError, GoldenError, InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring.scorer import Scorer
@@ -217,3 +219,51 @@ def test_a_closed_detector_says_so(tiny_bundle: Path, variant: str) -> None:
     detector.close()
     with pytest.raises(InputError, match="is closed: open it again"):
         detector.score(np.zeros((48, 64, 3), np.uint8))
+
+
+@pytest.fixture
+def differing_default(tiny_bundle: Path) -> Path:
+    """A bundle whose default variant, onnx-fp32, gives other scores here than were written down for it."""
+    expected = tiny_bundle / "golden" / "onnx-fp32.npz"
+    with np.load(expected) as stored:
+        arrays = {name: stored[name] * (2 if name == "scores" else 1) for name in stored.files}
+    np.savez(expected, **arrays)
+    path = tiny_bundle / "manifest.json"
+    manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    data = expected.read_bytes()
+    entry = FileEntry(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    files = {**manifest.files, "golden/onnx-fp32.npz": entry}
+    path.write_bytes(sealed_json(msgspec.structs.replace(manifest, files=files)))
+    return tiny_bundle
+
+
+def test_another_calibrated_variant_takes_the_place_of_one_that_scores_differently_here(
+    differing_default: Path,
+) -> None:
+    calibrate(differing_default, 0.4)
+    calibrate(differing_default, 0.3, variant="openvino-fp32")
+    with Detector.open(differing_default) as detector:
+        verdict = detector.score(DARK)
+    assert (verdict.variant, verdict.threshold, verdict.accepted) == ("openvino-fp32", 0.3, True)
+    (why,) = detector.passed_over
+    assert why.startswith("onnx-fp32 is not used: ")
+    assert "gives other scores on this device" in why
+    with pytest.raises(GoldenError):
+        Detector.open(differing_default, "onnx-fp32")
+
+
+def test_a_variant_that_is_not_calibrated_for_the_group_takes_no_place(differing_default: Path) -> None:
+    calibrate(differing_default, 0.4, station="left")
+    calibrate(differing_default, 0.3, station="right", variant="openvino-fp32")
+    with pytest.raises(GoldenError):
+        Detector.open(differing_default, station="left")
+    calibrate(differing_default, 0.3, station="left", variant="openvino-fp32")
+    with Detector.open(differing_default, station="left") as detector:
+        assert detector.variant.id == "openvino-fp32"
+
+
+def test_nothing_takes_the_place_of_a_variant_that_is_not_calibrated(differing_default: Path) -> None:
+    calibrate(differing_default, 0.3, variant="openvino-fp32")
+    with pytest.raises(GoldenError):
+        Detector.open(differing_default)
+    assert Bundle.open(differing_default).substitutes() == ()

@@ -108,7 +108,7 @@ except OutputError as error:
     target = tmp_path / "a"
     target.write_bytes(b"old")
     done = subprocess.run(
-        [sys.executable, "-c", script, str(target)], capture_output=True, text=True, check=True, timeout=600
+        [sys.executable, "-B", "-c", script, str(target)], capture_output=True, text=True, check=True, timeout=600
     )
     assert "would be larger than this system allows" in done.stdout
     assert target.read_bytes() == b"old"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.forked_children import ForkedChildren
+from support.real_models import RealModels
 
 from edge_ad_export.files import isolated
 
@@ -15,6 +17,12 @@ def _forked_children() -> Iterator[ForkedChildren]:
     children = ForkedChildren()
     yield children
     children.close()
+
+
+@pytest.fixture(scope="session")
+def real_models(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> RealModels:
+    """The trained models of ``../shared``."""
+    return RealModels(shared / "models", tmp_path_factory.mktemp("real-models"))
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
-import signal
+import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,6 +15,7 @@ import onnx_ir as ir
 import pytest
 from support import export_models, tiny
 from support.export_models import SIDE, Tiny
+from support.full_disk import limit_child
 
 from edge_ad import Detector
 from edge_ad.bundle import Bundle
@@ -349,10 +350,6 @@ def test_interrupted_replacement_keeps_the_old_bundle(request_for: ExportRequest
 
 
 def test_full_disk_leaves_nothing(request_for: ExportRequest) -> None:
-    def limit_file_size() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-
     command = [
         sys.executable,
         "-c",
@@ -364,7 +361,8 @@ def test_full_disk_leaves_nothing(request_for: ExportRequest) -> None:
     ]
     done = subprocess.run(
         [*command, "-o", str(request_for.target)],
-        preexec_fn=limit_file_size,
+        preexec_fn=partial(limit_child, 4096),
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import onnx_ir as ir
 import pytest
+from support.real_models import RealModels
 
 from edge_ad.bundle.records import Geometry, Resize
 from edge_ad.engines import Artefact, EngineOptions, open_engine
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring.verification import verify_bundle
-from edge_ad_export import ExportRequest, ModelFile, export_bundle, import_model
-from edge_ad_export.lowering.contract import Batch, Lowered, lower
+from edge_ad_export import ExportRequest, export_bundle
+from edge_ad_export.lowering.contract import Batch
 from edge_ad_export.reference.engine import ReferenceEngine
 from edge_ad_export.samples.images import collect_pixels, select_images
 
@@ -30,17 +31,18 @@ MODELS = [
 
 
 @pytest.mark.parametrize(("name", "family", "baked"), MODELS)
-def test_normalisation_is_taken_away(shared: Path, name: str, family: str, baked: tuple[float, ...]) -> None:
-    imported = import_model(ModelFile(shared / "models" / name))
+def test_normalisation_is_taken_away(real_models: RealModels, name: str, family: str, baked: tuple[float, ...]) -> None:
+    imported = real_models.imported(name)
 
     assert (imported.importer, imported.family, imported.assumptions) == ("anomalib2", family, ())
     assert list(imported.provenance.values()) == pytest.approx(baked, abs=1e-4)
 
 
 @pytest.mark.parametrize(("name", "family", "baked"), MODELS)
-def test_lowered_graph_scores_as_the_model(shared: Path, name: str, family: str, baked: tuple[float, ...]) -> None:
-    imported = import_model(ModelFile(shared / "models" / name))
-    lowered = lower(imported, lambda _: True)
+def test_lowered_graph_scores_as_the_model(
+    shared: Path, real_models: RealModels, name: str, family: str, baked: tuple[float, ...]
+) -> None:
+    imported, lowered = real_models.imported(name), real_models.cheap(name)
     images = select_images(shared / "data" / Path(name).parent / "train" / "good", 4)
     geometry = Geometry(resize=Resize(width=256, height=256))
 
@@ -61,19 +63,18 @@ def test_lowered_graph_scores_as_the_model(shared: Path, name: str, family: str,
         pytest.param("patchcore.onnx", "one", "patchcore.onnx", id="one-image"),
     ],
 )
-def test_a_batch_of_two_becomes_the_very_graph_of_one(shared: Path, name: str, batch: Batch, like: str) -> None:
-    def lowered(file: str) -> Lowered:
-        return lower(import_model(ModelFile(shared / "models" / "cookies" / file)), lambda _: True)
-
-    found = lowered(name)
+def test_a_batch_of_two_becomes_the_very_graph_of_one(
+    real_models: RealModels, name: str, batch: Batch, like: str
+) -> None:
+    found, single = real_models.cheap(f"cookies/{name}"), real_models.cheap(f"cookies/{like}")
 
     assert found.batch == batch
-    assert [n.op_type for n in found.model.graph] == [n.op_type for n in lowered(like).model.graph]
+    assert [n.op_type for n in found.model.graph] == [n.op_type for n in single.model.graph]
 
 
 @pytest.mark.parametrize("name", ["patchcore_v120/model.onnx"])
-def test_an_export_of_anomalib_1_is_known(shared: Path, name: str) -> None:
-    imported = import_model(ModelFile(shared / "models" / "cookies" / name))
+def test_an_export_of_anomalib_1_is_known(real_models: RealModels, name: str) -> None:
+    imported = real_models.imported(f"cookies/{name}")
 
     assert (imported.importer, imported.score, imported.map) == ("anomalib1", "494", "output")
 

@@ -45,7 +45,9 @@ def write_wheels(folder: Path, target: PackageTarget, lock: Path) -> None:
     """A folder of tiny wheels of this target, and the lock that names them."""
     pins = []
     for name, version in LIBRARIES.items():
-        wheel = write_wheel(folder, name, version, tag=f"cp311-abi3-manylinux_2_28_{target.machine}")
+        wheel = write_wheel(
+            folder, name, version, tag=f"cp{target.python.replace('.', '')}-abi3-manylinux_2_28_{target.machine}"
+        )
         wanted = ("trust",) if name == "protobuf" else ("edge-ad",)
         pins.append(Pin(name, version, hashlib.sha256(wheel.read_bytes()).hexdigest(), wanted))
     lock.write_text(Lock(tuple(pins)).text(target))

@@ -1,4 +1,4 @@
-"""Clean roots of Debian 12 for the slow tests of packages: made once by debootstrap, copied for each test."""
+"""Clean roots of Debian for the slow tests of packages: made once by debootstrap, copied for each test."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ __all__ = ["clean_root", "run_in_root"]
 
 _KEPT = Path(os.environ.get("EDGE_AD_DEBIAN_ROOTS", ROOT / "build/debian-roots"))
 _MIRROR = os.environ.get("EDGE_AD_DEBIAN_MIRROR", "http://deb.debian.org/debian")
-_PACKAGES = "python3.11,systemd"
-"""What the package depends on; nothing else."""
+_RELEASES = {"3.11": "bookworm", "3.13": "trixie"}
 
 
-def clean_root(architecture: str, folder: Path) -> Path:
-    """A copy of a clean root of this architecture; the test is skipped, with the reason, where there can be none."""
+def clean_root(architecture: str, python: str, folder: Path) -> Path:
+    """A copy of a clean root with what the package depends on, a Python and systemd, and nothing else.
+
+    The test is skipped, with the reason, where there can be none.
+    """
     needed = ["debootstrap", "unshare", *(["qemu-aarch64-static"] if architecture == "arm64" else [])]
     for program in needed:
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not on this machine: apt-get install debootstrap qemu-user-static")
     if os.geteuid() != 0:
         pytest.skip("debootstrap needs root")
-    kept = _KEPT / architecture
+    kept = _KEPT / f"{architecture}-{python}"
     if not (kept / ".complete").exists():
-        _bootstrap(kept, architecture)
+        _bootstrap(kept, architecture, python)
     subprocess.run(["cp", "--archive", "--reflink=auto", str(kept), str(folder)], check=True)  # noqa: S607
     return folder
 
@@ -42,12 +44,12 @@ def run_in_root(root: Path, architecture: str, commands: str) -> subprocess.Comp
     )
 
 
-def _bootstrap(kept: Path, architecture: str) -> None:
+def _bootstrap(kept: Path, architecture: str, python: str) -> None:
     shutil.rmtree(kept, ignore_errors=True)
     kept.parent.mkdir(parents=True, exist_ok=True)
     foreign = ["--foreign"] if architecture == "arm64" else []
-    options = [f"--arch={architecture}", "--variant=minbase", f"--include={_PACKAGES}", *foreign]
-    command = ["debootstrap", *options, "bookworm", str(kept), _MIRROR]
+    options = [f"--arch={architecture}", "--variant=minbase", f"--include=python{python},systemd", *foreign]
+    command = ["debootstrap", *options, _RELEASES[python], str(kept), _MIRROR]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"debootstrap could not make a root from {_MIRROR}: {done.stdout.strip().splitlines()[-1:]}")

@@ -43,9 +43,10 @@ def http_served(
     folder: Path,
     recipes: tuple[str, ...] = ("a", "b"),
     judge: Callable[[RecordedRequest], Judgement] | None = None,
+    station_file: Path | None = None,
     **given: Any,
 ) -> Iterator[Served]:
-    """Serves until the end of the block; ``given``: entries of the settings."""
+    """Serves until the end of the block; ``given``: entries of the settings. ``station_file``: where bundles go."""
     from edge_ad.controllers.http.server import listen, serve_on
 
     chosen = settings(**given)
@@ -54,7 +55,7 @@ def http_served(
     loop = asyncio.new_event_loop()
     with FakeStation(folder / "s.sock", recipes=recipes, judge=judge) as station:
         audit = AuditTrail(AuditSettings(file=str(folder / "audit.jsonl")), "web")
-        gateway = Gateway(folder / "s.sock", "web", chosen, audit=audit)
+        gateway = Gateway(folder / "s.sock", "web", chosen, audit=audit, station_file=station_file)
         connected = threading.Event()
 
         async def run() -> None:

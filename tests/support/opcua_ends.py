@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-pytest.importorskip("asyncua")
+pytest.importorskip("asyncua", reason="needs the extra opcua")
 
 from asyncua import Client, ua
 
@@ -113,8 +113,9 @@ def opcua_ends(folder: Path, audit: AuditTrail | None = None, **settings: Any) -
 
 
 async def _serve(ends: OpcUaEnds, settings: OpcUaSettings, ready: threading.Event, over: asyncio.Event) -> None:
-    connecting = asyncio.create_task(ends.gateway.run())
     async with OpcUaService(settings, ends.gateway, "opcua") as ends.service:
+        # Only now: making the address space holds the loop up for seconds, in which no heartbeat would be sent.
+        connecting = asyncio.create_task(ends.gateway.run())
         running = asyncio.create_task(ends.service.run())
         await until(lambda: ends.gateway.view.takes_triggers)
         ready.set()

@@ -13,6 +13,8 @@ from typing import Any
 from edge_ad.errors import LinkError, LinkRefusedError, StationFaultError
 from edge_ad.link import Client, LinkServer, StationState
 from edge_ad.station.loop import StationLoop
+from edge_ad.station.updating import StationUpdates, in_force
+from edge_ad.update import RecordStep
 from support.station_files import station_file
 
 __all__ = ["WAIT_S", "FaultRow", "Outcome", "StationTrial", "eventually"]
@@ -60,11 +62,12 @@ class FaultRow:
 class StationTrial:
     """Runs a station in a thread, and a client that brings one part after the other in another.
 
-    ``tables``: of its station file; it is triggered by the link.
+    ``tables``: of its station file; it is triggered by the link. ``record``: of its updates.
     """
 
     folder: Path
     tables: dict[str, Any]
+    record: RecordStep | None = None
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __enter__(self) -> StationTrial:
@@ -89,7 +92,11 @@ class StationTrial:
         """Starts the station."""
         file = station_file(**{**self.tables, "link": {"socket": str(self.socket)}})
         self._link = LinkServer(self.socket, station="trial")
-        self.loop = StationLoop(file, link=self._link)
+        self._updates = None
+        if file.update is not None:
+            self._updates = StationUpdates(file, self.record)
+            self._updates.begin()
+        self.loop = StationLoop(in_force(file), link=self._link, updates=self._updates)
         self._station = threading.Thread(target=self.loop.run)
         self._station.start()
 
@@ -98,6 +105,8 @@ class StationTrial:
         self.loop.stop()
         self._station.join(WAIT_S)
         self._link.close()
+        if self._updates is not None:
+            self._updates.close()
 
     @property
     def state(self) -> StationState:

@@ -32,6 +32,8 @@ __all__ = ["BuiltPackage", "PackageRequest", "build_package"]
 _DOC = "usr/share/doc/edge-ad"
 _ROOM_BYTES = 1.5e9
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+~-]*")
+_MAINTAINER = re.compile(r"[^<>\n\r]*[^<>\s] <[^<>@\s]+@[^<>@\s]+>")
+_NOBODY = "nobody <nobody@localhost>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class PackageRequest:
     """What is asked of a package.
 
     ``lock``: other pins than those of edge-ad; ``wheels``: a folder instead of a registry; ``version``: other than
-    edge-ad's own.
+    edge-ad's own; ``maintainer``: who answers for the package, ``NAME <MAIL>``.
     """
 
     target: PackageTarget
@@ -50,6 +52,7 @@ class PackageRequest:
     lock: Path | None = None
     wheels: Path | None = None
     version: str | None = None
+    maintainer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,11 @@ def build_package(request: PackageRequest) -> BuiltPackage:
     if output.suffix != ".deb":
         raise InputError(f"-o {output}: expected a name that ends with .deb")
     check_output(output, "-o")
-    version = debian_version(version_of("edge-ad")) if request.version is None else request.version
-    if not _VERSION.fullmatch(version):
-        raise InputError(f"--package-version {version}: expected a digit first, then letters, digits and . + ~ -")
+    fields = _fields(request, made)
     extras = tuple(dict.fromkeys((*request.extras, *(("trust",) if request.trust else ()))))
     bundles, warnings = checked_bundles(request.bundles, request.trust, extras)
+    if request.maintainer is None:
+        warnings.append(f"the package names {_NOBODY} as its maintainer: say who answers for it with --maintainer")
     pins = Lock.read(request.lock or request.target.lock).chosen(extras)
     with tempfile.TemporaryDirectory(prefix="edge-ad-package-") as work:
         check_space(Path(work), _ROOM_BYTES)
@@ -94,16 +97,27 @@ def build_package(request: PackageRequest) -> BuiltPackage:
         lay_out_bundles(stage, bundles)
         if request.trust is not None:
             lay_out_trust(stage, request.trust)
-        papers = make_papers(stage / request.target.site_packages, request.target, version, pins, bundles, made)
+        papers = make_papers(stage / request.target.site_packages, request.target, fields.version, pins, bundles, made)
         _write_documents(stage, request.target, papers)
         station = Path(work) / "station.toml"
         station.write_text(station_example(bundles, request.trust is not None), encoding="utf-8")
         set_times(Path(work), made)
-        write_debian_package(stage, station, DebianFields(request.target, version, made), ready)
+        write_debian_package(stage, station, fields, ready)
         size = sum(path.stat().st_size for path in stage.rglob("*") if path.is_file() and not path.is_symlink())
         bill, statement = output.with_suffix(".cdx.json"), output.with_suffix(".vex.json")
         _put({bill: papers.bill.encode(), statement: papers.statement.encode(), output: ready})
     return BuiltPackage(output, bill, statement, output.stat().st_size, size, tuple(warnings))
+
+
+def _fields(request: PackageRequest, made: datetime) -> DebianFields:
+    version, maintainer = request.version, request.maintainer
+    if version is None:
+        version = debian_version(version_of("edge-ad"))
+    if not _VERSION.fullmatch(version):
+        raise InputError(f"--package-version {version}: expected a digit first, then letters, digits and . + ~ -")
+    if maintainer is not None and not _MAINTAINER.fullmatch(maintainer):
+        raise InputError(f"--maintainer {maintainer}: expected 'NAME <MAIL>', such as 'Line <line@example.com>'")
+    return DebianFields(request.target, version, maintainer or _NOBODY, made)
 
 
 def _time() -> datetime:

@@ -24,10 +24,11 @@ _SCRIPTS = Path(__file__).with_name("scripts")
 
 @dataclass(frozen=True, slots=True)
 class DebianFields:
-    """What stands in the package's control file. ``version``: as Debian compares it."""
+    """What stands in the package's control file. ``version``: as Debian compares it. ``maintainer``: NAME <MAIL>."""
 
     target: PackageTarget
     version: str
+    maintainer: str
     made: datetime
 
 
@@ -79,7 +80,7 @@ def write_debian_package(stage: Path, station_file: Path, fields: DebianFields, 
         "version_schema": "none",
         "section": "science",
         "priority": "optional",
-        "maintainer": "The edge-ad developers <edge-ad@localhost>",
+        "maintainer": fields.maintainer,
         "description": "Visual anomaly detection on inspection devices\n"
         "The runtime of edge-ad with all of its libraries, and the service of its stations.",
         "license": "Apache-2.0",

@@ -155,6 +155,8 @@ def make_lock(target: PackageTarget) -> Lock:
     for name, one in sorted(found.items()):
         sha256 = one["download_info"]["archive_info"]["hashes"]["sha256"]
         needed = tuple(root for root, names in reached.items() if name in names)
+        if not needed:
+            continue  # pip judges conditions by this machine's Python: only an older one needs it
         pins.append(Pin(name, one["metadata"]["version"], sha256, (RUNTIME,) if RUNTIME in needed else needed))
     return Lock(tuple(pins))
 
@@ -172,6 +174,11 @@ def _closure(lines: Sequence[str], found: Mapping[str, Any], target: PackageTarg
             if (name, extra) in seen:
                 continue
             seen.add((name, extra))
+            if name not in found:
+                raise InputError(
+                    f"Python {target.python} needs {name}, which pip leaves out on this machine: "
+                    f"make the lock with Python {target.python}"
+                )
             needs = map(Requirement, found[name]["metadata"].get("requires_dist", ()))
             waiting += [one for one in needs if one.marker is None or one.marker.evaluate(target.markers(extra))]
     return reached

@@ -56,6 +56,11 @@ class FilesSettings(ControllerSettings, frozen=True, kw_only=True):
     queue: str = "files-queue.sqlite"
     queue_images: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
 
+    def claims(self) -> dict[str, str]:
+        """The folder of the results, and the queue of images."""
+        claimed = {"csv": self.csv, "queue": self.queue if self.destinations else None}
+        return {entry: path for entry, path in claimed.items() if path is not None}
+
     @property
     def destinations(self) -> list[str]:
         """The places for images that are named: one, where all is well."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,7 +19,7 @@ from edge_ad.controllers.files.destinations import Destination, destination
 from edge_ad.controllers.files.evidence_index import Image, find_images
 from edge_ad.controllers.files.files_settings import FilesSettings
 from edge_ad.controllers.gateway import Gateway
-from edge_ad.controllers.outbox import Outbox, OutboxLimits, Waiting
+from edge_ad.controllers.outbox import Outbox, OutboxLimits, Waiting, lock_beside
 from edge_ad.controllers.signals import ResultCode
 from edge_ad.errors import EdgeAdError, one_line
 from edge_ad.link.messages import Event, FaultRaised, PartResult
@@ -35,12 +37,13 @@ async def run(settings: FilesSettings, gateway: Gateway, name: str) -> None:
     """Serves until it is cancelled.
 
     Raises:
-        EdgeAdError: the queue cannot be used.
+        EdgeAdError: the queue cannot be used, or another process writes the results.
     """
     station = gateway.view.station or name
     with contextlib.ExitStack() as stack:
         work = []
         if settings.csv is not None:
+            stack.enter_context(_alone(Path(settings.csv), station))
             work.append(_write_csv(DailyCsv(Path(settings.csv), station), gateway))
         if settings.destinations:
             limits = OutboxLimits(messages=settings.queue_images, sync=True)
@@ -53,6 +56,20 @@ async def run(settings: FilesSettings, gateway: Gateway, name: str) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, station: str) -> Iterator[None]:
+    """Nobody else writes these files: each row would stand there twice. Where the folder is away nothing is checked."""
+    lock = -1
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = lock_beside(folder / f"results-{station}", "folder")
+    try:
+        yield
+    finally:
+        if lock >= 0:
+            os.close(lock)
 
 
 async def _write_csv(rows: DailyCsv, gateway: Gateway) -> None:

@@ -13,7 +13,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edge_ad.controllers.gateway import Gateway
-from edge_ad.controllers.http import bundle_routes, evidence_routes, oip_routes, part_routes, station_routes
+from edge_ad.controllers.http import (
+    bundle_routes,
+    evidence_routes,
+    kept_routes,
+    oip_routes,
+    page_routes,
+    part_routes,
+    report_routes,
+    station_routes,
+)
 from edge_ad.controllers.http.answers import ProblemError, problem_answer, problem_of
 from edge_ad.controllers.http.describing import describe
 from edge_ad.controllers.http.desk import Desk
@@ -38,7 +47,7 @@ def make_desk(settings: HttpSettings, gateway: Gateway, name: str) -> Desk:
     from pathlib import Path
 
     tokens = None if settings.tokens is None else TokenFile(Path(settings.tokens))
-    access = Access(tokens, Role(settings.local_role))
+    access = Access(tokens, Role(settings.local_role), kiosk=settings.kiosk)
     return Desk(settings, gateway, access, name, AskedParts(settings.results), RateLimit(settings.rate_per_s))
 
 
@@ -51,6 +60,9 @@ def make_app(desk: Desk) -> FastAPI:
     app.include_router(evidence_routes.router)
     app.include_router(bundle_routes.router)
     app.include_router(oip_routes.router)
+    app.include_router(page_routes.router, include_in_schema=False)
+    app.include_router(kept_routes.router, include_in_schema=False)
+    app.include_router(report_routes.router, include_in_schema=False)
     app.add_middleware(_Guard, desk=desk)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(EdgeAdError, _problem)

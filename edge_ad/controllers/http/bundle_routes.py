@@ -1,4 +1,4 @@
-"""``/api/v1/bundles``: a bundle for a recipe that is not active, verified before it can be used."""
+"""``/api/v1/bundles``: a new bundle for a recipe, on the same road as ``edge-ad deploy`` on the device takes."""
 
 from __future__ import annotations
 
@@ -6,65 +6,78 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import shutil
 import sys
 from pathlib import Path as FilePath
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from edge_ad.controllers.http.answers import ProblemError, json_answer
 from edge_ad.controllers.http.describing import asks_picture, says
-from edge_ad.controllers.http.desk import Desk, Engineer, desk_of
+from edge_ad.controllers.http.desk import Desk, Engineer, Viewer, desk_of
 from edge_ad.controllers.http.requests import NO_MORE
-from edge_ad.errors import BundleError, one_line
-from edge_ad.files import output_error, part_file, sync_folder
+from edge_ad.controllers.security import Who
+from edge_ad.errors import BundleError, DeviceError, InputError, LinkRefusedError, one_line
+from edge_ad.files import output_error, part_file
+from edge_ad.link.messages import UpdateChanged
+from edge_ad.station.updating import deploy_order
+from edge_ad.update import DeployOrder, Slots
 
-__all__ = ["BundleAnswer", "router"]
+__all__ = ["UpdateAnswer", "clear_incoming", "router"]
 
 router = APIRouter(prefix="/api/v1/bundles", tags=["bundles"])
 
-_UPLOAD_S, _VERIFY_S = 600.0, 600.0
-_VERIFY_BYTES = 8 << 30
+_UPLOAD_S, _DEPLOY_S = 600.0, 900.0
 _ZIP = "application/zip"
-_VERIFY = (
-    "import resource, sys; limit = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_AS, (limit, limit)); "
-    "from edge_ad.cli import main; main(['verify', *sys.argv[2:]])"
-)
+_ERRORS = {InputError.exit_code: InputError, BundleError.exit_code: BundleError}
+_BUSY = ("(update_pending)", "(recipe_pending)", "is under way: wait until it has ended")
+_STEPS = 50
+
+Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Inspection = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
-class BundleAnswer(msgspec.Struct, frozen=True):
-    """A bundle that was verified on this device. ``recipe``: the one that uses it from its next change on."""
+class UpdateAnswer(msgspec.Struct, frozen=True):
+    """What was done with the bundles that were handed in for this recipe, the newest last.
+
+    ``active``: the slot whose bundle is in force; ``None``: the one that the station file names.
+    """
 
     recipe: str
-    bytes: int
-    sha256: str
-    verified: str
+    active: int | None
+    steps: tuple[UpdateChanged, ...]
 
 
-@router.put("/{recipe}", responses=says(BundleAnswer, 200, 404, 409, 503, 507), openapi_extra=asks_picture(_ZIP))
-async def put_bundle(
-    request: Request, who: Engineer, recipe: Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-) -> Response:
-    """Hand in the bundle of a recipe that is not active, as a zip file. Its golden frames are scored here first."""
+@router.put("/{recipe}", status_code=202, responses=says(UpdateAnswer, 202, 404, 409, 503, 507),
+            openapi_extra=asks_picture(_ZIP))  # fmt: skip
+async def put_bundle(request: Request, who: Engineer, recipe: Name, inspection: Inspection = None) -> Response:
+    """Hand in a new bundle for a recipe, as a zip file.
+
+    It is checked here first. Then the station takes it into use between two parts, watches it, and keeps it or goes
+    back; the event ``update`` and a GET of the same address tell which.
+    """
     desk = desk_of(request)
-    folder = _folder(desk, request)
-    _check_recipe(desk, recipe)
+    content = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content != _ZIP:
+        detail = f"expected Content-Type: {_ZIP}, found {content or 'none'}"
+        raise ProblemError(415, "content_type", detail, headers=NO_MORE)
+    order = _order(desk, recipe, inspection)
     if desk.uploading.locked():
         raise ProblemError(409, "busy", "another bundle is being handed in", headers=NO_MORE)
     async with desk.uploading:
-        part = part_file(folder / f"{recipe}.zip")
+        folder = _incoming(order.settings.folder, desk.name)
         try:
-            size, sha256 = await asyncio.wait_for(
-                _receive(request, part, int(desk.settings.bundle_mb * 1e6)), _UPLOAD_S
-            )
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            part = part_file(folder / "bundle.zip")
+            limit = int(desk.settings.bundle_mb * 1e6)
+            sha256 = await asyncio.wait_for(_receive(request, part, limit), _UPLOAD_S)
             async with desk.gateway.audited("bundle", who, target=recipe, after=f"sha256 {sha256}"):
-                verified = await _verified(part, desk.settings.trust)
-                _check_recipe(desk, recipe)
-                part.replace(folder / f"{recipe}.zip")
-                sync_folder(folder)
+                steps = await _deployed(desk, part, recipe, inspection, who)
         except asyncio.TimeoutError:
             raise ProblemError(408, "too_slow", "the bundle was not here in time", headers=NO_MORE) from None
         except ClientDisconnect:
@@ -72,31 +85,56 @@ async def put_bundle(
         except OSError as error:
             raise output_error(folder, error) from error
         finally:
-            part.unlink(missing_ok=True)
-    return json_answer(BundleAnswer(recipe, size, sha256, verified))
+            shutil.rmtree(folder, ignore_errors=True)
+    return json_answer(UpdateAnswer(recipe, _slots(order).state().active, steps), 202)
 
 
-def _folder(desk: Desk, request: Request) -> FilePath:
-    if desk.settings.bundles is None:
-        raise ProblemError(404, "no_bundles", "this controller names no folder of bundles", headers=NO_MORE)
-    content = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content != _ZIP:
-        detail = f"expected Content-Type: {_ZIP}, found {content or 'none'}"
-        raise ProblemError(415, "content_type", detail, headers=NO_MORE)
-    return FilePath(desk.settings.bundles)
+@router.get("/{recipe}", responses=says(UpdateAnswer, 200, 404))
+async def get_bundle(request: Request, _: Viewer, recipe: Name, inspection: Inspection = None) -> Response:
+    """What became of the bundles that were handed in for a recipe."""
+    slots = _slots(_order(desk_of(request), recipe, inspection))
+    steps = tuple(
+        UpdateChanged(bundle=slots.key, slot=one.slot, title=one.bundle, step=one.step.value, reason=one.reason)
+        for one in slots.lines()[-_STEPS:]
+    )
+    return json_answer(UpdateAnswer(recipe, slots.state().active, steps))
 
 
-def _check_recipe(desk: Desk, recipe: str) -> None:
-    view = desk.gateway.view
-    if recipe not in view.recipes:
+def clear_incoming(desk: Desk) -> None:
+    """Removes what a controller that was killed in the middle of a bundle has left."""
+    from edge_ad.station import read_station_file
+
+    if desk.gateway.station_file is not None:
+        with contextlib.suppress(InputError):  # whoever hands a bundle in is told of it
+            update = read_station_file(desk.gateway.station_file).update
+            if update is not None:
+                shutil.rmtree(_incoming(update.folder, desk.name), ignore_errors=True)
+
+
+def _incoming(folder: str, controller: str) -> FilePath:
+    return FilePath(folder) / f"incoming-{controller}"
+
+
+def _order(desk: Desk, recipe: str, inspection: str | None) -> DeployOrder:
+    """Which bundle is replaced, as the station file says it now."""
+    from edge_ad.station import read_station_file
+
+    if desk.gateway.station_file is None:
+        raise ProblemError(404, "no_updates", "this controller knows no station file", headers=NO_MORE)
+    file = read_station_file(desk.gateway.station_file)
+    if file.update is None:
+        raise ProblemError(404, "no_updates", "the station file has no table [update]", headers=NO_MORE)
+    if recipe not in file.recipes:
         raise ProblemError(404, "unknown_recipe", f"the station has no recipe {recipe!r}", headers=NO_MORE)
-    if recipe in {view.recipe, view.requested_recipe}:
-        detail = f"the recipe {recipe!r} is active or asked for: hand the bundle in for another recipe, then change"
-        raise ProblemError(409, "recipe_active", detail, headers=NO_MORE)
+    return deploy_order(file, FilePath(), recipe, inspection, None)
 
 
-async def _receive(request: Request, part: FilePath, limit: int) -> tuple[int, str]:
-    """Writes the body to a file as it comes; its size and digest."""
+def _slots(order: DeployOrder) -> Slots:
+    return Slots(FilePath(order.settings.folder), order.named)
+
+
+async def _receive(request: Request, part: FilePath, limit: int) -> str:
+    """Writes the body to a file as it comes; its digest."""
     digest, size = hashlib.sha256(), 0
     with part.open("xb") as file:
         async for block in request.stream():
@@ -107,24 +145,34 @@ async def _receive(request: Request, part: FilePath, limit: int) -> tuple[int, s
             await asyncio.to_thread(file.write, block)
         file.flush()
         await asyncio.to_thread(os.fsync, file.fileno())
-    return size, digest.hexdigest()
+    return digest.hexdigest()
 
 
-async def _verified(part: FilePath, trust: str | None) -> str:
-    """What ``edge-ad verify`` says of it, in a process of its own with bounds. Raises :class:`BundleError`."""
-    signed = [] if trust is None else ["--trust", trust]
+async def _deployed(
+    desk: Desk, part: FilePath, recipe: str, inspection: str | None, who: Who
+) -> tuple[UpdateChanged, ...]:
+    """Runs ``edge-ad deploy`` in a process of its own until the station has taken the bundle; the steps so far.
+
+    Raises:
+        EdgeAdError: what that command says.
+    """
+    chosen = ["--recipe", recipe, *([] if inspection is None else ["--inspection", inspection])]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _VERIFY, str(_VERIFY_BYTES), str(part), *signed,
+        sys.executable, "-m", "edge_ad", "deploy", str(part), "--to", str(desk.gateway.station_file), *chosen,
+        "--no-wait", "--json", "--by", f"{desk.name}:{who}",
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        out, err = await asyncio.wait_for(process.communicate(), _VERIFY_S)
+        out, err = await asyncio.wait_for(process.communicate(), _DEPLOY_S)
     except asyncio.TimeoutError:
-        raise BundleError(f"the bundle was not verified within {_VERIFY_S:g} s") from None
+        raise BundleError(f"the bundle was not checked within {_DEPLOY_S:g} s") from None
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-    said = one_line((out if process.returncode == 0 else err).decode(errors="replace")).replace(str(part), "the bundle")
     if process.returncode != 0:
-        raise BundleError(said[-400:].removeprefix("edge-ad: ") or f"the verification ended with {process.returncode}")
-    return said[:1_000]
+        said = one_line(err.decode(errors="replace")).removeprefix("edge-ad: ").replace(str(part), "the bundle")
+        if any(one in said for one in _BUSY):
+            raise LinkRefusedError("busy", said[-400:])
+        kind = _ERRORS.get(process.returncode or 0, DeviceError)
+        raise kind(said[-400:] or f"the deployment ended with {process.returncode}")
+    return tuple(msgspec.json.decode(line, type=UpdateChanged) for line in out.splitlines())

@@ -15,9 +15,9 @@ from starlette.responses import Response
 
 from edge_ad.controllers.http.answers import ProblemError, json_answer
 from edge_ad.controllers.http.describing import says
-from edge_ad.controllers.http.desk import Operator, desk_of
+from edge_ad.controllers.http.desk import Viewer, desk_of
 
-__all__ = ["EvidenceAnswer", "router"]
+__all__ = ["EvidenceAnswer", "Inspection", "Name", "evidence_folder", "inspections", "kept_rows", "read_kept", "router"]
 
 router = APIRouter(prefix="/api/v1/evidence", tags=["evidence"])
 
@@ -51,37 +51,38 @@ class EvidenceAnswer(msgspec.Struct, frozen=True):
 @router.get("", responses=says(list[EvidenceAnswer], 200, 404, 503))
 async def evidence(
     request: Request,
-    _: Operator,
+    _: Viewer,
     part_id: Annotated[str | None, Query(max_length=128)] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> Response:
     """The frames that were kept, the newest first; of this part, where one is given."""
-    folder = _folder(request)
+    folder = evidence_folder(request)
     return json_answer(await asyncio.to_thread(_listed, folder, part_id, limit))
 
 
 @router.get("/{inspection}/{name}/frame.png", responses=says("image/png", 200, 404, 503))
-async def frame(request: Request, _: Operator, inspection: Inspection, name: Name) -> Response:
+async def frame(request: Request, _: Viewer, inspection: Inspection, name: Name) -> Response:
     """The frame, as the camera gave it."""
-    data = await asyncio.to_thread(_read, _folder(request), inspection, name, ".png")
+    data = await asyncio.to_thread(read_kept, evidence_folder(request), inspection, name, ".png")
     return Response(data, media_type="image/png")
 
 
 @router.get("/{inspection}/{name}/record.json", responses=says(None, 200, 404, 503))
-async def record(request: Request, _: Operator, inspection: Inspection, name: Name) -> Response:
+async def record(request: Request, _: Viewer, inspection: Inspection, name: Name) -> Response:
     """All that is known of the frame, with its verdict."""
-    data = await asyncio.to_thread(_read, _folder(request), inspection, name, ".json")
+    data = await asyncio.to_thread(read_kept, evidence_folder(request), inspection, name, ".json")
     return Response(data, media_type="application/json")
 
 
-def _folder(request: Request) -> FilePath:
+def evidence_folder(request: Request) -> FilePath:
+    """The folder of evidence that the controller's table names."""
     folder = desk_of(request).settings.evidence
     if folder is None:
         raise ProblemError(404, "no_evidence", "the table of this controller names no folder of evidence")
     return FilePath(folder)
 
 
-def _inspections(folder: FilePath) -> dict[str, FilePath]:
+def inspections(folder: FilePath) -> dict[str, FilePath]:
     """The folders of the inspections: what is there decides, not what a client says."""
     if not folder.is_dir():
         return {}
@@ -93,15 +94,16 @@ def _listed(folder: FilePath, part_id: str | None, limit: int) -> list[EvidenceA
     query = f"SELECT {_COLUMNS} FROM evidence{where} ORDER BY name DESC LIMIT ?"  # noqa: S608  no text of a client
     found = [
         EvidenceAnswer(name, *row)
-        for name, place in _inspections(folder).items()
-        for row in _rows(place, query, (*values, limit))
+        for name, place in inspections(folder).items()
+        for row in kept_rows(place, query, (*values, limit))
     ]
     return sorted(found, key=lambda one: one.name, reverse=True)[:limit]
 
 
-def _read(folder: FilePath, inspection: str, name: str, suffix: str) -> bytes:
-    place = _inspections(folder).get(inspection)
-    if place is None or not _rows(place, "SELECT name FROM evidence WHERE name = ?", (name,)):
+def read_kept(folder: FilePath, inspection: str, name: str, suffix: str) -> bytes:
+    """A file of a kept frame. Raises :class:`ProblemError` where there is none."""
+    place = inspections(folder).get(inspection)
+    if place is None or not kept_rows(place, "SELECT name FROM evidence WHERE name = ?", (name,)):
         raise ProblemError(404, "unknown_evidence", "no such frame is kept")
     try:
         return (place / f"{name}{suffix}").read_bytes()
@@ -109,7 +111,8 @@ def _read(folder: FilePath, inspection: str, name: str, suffix: str) -> bytes:
         raise ProblemError(404, "unknown_evidence", "no such frame is kept any more") from None
 
 
-def _rows(place: FilePath, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+def kept_rows(place: FilePath, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """Rows of the index of an inspection."""
     try:
         index = sqlite3.connect(f"{(place / _INDEX).absolute().as_uri()}?mode=ro", uri=True, timeout=_WAIT_S)
         try:

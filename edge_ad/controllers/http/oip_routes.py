@@ -179,7 +179,7 @@ async def _infer(request: Request, model: str, version: str | None) -> Response:
                 asked = await asyncio.to_thread(read_request, body, None if length is None else int(length), most)
         except TensorError as error:
             return error_answer(400, str(error))
-        part = await desk.gateway.begin(asked.id or None, None, asked.pixels)
+        part = await desk.gateway.begin(asked.id or None, None, asked.pixels, recipe=model)
     body, headers, kind = write_response(model, asked, _values(await finished(part)))
     return Response(body, 200, headers, kind)
 

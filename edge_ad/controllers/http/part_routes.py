@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from edge_ad.controllers.http.answers import PartAccepted, PartAnswer, ProblemError, json_answer, part_answer
 from edge_ad.controllers.http.describing import asks, asks_picture, says
-from edge_ad.controllers.http.desk import Desk, Operator, desk_of, finished
+from edge_ad.controllers.http.desk import Desk, Operator, Viewer, desk_of, finished
 from edge_ad.controllers.http.requests import decode_picture, read_body, read_json
 from edge_ad.link.messages import PART_ID_CHARACTERS, PartId
 
@@ -74,7 +74,7 @@ async def frame(
 
 
 @router.get("/parts/{id}", responses=says(PartAnswer, 200, 404) | says(PartAccepted, 202))
-async def result(request: Request, _: Operator, id: Annotated[str, Path(max_length=64)]) -> Response:  # noqa: A002
+async def result(request: Request, _: Viewer, id: Annotated[str, Path(max_length=64)]) -> Response:  # noqa: A002
     """The result of a part that was asked for here; 202 as long as there is none."""
     book = desk_of(request).parts
     if not book.is_known(id):
@@ -86,7 +86,7 @@ async def result(request: Request, _: Operator, id: Annotated[str, Path(max_leng
 @router.get("/results", responses=says(list[PartAnswer], 200))
 async def results(
     request: Request,
-    _: Operator,
+    _: Viewer,
     part_id: Annotated[str | None, Query(max_length=PART_ID_CHARACTERS)] = None,
     trigger: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,

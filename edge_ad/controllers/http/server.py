@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge_ad.controllers.gateway import Gateway
 from edge_ad.controllers.http.app import make_app, make_desk
+from edge_ad.controllers.http.bundle_routes import clear_incoming
+from edge_ad.controllers.http.desk import SUBJECT
 from edge_ad.controllers.http.http_settings import HttpSettings
 from edge_ad.errors import DeviceError
 
@@ -40,6 +43,7 @@ async def serve(settings: HttpSettings, gateway: Gateway, name: str) -> None:
 async def serve_on(listener: socket.socket, settings: HttpSettings, gateway: Gateway, name: str) -> None:
     """As :func:`serve`, on a socket that listens already."""
     desk = make_desk(settings, gateway, name)
+    clear_incoming(desk)
     config = uvicorn.Config(
         make_app(desk),
         http=_bounded(settings),
@@ -47,15 +51,19 @@ async def serve_on(listener: socket.socket, settings: HttpSettings, gateway: Gat
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # else any program of this machine could say that it asks from another address
         server_header=False,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
+        ssl_ca_certs=settings.client_certificates,
+        ssl_cert_reqs=ssl.CERT_NONE if settings.client_certificates is None else ssl.CERT_REQUIRED,
         limit_concurrency=settings.clients,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )
     server = _Server(config)
-    gateway.heard.append(desk.parts.hear)
+    gateway.heard += [desk.parts.hear, desk.recent.hear]
+    gateway.changed.append(desk.recent.changed)
     host, port = listener.getsockname()[:2]
     logger.info("%s serves %s on %s port %d", name, "https" if settings.certificate else "http", host, port)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -63,6 +71,8 @@ async def serve_on(listener: socket.socket, settings: HttpSettings, gateway: Gat
         await asyncio.shield(serving)
     finally:
         gateway.heard.remove(desk.parts.hear)
+        gateway.heard.remove(desk.recent.hear)
+        gateway.changed.remove(desk.recent.changed)
         desk.closing.set()
         server.should_exit = True
         await serving
@@ -115,6 +125,7 @@ class _Bounded(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.app = _with_subject(self.app, transport)
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
@@ -153,6 +164,25 @@ class _Bounded(H11Protocol):
 
     def _abort(self) -> None:
         self.transport.abort()
+
+
+def _with_subject(app: Any, transport: Any) -> Any:
+    """The application for the requests of one connection, with the subject of its client's certificate."""
+    tls = transport.get_extra_info("ssl_object")
+    shown = None if tls is None else tls.getpeercert(binary_form=True)
+    if not shown:
+        return app
+    from cryptography.x509 import load_der_x509_certificate
+
+    try:
+        subject = load_der_x509_certificate(shown).subject.rfc4514_string()
+    except ValueError:  # OpenSSL takes certificates that others do not: this one has no role
+        return app
+
+    async def named(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, SUBJECT: subject}, receive, send)
+
+    return named
 
 
 def _stop(*timers: asyncio.TimerHandle | None) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from edge_ad.controllers.gateway import EventStream
 from edge_ad.controllers.http.answers import StationAnswer, json_answer, station_answer
 from edge_ad.controllers.http.describing import asks, says
-from edge_ad.controllers.http.desk import Desk, Operator, Supervisor, desk_of
+from edge_ad.controllers.http.desk import Desk, Operator, Supervisor, Viewer, desk_of
 from edge_ad.controllers.http.requests import read_json
 from edge_ad.link.messages import Name
 
@@ -32,7 +32,7 @@ class RecipeAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @router.get("/station", responses=says(StationAnswer, 200))
-async def station(request: Request, _: Operator) -> Response:
+async def station(request: Request, _: Viewer) -> Response:
     """How the station stands."""
     return json_answer(station_answer(desk_of(request).gateway.view))
 
@@ -80,7 +80,7 @@ async def reset_counters(request: Request, who: Supervisor) -> Response:
 
 
 @router.get("/events", response_class=StreamingResponse, responses=says("text/event-stream", 200))
-async def events(request: Request, _: Operator) -> Response:
+async def events(request: Request, _: Viewer) -> Response:
     """Everything that happens from now on, as server-sent events.
 
     The first event is ``station``, as ``/station`` has it; then come those of the link under their own names. A reader

@@ -45,6 +45,10 @@ class ModbusServerSettings(SignalSettings, frozen=True, kw_only=True):
     idle_s: Annotated[float, msgspec.Meta(gt=0, le=3_600)] = 10.0
     requests_per_s: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1_000
 
+    def claims(self) -> dict[str, str]:
+        """The port, unless the system chooses it."""
+        return {"port": f"{self.host} port {self.port}"} if self.port else {}
+
 
 class ModbusClientSettings(PollSettings, frozen=True, kw_only=True):
     """We write our signals into the registers of a controller and read its own there (function codes 3 and 16).

@@ -169,8 +169,10 @@ class Commands:
             elif isinstance(command, AcknowledgeCommand):
                 await self._gateway.acknowledge(command.alarm, by=by)
             elif isinstance(command, ResetCommand):
-                self._forget()
+                was_fault = self._gateway.is_fault
                 await self._gateway.reset(by=by)
+                if was_fault:
+                    self._forget()
             else:
                 await self._gateway.reset_counters(by=by)
         except EdgeAdError as error:

@@ -52,6 +52,10 @@ class MqttSettings(HandshakeSettings, frozen=True, kw_only=True):
     outbox_sync: bool = False
     stale_ms: Milliseconds = 1_000
 
+    def claims(self) -> dict[str, str]:
+        """The file of messages that wait."""
+        return {"outbox": self.outbox}
+
     @property
     def uses_tls(self) -> bool:
         """Whether the connection is encrypted and the broker has to show a certificate."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+
 from edge_ad.controllers.adapter import Protocol
 from edge_ad.controllers.gateway import Gateway
 from edge_ad.controllers.opcua.opcua_settings import OpcUaSettings, check_settings
@@ -10,9 +13,9 @@ __all__ = ["PROTOCOL", "OpcUaSettings"]
 
 
 async def _run(settings: OpcUaSettings, gateway: Gateway, name: str) -> None:
-    from edge_ad.controllers.opcua.service import serve
-
-    await serve(settings, gateway, name)
+    # Beside the event loop, which has to send the link's heartbeats meanwhile.
+    service = await asyncio.to_thread(importlib.import_module, "edge_ad.controllers.opcua.service")
+    await service.serve(settings, gateway, name)
 
 
 PROTOCOL = Protocol(settings=OpcUaSettings, check=check_settings, run=_run)

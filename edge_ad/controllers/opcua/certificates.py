@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_ad.errors import InputError
+from edge_ad.files import read_small
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -147,7 +148,7 @@ def _key(path: Path) -> Any:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_small(path)
     except OSError as error:
         raise InputError(f"file {path} cannot be read: {error.strerror}") from None
 

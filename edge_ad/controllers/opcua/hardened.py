@@ -27,6 +27,7 @@ from asyncua.ua.ua_binary import header_from_binary, nodeid_from_binary, uatcp_t
 
 from edge_ad.controllers.opcua.certificates import TrustedClients, UntrustedError
 from edge_ad.controllers.opcua.users import CALLER, PEER
+from edge_ad.controllers.security import RateLimit
 from edge_ad.errors import DeviceError, one_line
 
 __all__ = ["BoundedServer", "Bounds"]
@@ -39,6 +40,7 @@ _UNREAD_BYTES = 8 * 2**20
 _CALLS_AT_ONCE = 16
 _MONITORED_ITEMS = 10_000
 _NEVER_ACTIVATED_S = 30.0
+_LINES_PER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,12 @@ class _InternalServer(InternalServer):  # type: ignore[misc]
         self.max_sessions = 2 * bounds.connections
         self.max_subscriptions = 10 * bounds.connections
         self.max_session_timeout_ms = 120_000.0
+        self._said = RateLimit(_LINES_PER_S)
+
+    def say(self, level: int, what: str, peer: Any, more: str = "") -> None:
+        """Logs what happened to a client, but no more than some lines a second of each kind and address."""
+        if self._said.take(f"{what} {peer[0] if isinstance(peer, tuple) else peer}") == 0:
+            logger.log(level, "the client %s %s%s", peer, what, more)
 
     def create_session(self, name: str, user: Any = None, external: bool = False) -> _Session:
         now = time.monotonic()
@@ -160,9 +168,9 @@ class _Connection(OPCUAProtocol):  # type: ignore[misc]
             transport.set_write_buffer_limits(high=_UNREAD_BYTES)
             self.processor = _Processor(self.iserver, transport, self.limits)
             self.processor.set_policies(self.policies)
-            logger.info("a client connects from %s", self.peer_name)
+            self.iserver.say(logging.INFO, "connects", self.peer_name)
         else:
-            logger.warning("a client from %s is turned away: there are %d", self.peer_name, len(self.clients))
+            self.iserver.say(logging.WARNING, "is turned away", self.peer_name, f": there are {len(self.clients)}")
 
     def pause_writing(self) -> None:
         self._end("it does not read what it asked for")
@@ -199,7 +207,7 @@ class _Connection(OPCUAProtocol):  # type: ignore[misc]
             return False
 
     def _end(self, why: str, code: int | None = None) -> None:
-        logger.warning("the connection of %s ends: %s", self.peer_name, why)
+        self.iserver.say(logging.WARNING, "is cut off", self.peer_name, f": {why}")
         self._buffer = b""
         if self.transport is None or self.transport.is_closing():
             return

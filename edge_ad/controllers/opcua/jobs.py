@@ -64,6 +64,7 @@ class Jobs:
         """From now on the station is heard."""
         self._gateway.heard.append(self._heard)
         self._gateway.changed.append(self._changed)
+        self._changed()
 
     def leave(self) -> None:
         """The station is not heard any more."""
@@ -72,13 +73,15 @@ class Jobs:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def start(self, part_id: str | None, meas_id: str) -> VisionJob:
+    async def start(self, part_id: str | None, meas_id: str, recipe: str | None = None) -> VisionJob:
         """Triggers a part. Must not be cancelled: the station may have accepted it.
+
+        ``recipe``: a part that was inspected by another one is INVALID.
 
         Raises:
             PartRefusedError: it is not inspected.
         """
-        part = self.conversation.ask(part_id, None, time.monotonic_ns())
+        part = self.conversation.ask(part_id, None, time.monotonic_ns(), recipe)
         if isinstance(part, TriggerRefusal):
             raise PartRefusedError(part)
         job = VisionJob(
@@ -122,7 +125,10 @@ class Jobs:
             self._release()
 
     def _changed(self) -> None:
-        if not self._gateway.view.is_connected:
+        view = self._gateway.view
+        if view.is_connected:
+            self.conversation.begin(view.recent_parts)
+        else:
             self._finish(self.conversation.away())
 
     def _release(self) -> None:

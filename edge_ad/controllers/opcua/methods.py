@@ -137,21 +137,21 @@ class _Methods:
         if wanted and wanted != self._gateway.view.recipe:
             return [_structure("JobIdDataType", ""), _int(-int(RefusalCode.RECIPE_PENDING))]
         try:
-            job = await self._job(_id_of(part), _id_of(meas))
+            job = await self._job(_id_of(part), _id_of(meas), wanted or None)
         except PartRefusedError as error:
             if error.refusal.code in _NOT_HERE:
                 raise
             return [_structure("JobIdDataType", ""), _int(-int(error.refusal.code))]
         return [_structure("JobIdDataType", job.job_id), _int(_OK)]
 
-    async def _job(self, part_id: str, meas_id: str) -> VisionJob:
-        return await self._jobs.start(part_id or None, meas_id)
+    async def _job(self, part_id: str, meas_id: str, recipe: str | None = None) -> VisionJob:
+        return await self._jobs.start(part_id or None, meas_id, recipe)
 
     async def _inspect(self, part: Any) -> Answers:
         try:
             job = await self._job(_text(part), "")
         except PartRefusedError as error:
-            detail = f"refused: {error.refusal.reason}"
+            detail = f"{error.refusal.reason}: {error.refusal.detail}"
             nan = ua.Variant(float("nan"), ua.VariantType.Double)
             code = ua.Variant(0, ua.VariantType.UInt16)
             return [ua.Variant("REFUSED"), code, nan, nan, ua.Variant(detail), ua.Variant("")]
@@ -174,7 +174,8 @@ class _Methods:
 
     async def _reset_fault(self) -> Answers:
         was_late = self._jobs.conversation.is_late_fault
-        self._jobs.conversation.reset()
+        if was_late or self._gateway.is_fault:
+            self._jobs.conversation.reset()
         try:
             await self._gateway.reset(by=self._by())
         except LinkRefusedError as error:

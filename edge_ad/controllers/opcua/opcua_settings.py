@@ -37,6 +37,10 @@ class OpcUaSettings(HandshakeSettings, frozen=True, kw_only=True):
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 20
     max_message_kb: Annotated[int, msgspec.Meta(ge=64, le=65_536)] = 1_024
 
+    def claims(self) -> dict[str, str]:
+        """The port, unless the system chooses it."""
+        return {"port": f"{self.host} port {self.port}"} if self.port else {}
+
 
 def check_settings(settings: OpcUaSettings) -> None:
     """Whether a server could begin with these; connects to nothing.

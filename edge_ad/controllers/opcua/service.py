@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -33,6 +34,7 @@ __all__ = ["OpcUaService", "serve"]
 logger = logging.getLogger(__name__)
 
 _FAILURES_PER_S = 5.0
+_MOST_DUE = 10_000
 _KINDS = {variable.name: variable.kind.removesuffix("[]") for variable in VARIABLES}
 _ARRAYS = {variable.name for variable in VARIABLES if variable.kind.endswith("[]")}
 
@@ -44,7 +46,9 @@ async def serve(settings: OpcUaSettings, gateway: Gateway, name: str) -> None:
         DeviceError: the port is taken.
     """
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what a client does wrong would be logged with tracebacks
-    async with OpcUaService(settings, gateway, name) as service:
+    async with contextlib.AsyncExitStack() as stack:
+        with gateway.away():  # making the nodes takes seconds on a small machine, without a pause for a heartbeat
+            service = await stack.enter_async_context(OpcUaService(settings, gateway, name))
         logger.info("OPC UA on opc.tcp://%s:%d/edge-ad/", settings.host, service.port)
         await service.run()
 
@@ -57,7 +61,8 @@ class OpcUaService:
         self._gateway = gateway
         self._name = name
         self.jobs = Jobs(gateway, settings, settings.kept_results)
-        self._due: deque[Callable[[], Awaitable[None]]] = deque()
+        # What comes faster than clients can be told pushes out the oldest: each one shows how things stand then.
+        self._due: deque[Callable[[], Awaitable[None]]] = deque(maxlen=_MOST_DUE)
         self._woken = asyncio.Event()
         self._state = VisionState.PREOPERATIONAL
         self._newest: PublishedResult | None = None
@@ -77,7 +82,8 @@ class OpcUaService:
     async def __aenter__(self) -> OpcUaService:
         server = self._server
         await self._introduce()
-        index = await load_companion(server)
+        # Its 790 nodes take a second or more without a pause. In a loop of its own, while nobody else has the server.
+        index = await asyncio.to_thread(lambda: asyncio.run(load_companion(server)))
         self.nodes = await make_nodes(server, index, self._gateway.view.station or "edge-ad")
         self._events = EventSender(self.nodes)
         await self._events.prepare()

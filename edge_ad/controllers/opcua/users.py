@@ -11,7 +11,7 @@ from typing import Any
 from asyncua.crypto.permission_rules import User, UserRole
 
 from edge_ad.controllers.opcua.opcua_settings import OpcUaSettings
-from edge_ad.controllers.security import Access, DeniedError, Role, TokenFile, Who
+from edge_ad.controllers.security import TOKEN_PREFIX, Access, DeniedError, Role, TokenFile, Who
 
 __all__ = ["CALLER", "PEER", "Users", "Visitor"]
 
@@ -53,7 +53,7 @@ class Users:
         """``None`` where somebody is not let in."""
         del certificate  # of the channel, which was checked when it was opened
         source = PEER.get()
-        name = (username or "")[:64]
+        name = "***" if (username or "").startswith(TOKEN_PREFIX) else (username or "")[:64]  # a token in its place
         if self._asks and not username and not password:
             return Visitor(Who("anonymous", None, source))
         try:

@@ -1,4 +1,4 @@
-"""Lets somebody in by a token, or does not."""
+"""Lets somebody in by a token or a client certificate, or does not."""
 
 from __future__ import annotations
 
@@ -27,47 +27,76 @@ class Who:
 
 
 class DeniedError(EdgeAdError):
-    """Somebody is not let in, or may not do this. ``is_known``: who asks is known. ``has_failed``: by a wrong token.
+    """Somebody is not let in, or may not do this. ``is_known``: who asks is known.
 
-    ``retry_s``: when it may be tried again, where that is the reason.
+    ``failed``: what was wrong, a token or a certificate, where that is to be recorded. ``retry_s``: when it may be
+    tried again, where that is the reason.
     """
 
-    def __init__(self, message: str, *, is_known: bool = False, has_failed: bool = False, retry_s: float = 0.0) -> None:
+    def __init__(
+        self, message: str, *, is_known: bool = False, failed: str | None = None, retry_s: float = 0.0
+    ) -> None:
         super().__init__(message)
         self.is_known = is_known
-        self.has_failed = has_failed
+        self.failed = failed
         self.retry_s = retry_s
 
 
 class Access:
-    """``tokens``: ``None`` where none are asked for; then everybody has ``local_role``."""
+    """``tokens``: ``None`` where none are asked for; then everybody has ``local_role``.
 
-    def __init__(self, tokens: TokenFile | None, local_role: Role, failures: FailureLimit | None = None) -> None:
+    ``kiosk``: whoever has no token may look all the same.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenFile | None,
+        local_role: Role,
+        failures: FailureLimit | None = None,
+        *,
+        kiosk: bool = False,
+    ) -> None:
+        self._kiosk = kiosk
         self._tokens = tokens
         self._local_role = local_role
         self._failures = failures or FailureLimit()
 
-    def identify(self, token: str | None, source: str) -> Who:
-        """Who has this token.
+    def identify(self, token: str | None, source: str, subject: str | None = None) -> Who:
+        """Who has this token or, without one, whose client certificate has this subject.
 
         Raises:
-            DeniedError: there is no or a wrong token, or there were too many wrong ones.
+            DeniedError: there is no or a wrong token, or there were too many wrong ones; or nobody has this subject.
         """
         if self._tokens is None:
             return Who("local", self._local_role, source)
         if (wait_s := self._failures.wait_s(source)) > 0:
             raise DeniedError("too many failed log-ins from this address", retry_s=wait_s)
-        if token is None:
-            raise DeniedError("a token is needed: send the header  Authorization: Bearer TOKEN")
         try:
-            found = self._tokens.find(token)
+            if token is not None:
+                return self._by_token(self._tokens, token, source)
+            if subject is not None:
+                return self._by_subject(self._tokens, subject, source)
         except InputError as error:
             logger.error("nobody can be let in: %s", error)
             raise DeniedError("nobody can be let in now: the log of this controller says why") from error
+        if self._kiosk:
+            return Who("kiosk", Role.VIEWER, source)
+        raise DeniedError("a token is needed: send the header  Authorization: Bearer TOKEN")
+
+    def _by_token(self, tokens: TokenFile, token: str, source: str) -> Who:
+        found = tokens.find(token)
         if found is None:
             self._failures.failed(source)
-            raise DeniedError("this token is not known here", has_failed=True)
+            raise DeniedError("this token is not known here", failed="a wrong token")
         return Who(found[0], found[1], source)
+
+    @staticmethod
+    def _by_subject(tokens: TokenFile, subject: str, source: str) -> Who:
+        role = tokens.role_of(subject)
+        if role is None:
+            failed = f"a certificate without a role, {subject},"
+            raise DeniedError(f"the certificate's subject {subject} has no role here", failed=failed)
+        return Who(subject, role, source)
 
     @staticmethod
     def check(who: Who, needed: Role) -> None:

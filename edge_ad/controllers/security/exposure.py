@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError, MissingExtraError
+from edge_ad.files import read_small
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["check_certificate", "check_exposure", "is_loopback"]
+__all__ = ["check_authorities", "check_certificate", "check_exposure", "is_loopback", "subject_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def check_certificate(certificate: str, key: str, now: datetime | None = None) -
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
     except ImportError:
         raise MissingExtraError("cryptography", "serve") from None
-    leaf = _certificate(Path(certificate))
+    leaf = _certificates(Path(certificate), "certificate")[0]
     private = _private_key(Path(key))
     _check_dates(Path(certificate), leaf, now or datetime.now(timezone.utc))
     both = (one.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for one in (leaf.public_key(), private))
@@ -65,14 +66,43 @@ def check_certificate(certificate: str, key: str, now: datetime | None = None) -
         raise InputError(f"key {key} does not belong to certificate {certificate}: name two that were made together")
 
 
-def _certificate(path: Path) -> x509.Certificate:
-    from cryptography import x509
+def check_authorities(path: str, now: datetime | None = None) -> None:
+    """Whether the certificates of a PEM file can say today which clients are let in.
 
-    data = _read(path, "certificate")
+    Raises:
+        InputError: it cannot be read, has no certificate, or none of its certificates is valid now.
+        MissingExtraError: ``cryptography`` is not installed.
+    """
+    found = _certificates(Path(path), "client_certificates")
+    now = now or datetime.now(timezone.utc)
+    if not any(one.not_valid_before_utc <= now <= one.not_valid_after_utc for one in found):
+        raise InputError(f"client_certificates {path}: none of its {len(found)} certificates is valid now")
+
+
+def subject_of(path: Path) -> str:
+    """The subject of the first certificate of a PEM file, in the form of RFC 4514.
+
+    Raises:
+        InputError: it cannot be read, is no certificate, or its subject is empty.
+        MissingExtraError: ``cryptography`` is not installed.
+    """
+    subject = _certificates(path, "certificate")[0].subject.rfc4514_string()
+    if not subject:
+        raise InputError(f"certificate {path}: its subject is empty, so nobody could be told by it")
+    return subject
+
+
+def _certificates(path: Path, what: str) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(data)[0]
+        from cryptography import x509
+    except ImportError:
+        raise MissingExtraError("cryptography", "serve") from None
+
+    data = _read(path, what)
+    try:
+        return x509.load_pem_x509_certificates(data)
     except ValueError as error:
-        raise InputError(f"certificate {path}: expected a certificate in PEM, found something else") from error
+        raise InputError(f"{what} {path}: expected a certificate in PEM, found something else") from error
 
 
 def _private_key(path: Path):  # type: ignore[no-untyped-def]
@@ -102,6 +132,6 @@ def _check_dates(path: Path, leaf: x509.Certificate, now: datetime) -> None:
 
 def _read(path: Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
+        return read_small(path)
     except OSError as error:
         raise InputError(f"{what} {path}: cannot be read: {error.strerror}") from error

@@ -1,10 +1,14 @@
-"""The file of tokens: who has one, with which role. Only hashes are kept; a token itself is shown once."""
+"""The file of tokens: who has one, with which role. Only hashes are kept; a token itself is shown once.
+
+A program that shows a client certificate needs no token: its entry has the subject of the certificate instead.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import hmac
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -17,18 +21,29 @@ import msgspec
 
 from edge_ad.bundle.fields import Identifier, Record, Sha256
 from edge_ad.errors import InputError
-from edge_ad.files import atomic_write, output_error
+from edge_ad.files import atomic_write, output_error, read_small
 from edge_ad.station.strict import convert
 
-__all__ = ["Role", "TokenEntry", "TokenFile", "add_token", "read_tokens", "remove_token"]
+__all__ = [
+    "TOKEN_PREFIX",
+    "Role",
+    "TokenEntry",
+    "TokenFile",
+    "add_certificate",
+    "add_token",
+    "read_tokens",
+    "remove_token",
+]
 
-_PREFIX = "ea_"
+TOKEN_PREFIX = "ea_"  # noqa: S105  no token, only how one begins
+"""Each token begins with it, so that one that stands in a wrong place is known."""
 _HEADER = "# Written by edge-ad token. A token itself is not in here: only its SHA-256.\n"
 
 
 class Role(str, Enum):
-    """What somebody may do; each may do what those before it may."""
+    """What somebody may do; each may do what those before it may. A ``VIEWER`` may only look."""
 
+    VIEWER = "viewer"
     OPERATOR = "operator"
     SUPERVISOR = "supervisor"
     ENGINEER = "engineer"
@@ -40,10 +55,14 @@ class Role(str, Enum):
 
 
 class TokenEntry(Record, frozen=True, kw_only=True):
-    """``[token.NAME]``. ``sha256``: of the token's text. ``added``: when, in UTC."""
+    """``[token.NAME]``. ``sha256``: of the token's text. ``added``: when, in UTC.
+
+    ``subject``: of a client certificate, in the form of RFC 4514; stands there instead of ``sha256``.
+    """
 
     role: Role
-    sha256: Sha256
+    sha256: Sha256 | None = None
+    subject: str | None = None
     added: str
 
 
@@ -69,14 +88,25 @@ class TokenFile:
         Raises:
             InputError: the file has become unreadable; nobody is let in by what it once said.
         """
+        asked, found = _hash(token), None
+        for name, entry in self._entries().items():
+            if entry.sha256 is not None and hmac.compare_digest(entry.sha256, asked):
+                found = name, entry.role
+        return found
+
+    def role_of(self, subject: str) -> Role | None:
+        """The role of a client certificate with this subject; ``None`` where none has it.
+
+        Raises:
+            InputError: as :meth:`find`.
+        """
+        return next((one.role for one in self._entries().values() if one.subject == subject), None)
+
+    def _entries(self) -> dict[str, TokenEntry]:
         if (stamp := self._stamp()) != self._seen:
             self._tokens = read_tokens(self._path)
             self._seen = stamp
-        asked, found = _hash(token), None
-        for name, entry in self._tokens.items():
-            if hmac.compare_digest(entry.sha256, asked):
-                found = name, entry.role
-        return found
+        return self._tokens
 
     def _stamp(self) -> tuple[int, int, int]:
         try:
@@ -93,7 +123,7 @@ def read_tokens(path: Path) -> dict[str, TokenEntry]:
         InputError: it cannot be read or is damaged, or other users may read or write it.
     """
     try:
-        data, mode = path.read_bytes(), path.stat().st_mode
+        data, mode = read_small(path), path.stat().st_mode
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of tokens: make one by  edge-ad token add NAME --role ROLE") from None
     except OSError as error:
@@ -101,7 +131,7 @@ def read_tokens(path: Path) -> dict[str, TokenEntry]:
     if mode & 0o027:
         raise InputError(f"{path}: others may read or write the file of tokens: run  chmod 600 {path}")
     try:
-        return convert(msgspec.toml.decode(data), _Tokens, "").token
+        return _checked(convert(msgspec.toml.decode(data), _Tokens, "").token)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected a file of tokens in TOML: {error}") from error
     except InputError as error:
@@ -116,14 +146,24 @@ def add_token(path: Path, name: str, role: Role) -> str:
             is damaged.
         OutputError: the file cannot be written.
     """
-    token = _PREFIX + secrets.token_urlsafe(32)
-    with _changing(path) as entries:
-        if name in entries:
-            raise InputError(f"{path}: {name} has a token already: remove it first, or choose another name")
-        added = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        table = {name: {"role": role, "sha256": _hash(token), "added": added}}
-        _write(path, entries | convert({"token": table}, _Tokens, "").token)
+    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    _add(path, name, {"role": role, "sha256": _hash(token)})
     return token
+
+
+def add_certificate(path: Path, name: str, role: Role, certificate: Path) -> str:
+    """Adds whoever shows a client certificate with the subject of this one (PEM). Returns the subject.
+
+    Raises:
+        InputError: as :func:`add_token`; or the file is no certificate, its subject is empty or has a role already.
+        OutputError: the file of tokens cannot be written.
+        MissingExtraError: ``cryptography`` is not installed.
+    """
+    from edge_ad.controllers.security.exposure import subject_of
+
+    subject = subject_of(certificate)
+    _add(path, name, {"role": role, "subject": subject})
+    return subject
 
 
 def remove_token(path: Path, name: str) -> None:
@@ -138,6 +178,28 @@ def remove_token(path: Path, name: str) -> None:
             raise InputError(f"{path}: no token of the name {name!r}: there are {', '.join(entries) or 'none'}")
         del entries[name]
         _write(path, entries)
+
+
+def _add(path: Path, name: str, entry: dict[str, object]) -> None:
+    with _changing(path) as entries:
+        if name in entries:
+            raise InputError(f"{path}: {name} has a token already: remove it first, or choose another name")
+        for other, one in entries.items():
+            if one.subject is not None and one.subject == entry.get("subject"):
+                raise InputError(f"{path}: the subject {one.subject} has a role already: remove {other} first")
+        added = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        _write(path, entries | convert({"token": {name: {**entry, "added": added}}}, _Tokens, "").token)
+
+
+def _checked(entries: dict[str, TokenEntry]) -> dict[str, TokenEntry]:
+    """Raises ``InputError`` where an entry is not the one or the other, or it is not clear whose role a subject has."""
+    subjects: dict[str, str] = {}
+    for name, one in entries.items():
+        if (one.sha256 is None) == (not one.subject):
+            raise InputError(f"token.{name}: expected either sha256 or subject")
+        if one.subject is not None and (other := subjects.setdefault(one.subject, name)) != name:
+            raise InputError(f"token.{name}: its subject is that of token.{other} too")
+    return entries
 
 
 @contextmanager
@@ -156,7 +218,7 @@ def _changing(path: Path) -> Iterator[dict[str, TokenEntry]]:
 
 def _write(path: Path, entries: dict[str, TokenEntry]) -> None:
     tables = [
-        f'\n[token."{name}"]\nrole = "{one.role.value}"\nsha256 = "{one.sha256}"\nadded = "{one.added}"\n'
+        f'\n[token."{name}"]\nrole = "{one.role.value}"\n{_key(one)}\nadded = "{one.added}"\n'
         for name, one in entries.items()
     ]
     before = os.umask(0o077)
@@ -164,6 +226,12 @@ def _write(path: Path, entries: dict[str, TokenEntry]) -> None:
         atomic_write(path, (_HEADER + "".join(tables)).encode())
     finally:
         os.umask(before)
+
+
+def _key(entry: TokenEntry) -> str:
+    if entry.subject is None:
+        return f'sha256 = "{entry.sha256}"'
+    return f"subject = {json.dumps(entry.subject)}"
 
 
 def _hash(token: str) -> str:

@@ -75,7 +75,7 @@ class Agreement:
     def max_rel(self) -> float:
         return relative_error(self._scores, self._reference)
 
-    @property
+    @cached_property
     def spearman(self) -> float:
         """Spearman's rank correlation over normals and synthetic defects together."""
         return spearman(self._scores, self._reference)
@@ -87,12 +87,12 @@ class Agreement:
         parts = np.concatenate([self.parts, self.defect_parts]) if known else None
         return spearman_low(self._scores, self._reference, parts)
 
-    @property
+    @cached_property
     def spearman_normals(self) -> float:
         """Spearman's rank correlation over the normals alone."""
         return spearman(self.scores, self.reference)
 
-    @property
+    @cached_property
     def roc_auc_lost(self) -> float | None:
         """By how much worse synthetic defects are told from the normals; negative: better."""
         if not self.defect_scores.size:

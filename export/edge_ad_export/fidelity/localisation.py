@@ -33,8 +33,7 @@ def sample_pixels(
     x, y = layout.x, layout.y
     columns, rows = (np.arange(0, size, step) for size in defect.shape[::-1])
     # OpenCV counts from the middle of a cell.
-    across = np.array([x.to_map(column + 0.5) - 0.5 for column in columns], np.float32)
-    down = np.array([y.to_map(row + 0.5) - 0.5 for row in rows], np.float32)
+    across, down = ((axis.to_map(places + 0.5) - 0.5).astype(np.float32) for axis, places in ((x, columns), (y, rows)))
     at_x, at_y = np.meshgrid(across, down)
     inspected = np.isfinite(anomaly_map)
     filled = np.where(inspected, anomaly_map, anomaly_map[inspected].min())

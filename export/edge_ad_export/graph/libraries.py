@@ -12,7 +12,15 @@ from edge_ad.engines.openvino import load_openvino, switch_off_telemetry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["load_nncf", "load_onnxruntime", "load_openvino", "openvino_capabilities", "openvino_reason", "quiet_logs"]
+__all__ = [
+    "load_nncf",
+    "load_onnxruntime",
+    "load_openvino",
+    "openvino_capabilities",
+    "openvino_reason",
+    "quiet_logs",
+    "quiet_root",
+]
 
 
 def openvino_capabilities() -> tuple[str, ...]:
@@ -37,8 +45,8 @@ def load_nncf() -> Any:
 
 @contextmanager
 def quiet_logs(*names: str) -> Iterator[None]:
-    """Lets nothing below ``CRITICAL`` through from these loggers while the block runs (no name: from the root)."""
-    loggers = [logging.getLogger(name) for name in names or (None,)]
+    """Lets nothing below ``CRITICAL`` through from these loggers, and those below them, while the block runs."""
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
@@ -47,3 +55,17 @@ def quiet_logs(*names: str) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def quiet_root() -> Iterator[None]:
+    """Drops what is logged to the root itself while the block runs; loggers of a name, ours too, go on."""
+
+    def drop(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.CRITICAL
+
+    logging.root.addFilter(drop)
+    try:
+        yield
+    finally:
+        logging.root.removeFilter(drop)

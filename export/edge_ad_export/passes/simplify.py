@@ -12,6 +12,7 @@ from onnxscript import optimizer
 from edge_ad_export.graph.builder import add_constant
 from edge_ad_export.graph.engine_shapes import mend_sequences
 from edge_ad_export.graph.libraries import quiet_logs
+from edge_ad_export.graph.optimizer_rules import index_optimizer_rules
 from edge_ad_export.graph.static_shape import static_shape
 
 __all__ = ["SimplifyPass"]
@@ -35,6 +36,7 @@ class SimplifyPass(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         before = [node.op_type for node in model.graph]
+        index_optimizer_rules()
         with quiet_logs("onnx_ir", "onnxscript"):
             optimizer.optimize_ir(
                 model,

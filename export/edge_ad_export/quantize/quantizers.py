@@ -15,7 +15,7 @@ import onnx_ir as ir
 from edge_ad.errors import ModelError, one_line
 from edge_ad_export.files.isolated import run_isolated
 from edge_ad_export.graph.backbone import find_backbone
-from edge_ad_export.graph.libraries import load_nncf, load_onnxruntime, load_openvino, quiet_logs
+from edge_ad_export.graph.libraries import load_nncf, load_onnxruntime, load_openvino, quiet_root
 from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
 from edge_ad_export.quantize.settings import Settings
 
@@ -129,7 +129,7 @@ def quantize_with_onnxruntime(
         raise ModelError("the graph has no convolution with constant weights to quantize")
     try:
         # The quantizer logs a warning that the graph was not prepared; our own passes have prepared it.
-        with quiet_logs():
+        with quiet_root():
             quantize_static(
                 ir.to_proto(model),
                 target,

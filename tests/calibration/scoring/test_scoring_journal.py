@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.full_disk import disk_of
 
 from edge_ad.bundle.records import FrameSize
 from edge_ad.errors import OutputError
@@ -216,15 +216,10 @@ def test_a_full_disk_is_named(tmp_path: Path, days: int) -> None:
 
 def test_what_was_kept_before_the_disk_was_full_stays(tmp_path: Path) -> None:
     size = keep(tmp_path, [image(0)]).stat().st_size
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with suppress(StoppedError), MapJournal(tmp_path) as journal:
         journal.begin(JOB)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 40, before[1]))
-        try:
-            with pytest.raises(OutputError, match="the file would be larger than this system allows"):
-                journal.add(image(1))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        with disk_of(size + 40), pytest.raises(OutputError, match="would be larger than this system allows"):
+            journal.add(image(1))
         raise StoppedError
     assert found(tmp_path, [image(0), image(1)]) == [True, False]
 

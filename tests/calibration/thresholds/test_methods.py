@@ -62,7 +62,7 @@ def test_more_confidence_and_a_lower_rate_need_a_higher_threshold() -> None:
     assert tail_threshold(EXPONENTIAL, 1e-4, 0.9).threshold > limits[1]
 
 
-def test_the_record_says_what_the_tail_is() -> None:
+def test_the_record_says_what_the_tail_is(full_fits: None) -> None:
     found = tail_threshold(EXPONENTIAL, 1e-3, 0.95)
     assert (found.n, found.exceedances) == (2_000, 200)
     assert found.start == np.sort(EXPONENTIAL)[-201]

@@ -105,4 +105,4 @@ def test_no_trigger_is_lost_that_follows_a_frame_at_once(shared: Path) -> None:
     features = {"TestImageSelector": "Off", "ImageFileMode": "On", "ImageFilename": pictures}
     wanted = settings(trigger="software", pixel_format="BGR8", width=576, height=768, features=features)
     with camera(wanted) as driver:
-        assert [driver.trigger(number).trigger for number in range(100)] == list(range(100))
+        assert [driver.trigger(number).trigger for number in range(50)] == list(range(50))

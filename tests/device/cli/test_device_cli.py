@@ -228,6 +228,20 @@ def test_verify_fails_where_the_variant_to_score_with_cannot_run(
     assert edge_ad("verify", without_default_engine, "--variant", "openvino-fp32", *options).exit_code == 2
 
 
+def test_where_another_calibrated_variant_scores_the_device_is_in_order_and_says_so(
+    without_default_engine: Path, images: Path
+) -> None:
+    calibrate(without_default_engine, 0.4, variant="openvino-fp32")
+    assert edge_ad("verify", without_default_engine).exit_code == 3
+    calibrate(without_default_engine, 0.4, variant="onnx-fp32")
+    verified = edge_ad("verify", without_default_engine)
+    assert verified.exit_code == 0, verified.output
+    assert "edge-ad score takes onnx-fp32 on this device" in verified.stdout
+    scored = edge_ad("score", without_default_engine, images)
+    assert "warning: openvino-fp32 is not used: " in scored.stderr
+    assert scored.stderr.count("; onnx-fp32 scores") == 1
+
+
 def test_verify_skips_another_variant_that_this_device_cannot_run(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,11 @@ def edge_ad(*arguments: object) -> Result:
         pytest.param(
             ["score", "b", "i", "--xyzzy"], "no such option --xyzzy: see edge-ad score --help", id="no such option"
         ),
+        pytest.param(
+            ["export", "m.onnx", "--variants", "onnx-fp32", "--variants", "onnx-int8"],
+            "--variants was given twice, and it takes one value: see edge-ad export --help",
+            id="an option twice",
+        ),
         pytest.param(["info"], "missing argument 'BUNDLE': see edge-ad info --help", id="argument"),
         pytest.param(
             ["bench", "b", "--runs", "1"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shlex
 import shutil
@@ -13,15 +14,43 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.certificates import Authority
+from support.http_served import http_served
 from support.modbus_ends import serve_modbus
 from support.plc_ends import connected, play
 from support.plc_servers import plc_process
+from support.tiny_calibration import calibrate
 
+from edge_ad.bundle import Bundle, pack
 from edge_ad.controllers import Gateway
 from edge_ad.controllers.adapter import load_protocol
 from edge_ad.controllers.modbus.server import ModbusServer
+from edge_ad.controllers.security import Role, add_token
 from edge_ad.link import FakeStation
 
+STATION = """
+[station]
+name = "trial"
+trigger = "link"
+
+[camera.top]
+source = "link"
+
+[inspect.top]
+camera = "top"
+bundle = "a.bundle"
+
+[recipe.a]
+
+[recipe.b.inspect.top]
+bundle = "b.bundle"
+
+[link]
+socket = "s.sock"
+
+[update]
+folder = "updates"
+"""
 NOTES = Path(__file__).parents[3] / "firmware_notes/controllers"
 
 
@@ -64,6 +93,29 @@ def test_mbpoll_drives_a_part(tmp_path: Path) -> None:
         assert [getattr(one.request, "part_id", None) for one in station.requests].count("17") == 1
 
     serve_modbus(tmp_path / "s.sock", scene, acknowledge=False)
+
+
+def test_curl_hands_in_a_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
+    """The lines of the page as they stand there; a .curlrc says where the host station-1 is."""
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    calibrate(tiny_bundle, 0.5)
+    pack(Bundle.open(tiny_bundle), tmp_path / "part.zip")
+    (tmp_path / "station.toml").write_text(STATION, encoding="utf-8")
+    server = Authority(tmp_path).issue("station-1")
+    server.key.chmod(0o600)
+    token = add_token(tmp_path / "tokens.toml", "anna", Role.ENGINEER)
+    given: dict[str, Any] = {"certificate": str(server.certificate), "key": str(server.key)}
+    given |= {"tokens": str(tmp_path / "tokens.toml"), "station_file": tmp_path / "station.toml"}
+    hand_in, ask = [one for one in commands("http.md", "curl") if "/bundles/" in one]
+    with http_served(tmp_path, **given) as served:
+        (tmp_path / ".curlrc").write_text(f"connect-to = station-1:8443:127.0.0.1:{served.port}\n", encoding="utf-8")
+        environment = {**os.environ, "CURL_HOME": str(tmp_path), "TOKEN": token}
+        answers = [
+            msgspec.json.decode(subprocess.check_output(["/bin/bash", "-c", line], cwd=tmp_path, env=environment))
+            for line in (hand_in, ask)
+        ]
+    assert [[one["step"] for one in answer["steps"]] for answer in answers] == [["STAGED", "CHECKED"]] * 2
 
 
 def _beside(tmp_path: Path, name: str, scene: Any) -> FakeStation:

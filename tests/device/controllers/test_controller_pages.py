@@ -55,7 +55,7 @@ def test_the_index_names_every_page() -> None:
 def test_the_tests_that_the_table_of_faults_names_exist() -> None:
     page = (FOLDER.parents[1] / "docs" / "controllers.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(test_\w+)`", page))
-    sources = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py")]
+    sources = [path.read_text(encoding="utf-8") for path in Path(__file__).parents[1].rglob("test_*.py")]
     there = {name for source in sources for name in re.findall(r"^def (test_\w+)", source, re.MULTILINE)}
     assert len(named) > 20
     assert named - there == set()

@@ -24,6 +24,7 @@ from edge_ad.controllers import (
 )
 from edge_ad.errors import LinkRefusedError
 from edge_ad.link import FakeStation, PartResult
+from edge_ad.link.messages import TriggerRequest
 from edge_ad.verdict import State
 
 Scene = Callable[[FakeStation, Gateway], Awaitable[None]]
@@ -99,6 +100,79 @@ def test_a_reset_ends_a_fault_of_late_results_that_the_station_does_not_know(tmp
             await gateway.reset(by="anna")
 
     play(tmp_path / "s.sock", scene, HandshakeSettings(protocol="test", window_ms=30, late_limit=1))
+
+
+async def refusal_of(gateway: Gateway, part_id: str) -> RefusalCode:
+    with pytest.raises(PartRefusedError) as caught:
+        await gateway.begin(part_id)
+    return caught.value.refusal.code
+
+
+def test_a_reset_lets_part_ids_repeat_only_where_there_was_a_fault(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        await gateway.inspect("P1")
+        with pytest.raises(LinkRefusedError, match="not_in_fault"):
+            await gateway.reset(by="anna")
+        assert await refusal_of(gateway, "P1") is RefusalCode.DUPLICATE
+        station.fault("camera_lost")
+        await until(lambda: gateway.view.is_fault)
+        await gateway.reset(by="anna")
+        await until(lambda: gateway.view.takes_triggers)
+        assert (await gateway.inspect("P1")).passes
+
+    play(tmp_path / "s.sock", scene)
+
+
+def test_a_controller_that_is_started_again_knows_its_parts_and_only_those(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+
+    async def parts(name: str, scene: Callable[[Gateway], Awaitable[None]]) -> None:
+        gateway = Gateway(path, name, SETTINGS)
+        running = asyncio.create_task(gateway.run())
+        await until(lambda: gateway.view.takes_triggers)
+        try:
+            await scene(gateway)
+        finally:
+            running.cancel()
+
+    async def before(gateway: Gateway) -> None:
+        for number in range(100):
+            await gateway.inspect(f"P{number}")
+
+    async def after(gateway: Gateway) -> None:
+        assert await refusal_of(gateway, "P99") is RefusalCode.DUPLICATE
+        assert (await gateway.inspect("P100")).passes
+
+    async def another(gateway: Gateway) -> None:
+        assert (await gateway.inspect("P99")).passes
+
+    async def run() -> None:
+        await parts("web", before)
+        await parts("web", after)
+        await parts("other", another)
+
+    with FakeStation(path):
+        asyncio.run(run())
+
+
+def test_signals_know_the_parts_from_before_their_start(tmp_path: Path) -> None:
+    settings = SignalSettings(protocol="test", window_ms=60_000, acknowledge=False)
+
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        await gateway.inspect("17")
+        again = Gateway(tmp_path / "s.sock", "test", settings)
+        exchange = SignalExchange(again, settings, lambda _: None, "test")
+        tasks = [asyncio.create_task(one) for one in (exchange.run(), again.run())]
+        await until(lambda: exchange.outputs.ready)
+        exchange.read(Inputs(trigger=True, part_number=17))
+        await until(lambda: exchange.outputs.trigger_error)
+        assert exchange.outputs.refusal_code == RefusalCode.DUPLICATE
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert [getattr(one.request, "part_id", None) for one in station.requests].count("17") == 1
+
+    play(tmp_path / "s.sock", scene)
 
 
 def test_the_station_goes_and_comes_back(tmp_path: Path) -> None:
@@ -257,3 +331,30 @@ def test_commands_without_an_answer_do_not_pile_up(tmp_path: Path) -> None:
 
 def _resets(station: FakeStation) -> int:
     return sum(type(one.request).__name__ == "ResetCountersRequest" for one in station.requests)
+
+
+def test_while_it_is_away_it_does_not_connect(tmp_path: Path) -> None:
+    async def run(station: FakeStation) -> None:
+        gateway = Gateway(tmp_path / "s.sock", "test", SETTINGS)
+        with gateway.away():
+            running = asyncio.create_task(gateway.run())
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert not running.done()
+            assert not gateway.view.is_connected
+        await until(lambda: gateway.view.takes_triggers)
+        running.cancel()
+
+    with FakeStation(tmp_path / "s.sock") as station:
+        asyncio.run(run(station))
+
+
+def test_parts_with_an_empty_id_have_none_and_are_not_the_same(tmp_path: Path) -> None:
+    async def scene(station: FakeStation, gateway: Gateway) -> None:
+        outcomes = [await gateway.inspect("") for _ in range(2)]
+        assert [one.passes for one in outcomes] == [True, True]
+        assert [one.request.part_id for one in station.requests if isinstance(one.request, TriggerRequest)] == [
+            None
+        ] * 2
+
+    play(tmp_path / "s.sock", scene)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,15 @@ from typing import Any
 import pytest
 from support.opcua_ends import COMPANION, OpcUaEnds, opcua_ends, until
 
-from edge_ad.controllers import ResultCode
+from edge_ad.controllers import Gateway, ResultCode
+from edge_ad.controllers.opcua import OpcUaSettings
+from edge_ad.controllers.opcua.hardened import Bounds, _InternalServer
+from edge_ad.controllers.opcua.service import OpcUaService
 from edge_ad.controllers.signals import RefusalCode
 from edge_ad.link import Client as LinkClient
 from edge_ad.link.messages import TriggerRequest
 
-ua = pytest.importorskip("asyncua").ua
+ua = pytest.importorskip("asyncua", reason="needs the extra opcua").ua
 
 STATE_CHANGED, ERROR, RESOLVED, PREPARED, RESULT, DIAGNOSTIC, STARTED = 1018, 1019, 1020, 1022, 1024, 1037, 1013
 MACHINE = "ns=1;s=VisionSystem.VisionStateMachine"
@@ -39,20 +44,21 @@ async def state(client: Any) -> str:
     return str(text.Text)
 
 
-def test_a_hundred_jobs_have_a_hundred_results(ends: OpcUaEnds) -> None:
+@pytest.mark.parametrize("count", [20, pytest.param(100, marks=pytest.mark.slow)])
+def test_every_job_has_its_own_result(ends: OpcUaEnds, count: int) -> None:
     async def scene() -> None:
         async with ends.client() as client:
             events = await ends.watch(client, RESULT, STARTED)
             jobs = []
-            for number in range(100):
+            for number in range(count):
                 job, error = await ends.start_job(client, f"H{number}")
                 assert error == 0
                 jobs.append(job)
                 await until(lambda: not ends.service.jobs.conversation.is_exposing)
-            await until(lambda: len(events.of(RESULT)) == 100)
+            await until(lambda: len(events.of(RESULT)) == count)
             results = events.of(RESULT)
             assert [one.JobId.Id for one in results] == jobs == [one.JobId.Id for one in events.of(STARTED)]
-            assert [one.PartId.Id for one in results] == [f"H{number}" for number in range(100)]
+            assert [one.PartId.Id for one in results] == [f"H{number}" for number in range(count)]
             assert {(one.ResultState, one.ResultContent[0].Value) for one in results} == {(1, "ACCEPT")}
 
     ends.run(scene())
@@ -248,3 +254,55 @@ def test_bytes_that_are_no_opc_ua_end_their_connection_alone(ends: OpcUaEnds) ->
             assert await state(client) == "Operational"
 
     ends.run(scene())
+
+
+class EnoughError(Exception):
+    pass
+
+
+def test_the_event_loop_goes_on_while_the_nodes_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the link's heartbeats would be late on a busy machine, and the station would drop this controller."""
+    begun, gone_on = threading.Event(), threading.Event()
+
+    async def nothing(_: OpcUaService) -> None:
+        pass
+
+    async def load(_: Any) -> int:
+        begun.set()
+        raise EnoughError if gone_on.wait(60) else AssertionError("the event loop stood still")
+
+    async def scene() -> None:
+        settings = OpcUaSettings(protocol="opcua", port=0)
+        starting = asyncio.create_task(
+            OpcUaService(settings, Gateway(tmp_path / "s.sock", "opcua", settings), "opcua").__aenter__()
+        )
+        await until(begun.is_set)
+        gone_on.set()
+        with pytest.raises(EnoughError):
+            await starting
+
+    monkeypatch.setattr(OpcUaService, "_introduce", nothing)
+    monkeypatch.setattr("edge_ad.controllers.opcua.service.load_companion", load)
+    asyncio.run(scene())
+
+
+def test_inspect_says_why_a_part_is_refused(ends: OpcUaEnds) -> None:
+    async def scene() -> None:
+        async with ends.client() as client:
+            answer = await client.get_node(FOLDER).call_method("1:Inspect", "x" * 129)
+            assert answer[0] == "REFUSED"
+            assert answer[4] == "bad_part: a part id has at most 128 characters, found 129"
+
+    ends.run(scene())
+
+
+def test_a_flood_of_connections_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    server = _InternalServer(Bounds(2, 65_536), None, None)
+    with caplog.at_level(logging.INFO, "edge_ad.controllers.opcua"):
+        for port in range(1_000):
+            server.say(logging.WARNING, "is turned away", ("10.0.0.9", port), ": there are 2")
+        server.say(logging.WARNING, "is turned away", ("10.0.0.10", 1), ": there are 2")
+    lines = [one.getMessage() for one in caplog.records]
+    assert lines[0] == "the client ('10.0.0.9', 0) is turned away: there are 2"
+    assert lines[-1] == "the client ('10.0.0.10', 1) is turned away: there are 2"
+    assert len(lines) < 500

@@ -13,11 +13,12 @@ import pytest
 from support.opcua_ends import OpcUaEnds, opcua_ends, until
 
 from edge_ad.controllers.opcua import PROTOCOL, OpcUaSettings
+from edge_ad.controllers.opcua.users import Users
 from edge_ad.controllers.security import AuditTrail, Role, add_token, read_trail
 from edge_ad.errors import DeviceError, InputError
 from edge_ad.station.station_log import AuditSettings
 
-ua = pytest.importorskip("asyncua").ua
+ua = pytest.importorskip("asyncua", reason="needs the extra opcua").ua
 
 FOLDER = "ns=1;s=EdgeAd"
 LONG_AGO, YESTERDAY = (datetime.now(timezone.utc) - timedelta(days=days) for days in (30, 1))
@@ -220,3 +221,14 @@ def test_what_the_settings_lack_is_said(guarded: Guarded, tmp_path: Path) -> Non
     ):
         with pytest.raises(InputError, match=expected):
             check(**changes)
+
+
+def test_a_token_in_the_place_of_the_name_is_in_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tokens = tmp_path / "tokens.toml"
+    token = add_token(tokens, "plc", Role.OPERATOR)
+    told: list[str] = []
+    users = Users(OpcUaSettings(protocol="opcua", tokens=str(tokens)), lambda *how: told.extend(how))
+    assert users.get_user(None, username=token, password="x") is None  # noqa: S106
+    assert users.get_user(None, username=token, password=token) is None
+    assert token not in caplog.text + "".join(told)
+    assert "***" in told[1]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.full_disk import disk_of
 
 from edge_ad.controllers import outbox as module
 from edge_ad.controllers.outbox import Outbox, OutboxLimits
@@ -109,24 +109,13 @@ def test_a_damaged_file_is_set_aside(
     assert "is damaged and is now called o.damaged" in caplog.text
 
 
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """No file of this process may grow beyond what this one has."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_keeps_messages_in_memory_and_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "_AGAIN_S", 0.0)
     with closing(Outbox(tmp_path / "o", OutboxLimits(memory=20))) as outbox:
         outbox.add("result", b"1")
-        with full_disk():
+        with disk_of(0):
             for _ in range(30):
                 outbox.add("result", b"x" * 5_000)
             assert outbox.unwritten == 20
@@ -152,7 +141,7 @@ def test_one_file_has_one_process(tmp_path: Path) -> None:
 
 def test_the_disk_is_full_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_AGAIN_S", 0.0)
-    with full_disk():
+    with disk_of(0):
         outbox = Outbox(tmp_path / "o", LIMITS)
         outbox.add("result", b"1")
         assert (outbox.unwritten, numbers(outbox)) == (1, [1])

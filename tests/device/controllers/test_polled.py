@@ -119,7 +119,7 @@ def test_no_bit_comes_before_its_data(tmp_path: Path, name: str, plc: tuple[PlcP
     """The program reads without a pause: when ``result_valid`` has changed, number and id are those of the result."""
 
     async def scene(_: FakeStation, plc: Plc) -> None:
-        for number in range(1, 30):
+        for number in range(1, 13):
             shown = await plc.inspect(number, f"part {number}")
             assert (shown.result_part_number, shown.result_part_id) == (number, f"part {number}")
 
@@ -168,7 +168,7 @@ def test_an_accept_that_could_not_be_told_in_time_is_none(
     process, settings = plc
 
     async def scene(station: FakeStation) -> None:
-        one = patient(settings, timeout_ms=200)
+        one = patient(settings, timeout_ms=2_000)
         async with adapter(tmp_path / "s.sock", name, one):
             with program(process, one) as before:
                 assert (await before.inspect(1)).ok

@@ -287,3 +287,74 @@ def test_a_controller_that_is_gone_is_a_fault_until_it_is_read_again() -> None:
     line.write()
     assert (line.outputs.fault_code, line.outputs.ok) == (FaultCode.NONE, False)
     assert (line.outputs.result_code, line.outputs.ready) == (ResultCode.FAULT, True)
+
+
+def test_a_recipe_that_somebody_else_has_changed_is_told_and_nothing_is_inspected_by_it() -> None:
+    line = Line()
+    line.write(recipe=1)
+    assert shown(line, "recipe_ack", "ready") == (True, True)
+    line.view.recipe = "large"
+    line.signalling.hear(RecipeChanged(requested="large", active="large", acknowledged=True), line.ns)
+    assert shown(line, "recipe_ack", "recipe_error", "ready") == (False, True, False)
+    assert line.write(trigger=True, part_number=7) == []
+    assert line.outputs.refusal_code == RefusalCode.RECIPE_PENDING
+    line.write(trigger=False)
+    line.view.recipe = "small"
+    line.signalling.hear(RecipeChanged(requested="small", active="small", acknowledged=True), line.ns)
+    assert shown(line, "recipe_ack", "recipe_error", "ready") == (True, False, True)
+
+
+def test_a_recipe_that_is_wanted_before_the_station_is_there_is_acknowledged_only_if_it_is_the_active_one() -> None:
+    for active, told in (("small", (True, False, True)), ("large", (False, True, False))):
+        line = Line()
+        line.view.recipes, line.view.recipe, line.view.is_connected = (), None, False
+        line.signalling.changed(0)
+        assert line.write(recipe=1) == []
+        assert shown(line, "recipe_ack", "recipe_error") == (False, True)
+        line.view.recipes, line.view.recipe, line.view.is_connected = ("small", "large"), active, True
+        line.signalling.changed(0)
+        assert shown(line, "recipe_ack", "recipe_error", "ready") == told
+
+
+def test_a_station_that_goes_in_the_middle_of_a_change_leaves_no_request_open() -> None:
+    line = Line()
+    assert line.write(recipe=2) == [AskRecipe("large")]
+    line.view.is_connected = False
+    line.signalling.changed(0)
+    line.view.is_connected = True
+    line.signalling.changed(0)
+    assert shown(line, "recipe_error", "ready") == (True, False)
+    assert line.write(recipe=0) == []
+    assert line.write(recipe=2) == [AskRecipe("large")]
+
+
+def test_an_accept_by_another_recipe_than_the_wanted_one_does_not_pass() -> None:
+    line = Line()
+    line.write(recipe=1)
+    for number, recipe in ((1, "small"), (2, "large"), (3, None)):
+        line.trigger(number)
+        result = PartResult(trigger=number, state=State.ACCEPT, part_id=str(number), latency_ms=1, recipe=recipe)
+        line.signalling.hear(result, line.ns)
+        assert line.outputs.ok is (recipe == "small")
+        assert line.outputs.ng is (recipe != "small")
+        assert line.outputs.result_part_number == number
+        line.take_result()
+
+
+def test_a_controller_that_never_takes_a_result_is_refused_and_costs_no_memory() -> None:
+    line = Line(max_open=4, acknowledge_ms=600_000)
+    refused = []
+    for number in range(1, 100):
+        command = line.write(trigger=True, part_number=number)
+        for one in command:
+            assert isinstance(one, AskPart)
+            line.signalling.part_accepted(one.part, number, line.ns)
+            line.signalling.hear(ExposureComplete(trigger=number), line.ns)
+            line.judge(number)
+        refused += [] if command else [line.outputs.refusal_code]
+        line.write(trigger=False)
+    assert set(refused) == {RefusalCode.TOO_MANY_OPEN}
+    assert len(refused) == 94
+    line.pass_time(600_000)
+    line.write(trigger=True, part_number=1_000)
+    assert (line.outputs.fault_code, line.outputs.refusal_code) == (FaultCode.RESULT_NOT_TAKEN, RefusalCode.FAULT)

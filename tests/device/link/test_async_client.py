@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -194,6 +195,24 @@ def test_a_station_that_hangs_is_noticed(tmp_path: Path) -> None:
 
     with FakeStation(tmp_path / "s.sock") as station:
         asyncio.run(run(station))
+
+
+def test_a_request_given_up_when_the_connection_has_failed_leaves_no_error_for_asyncio_to_print(tmp_path: Path) -> None:
+    printed: list[dict[str, object]] = []
+
+    async def scene(station: FakeStation, link: AsyncClient) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: printed.append(context))
+        link._fail(LinkError("no heartbeat in time"))
+        asked = asyncio.ensure_future(link.snapshot())
+        await asyncio.sleep(0)  # it waits for its line to go out
+        asked.cancel()
+        ended = await asyncio.gather(asked, return_exceptions=True)
+        assert isinstance(ended[0], asyncio.CancelledError | LinkError)
+        del asked, ended
+        gc.collect()
+
+    play(tmp_path, scene)
+    assert printed == []
 
 
 def test_a_send_that_was_cut_off_ends_the_connection(tmp_path: Path) -> None:

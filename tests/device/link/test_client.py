@@ -282,3 +282,28 @@ def test_a_fake_station_that_runs_for_long_keeps_the_newest_requests_alone(path:
         kept = station.wait_for(5)
         assert [getattr(one.request, "part_id", None) for one in kept] == ["3", "4"]
         assert link.snapshot().counters == {"requests": 6}
+
+
+def test_the_parts_of_late_are_told_to_clients_of_the_same_name_until_a_fault_is_reset(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    with FakeStation(path) as station:
+        with Client(path, client="web") as one, Client(path, client="plc") as other:
+            for number in range(300):
+                assert one.passes(f"part {number}", timeout_s=60)
+            assert other.passes("of the plc", timeout_s=60)
+            station.refuse("test")
+            assert not one.passes("refused", timeout_s=60)
+            station.refuse(None)
+        with Client(path, client="web") as again:
+            assert again.snapshot(recent_parts=True).recent_parts == tuple(f"part {one}" for one in range(44, 300))
+            assert again.snapshot().recent_parts == ()
+            for number in range(100):
+                assert again.passes("\0" * 120 + str(number), timeout_s=60)
+            told = again.snapshot(recent_parts=True).recent_parts
+            assert 0 < len(told) < 100
+            assert told[-1].endswith("99")
+            station.fault("camera_lost")
+            again.reset()
+            assert again.snapshot(recent_parts=True).recent_parts == ()
+        with Client(path, client="plc") as other:
+            assert other.snapshot(recent_parts=True).recent_parts == ("of the plc",)

@@ -60,7 +60,8 @@ def leak_options(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def product() -> list[NDArray[np.uint8]]:
     """Twenty pictures of the demo's camera, 640x480."""
-    return [Product(3).normal(index, Split.TRAIN) for index in range(20)]
+    line = Product(3)
+    return [line.normal(index, Split.TRAIN) for index in range(20)]
 
 
 @pytest.fixture(scope="module")

@@ -179,7 +179,7 @@ except OutputError as error:
     path = tmp_path / f"out{suffix}"
     path.write_bytes(b"old")
     done = subprocess.run(
-        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True, timeout=600
+        [sys.executable, "-B", "-c", script, str(path)], capture_output=True, text=True, check=True, timeout=600
     )
     assert f"{path}: not all of 30 frames could be written: is the disk full?" in done.stdout
     assert path.read_bytes() == b"old"

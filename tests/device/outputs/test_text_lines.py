@@ -152,7 +152,7 @@ def write(target):
 
 
 def run(script: str, *arguments: str, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", PRELUDE + script, *arguments]
+    command = [sys.executable, "-B", "-c", PRELUDE + script, *arguments]
     return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE)
 
 

@@ -113,6 +113,8 @@ def test_the_schema_knows_every_table() -> None:
         "output",
         "link",
         "evidence",
+        "update",
+        "preview",
         "drift",
         "input",
         "controller",

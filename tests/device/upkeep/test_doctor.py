@@ -154,3 +154,23 @@ def test_the_command_looks_at_the_station(tiny_bundle: Path, tmp_path: Path) -> 
     assert done.exit_code == 4
     assert "inspect.top" in done.stdout
     assert "checks failed" in done.stderr
+
+
+def test_the_command_looks_at_each_controller(tiny_bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "station.toml"
+    tables = {
+        "station": {"name": "trial", "trigger": "link"},
+        "link": {},
+        "camera": {"top": {"source": "link"}},
+        "inspect": {"top": {"camera": "top", "bundle": str(tiny_bundle)}},
+        "controller": {
+            "plc": {"protocol": "modbus"},
+            "web": {"protocol": "http", "host": "0.0.0.0"},  # noqa: S104
+        },
+    }
+    file.write_text(to_toml(tables))
+    done = CliRunner().invoke(main, ["doctor", str(file), "--json"])
+    checks = {one["name"]: one for one in json.loads(done.stdout)["checks"]}
+    assert checks["controller plc"]["level"] == "OK"
+    assert checks["controller web"]["level"] == "FAIL"
+    assert "certificate, key, tokens missing" in checks["controller web"]["detail"]

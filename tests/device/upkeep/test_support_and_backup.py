@@ -18,11 +18,13 @@ from support.station_files import station_file, to_toml
 from support.tiny_calibration import calibrate
 
 from edge_ad import Detector
+from edge_ad.bundle import Bundle
 from edge_ad.cli import main
 from edge_ad.errors import BundleError, InputError
 from edge_ad.station.kept_counts import CountsFile
 from edge_ad.station.running import run_station
 from edge_ad.station.station_file import read_station_file
+from edge_ad.update import Slots, Step
 from edge_ad.upkeep import back_up, restore, write_support
 from edge_ad.upkeep.support import without_secrets
 
@@ -183,6 +185,22 @@ def test_a_damaged_bundle_is_not_backed_up(station: Path, tmp_path: Path) -> Non
     with pytest.raises(BundleError):
         back_up(station, tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_a_deployed_bundle_is_the_one_that_is_backed_up(station: Path, tmp_path: Path) -> None:
+    station.write_text(station.read_text() + "[update]\nfolder = 'updates'\n")
+    named, deployed = tmp_path / "tiny", Path(shutil.copytree(tmp_path / "tiny", tmp_path / "new"))
+    calibrate(deployed, 0.6)
+    slots = Slots(tmp_path / "updates", str(named))
+    with slots.staging() as slot:
+        slots.note(Step.STAGED, slot, slots.stage(Bundle.open(deployed), slot))
+        for step in (Step.CHECKED, Step.SWITCHED, Step.WATCHED, Step.KEPT):
+            slots.note(step, slot)
+    back_up(station, tmp_path / "out.backup")
+    restore(tmp_path / "out.backup", tmp_path / "spare")
+    with Detector.open(tmp_path / "spare/bundles/tiny-2") as detector:
+        assert detector.calibration is not None
+        assert detector.calibration.image.threshold == 0.6
 
 
 def test_a_folder_with_something_in_it_is_left_alone(station: Path, tmp_path: Path) -> None:

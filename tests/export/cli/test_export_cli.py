@@ -45,32 +45,36 @@ def test_writes_a_bundle_and_prints_the_table(tmp_path: Path, model: Path, norma
     assert "only 6 images" in done.stderr
 
 
-def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path) -> None:
+ANY_LOSS = ["--min-spearman", "-1", "--min-map-correlation", "0.5", "--max-auc-loss", "1"]
+ANY_LOSS += ["--max-more-false-rejects", "1", "--max-aupimo-loss", "1"]
+
+
+def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path, normals: Path) -> None:
+    command = [sys.executable, "-c", "from edge_ad.cli import main; main()", "export", str(model)]
+    variants = "onnx-fp32,openvino-int8"
+    options = ["--images", str(normals), "-o", str(tmp_path / "b"), "--json", "--variants", variants, *ANY_LOSS]
+
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+
+    assert [trial["id"] for trial in json.loads(done.stdout)["trials"]] == variants.split(",")
+    assert "making openvino-int8 (2 of 2)" in done.stderr
+
+
+def test_every_variant_is_made_and_told(tmp_path: Path, model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     normals = tiny.write_images(tmp_path / "ten", export_models.parts(10))
-    command = [
-        sys.executable,
-        "-c",
-        "from edge_ad.cli import main; main()",
-        "export",
-        str(model),
-        "--images",
-        str(normals),
-    ]
-    gate = ["--min-spearman", "0.5", "--min-map-correlation", "0.5", "--max-auc-loss", "1"]
-    gate += ["--max-more-false-rejects", "1", "--max-aupimo-loss", "1"]
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(model), "--images", str(normals), "-o", str(tmp_path / "b"), "--json", *ANY_LOSS])
 
-    done = subprocess.run(
-        [*command, "-o", str(tmp_path / "b"), "--json", *gate], capture_output=True, text=True, check=True
-    )
-
-    result = json.loads(done.stdout)
+    done = capfd.readouterr()
+    assert ended.value.code == 0
+    result = json.loads(done.out)
     bf16 = calculates_bf16_here()
     ids = [recipe.id for recipe in chosen_recipes((), bf16=bf16)]
     assert [trial["id"] for trial in result["trials"]] == ids
     assert result["default_variant"] in ids
     assert result["bundle"] == str(tmp_path / "b")
     scoring = "scoring 6 images and 6 copies with a synthetic defect with"
-    *steps, judged_by = done.stderr.splitlines()
+    *steps, judged_by = done.err.splitlines()
     assert judged_by.startswith("the maps are judged by their correlation alone: ")
     assert [line.partition(": about")[0] for line in steps] == [
         "4 images are for the quantizer, 6 others judge; so few leave the rank correlation uncertain, and a variant "
@@ -139,7 +143,8 @@ def test_wrong_options(tmp_path: Path, model: Path, normals: Path, options: list
     ],
 )  # fmt: skip
 def test_exit_codes(tmp_path: Path, model: Path, normals: Path, options: list[str], code: int, message: str) -> None:
-    done = edge_ad("export", model, "--images", normals, "-o", tmp_path / "b", *options)
+    images = () if "--images" in options else ("--images", normals)
+    done = edge_ad("export", model, *images, "-o", tmp_path / "b", *options)
 
     assert (done.exit_code, done.stdout) == (code, "")
     assert message in done.stderr.splitlines()[-1]

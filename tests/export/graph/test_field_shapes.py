@@ -141,7 +141,7 @@ ENGINE_RUNS = [
 QUANTIZED = {"group-norm-18", "fused-conv", "sequence-not-stated", "mish-a-function"}
 
 
-@pytest.mark.parametrize("net", ENGINE_RUNS)
+@pytest.mark.parametrize("net", [one for one in ENGINE_RUNS if one.id not in QUANTIZED])
 def test_what_the_engine_runs_is_exported(tmp_path: Path, images: Path, net: Net) -> None:
     made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", variants=BOTH)
     check_scores(made, run_plainly(net))
@@ -157,7 +157,7 @@ def test_what_the_engine_runs_is_exported_in_all_variants(tmp_path: Path, images
 def test_skip_layer_normalization_is_exported(tmp_path: Path, images: Path) -> None:
     """Held back to AVX2, OpenVINO 2026.4 runs this operator into a segmentation fault: that costs its variants."""
     net = after_features(skip_layer_norm)
-    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", variants=())
+    made = exported(net.save(tmp_path / "m.onnx"), images, tmp_path / "out" / "b", variants=BOTH)
     check_scores(made, run_plainly(net))
 
 

@@ -197,39 +197,39 @@ class Vit:
         return row, column
 
 
+VITS = {
+    "control-square": Vit(224, 224),
+    "control-square-class-token": Vit(224, 224, before=1),
+    "32x8-class-token": Vit(448, 112, before=1),
+    "16x4": Vit(224, 56),
+    "4x16-wide": Vit(56, 224),
+    "8x16-class-token": Vit(112, 224, before=1),
+    "class-token-and-four-registers": Vit(112, 112, before=5),
+    "8x4-patch-16": Vit(128, 64, patch=16),
+    "16x8-class-and-distillation-token": Vit(128, 64, patch=8, before=2),
+    "class-token-and-eight-registers": Vit(128, 128, patch=16, before=9),
+    "4x9-picture-channels-last": Vit(64, 144, patch=16, channels_last=True),
+    "9x4-and-one-is-no-square": Vit(144, 64, patch=16, before=1),
+}
+# Where the patches lie does not depend on the head that looks at them.
+WITH_A_BANK = ("16x4", "16x8-class-and-distillation-token", "4x9-picture-channels-last", "9x4-and-one-is-no-square")
+
+
 @pytest.mark.parametrize(
-    "vit",
+    ("vit", "family"),
     [
-        pytest.param(Vit(224, 224), id="control-square"),
-        pytest.param(Vit(224, 224, before=1), id="control-square-class-token"),
-        pytest.param(Vit(448, 112, before=1), id="32x8-class-token"),
-        pytest.param(Vit(224, 56), id="16x4"),
-        pytest.param(Vit(56, 224), id="4x16-wide"),
-        pytest.param(Vit(112, 224, before=1), id="8x16-class-token"),
-        pytest.param(
-            Vit(112, 112, before=5),
-            id="class-token-and-four-registers",
-        ),
-        pytest.param(Vit(128, 64, patch=16), id="8x4-patch-16"),
-        pytest.param(
-            Vit(128, 64, patch=8, before=2),
-            id="16x8-class-and-distillation-token",
-        ),
-        pytest.param(
-            Vit(128, 128, patch=16, before=9),
-            id="class-token-and-eight-registers",
-        ),
-        pytest.param(
-            Vit(64, 144, patch=16, channels_last=True),
-            id="4x9-picture-channels-last",
-        ),
-        pytest.param(
-            Vit(144, 64, patch=16, before=1),
-            id="9x4-and-one-is-no-square",
+        *(pytest.param(vit, "one-class", id=f"one-class-{name}") for name, vit in VITS.items()),
+        *(
+            pytest.param(
+                vit,
+                "memory-bank",
+                id=f"memory-bank-{name}",
+                marks=() if name in WITH_A_BANK else pytest.mark.slow,
+            )
+            for name, vit in VITS.items()
         ),
     ],
 )
-@pytest.mark.parametrize("family", ["one-class", "memory-bank"])
 def test_a_bright_patch_is_found_where_it_is(tmp_path: Path, vit: Vit, family: str) -> None:
     place = vit.pictures(tmp_path / "img")
     model = vit.net().save(tmp_path / "m.onnx")

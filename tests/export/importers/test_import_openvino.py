@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from support import export_models, tiny
 from support.export_imports import graph, open_exported, picture, rgb, run_exported, run_plainly, write_ir, write_onnx
 from support.export_models import RANGE, SIDE, THRESHOLD, Tail, Tiny
+from support.real_models import RealModels
 
 from edge_ad.errors import InputError, ModelError
 from edge_ad.sources import list_images
@@ -284,15 +285,11 @@ def test_a_pixel_model_without_arithmetic_keeps_its_input_name(tmp_path: Path) -
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["patchcore", "stfpm"])
-def test_real_irs_score_as_the_onnx_they_were_made_of(shared: Path, tmp_path: Path, name: str) -> None:
-    models = shared / "models" / "cookies"
+def test_real_irs_score_as_the_onnx_they_were_made_of(shared: Path, real_models: RealModels, name: str) -> None:
     images = list_images(shared / "data/cookies/train/good")[:3]
     import cv2
 
-    engines = [
-        open_exported(import_model(ModelFile(models / file)), tmp_path / form)
-        for file, form in ((f"{name}.onnx", "onnx"), (f"{name}_openvino", "openvino"))
-    ]
+    engines = [real_models.engine(f"cookies/{form}") for form in (f"{name}.onnx", f"{name}_openvino")]
     for path in images:
         pixels = cv2.resize(cv2.imread(str(path)), (256, 256), interpolation=cv2.INTER_AREA)
         for engine in engines:

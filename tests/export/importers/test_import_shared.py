@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import cv2
@@ -10,13 +9,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
-from support.export_imports import open_exported
+from support.real_models import RealModels
 
-from edge_ad.engines import Engine
 from edge_ad.errors import ModelError
 from edge_ad.sources import list_images, read_image
 from edge_ad_export import ExportRequest, ModelFile, export_bundle, import_model
-from edge_ad_export.model.imported import ImportedModel
 from edge_ad_export.reference.engine import ReferenceEngine
 
 pytestmark = pytest.mark.shared
@@ -33,25 +30,6 @@ MODELS = [
 ]
 
 
-class Models:
-    """Each model is imported and lowered once."""
-
-    def __init__(self, folder: Path, work: Path) -> None:
-        self._folder, self._work = folder, work
-        self.load, self.exported = cache(self._load), cache(self._exported)
-
-    def _load(self, name: str) -> ImportedModel:
-        return import_model(ModelFile(self._folder / name))
-
-    def _exported(self, name: str) -> Engine:
-        return open_exported(self.load(name), self._work / name.replace("/", "-"))
-
-
-@pytest.fixture(scope="module")
-def models(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Models:
-    return Models(shared / "models", tmp_path_factory.mktemp("exported"))
-
-
 def photographs(folder: Path, count: int, side: int = 256) -> list[NDArray[np.uint8]]:
     """BGR ``(side, side, 3)``."""
     images = [read_image(path) for path in list_images(folder)[:count]]
@@ -60,8 +38,8 @@ def photographs(folder: Path, count: int, side: int = 256) -> list[NDArray[np.ui
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_raw_scores_agree_with_the_import(shared: Path, models: Models, name: str) -> None:
-    exported, reference = models.exported(name), ReferenceEngine(models.load(name))
+def test_raw_scores_agree_with_the_import(shared: Path, real_models: RealModels, name: str) -> None:
+    exported, reference = real_models.engine(name), ReferenceEngine(real_models.imported(name))
 
     for pixels in photographs(shared / "data" / Path(name).parts[0] / "train/good", 3):
         exported.input[0] = reference.input[0] = pixels
@@ -72,10 +50,10 @@ def test_raw_scores_agree_with_the_import(shared: Path, models: Models, name: st
         assert_allclose(found.map, expected.map, rtol=1e-3, atol=1e-3 * float(expected.map.max()))
 
 
-def test_one_fitted_model_scores_the_same_from_every_exporter(shared: Path, models: Models) -> None:
+def test_one_fitted_model_scores_the_same_from_every_exporter(shared: Path, real_models: RealModels) -> None:
     """anomalib 2.7 as ONNX and IR, with a batch of two, and anomalib 1.2: the same memory bank in all of them."""
     names = ("patchcore.onnx", "patchcore_openvino", "patchcore_batch2.onnx", "patchcore_v120")
-    engines = [models.exported(f"cookies/{name}") for name in names]
+    engines = [real_models.engine(f"cookies/{name}") for name in names]
 
     for pixels in photographs(shared / "data/cookies/test/anomaly", 3):
         for engine in engines:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import onnx_ir as ir
 import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
-from support.export_onnx import operators, run
+from support.export_onnx import operators
+from support.onnx_session import open_session
+from support.real_models import RealModels
 
-from edge_ad_export.importers import ModelFile, import_model
-from edge_ad_export.lowering.contract import Lowered, lower
-from edge_ad_export.model.imported import ImportedModel
+from edge_ad_export.lowering.contract import Lowered
 from edge_ad_export.model.shrink import Shrink
 
 pytestmark = pytest.mark.shared
@@ -28,32 +29,13 @@ MODELS = [
 ]
 
 
-class Models:
-    """Each model is imported and lowered once; tests only read what they get."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.load, self.cheap, self.plain = cache(self._load), cache(self._cheap), cache(self._plain)
-
-    def _load(self, name: str) -> ImportedModel:
-        return import_model(ModelFile(self._folder / name))
-
-    def _cheap(self, name: str, shrink: Shrink | None = None) -> Lowered:
-        return lower(self.load(name), lambda _candidate: True, shrink)
-
-    def _plain(self, name: str) -> Lowered:
-        """On the contract, but no cheaper: nothing that was recognised by a pattern is kept."""
-        return lower(self.load(name), lambda candidate: not candidate.cheaper)
-
-
-@pytest.fixture(scope="module")
-def models(shared: Path) -> Models:
-    return Models(shared / "models")
-
-
 def frames(shared: Path) -> list[NDArray[np.uint8]]:
     paths = sorted((shared / "data/cookies/test").glob("[ag]*/*.jpg"))[::24]
     return [cv2.resize(cv2.imread(str(path)), (256, 256), interpolation=cv2.INTER_AREA)[None] for path in paths]
+
+
+def opened(lowered: Lowered) -> Any:
+    return open_session(ir.to_proto(lowered.model).SerializeToString())
 
 
 def size(lowered: Lowered) -> int:
@@ -63,22 +45,23 @@ def size(lowered: Lowered) -> int:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_scores_and_maps_of_trained_models_stay(shared: Path, models: Models, name: str) -> None:
-    before, after = models.plain(name), models.cheap(name)
+def test_scores_and_maps_of_trained_models_stay(shared: Path, real_models: RealModels, name: str) -> None:
+    before, after = real_models.plain(name), real_models.cheap(name)
     images = frames(shared)
 
     assert images
     assert after.cheaper
+    sessions = [opened(before), opened(after)]
     for frame in images:
-        (score, anomaly_map), (found, found_map) = run(before.model, frame=frame), run(after.model, frame=frame)
+        (score, anomaly_map), (found, found_map) = (session.run(None, {"frame": frame}) for session in sessions)
         assert_allclose(found, score, rtol=1e-3)
         assert_allclose(found_map, anomaly_map, atol=1e-3 * float(np.abs(anomaly_map).max()))
 
 
-def test_padim_carries_less_than_a_fifth_of_its_constants(models: Models) -> None:
+def test_padim_carries_less_than_a_fifth_of_its_constants(real_models: RealModels) -> None:
     name = "cookies/padim.onnx"
 
-    assert size(models.cheap(name)) < 0.2 * size(models.plain(name))
+    assert size(real_models.cheap(name)) < 0.2 * size(real_models.plain(name))
 
 
 @pytest.mark.parametrize(
@@ -90,25 +73,28 @@ def test_padim_carries_less_than_a_fifth_of_its_constants(models: Models) -> Non
         pytest.param("cookies/stfpm.onnx", {"Expand", "Resize", "Pow"}, id="stfpm"),
     ],
 )
-def test_every_pattern_of_the_exporters_is_met(models: Models, name: str, gone: set[str]) -> None:
-    assert gone <= set(operators(models.plain(name).model))
-    assert not gone & set(operators(models.cheap(name).model))
+def test_every_pattern_of_the_exporters_is_met(real_models: RealModels, name: str, gone: set[str]) -> None:
+    assert gone <= set(operators(real_models.plain(name).model))
+    assert not gone & set(operators(real_models.cheap(name).model))
 
 
 @pytest.mark.parametrize(
     ("shrink", "part"),
     [
-        pytest.param(Shrink(coreset=1000), 0.6, id="coreset"),
-        pytest.param(Shrink(project=256), 0.65, id="projection"),
+        pytest.param(Shrink(coreset=1000), 0.6, id="coreset", marks=pytest.mark.slow),
+        pytest.param(Shrink(project=256), 0.65, id="projection", marks=pytest.mark.slow),
         pytest.param(Shrink(coreset=1000, project=192), 0.5, id="both"),
     ],
 )
-def test_a_smaller_bank_scores_much_the_same(shared: Path, models: Models, shrink: Shrink, part: float) -> None:
+def test_a_smaller_bank_scores_much_the_same(
+    shared: Path, real_models: RealModels, shrink: Shrink, part: float
+) -> None:
     name = "cookies/patchcore.onnx"
-    exact, small = models.cheap(name), models.cheap(name, shrink)
+    exact, small = real_models.cheap(name), real_models.cheap(name, shrink)
     images = frames(shared)
 
-    scores = [[float(run(lowered.model, frame=frame)[0][0]) for frame in images] for lowered in (exact, small)]
+    sessions = [opened(exact), opened(small)]
+    scores = [[float(session.run(["score"], {"frame": frame})[0][0]) for frame in images] for session in sessions]
 
     assert size(small) < part * size(exact)
     assert_allclose(scores[1], scores[0], rtol=0.05)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from support.adapters import serving
+from support.full_disk import disk_of
 from support.videos import wait_for
 
 from edge_ad.controllers.conversation import Outcome, outcome_of
 from edge_ad.controllers.files import PROTOCOL, FilesSettings
 from edge_ad.controllers.files.daily_csv import COLUMNS, DailyCsv
+from edge_ad.controllers.gateway import Gateway
+from edge_ad.errors import DeviceError
 from edge_ad.link import FakeStation, Judgement, PartResult
 from edge_ad.verdict import State, Verdict
 
@@ -94,17 +95,6 @@ def test_a_part_id_is_no_formula(tmp_path: Path, text: str) -> None:
     assert rows(tmp_path / "results-line1-2026-03-01.csv")[0]["part_id"] == f"'{text}"
 
 
-@contextmanager
-def disk_of(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond this size."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_is_said_once_and_rows_come_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     under = DailyCsv(tmp_path, "line1", EAST)
@@ -154,3 +144,24 @@ def test_every_part_of_a_station_has_a_row(tmp_path: Path) -> None:
     found = written()
     assert [row["part_id"] for row in found] == [*(f"P{number}" for number in range(1, 101)), "last"]
     assert found[-1]["state"] == "REJECT"
+
+
+def test_two_controllers_do_not_write_the_same_files(tmp_path: Path) -> None:
+    settings = FilesSettings(protocol="files", csv=str(tmp_path / "csv"))
+
+    async def run_two() -> None:
+        first, second = (Gateway(tmp_path / "s.sock", name, station="line1") for name in ("first", "second"))
+        serving_first = asyncio.ensure_future(PROTOCOL.run(settings, first, "first"))
+        await asyncio.sleep(0)
+        with pytest.raises(
+            DeviceError, match=r"results-line1 is used by another process: give each controller a folder"
+        ):
+            await PROTOCOL.run(settings, second, "second")
+        serving_first.cancel()
+        await asyncio.gather(serving_first, return_exceptions=True)
+        second_again = asyncio.ensure_future(PROTOCOL.run(settings, second, "second"))
+        await asyncio.sleep(0)
+        assert not second_again.done()
+        second_again.cancel()
+
+    asyncio.run(run_two())

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from support.http_served import Served, http_served
+from support.videos import wait_for
 
-from edge_ad.link import Client, FakeStation
+from edge_ad.link import Client, FakeStation, PartResult
 
+WINDOW_MS = 1_500
 STATION = """
 [station]
 name = "line1"
@@ -161,16 +166,41 @@ def test_an_adapter_that_is_killed_leaves_the_station_alone_and_can_be_started_a
     file.write_text(STATION)
     with FakeStation(tmp_path / "line1.sock") as station, Client(tmp_path / "line1.sock") as link:
         for _ in range(2):
-            with _adapter(file) as port:
+            with _adapter(file) as (port, _process):
                 answer = httpx.post(f"http://127.0.0.1:{port}/api/v1/parts", json={"part_id": str(port)}, timeout=60)
                 assert answer.json()["passes"] is True
             assert link.passes("beside", timeout_s=60)
         assert station.open == ()
 
 
+def test_an_adapter_that_is_stopped_costs_no_verdict_and_its_part_is_a_reject(tmp_path: Path) -> None:
+    """Its part's result comes while it stands still; it is not believed when the adapter goes on after the window."""
+    file = tmp_path / "station.toml"
+    file.write_text(STATION + f"window_ms = {WINDOW_MS}\n")
+    with (
+        FakeStation(tmp_path / "line1.sock") as station,
+        Client(tmp_path / "line1.sock") as link,
+        _adapter(file) as (port, process),
+        ThreadPoolExecutor(1) as thread,
+    ):
+        station.hold()
+        begun = time.monotonic()
+        asked = thread.submit(httpx.post, f"http://127.0.0.1:{port}/api/v1/parts", json={"part_id": "A"}, timeout=60)
+        assert wait_for(lambda: bool(station.open), 60)
+        process.send_signal(signal.SIGSTOP)
+        station.release()
+        assert all(link.passes(f"beside {number}", timeout_s=60) for number in range(100))
+        threading.Event().wait(max(0.0, begun + 1.3 * WINDOW_MS / 1000 - time.monotonic()))
+        assert not asked.done()
+        process.send_signal(signal.SIGCONT)
+        answer = asked.result(60).json()
+        assert (answer["passes"], answer["reason"]) == (False, "no_result")
+        assert [one.state.value for one in station.published if isinstance(one, PartResult)] == ["ACCEPT"] * 101
+
+
 @contextmanager
-def _adapter(file: Path) -> Iterator[int]:
-    """The port of an adapter in a process of its own that has reached the station; it is killed at the end."""
+def _adapter(file: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """An adapter in a process of its own that has reached the station, and its port; it is killed at the end."""
     command = [sys.executable, "-m", "edge_ad", "connect", str(file), "web"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -181,7 +211,7 @@ def _adapter(file: Path) -> Iterator[int]:
                 assert line, "the adapter ended"
                 is_connected = is_connected or "connected to the station" in line
                 port = int(line.rpartition(" ")[2]) if " serves http on " in line else port
-            yield port
+            yield port, process
         finally:
             process.kill()
 

@@ -125,6 +125,17 @@ def test_too_many_failed_log_ins_close_the_door_for_a_while(tmp_path: Path) -> N
         assert int(closed.headers["retry-after"]) > 0
 
 
+def test_no_client_may_say_that_it_asks_from_another_address(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.toml"
+    add_token(file, "anna", Role.OPERATOR)
+    with http_served(tmp_path, tokens=str(file)) as served, httpx.Client(base_url=served.url, timeout=60) as web:
+        for number in range(10):
+            forged = {"Authorization": "Bearer wrong", "X-Forwarded-For": f"10.0.0.{number}"}
+            assert web.get("/api/v1/station", headers=forged).status_code == 401
+        assert web.get("/api/v1/station", headers=forged).status_code == 429
+    assert {one.source for one in read_trail(tmp_path / "audit.jsonl")} == {"127.0.0.1"}
+
+
 def test_a_client_that_asks_too_often_is_told_to_wait(tmp_path: Path) -> None:
     with http_served(tmp_path, rate_per_s=1) as served, httpx.Client(base_url=served.url, timeout=60) as web:
         answers = (web.get("/api/v1/health") for _ in range(1_000))
@@ -141,10 +152,11 @@ def test_check_names_what_is_missing(tmp_path: Path) -> None:
         ({"host": "0.0.0.0"}, "certificate, key, tokens missing"),  # noqa: S104
         ({"certificate": str(expired[0]), "key": str(expired[1])}, "expired on"),
         ({"tokens": str(tmp_path / "none.toml")}, "no such file of tokens"),
+        ({"evidence": str(tmp_path / "none" / "evidence")}, "evidence: no such folder: .*none"),
     ):
         with pytest.raises(InputError, match=said):
             PROTOCOL.check(settings(**given))
-    PROTOCOL.check(settings(tokens=str(tokens)))
+    PROTOCOL.check(settings(tokens=str(tokens), evidence=str(tmp_path / "evidence")))  # which the station makes
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ from support.http_served import Served, http_served
 from tritonclient.utils import InferenceServerException
 
 from edge_ad.controllers.http.oip_tensors import TensorError, read_request
-from edge_ad.link import Judgement, RecordedRequest
+from edge_ad.link import FakeStation, Judgement, RecordedRequest
 from edge_ad.verdict import State, Verdict
 
 MOST = 1_000_000
@@ -179,3 +180,19 @@ def test_bytes_outputs_have_their_length_before_them(served: Served) -> None:
     answer = httpx.post(f"{served.url}/v2/models/a/infer", json=asked() | wanted, timeout=60)
     head = int(answer.headers["inference-header-content-length"])
     assert answer.content[head:] == struct.pack("<I", 7) + b"INVALID"
+
+
+def test_a_frame_that_another_recipe_has_judged_does_not_pass(tmp_path: Path) -> None:
+    """The recipe may change between the request for a model and its part."""
+    stations: list[FakeStation] = []
+
+    def change(_: RecordedRequest) -> Judgement:
+        stations[0]._recipe = "b"
+        return Judgement()
+
+    asked = {"id": "A", "inputs": [{"name": "frame", "shape": [1, 1, 1, 3], "datatype": "UINT8", "data": [1, 2, 3]}]}
+    with http_served(tmp_path, judge=change) as served:
+        stations.append(served.station)
+        answer = httpx.post(f"{served.url}/v2/models/a/infer", json=asked, timeout=60).json()
+    values = {one["name"]: one["data"] for one in answer["outputs"]}
+    assert (values["passes"], values["state"]) == ([False], ["INVALID"])

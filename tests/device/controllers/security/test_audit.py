@@ -169,6 +169,18 @@ def test_the_command_shows_records_and_says_where_there_are_none(tmp_path: Path)
     assert CliRunner().invoke(main, ["audit", str(path), "--expect", "0"]).exit_code == 2
 
 
+def test_a_file_that_is_no_trail_is_not_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("[token.anna]\n")
+    other = CliRunner().invoke(main, ["audit", str(tmp_path / "other")])
+    assert (other.exit_code, "expected an audit trail, found no record in it" in other.output) == (2, True)
+    path = filled(tmp_path, 2)
+    path.write_bytes(path.read_bytes() + b"something else\n")
+    broken = CliRunner().invoke(main, ["audit", str(path)])
+    assert broken.exit_code == 0
+    assert "the trail is broken" in broken.output
+    assert "b was a0" in broken.output
+
+
 def test_the_file_is_not_for_everybody(tmp_path: Path) -> None:
     before = os.umask(0)
     try:

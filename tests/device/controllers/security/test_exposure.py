@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,8 @@ def test_each_wrong_file_is_one_clear_line(tmp_path: Path) -> None:
     nothing = tmp_path / "nothing.pem"
     nothing.write_text("nothing")
     nothing.chmod(0o600)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     for pair, said in (
         ((certificate, other[1]), "does not belong to certificate"),
         (expired, "expired on"),
@@ -61,6 +64,8 @@ def test_each_wrong_file_is_one_clear_line(tmp_path: Path) -> None:
         ((tmp_path / "missing", key), "cannot be read: No such file"),
         ((certificate, tmp_path / "missing"), "cannot be read: No such file"),
         ((key, certificate), "expected a certificate in PEM"),
+        ((pipe, key), "expected a file, found a pipe or a device"),
+        ((Path("/dev/zero"), key), "expected a file, found a pipe or a device"),
     ):
         with pytest.raises(InputError, match=said) as caught:
             check_certificate(str(pair[0]), str(pair[1]))

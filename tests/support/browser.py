@@ -1,0 +1,81 @@
+"""A real Chromium, driven by Playwright; tests are skipped where one of them is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.videos import wait_for
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Dialog, Page
+
+__all__ = ["DESKTOP", "PANEL", "PHONE", "Watched", "chromium", "opened", "seen", "until"]
+
+CHROMIUM = Path("/usr/bin/chromium")
+DESKTOP, PANEL, PHONE = (1440, 900), (800, 480), (390, 844)
+PATIENCE_MS = 60_000.0
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser without a window."""
+    if not CHROMIUM.exists() or importlib.util.find_spec("playwright") is None:
+        pytest.skip("needs the distribution's package chromium and  pip install playwright")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Watched:
+    """A page, and what went wrong in it: errors of scripts, refusals of the content security policy, dialogs."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.wrong: list[str] = []
+        self.asked: list[str] = []
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
+        page.on("dialog", self._dialog)
+        page.on("request", lambda request: self.asked.append(request.url))
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self.wrong.append(dialog.message)
+        dialog.dismiss()
+
+
+@contextmanager
+def opened(browser: Browser, url: str, size: tuple[int, int] = DESKTOP, **context: Any) -> Iterator[Watched]:
+    """The page at this address in a fresh context, as soon as it has been built."""
+    width, height = size
+    fresh = browser.new_context(viewport={"width": width, "height": height}, **{"locale": "en-US", **context})
+    fresh.set_default_timeout(PATIENCE_MS)
+    try:
+        watched = Watched(fresh.new_page())
+        watched.page.goto(url)
+        watched.page.wait_for_selector("body[data-ready]")
+        yield watched
+    finally:
+        fresh.close()
+
+
+def seen(page: Page, selector: str, text: str) -> None:
+    """Waits until an element shows this text."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(selector)).to_contain_text(text, timeout=PATIENCE_MS)
+
+
+def until(page: Page, expression: str) -> None:
+    """Waits until an expression is true. Playwright's own way needs ``eval``, which the page's policy forbids."""
+    assert wait_for(lambda: bool(page.evaluate(expression)), PATIENCE_MS / 1e3), expression
