@@ -28,6 +28,8 @@ What a controller does before the next trigger is part of the trip, but not of t
 PROTOCOLS = {
     "modbus": ("benchmarks.controllers.modbus", "pymodbus"),
     "modbus-client": ("benchmarks.controllers.modbus_client", "pymodbus"),
+    "s7": ("benchmarks.controllers.polled_plcs:s7_trips", "snap7"),
+    "ethernet-ip": ("benchmarks.controllers.polled_plcs:ethernet_ip_trips", "cpppo"),
     "opcua": ("benchmarks.controllers.opcua:method_trips", "asyncua"),
     "opcua-event": ("benchmarks.controllers.opcua:event_trips", "asyncua"),
     "mqtt": ("benchmarks.controllers.mqtt", "paho"),

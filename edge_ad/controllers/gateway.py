@@ -124,7 +124,8 @@ class Gateway:
         """Connects, and connects again, until it is cancelled."""
         pause_s, told = _FIRST_PAUSE_S, False
         while True:
-            await self._may_connect.wait()
+            while not self._may_connect.is_set():  # one block may follow another at once
+                await self._may_connect.wait()
             try:
                 async with AsyncClient(self._socket, client=self.name) as client:
                     await self._greet(client)

@@ -77,6 +77,15 @@ defect_rate = 0.01       # the share of parts that may really be defective
 # [log]                    # otherwise the log goes to standard error
 # file = "station.log"
 # level = "info"
+
+# [preview]                # small pictures of the newest frames, for the page
+# folder = "preview"       # better in memory, such as "/run/edge-ad/preview"
+
+# [controller.page]        # people's page at http://127.0.0.1:8080, by  edge-ad connect FILE; it needs [link]
+# protocol = "http"
+# preview = "preview"
+# evidence = "evidence"
+# counters = "counts.json"
 """
 
 

@@ -13,7 +13,21 @@ FRESH = {"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": "0", "B_TRY": "0"}
 """A new device: A holds a system, B nothing yet."""
 TRIES = 3
 """How often a slot is started without being marked as good, before the other one is."""
-MODULES = ("part_gpt", "fat", "squash4", "loadenv", "regexp", "test", "echo", "linux", "normal", "reboot", "sleep")
+MODULES = (
+    "part_gpt",
+    "fat",
+    "squash4",
+    "efi_gop",
+    "efi_uga",
+    "loadenv",
+    "regexp",
+    "test",
+    "echo",
+    "linux",
+    "normal",
+    "reboot",
+    "sleep",
+)
 _BLOCK = 1024
 _HEAD = "# GRUB Environment Block\n"
 

@@ -75,10 +75,10 @@ def check_settings(settings: HttpSettings) -> None:
             raise MissingExtraError(library, "serve")
     if settings.texts is not None and not Path(settings.texts).is_dir():
         raise InputError(f"texts: no such folder: {settings.texts}")
-    if (
-        settings.evidence is not None and not Path(settings.evidence).parent.is_dir()
-    ):  # the station makes the folder itself
-        raise InputError(f"evidence: no such folder: {Path(settings.evidence).parent}")
+    for name in ("evidence", "preview", "counters"):  # the station makes these when it has something for them
+        path = getattr(settings, name)
+        if path is not None and not Path(path).parent.is_dir():
+            raise InputError(f"{name}: no such folder: {Path(path).parent}")
     check_exposure(settings.host, settings.certificate, settings.key, settings.tokens)
     if settings.certificate is not None and settings.key is not None:
         check_certificate(settings.certificate, settings.key)

@@ -13,8 +13,8 @@ __all__ = ["PROTOCOL", "OpcUaSettings"]
 
 
 async def _run(settings: OpcUaSettings, gateway: Gateway, name: str) -> None:
-    # Beside the event loop, which has to send the link's heartbeats meanwhile.
-    service = await asyncio.to_thread(importlib.import_module, "edge_ad.controllers.opcua.service")
+    with gateway.away():  # until the nodes are made, too: the loop sends no heartbeats meanwhile
+        service = await asyncio.to_thread(importlib.import_module, "edge_ad.controllers.opcua.service")
     await service.serve(settings, gateway, name)
 
 

@@ -342,6 +342,10 @@ def test_while_it_is_away_it_does_not_connect(tmp_path: Path) -> None:
                 await asyncio.sleep(0)
             assert not running.done()
             assert not gateway.view.is_connected
+        with gateway.away():  # at once after the first one
+            for _ in range(100):
+                await asyncio.sleep(0.001)
+            assert not gateway.view.is_connected
         await until(lambda: gateway.view.takes_triggers)
         running.cancel()
 

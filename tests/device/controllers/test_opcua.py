@@ -286,6 +286,24 @@ def test_the_event_loop_goes_on_while_the_nodes_are_read(tmp_path: Path, monkeyp
     asyncio.run(scene())
 
 
+def test_what_comes_faster_than_clients_are_told_is_bounded_and_the_newest_stays(tmp_path: Path) -> None:
+    async def scene() -> None:
+        settings = OpcUaSettings(protocol="opcua", port=0)
+        service = OpcUaService(settings, Gateway(tmp_path / "s.sock", "opcua", settings), "opcua")
+        for number in range(20_000):
+            service._send("DiagnosticInfo", str(number), 100)
+        newest = nothing_due
+        service._later(newest)
+        assert len(service._due) == 10_000
+        assert service._due[-1] is newest
+
+    asyncio.run(scene())
+
+
+async def nothing_due() -> None:
+    pass
+
+
 def test_inspect_says_why_a_part_is_refused(ends: OpcUaEnds) -> None:
     async def scene() -> None:
         async with ends.client() as client:

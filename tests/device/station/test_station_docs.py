@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from support.paths import DOCS
 
+from edge_ad.controllers.adapter import read_settings
 from edge_ad.errors import InputError
 from edge_ad.link import StationState
 from edge_ad.station.evidence_writer import EvidenceChoice
@@ -84,7 +85,9 @@ def test_what_the_template_has_as_comments_is_good_too(tmp_path: Path) -> None:
     read = read_station_file(file)
     assert read.recipes == ("small", "large")
     assert read.inspections("large")["main"].bundle == str(tmp_path / "large")
-    assert (read.counters is None, read.log is None) == (False, False)
+    assert (read.counters is None, read.log is None, read.preview is None) == (False, False, False)
+    protocol, settings = read_settings("page", read.controller["page"], tmp_path)
+    protocol.check(settings)
 
 
 def test_the_first_camera_is_found(tmp_path: Path) -> None:
