@@ -55,6 +55,7 @@ def main(folder: Path) -> None:
         edge_ad(*line.split())
     with running("run", "line/station.toml"), running("connect", "line/station.toml"):
         asyncio.run(inspect(port))
+        edge_ad("deploy", "part.zip", "--to", "line/station.toml", "--recipe", "second")
     for line in AFTER.splitlines():
         edge_ad(*line.split())
     print("2 parts over Modbus, with 2 recipes")  # noqa: T201
@@ -89,6 +90,7 @@ def write_station(folder: Path, port: int) -> None:
         "link": {"socket": "s"},
         "evidence": {"folder": "evidence", "limit_mb": 10, "every": 1},
         "trust": {"store": "../store"},
+        "update": {"folder": "updates", "watch_parts": 0},
         "controller": {"plc": {"protocol": "modbus", "port": port, "window_ms": 60_000, "acknowledge_ms": 60_000}},
     }
     folder.mkdir()
