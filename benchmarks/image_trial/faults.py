@@ -270,7 +270,7 @@ FAULTS: tuple[Callable[[Trial], Iterable[Row]], ...] = (
 def make_updates(image: Path, newer: Path, signer: Path, folder: Path) -> dict[str, Path]:
     """The updates of the trial. ``newer``: an update to a later version; ``signer``: without ``.pem`` and ``.key``."""
     made = {"good": newer, "image": image, "broken": broken_update(newer, folder / "broken.raucb")}
-    make_certificate(folder / "expired", "trial", expired=True)
+    make_certificate(folder / "expired", "trial", expired_by=signer)
     content = folder / "dead"
     for kind, version, key in (("expired", "3", folder / "expired"), ("older", "0", signer), ("dead", "3", signer)):
         shutil.rmtree(content, ignore_errors=True)

@@ -123,26 +123,32 @@ def make_stick(folder: Path, place: Path, update: Path | None = None) -> Path:
     return place
 
 
-def make_certificate(place: Path, host: str, *, expired: bool = False) -> None:
-    """A key and a certificate of its own: ``place.key``, ``place.pem``."""
+def make_certificate(place: Path, host: str, *, expired_by: Path | None = None) -> None:
+    """A key and a certificate: ``place.key``, ``place.pem``. ``expired_by``: who has signed it, and it has expired."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
-    end = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=-1 if expired else 365)
+    end = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=-1 if expired_by else 365)
+    issuer, signing = name, key  # type: x509.Name, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    if expired_by is not None:
+        issuer = x509.load_pem_x509_certificate(expired_by.with_suffix(".pem").read_bytes()).subject
+        loaded = serialization.load_pem_private_key(expired_by.with_suffix(".key").read_bytes(), None)
+        assert isinstance(loaded, rsa.RSAPrivateKey)
+        signing = loaded
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
-        .issuer_name(name)
+        .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(end - dt.timedelta(days=800))
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .sign(key, hashes.SHA256())
+        .sign(signing, hashes.SHA256())
     )
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -47,6 +47,7 @@ __all__ = [
     "Geometry",
     "Golden",
     "Identifier",
+    "Judging",
     "LabelledFidelity",
     "MadCalibration",
     "MadThreshold",
@@ -99,13 +100,14 @@ class Resize(Record, frozen=True, kw_only=True):
 
     ``mode``: ``stretch`` ignores the aspect ratio; ``letterbox`` keeps it and pads with ``fill``;
     ``center_crop`` keeps it, covers the canvas and cuts off what sticks out.
-    ``kernel``: ``area`` is antialiasing (see ``edge_ad.geometry``); the others are OpenCV's.
+    ``kernel``: ``area`` is antialiasing (see ``edge_ad.geometry``); ``linear``, ``cubic`` and ``nearest`` are OpenCV's;
+    ``antialiased-linear`` and ``antialiased-cubic`` are ``bilinear`` and ``bicubic`` of Pillow and torchvision.
     """
 
     width: Pixels
     height: Pixels
     mode: Literal["stretch", "letterbox", "center_crop"] = "stretch"
-    kernel: Literal["area", "linear", "cubic", "nearest"] = "area"
+    kernel: Literal["area", "linear", "cubic", "nearest", "antialiased-linear", "antialiased-cubic"] = "area"
     fill: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
 
 
@@ -163,11 +165,13 @@ class Fidelity(Record, frozen=True, kw_only=True):
 
     ``defects``: copies of images with a synthetic defect, which ``score_max_*``, ``spearman`` and
     ``map_correlation_min`` are over too. ``more_false_rejects``: of the ``images``, after each was calibrated anew.
-    ``aupimo``: of the defects' maps, ``None`` without.
+    ``aupimo``: of the defects' maps, ``None`` without. ``spearman_low``: with 95 % confidence the rank correlation is
+    at least this, see :mod:`edge_ad_metrics.rank_correlation`; ``None`` in a bundle that an earlier version wrote.
     """
 
     images: int
     defects: int = 0
+    spearman_low: float | None = None
     spearman_normals: float | None = None
     roc_auc_lost: float | None = None
     aupimo: float | None = None
@@ -180,6 +184,20 @@ class Fidelity(Record, frozen=True, kw_only=True):
     map_correlation_min: float | None
     latency_ms: float
     size_bytes: int
+
+
+class Judging(Record, frozen=True, kw_only=True):
+    """Which images judged the variants, by name, and which kinds of synthetic defects were drawn into copies of them.
+
+    ``quantizer_images`` and ``quantizer_defects``: what the quantizer was shown. ``shared``: there were too few images
+    to split, so that the quantizer was shown those that judged.
+    """
+
+    images: tuple[str, ...]
+    defects: tuple[str, ...]
+    quantizer_images: tuple[str, ...]
+    quantizer_defects: tuple[str, ...]
+    shared: bool = False
 
 
 class Variant(Record, frozen=True, kw_only=True):
@@ -228,7 +246,8 @@ class Manifest(Record, frozen=True, kw_only=True):
     """``manifest.json``. ``seal`` is the SHA-256 of the file itself with the seal's 64 digits set to zero.
 
     ``clip``: ``None`` where the model scores single frames. With it, :attr:`Clip.golden_frames` golden frames in a row
-    make one golden clip. ``input``: of a two-stage bundle that of the extractor.
+    make one golden clip. ``input``: of a two-stage bundle that of the extractor. ``judging``: ``None`` in a bundle that
+    an earlier version wrote, whose quantizer was shown the images that judged.
     """
 
     format: Literal["edge-ad/1"]
@@ -245,6 +264,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     default_variant: Identifier
     trials: tuple[Trial, ...] = ()
     golden: Golden
+    judging: Judging | None = None
     files: dict[str, FileEntry]
     provenance: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
 

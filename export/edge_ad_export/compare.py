@@ -87,7 +87,7 @@ def compare_models(request: CompareRequest, *, pictures: bool = False) -> Compar
         if candidate.failed:
             raise InputError(f"{second.name} {candidate.failed}")
         own, candidate.latencies_ms = measure_latency([one.run_bare for one in scorers])
-        agreement = agree(candidate, reference, labelled.images)
+        agreement = agree(candidate, reference, data)
         if agreement is None:
             raise AssertionError("a candidate that has not failed agrees to some degree")
         galleries = _galleries(data, agreement, dict(zip(names, scorers, strict=True))) if pictures else ()

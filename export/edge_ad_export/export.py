@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import time
@@ -33,6 +34,7 @@ from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.importers.extractor import ImportedExtractor, check_fit, import_extractor, scorer_options
 from edge_ad_export.lowering.recipes import Recipe, baseline_for, calculates_bf16_here, chosen_recipes, usable_recipes
 from edge_ad_export.model.imported import ImportedModel
+from edge_ad_export.preparation.kernels import cost_of_kernel
 from edge_ad_export.preparation.learn_head import hold_out, learn_head
 from edge_ad_export.preparation.prepare import Notify, Setup, ShowProgress, Teller, no_progress, prepare
 from edge_ad_export.provenance import Provenance, collect_provenance, producer, reference_figures
@@ -50,6 +52,9 @@ __all__ = ["ExportResult", "export_bundle"]
 
 # With fewer the order of the scores is decided by chance.
 _FEW_IMAGES = 20
+
+# More than that is no advice.
+_MOST_IMAGES = 1000
 
 # An AUPIMO below it reads 0.0000.
 _ALMOST_ZERO = 5e-5
@@ -109,12 +114,16 @@ def export_bundle(
         setup = prepare(request, imported, images, notify, extractor)
         gate = _gate(request, imported)
         asked = tuple(dict.fromkeys((baseline, *recipes)))
+        of_kernel = cost_of_kernel(setup, request.geometry.kernel)
+        for line in (*_remarks_on_number(setup, asked), *([of_kernel] if of_kernel else [])):
+            notify(line)
         trials = Trials(asked, gate, request.plan, labelled.images, keep_rejected=request.keep_rejected)
         found = run_trials(setup, trials, writer.root, Teller(notify, progress))
         results = found.variants
         lines = (
             *_cost_of_shrinking(request, results, baseline),
             *_limits_of_judging(setup, results, baseline),
+            *_further_images(setup, results, gate),
             *_further_effort(request, results, gate),
         )
         for line in lines:
@@ -183,7 +192,14 @@ def _remarks(images: ImageSet) -> Iterator[str]:
     used = len(images.paths)
     if used < images.total:
         yield f"{used} of the {images.total} images are used, evenly spaced (--max-images)"
-    if used < _FEW_IMAGES:
+
+
+def _remarks_on_number(setup: Setup, recipes: Sequence[Recipe]) -> Iterator[str]:
+    """How many images there are, and where there are variants that could fit them too well, which of them judge."""
+    used = len(setup.images)
+    if any(recipe.precision == "int8" for recipe in recipes):
+        yield setup.split.remark
+    elif used < _FEW_IMAGES:
         yield f"only {counted(used, 'image')}: correlations over so few say little; give 30 or more"
 
 
@@ -209,6 +225,22 @@ def _limits_of_judging(setup: Setup, results: Sequence[VariantResult], baseline:
             "AUPIMO says nothing here: that of the imported model is 0, because somewhere on normal images its maps "
             "are as high as on the synthetic defects; the maps are judged by their correlation alone"
         )
+
+
+def _further_images(setup: Setup, results: Sequence[VariantResult], gate: Gate) -> Iterator[str]:
+    """How many images would make a variant certain that the gate refuses for its interval alone."""
+    used = len(setup.images)
+    for one in results:
+        found = one.agreement
+        if not one.rejected or found is None or not found.spearman_low < gate.min_spearman < found.spearman:
+            continue
+        # The interval shrinks with the root of the number of images.
+        enough = used * ((found.spearman - found.spearman_low) / (found.spearman - gate.min_spearman)) ** 2
+        if used < enough < _MOST_IMAGES:
+            yield (
+                f"{one.recipe.id} would be certain of its rank correlation of {found.spearman:.4f} with about "
+                f"{math.ceil(enough / 10) * 10} images instead of {used} (--images, --max-images)"
+            )
 
 
 def _further_effort(request: ExportRequest, results: Sequence[VariantResult], gate: Gate) -> Iterator[str]:
@@ -281,6 +313,7 @@ def _write(
         default_variant=pick_default(variants[: len(shipped)], request.plan.target),
         trials=tuple(one.trial() for one in results),
         golden=golden,
+        judging=setup.judging(),
         files={},
         provenance=provenance,
     )
@@ -292,7 +325,7 @@ def _write_golden(setup: Setup, shipped: Sequence[VariantResult], root: Path) ->
         raise AssertionError("a variant that was not measured is never shipped")
     if setup.clip is not None:
         return write_golden_clips(setup, shipped, agreement.reference, root)
-    frames = pick_golden(setup.images, agreement.reference)
+    frames = pick_golden(setup.split.judging, agreement.reference)
     write_golden(frames, root)
     for one in shipped:
         with closing(setup.scorer(one.recipe, root)) as scorer:

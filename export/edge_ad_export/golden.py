@@ -99,7 +99,7 @@ def write_golden_clips(
     """
     order = np.argsort(scores, kind="stable")
     chosen = [int(order[place]) for place in (0, len(order) // 2, -1)]
-    clips = {index: clip for index, clip in enumerate(setup.images) if index in chosen}
+    clips = {index: clip for index, clip in enumerate(setup.split.judging) if index in chosen}
     # If an extractor takes snippets, the last one of a clip is enough.
     frames = 0 if setup.clip is None else setup.clip.golden_frames
     cases = [clips[index][-frames:] for index in chosen]

@@ -30,7 +30,8 @@ class ExportRequest:
     ``images``: a folder, a file or a glob. ``variants``: ids of the recipes to try, all when empty. ``name``:
     ``None`` takes the target's. ``threads``: of the engines, ``None`` leaves the choice to them. ``replace``: an
     existing bundle at ``target`` gives way. ``effort``: how hard to look for a good int8 variant. ``target_cpu``: the
-    kind of CPU the bundle is made for. ``labelled``: a data set, see
+    kind of CPU the bundle is made for. ``part_by``: which images show one part and are not split, see
+    :func:`~edge_ad_export.samples.split.split_images`. ``labelled``: a data set, see
     :func:`~edge_ad_metrics.datasets.layouts.read_labelled_images`. ``report``: a page to write.
     ``keep_rejected``: variants that were measured and rejected are written too, but never as the default.
     ``extractor``: of a two-stage bundle, whose scorer ``model`` is.
@@ -49,6 +50,7 @@ class ExportRequest:
     name: str | None = None
     version: str = "1"
     max_images: int = 100
+    part_by: str | None = None
     threads: int | None = None
     replace: bool = False
     effort: Effort = "normal"
@@ -64,6 +66,11 @@ class ExportRequest:
     def plan(self) -> Plan:
         """How variants are looked for, and for which CPU."""
         return Plan(self.effort, choose_target(self.target_cpu, describe_cpu()), self.threads)
+
+    @property
+    def asks_for_int8(self) -> bool:
+        """Whether anything is made that is fitted to images."""
+        return not self.variants or any(name.endswith("int8") for name in self.variants)
 
     @property
     def torch(self) -> TorchOptions:

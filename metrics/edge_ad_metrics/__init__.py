@@ -66,6 +66,8 @@ __all__ = [
     "read_labelled_images",
     "read_mask",
     "roc_auc",
+    "spearman",
+    "spearman_low",
 ]
 
 _HOMES = {
@@ -103,6 +105,8 @@ _HOMES = {
     "read_labelled_images": "datasets.layouts",
     "read_mask": "datasets.masks",
     "roc_auc": "ranking",
+    "spearman": "rank_correlation",
+    "spearman_low": "rank_correlation",
 }
 
 

@@ -105,7 +105,8 @@ def _lines(found: Compared) -> list[str]:
     lines = [
         f"{found.second} compared with {found.first}, "
         f"on {figures.images} normal images and {figures.defects} synthetic defects",
-        f"  rank correlation   {figures.spearman:.4f}, on normal images alone {figures.spearman_normals:.4f}",
+        f"  rank correlation   {figures.spearman:.4f}, at least {figures.spearman_low:.4f} with 95 % confidence, "
+        f"on normal images alone {figures.spearman_normals:.4f}",
         f"  map correlation    {worst_map}, on the image where it is lowest",
         f"  score error        at most {figures.score_max_rel:.1e} relative and {figures.score_max_abs:.3g} absolute",
         f"  ROC-AUC            {_loss(figures.roc_auc_lost, 'on synthetic defects')}",

@@ -22,6 +22,12 @@ def _parse_numbers(text: str) -> tuple[float, ...]:
         raise ValueError("expected numbers with commas between them") from None
 
 
+def _parse_part_by(text: str) -> str:
+    from edge_ad_export.samples.split import parse_part_by
+
+    return parse_part_by(text)
+
+
 SIZE = Parsed("WxH", lambda text: Size(*parse_size(text)))
 _NUMBERS = Parsed("N,N,N", _parse_numbers)
 _IDS = Parsed("ID,ID", lambda text: tuple(filter(None, text.split(","))))
@@ -95,6 +101,14 @@ REQUEST = OptionGroup(
             type=click.IntRange(min=3),
             metavar="N",
             help="Measure with at most this number of images, taken at even distances from all of them.",
+        ),
+        option(
+            "--part-by",
+            heading=MEASURING,
+            type=Parsed("folder|REGEX", _parse_part_by),
+            help="Which images show the same part: folder, or a regular expression for file names with one group, such "
+            r"as 'part(\d+)_'. All images of a part go to the quantizer, or all of them judge its variants. Without "
+            "this option each image is a part; if the images are in five folders or more, each folder is.",
         ),
         option(
             "--engine-threads",

@@ -17,7 +17,8 @@ GATE = OptionGroup(
             type=click.FloatRange(-1, 1),
             metavar="R",
             help="The smallest rank correlation between the scores of the variant and those of the model. It is "
-            "measured over the images and copies of them with a synthetic defect.",
+            "measured over images that the quantizer was not shown and copies of them with a synthetic defect, and the "
+            "lower end of its interval must reach this.",
         ),
         option(
             "--min-map-correlation",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad_metrics.pixels import PixelAreas, measure_pixels
+from edge_ad_metrics.rank_correlation import spearman, spearman_low
 from edge_ad_metrics.ranking import Scores, average_precision, roc_auc
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_ad_export.fidelity.evaluation import Candidate, CandidateScores, Reference
+    from edge_ad_export.fidelity.evaluation import Candidate, CandidateScores, EvaluationData, Reference
     from edge_ad_metrics.datasets.dataset import LabelledImage
     from edge_ad_metrics.pixels import PixelSample
 
@@ -49,7 +50,9 @@ class Agreement:
     and ``defect_scores`` ``(m,)``: of the synthetic defects. ``map_correlation_min`` is Pearson's, of the worst of
     all these images; ``None`` without a map. ``aupimo_reference`` and ``aupimo``: of the synthetic defects, see
     :mod:`edge_ad_metrics.aupimo`; ``None`` without maps, of clips, and where the normals have too few pixels.
-    ``labelled_reference`` and ``labelled``: ``None`` without labels."""
+    ``labelled_reference`` and ``labelled``: ``None`` without labels. ``parts`` and ``defect_parts``: intp ``(n,)`` and
+    ``(m,)``, which scores belong to the same part, an image and its copy with a defect among them; ``None``: each is
+    one."""
 
     reference: NDArray[np.float64]
     scores: NDArray[np.float64]
@@ -61,6 +64,8 @@ class Agreement:
     aupimo: float | None = None
     labelled_reference: LabelledFigures | None = None
     labelled: LabelledFigures | None = None
+    parts: NDArray[np.intp] | None = None
+    defect_parts: NDArray[np.intp] | None = None
 
     @property
     def max_abs(self) -> float:
@@ -73,12 +78,19 @@ class Agreement:
     @cached_property
     def spearman(self) -> float:
         """Spearman's rank correlation over normals and synthetic defects together."""
-        return _spearman(self._scores, self._reference)
+        return spearman(self._scores, self._reference)
+
+    @cached_property
+    def spearman_low(self) -> float:
+        """The lower end of its interval, see :mod:`edge_ad_metrics.rank_correlation`."""
+        known = self.parts is not None and self.defect_parts is not None
+        parts = np.concatenate([self.parts, self.defect_parts]) if known else None
+        return spearman_low(self._scores, self._reference, parts)
 
     @cached_property
     def spearman_normals(self) -> float:
         """Spearman's rank correlation over the normals alone."""
-        return _spearman(self.scores, self.reference)
+        return spearman(self.scores, self.reference)
 
     @cached_property
     def roc_auc_lost(self) -> float | None:
@@ -132,10 +144,12 @@ def relative_error(scores: NDArray[np.float64], reference: NDArray[np.float64]) 
     return float((np.abs(scores - reference) / np.maximum(np.abs(reference), floor)).max())
 
 
-def agree(candidate: Candidate, reference: Reference, labelled: Sequence[LabelledImage]) -> Agreement | None:
+def agree(candidate: Candidate, reference: Reference, data: EvaluationData) -> Agreement | None:
     """The candidate's scores beside the reference's; ``None`` for one that failed."""
     if candidate.failed:
         return None
+    labelled = data.labelled
+    parts, defect_parts = data.parts
     expected, found = reference.scores, candidate.scores
     return Agreement(
         reference=np.array(expected.normals),
@@ -148,6 +162,8 @@ def agree(candidate: Candidate, reference: Reference, labelled: Sequence[Labelle
         aupimo=found.localisation.mean,
         labelled_reference=_labelled_figures(expected, labelled),
         labelled=_labelled_figures(found, labelled),
+        parts=parts,
+        defect_parts=defect_parts,
     )
 
 
@@ -173,13 +189,6 @@ def _timed(run: Callable[[], object]) -> float:
     start = perf_counter()
     run()
     return (perf_counter() - start) * 1e3
-
-
-def _spearman(scores: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
-    """Ties by average ranks; 0 for scores that are all the same."""
-    from scipy.stats import spearmanr
-
-    return 0.0 if np.ptp(scores) == 0 else float(spearmanr(scores, reference).statistic)
 
 
 def _labelled_figures(seen: CandidateScores, labelled: Sequence[LabelledImage]) -> LabelledFigures | None:

@@ -64,11 +64,20 @@ class Watch:
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """What variants are judged by. ``labelled`` is empty without ``--labelled``."""
+    """What variants are judged by. ``labelled`` is empty without ``--labelled``. ``groups``: to which part each of the
+    images belongs; without it each is a part."""
 
     images: ImageSet
     defects: DefectSet | ClipDefects
     labelled: tuple[LabelledImage, ...] = ()
+    groups: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The part of each image and that of each synthetic defect, which is that of the image underneath."""
+        of = np.array(self.groups or range(len(self.images)), np.intp)
+        places = {path: place for place, path in enumerate(self.images.paths)}
+        return of, of[[places[sample.path] for sample in self.defects.samples]]
 
     @property
     def total(self) -> int:

@@ -59,7 +59,7 @@ class PlainOnnxImporter:
             family = options.head.family
             options, notes = _before_clamp(file, options)
             resolved = replace(resolved, notes=(*resolved.notes, *notes))
-            return _headed(HeadRequest(file, spec, options, family), resolved)
+            return replace(_headed(HeadRequest(file, spec, options, family), resolved), kernel=told.kernel)
         outputs = _outputs(file, options, shape)
         read = find_raw_outputs(file.onnx, [name for name in (outputs.score, outputs.map) if name is not None])
         if options.score_output or options.map_output:  # the user's word counts
@@ -75,6 +75,7 @@ class PlainOnnxImporter:
             map=None if anomaly_map is None else anomaly_map.name,
             family="onnx",
             importer="onnx",
+            kernel=told.kernel,
             provenance=removed(score, anomaly_map) if any(raw.found for raw in read.raw.values()) else {},
             assumptions=(*(f"assumed: {line}" for line in assumed), *resolved.notes, *read.warnings()),
         )

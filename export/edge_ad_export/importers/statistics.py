@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from edge_ad_export.files.model_file import ModelFile
     from edge_ad_export.model.imported import ImportOptions
+    from edge_ad_export.model.input_spec import Kernel
 
 __all__ = ["ToldOptions", "read_statistics"]
 
@@ -33,10 +34,12 @@ _WHOLE = {"UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64"}
 
 @dataclass(frozen=True)
 class ToldOptions:
-    """The options, those that were not given filled in from the file; ``notes``: what of the file is used or not."""
+    """The options, those that were not given filled in from the file; ``notes``: what of the file is used or not.
+    ``kernel``: how pictures were resized in training, ``None`` where nothing says."""
 
     options: ImportOptions
     notes: tuple[str, ...] = ()
+    kernel: Kernel | None = None
 
 
 class _Processor(msgspec.Struct):
@@ -47,6 +50,12 @@ class _Processor(msgspec.Struct):
     rescale_factor: float = 1 / 255
     image_mean: tuple[float, ...] | float | None = None
     image_std: tuple[float, ...] | float | None = None
+    do_resize: bool = True
+    resample: int | None = None
+
+
+# Pillow's numbers of its filters.
+_RESAMPLE: Mapping[int, Kernel] = {0: "nearest", 2: "antialiased-linear", 3: "antialiased-cubic"}
 
 
 def read_statistics(file: ModelFile, options: ImportOptions) -> ToldOptions:
@@ -61,6 +70,13 @@ def read_statistics(file: ModelFile, options: ImportOptions) -> ToldOptions:
     if color is None and "reverse_input_channels" in info and not _is_gray(file):
         color = "rgb" if is_true(info["reverse_input_channels"]) else "bgr"
     options = replace(options, color=color)
+    kernel, of_kernel = _stated_kernel(file)
+    told = _told(file, options, notes)
+    return replace(told, notes=(*told.notes, *of_kernel), kernel=kernel)
+
+
+def _told(file: ModelFile, options: ImportOptions, notes: list[str]) -> ToldOptions:
+    info = file.model_info
     found, place = _stated(file, info, options)
     if found is None:
         return ToldOptions(options, (*notes, *(_beside(file) if _is_open(options) else ())))
@@ -91,15 +107,36 @@ def _stated(file: ModelFile, info: Mapping[str, str], options: ImportOptions) ->
     return _processor(file, options), f"the {_PROCESSOR} beside the file"
 
 
-def _processor(file: ModelFile, options: ImportOptions) -> ImportOptions | None:
+def _read_processor(file: ModelFile) -> _Processor | None:
     """Raises :class:`ModelError` where the file beside is damaged."""
     path = file.path.parent / _PROCESSOR
     if not path.is_file():
         return None
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=_Processor)
+        return msgspec.json.decode(path.read_bytes(), type=_Processor)
     except (msgspec.DecodeError, OSError) as error:
         raise ModelError(f"{path} beside the model cannot be read ({error}): copy it again, or take it away") from None
+
+
+def _stated_kernel(file: ModelFile) -> tuple[Kernel | None, tuple[str, ...]]:
+    """The kernel of the training and a line about it."""
+    found = _read_processor(file)
+    if found is None or found.resample is None or not found.do_resize:
+        return None, ()
+    kernel = _RESAMPLE.get(found.resample)
+    if kernel is None:
+        return None, (
+            f"the {_PROCESSOR} beside the file resizes with Pillow's filter {found.resample}, which edge-ad does not "
+            "have: area is taken, or choose with --kernel",
+        )
+    return kernel, (f"pictures are resized with {kernel}, as the {_PROCESSOR} beside the file says (--kernel)",)
+
+
+def _processor(file: ModelFile, options: ImportOptions) -> ImportOptions | None:
+    """Raises :class:`ModelError` where the file beside is damaged."""
+    found = _read_processor(file)
+    if found is None:
+        return None
     mean = found.image_mean if found.do_normalize else None
     std = found.image_std if found.do_normalize else None
     return replace(

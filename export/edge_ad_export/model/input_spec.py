@@ -12,7 +12,7 @@ __all__ = ["Color", "InputSpec", "Kernel", "Layout", "Size"]
 
 Color = Literal["rgb", "bgr", "gray"]
 Layout = Literal["nchw", "nhwc"]
-Kernel = Literal["area", "linear", "cubic", "nearest"]
+Kernel = Literal["area", "linear", "cubic", "nearest", "antialiased-linear", "antialiased-cubic"]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def compare_page(found: Compared, created: str) -> Page:
         Fact(
             "Rank correlation",
             f"{figures.spearman:.4f}",
-            f"over {figures.images} normals and {figures.defects} defects",
+            f"at least {figure_text(figures.spearman_low)}, over {figures.images} normals, {figures.defects} defects",
         ),
         Fact("Worst map", figure_text(figures.map_correlation_min), "correlation of the two maps"),
         Fact("ROC-AUC change", change_text(figures.roc_auc_lost), "on synthetic defects"),

@@ -100,16 +100,18 @@ def _target_note(manifest: Manifest) -> tuple[Note, ...]:
     return (Note(f"Made for {target}: the latencies on this page were not measured there.", "warning"),)
 
 
+_HEAD = (
+    "Variant", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "At least", "of normals", "Worst map", "AUC change",
+    "AUPIMO change", "Rejects",
+)  # fmt: skip
+
+
 def _table(results: Sequence[VariantResult], manifest: Manifest) -> Table:
-    head = (
-        "Variant", "Verdict", "Latency, ms", "Size, MB", "Rank corr.", "of normals", "Worst map", "AUC change",
-        "AUPIMO change", "Rejects",
-    )  # fmt: skip
     rows = tuple(_row(one, manifest) for one in results)
     if (source := source_figures(manifest.provenance)) is not None:
         figures = (source.latency.removesuffix(" ms"), source.size.removesuffix(" MB"))
-        rows += ((f"{SOURCE}: {source.name}", "not shipped", *figures, *("-",) * (len(head) - 4)),)
-    return Table(head=head, rows=rows, text_columns=2)
+        rows += ((f"{SOURCE}: {source.name}", "not shipped", *figures, *("-",) * (len(_HEAD) - 4)),)
+    return Table(head=_HEAD, rows=rows, text_columns=2)
 
 
 def _row(one: VariantResult, manifest: Manifest) -> tuple[str, ...]:
@@ -117,7 +119,7 @@ def _row(one: VariantResult, manifest: Manifest) -> tuple[str, ...]:
     verdict = "default" if one.recipe.id == manifest.default_variant else "shipped"
     if one.rejected:
         verdict = "rejected, but written" if is_written else "rejected"
-    return (one.recipe.id, verdict, *(("-",) * 8 if one.fidelity is None else _cells(one.fidelity)))
+    return (one.recipe.id, verdict, *(("-",) * (len(_HEAD) - 2) if one.fidelity is None else _cells(one.fidelity)))
 
 
 def _labelled_table(results: Sequence[VariantResult]) -> tuple[Table, ...]:
@@ -142,6 +144,7 @@ def _cells(found: Fidelity) -> tuple[str, ...]:
         f"{found.latency_ms:.2f}",
         f"{found.size_bytes / 1e6:.1f}",
         f"{found.spearman:.4f}",
+        figure_text(found.spearman_low),
         figure_text(found.spearman_normals),
         figure_text(found.map_correlation_min),
         change_text(found.roc_auc_lost),
@@ -163,8 +166,9 @@ def _labelled_cells(real: LabelledFidelity) -> tuple[str, ...]:
 
 def _gate_text(gate: Gate) -> str:
     return (
-        "Each variant is compared with the imported model, on the normal images and on copies of them with a synthetic "
-        f"defect. It is shipped if the rank correlation of the scores is at least {gate.min_spearman:g}, if the "
+        "Each variant is compared with the imported model, on normal images that the quantizer was not shown and on "
+        "copies of them with a synthetic defect. It is shipped if the rank correlation of the scores, at the lower end "
+        f"of its interval, is at least {gate.min_spearman:g}, if the "
         f"correlation of every map is at least {gate.min_map_correlation:g}, if the ROC-AUC is at most "
         f"{gate.max_roc_auc_lost:g} lower, if the AUPIMO is at most {gate.max_aupimo_lost:g} lower, and if at most "
         f"{100 * gate.max_more_false_rejects:g} % more of the normals are rejected when both are calibrated anew."
@@ -182,10 +186,11 @@ def _speed_text(manifest: Manifest) -> str:
 
 
 _COLUMNS = (
-    "Rank corr. is the rank correlation of the scores with those of the imported model, over all images and over the "
-    "normals alone. Worst map is the correlation of the map that differs most. AUC and AUPIMO change say how much "
-    "higher (+) or lower (-) the figure is than the imported model's, on synthetic defects. Rejects is how many more "
-    "(+) or fewer (-) normals are rejected."
+    "Rank corr. is the rank correlation of the scores with those of the imported model, over all images that judge. At "
+    "least is the lower end of its interval (95 % confidence). Then follows the correlation of the normals alone. "
+    "Worst map is the correlation of the map that differs most. AUC and AUPIMO change say how much higher (+) or lower "
+    "(-) the figure is than the imported model's, on synthetic defects. Rejects is how many more (+) or fewer (-) "
+    "normals are rejected."
 )
 
 
@@ -204,7 +209,7 @@ def _examples(
     shipped = [default, *(one for one in reversed(results) if not one.rejected and one is not default)][:_SHOWN_MAX]
     if default.agreement is None:
         return ()
-    data = EvaluationData(setup.images, setup.defects())
+    data = EvaluationData(setup.split.judging, setup.defects())
     with ExitStack() as stack:
         scorers = {_IMPORTED: stack.enter_context(closing(setup.reference()))}
         for one in shipped:

@@ -15,7 +15,10 @@ __all__ = ["SOURCE", "SourceFigures", "change_text", "figure_text", "format_tabl
 
 SOURCE: Final = "as imported"
 
-_HEADER = ("variant", "latency", "size", "score error", "rank corr.", "worst map", "AUC change", "AUPIMO change", "")
+_HEADER = (
+    "variant", "latency", "size", "score error", "rank corr.", "at least", "worst map", "AUC change", "AUPIMO change",
+    "",
+)  # fmt: skip
 
 
 def format_table(trials: Sequence[Trial], default: str, provenance: Provenance, written: Sequence[str] = ()) -> str:
@@ -24,6 +27,7 @@ def format_table(trials: Sequence[Trial], default: str, provenance: Provenance, 
     ``provenance``: of the bundle. ``written``: the ids of the variants that are in it.
 
     ``score error``: the largest relative error against the imported model. ``rank corr.``: Spearman's rank correlation.
+    ``at least``: the lower end of its interval, with 95 % confidence.
     ``worst map``: Pearson's correlation of the map that differs most. ``AUC change``: by how much the area under the
     ROC curve is higher (+) or lower (-) than the imported model's, on labelled images where there are any, else on
     synthetic defects. ``AUPIMO change``: the same of the maps' AUPIMO.
@@ -51,6 +55,7 @@ def _figures(fidelity: Fidelity | None) -> tuple[str, ...]:
         f"{fidelity.size_bytes / 1e6:.1f} MB",
         f"{fidelity.score_max_rel:.1e}",
         f"{fidelity.spearman:.4f}",
+        figure_text(fidelity.spearman_low),
         "no map" if correlation is None else f"{correlation:.4f}",
         change_text(judged.roc_auc_lost),
         change_text(judged.aupimo_lost),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_ad.bundle.records import Judging
 from edge_ad.engines import Artefact, Engine, EngineOptions, EngineOutput, Extractor, open_engine, open_extractor
 from edge_ad.errors import EngineError, InputError, ModelError
 from edge_ad.geometry import Preprocessor
@@ -24,10 +25,21 @@ from edge_ad_export.lowering.recipes import FloatModel, baseline_for
 from edge_ad_export.preparation.first_stage import extractor_input, make_first_stage
 from edge_ad_export.reference.engine import ReferenceEngine
 from edge_ad_export.reference.two_stage import ReferenceExtractor, WholeClipScorer
-from edge_ad_export.samples.clips import ClipDefects, ClipSet, clip_record, collect_clips, collect_pictures
-from edge_ad_export.samples.defects import defects_for
+from edge_ad_export.samples.clips import (
+    CLIP_KINDS,
+    FITTING_CLIP_KINDS,
+    FITTING_VECTOR_KINDS,
+    VECTOR_KINDS,
+    ClipDefects,
+    ClipSet,
+    clip_record,
+    collect_clips,
+    collect_pictures,
+)
+from edge_ad_export.samples.defects import FITTING_KINDS, KINDS, defects_for
 from edge_ad_export.samples.geometry import build_geometry, frame_size, read_mask
 from edge_ad_export.samples.images import ImageSet, collect_pixels
+from edge_ad_export.samples.split import Split, judge_with_all, split_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +50,8 @@ if TYPE_CHECKING:
     from edge_ad_export.model.imported import ImportedModel
     from edge_ad_export.preparation.first_stage import FirstStage
     from edge_ad_export.request import ExportRequest
-    from edge_ad_export.samples.defects import DefectSet
+    from edge_ad_export.samples.clips import ClipKind
+    from edge_ad_export.samples.defects import DefectSet, Kind
 
 __all__ = ["GraphErrors", "Notify", "ReferenceProbes", "Setup", "ShowProgress", "Teller", "no_progress", "prepare"]
 
@@ -67,13 +80,14 @@ class Teller:
 _PROBES = 4
 # A sum in another order may lose so many times what the plain graph loses to rounding.
 _ROUNDING_TIMES = 2.0
+_JUDGING_SEED, _FITTING_SEED = 0, 1
 
 
 @dataclass(frozen=True)
 class Setup:
-    """``mask``: uint8 ``(H, W)``, above 127 = not inspected, or ``None``. ``threads``: of the engines. ``clip``: of a
-    model that takes clips, whose ``images`` are clips too. ``first``: of a two-stage bundle; ``lowered`` is its
-    scorer's graph."""
+    """``mask``: uint8 ``(H, W)``, above 127 = not inspected, or ``None``. ``threads``: of the engines. ``split``: which
+    of the ``images`` are for the quantizer, and which judge. ``clip``: of a model of clips, whose ``images`` are clips
+    too. ``first``: of a two-stage bundle; ``lowered`` is its scorer's graph."""
 
     imported: ImportedModel
     lowered: Lowered
@@ -81,6 +95,7 @@ class Setup:
     mask: NDArray[np.uint8] | None
     images: ImageSet
     threads: int | None
+    split: Split
     clip: Clip | None = None
     first: FirstStage | None = None
 
@@ -126,11 +141,37 @@ class Setup:
         return collect_pictures(self.preprocessor(), images, limit)
 
     def defects(self) -> DefectSet | ClipDefects:
-        """The synthetic defects that variants are tried with."""
-        images = self.images
+        """The synthetic defects by which variants are judged."""
+        kinds = VECTOR_KINDS if self._takes_vectors else CLIP_KINDS
+        return self._defects(self.split.judging, KINDS, kinds, _JUDGING_SEED)
+
+    def fitting_defects(self) -> DefectSet | ClipDefects:
+        """Those that the quantizer sees: other images, other seeds, and one kind less and one more."""
+        kinds = FITTING_VECTOR_KINDS if self._takes_vectors else FITTING_CLIP_KINDS
+        return self._defects(self.split.fitting, FITTING_KINDS, kinds, _FITTING_SEED)
+
+    def judging(self) -> Judging:
+        """The bundle's record of which images judge."""
+        split = self.split
+        return Judging(
+            images=split.names(split.judging),
+            defects=self.defects().kinds,
+            quantizer_images=split.names(split.fitting),
+            quantizer_defects=self.fitting_defects().kinds if len(split.fitting) else (),
+            shared=split.shared,
+        )
+
+    @property
+    def _takes_vectors(self) -> bool:
+        return self.clip is not None and self.clip.input == "features" and self.first is None
+
+    def _defects(
+        self, images: ImageSet, kinds: tuple[Kind, ...], clip_kinds: tuple[ClipKind, ...], seed: int
+    ) -> DefectSet | ClipDefects:
         if isinstance(images, ClipSet):
-            return ClipDefects(**{f.name: getattr(images, f.name) for f in fields(images)})
-        return defects_for(images.paths, self.preprocessor())
+            copied = {f.name: getattr(images, f.name) for f in fields(images)}
+            return ClipDefects(**copied, kinds=clip_kinds, seed=seed)
+        return defects_for(images.paths, self.preprocessor(), seed, kinds)
 
     def _scorer(self, engine: Engine, extractor: Extractor | None = None) -> Scorer:
         if self.clip is None:
@@ -165,6 +206,7 @@ def prepare(
     if clip is not None and request.geometry.level == "object":
         raise InputError("--level object: a model of clips takes whole pictures; leave it out")
     options = replace(request.geometry, kernel=request.geometry.kernel or imported.kernel)
+    split = split_images(images, request.part_by) if request.asks_for_int8 else judge_with_all(images)
 
     first = None
     if extractor is not None and isinstance(images, ClipSet):
@@ -175,7 +217,7 @@ def prepare(
 
     def setup(lowered: Lowered) -> Setup:
         geometry = build_geometry(options, (first.lowered if first else lowered).input, frame)
-        return Setup(imported, lowered, geometry, mask, images, request.threads, clip, first)
+        return Setup(imported, lowered, geometry, mask, images, request.threads, split, clip, first)
 
     lowered = _lower(request, imported, setup)
     for line in _remarks_on_lowering(lowered, imported.input.batch):

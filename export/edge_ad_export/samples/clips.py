@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -28,9 +28,32 @@ if TYPE_CHECKING:
     from edge_ad_export.model.imported import ImportedModel
     from edge_ad_export.model.input_spec import InputSpec
 
-__all__ = ["ClipDefects", "ClipSet", "Frames", "collect_clips", "collect_pictures", "select_clips"]
+__all__ = [
+    "CLIP_KINDS",
+    "FITTING_CLIP_KINDS",
+    "FITTING_VECTOR_KINDS",
+    "VECTOR_KINDS",
+    "ClipDefects",
+    "ClipKind",
+    "ClipSet",
+    "Frames",
+    "collect_clips",
+    "collect_pictures",
+    "select_clips",
+]
 
 _KEPT_BYTES = 256 << 20
+
+ClipKind = Literal["patch", "jump", "freeze", "flash"]
+CLIP_KINDS: Final[tuple[ClipKind, ...]] = ("patch", "jump", "freeze")
+"""The kinds of defects by which variants are judged."""
+FITTING_CLIP_KINDS: Final[tuple[ClipKind, ...]] = ("patch", "jump", "flash")
+"""The kinds that a quantizer sees: never a scene that freezes."""
+VECTOR_KINDS: Final[tuple[ClipKind, ...]] = ("jump",)
+"""Those by which models of vectors are judged."""
+FITTING_VECTOR_KINDS: Final[tuple[ClipKind, ...]] = ("freeze",)
+# By so many gray levels.
+_FLASH = (40, 120)
 
 
 class Frames:
@@ -115,7 +138,12 @@ class ClipSet(ImageSet):
 
     def first(self, count: int) -> ClipSet:
         """The first ``count`` clips, or all if there are fewer."""
-        return replace(self, paths=self.paths[:count], ends=self.ends[:count])
+        return self.chosen(range(len(self.paths))[:count])
+
+    def chosen(self, places: Sequence[int]) -> ClipSet:
+        """The clips at these places, which ascend."""
+        paths = tuple(self.paths[place] for place in places)
+        return replace(self, paths=paths, ends=tuple(self.ends[place] for place in places))
 
     @property
     def samples(self) -> tuple[ClipSample, ...]:
@@ -132,16 +160,19 @@ class ClipSample:
 
 @dataclass(frozen=True)
 class ClipDefects(ClipSet):
-    """The same clips with a synthetic defect each.
+    """The same clips with a synthetic defect each; the ``kinds`` take turns.
 
-    The defects take turns: a patch of the first frame appears upside down in the last one, the scene jumps back in
-    time, or it freezes.
+    ``patch``: a patch of the first frame appears upside down in the last one. ``jump``: the scene jumps back in time.
+    ``freeze``: nothing moves. ``flash``: the last frame is brighter. Vectors can only jump or freeze.
     """
 
+    kinds: tuple[ClipKind, ...] = CLIP_KINDS
+    seed: int = 0
+
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        random = np.random.default_rng(0)
+        random = np.random.default_rng(self.seed)
         for index, clip in enumerate(super().__iter__()):
-            yield _spoil(clip, index, random, self.snippet)
+            yield _spoil(clip, self.kinds[index % len(self.kinds)], random, self.snippet)
 
 
 def clip_record(imported: ImportedModel, asked: ClipOptions | None, snippet: int = 1) -> Clip | None:
@@ -221,14 +252,16 @@ def collect_pictures(preprocessor: Preprocessor, clips: ClipSet, limit: int) -> 
     return tuple(pictures[:limit])
 
 
-def _spoil(clip: NDArray[np.uint8], index: int, random: np.random.Generator, last: int) -> NDArray[np.uint8]:
-    """A copy of the clip with the defect whose turn it is. ``last``: how many frames make the last sample."""
+def _spoil(clip: NDArray[np.uint8], kind: ClipKind, random: np.random.Generator, last: int) -> NDArray[np.uint8]:
+    """A copy of the clip with a defect of that kind. ``last``: how many frames make the last sample."""
     spoilt: NDArray[np.uint8] = clip.copy()
-    if index % 3 == 1 or clip.ndim == 2:
+    if kind == "jump":
         spoilt[-last:] = clip[:last]
         spoilt[:-last] = clip[last:]
-    elif index % 3 == 2:
+    elif kind == "freeze":
         spoilt[:] = clip[0]
+    elif kind == "flash":
+        spoilt[-last:] = np.clip(clip[-last:].astype(np.int16) + int(random.integers(*_FLASH)), 0, 255)
     else:
         height, width = (side // 4 for side in clip.shape[1:3])
         y, x = (int(random.integers(0, side - side // 4)) for side in clip.shape[1:3])

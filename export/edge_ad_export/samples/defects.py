@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge_ad.geometry import Preprocessor
 
 __all__ = [
+    "FITTING_KINDS",
     "KINDS",
     "Defect",
     "DefectSet",
@@ -33,12 +34,16 @@ __all__ = [
     "draw_defect",
     "perlin_noise",
     "scratch",
+    "stain",
     "texture",
 ]
 
 
-Kind = Literal["cut-paste", "texture", "scratch"]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+Kind = Literal["cut-paste", "texture", "scratch", "stain"]
+KINDS: Final[tuple[Kind, ...]] = ("cut-paste", "texture", "scratch")
+"""The kinds by which variants are judged."""
+FITTING_KINDS: Final[tuple[Kind, ...]] = ("cut-paste", "texture", "stain")
+"""The kinds that a quantizer sees: never a scratch, and a kind of its own, which judges nothing."""
 
 # From hardly visible to plain: a variant must keep the ranks of all of them.
 _STRENGTH = (0.25, 1.0)
@@ -90,7 +95,7 @@ def _over(
         return cut_paste(image, random)
     if kind == "texture":
         return texture(image, donor, random)
-    return scratch(image, random)
+    return scratch(image, random) if kind == "scratch" else stain(image, random)
 
 
 # The paper's ranges of the patch's area, as a part of the image's, and of its aspect ratio; small patches added.
@@ -151,6 +156,31 @@ def scratch(image: NDArray[np.uint8], random: np.random.Generator) -> tuple[NDAr
     contrast = random.choice((-1.0, 1.0)) * random.uniform(*_CONTRAST)
     line = np.clip(image + np.float32(contrast), 0, 255)
     return line.astype(np.uint8), (mask / np.float32(255)).astype(np.float32)
+
+
+# As parts of the shorter side.
+_RADIUS = (0.04, 0.2)
+_ROUNDNESS = (0.5, 1.0)
+
+
+def stain(image: NDArray[np.uint8], random: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A darker or brighter spot with a soft edge: what to blend over the image, uint8 of its shape, and how much of it,
+    float32 ``(H, W)`` from 0 to 1.
+
+    Args:
+        image: uint8 ``(H, W)`` or ``(H, W, 3)``; not changed.
+    """
+    height, width = image.shape[:2]
+    across = min(height, width) * random.uniform(*_RADIUS)
+    down = across * random.uniform(*_ROUNDNESS)
+    turn = random.uniform(0, np.pi)
+    x = np.arange(width, dtype=np.float32)[None, :] + 0.5 - random.uniform(0, width)
+    y = np.arange(height, dtype=np.float32)[:, None] + 0.5 - random.uniform(0, height)
+    along, beside = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    distance = np.hypot(along / max(across, 1.0), beside / max(down, 1.0))
+    share = np.clip(2 - 2 * distance, 0, 1)
+    shift = random.choice((-1.0, 1.0)) * random.uniform(*_CONTRAST, image.shape[2:])
+    return np.clip(image + shift, 0, 255).astype(np.uint8), share.astype(np.float32)
 
 
 # Cells of the noise along the longer side: large blotches to small ones.
@@ -225,10 +255,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class DefectSet:
-    """Normal images with one synthetic defect each. ``preprocessor``: says which pixels the model sees."""
+    """Normal images with one synthetic defect each. ``preprocessor``: says which pixels the model sees. ``kinds``: take
+    turns."""
 
     samples: tuple[Sample, ...]
     preprocessor: Preprocessor
+    kinds: tuple[Kind, ...] = KINDS
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """The images, the same ones every time. Raises :class:`FrameError` that names the one underneath."""
@@ -254,13 +286,15 @@ class DefectSet:
         return seen if ignored is None else seen & (ignored <= 127)
 
 
-def defects_for(paths: Sequence[Path], preprocessor: Preprocessor, seed: int = 0) -> DefectSet:
+def defects_for(
+    paths: Sequence[Path], preprocessor: Preprocessor, seed: int = 0, kinds: tuple[Kind, ...] = KINDS
+) -> DefectSet:
     """One defect for each of at most 60 of the images, which are evenly spaced. The kinds take turns."""
     chosen = [paths[i] for i in evenly_spaced(len(paths), _COUNT_MAX)]
     count = len(chosen)
     seeds = np.random.SeedSequence(seed).generate_state(count)
     samples = (
-        Sample(path, chosen[(i + count // 2) % count], KINDS[i % len(KINDS)], int(seeds[i]))
+        Sample(path, chosen[(i + count // 2) % count], kinds[i % len(kinds)], int(seeds[i]))
         for i, path in enumerate(chosen)
     )
-    return DefectSet(tuple(samples), preprocessor)
+    return DefectSet(tuple(samples), preprocessor, kinds)

@@ -16,6 +16,8 @@ from edge_ad_export.model.input_spec import Size
 from edge_ad_metrics.sampling import evenly_spaced, evenly_stepped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from edge_ad.geometry import Preprocessor
@@ -49,7 +51,11 @@ class ImageSet:
 
     def first(self, count: int) -> ImageSet:
         """The first ``count`` images, or all if there are fewer."""
-        return replace(self, paths=self.paths[:count])
+        return self.chosen(range(len(self.paths))[:count])
+
+    def chosen(self, places: Sequence[int]) -> ImageSet:
+        """The images at these places, which ascend."""
+        return replace(self, paths=tuple(self.paths[place] for place in places))
 
     def sizes(self) -> frozenset[Size]:
         """The sizes that occur. Reads every image once, so that a damaged one is found before any work is done."""

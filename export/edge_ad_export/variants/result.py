@@ -87,6 +87,7 @@ def fidelity_record(found: Agreement, size_bytes: int, labelled: int = 0) -> Fid
         score_max_abs=found.max_abs,
         score_max_rel=found.max_rel,
         spearman=found.spearman,
+        spearman_low=found.spearman_low,
         spearman_normals=found.spearman_normals,
         map_correlation_min=found.map_correlation_min,
         roc_auc_lost=found.roc_auc_lost,

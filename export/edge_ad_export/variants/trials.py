@@ -120,7 +120,7 @@ class _Evaluation:
 
     def __init__(self, setup: Setup, trials: Trials, root: Path, tell: Teller, stack: ExitStack) -> None:
         self.setup, self.trials, self.root, self.tell, self.stack = setup, trials, root, tell, stack
-        self.data = EvaluationData(setup.images, setup.defects(), trials.labelled)
+        self.data = EvaluationData(setup.split.judging, setup.defects(), trials.labelled, setup.split.groups)
         self._model = FloatModel(setup.quantizable.model)
         self._second_stage = None if setup.first is None else FloatModel(setup.lowered.model)
         images, defects = len(self.data.images), len(self.data.defects.samples)
@@ -132,12 +132,13 @@ class _Evaluation:
         self.reference = stack.enter_context(closing(reference))
 
     def quantizer(self) -> Quantizer:
-        """The quantizer, which has been shown what the model sees of normals and of defects."""
+        """The quantizer, which has been shown what the model sees of normals and of defects, none of which judge."""
         quantizer = self.stack.enter_context(open_quantizer(self._model, self.trials.plan, self._second_stage))
-        quantizer.use_calibration_data(
-            self.setup.quantizable_pixels(self.setup.images, _QUANTIZATION_SAMPLES),
-            self.setup.quantizable_pixels(self.data.defects, _QUANTIZATION_SAMPLES),
-        )
+        if len(self.setup.split.fitting):
+            quantizer.use_calibration_data(
+                self.setup.quantizable_pixels(self.setup.split.fitting, _QUANTIZATION_SAMPLES),
+                self.setup.quantizable_pixels(self.setup.fitting_defects(), _QUANTIZATION_SAMPLES),
+            )
         return quantizer
 
     def make(self, recipe: Recipe, quantize: Callable[[], Int8] | None = None, *, step: int | None = None) -> _Made:
@@ -171,7 +172,7 @@ class _Evaluation:
         for one in variants:
             if one.candidate is None:
                 continue
-            one.agreement = agree(one.candidate, self.reference, self.data.labelled)
+            one.agreement = agree(one.candidate, self.reference, self.data)
             if one.agreement is None:
                 one.rejected = one.candidate.failed
             else:

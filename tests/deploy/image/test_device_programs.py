@@ -242,6 +242,7 @@ def test_older_systems_are_refused(
 ) -> None:
     files = {"bundle/version": new, "here": here, "good": good, "bundle/replaces": replaces}
     (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle/root.img").write_bytes(b"root")
     for name, text in files.items():
         if text is not None:
             (tmp_path / name).write_text(f"{text}\n")
@@ -255,6 +256,21 @@ def test_older_systems_are_refused(
     done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
     assert done.stderr == (f"refused: {refusal}\n" if refusal else "")
     assert done.returncode == bool(refusal)
+
+
+def test_a_damaged_update_is_refused_before_the_other_slot_is_touched(tmp_path: Path) -> None:
+    (tmp_path / "bundle/root.img").mkdir(parents=True)  # It is there and cannot be read, as a damaged block.
+    for name in ("bundle/version", "here"):
+        (tmp_path / name).write_text("1\n")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "RAUC_BUNDLE_MOUNT_POINT": str(tmp_path / "bundle"),
+        "EDGE_AD_VERSION_FILE": str(tmp_path / "here"),
+        "EDGE_AD_GOOD_FILE": str(tmp_path / "good"),
+    }
+    script = ["sh", str(PROGRAMS / "refuse-older")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "refused: the update is damaged\n")
 
 
 def test_the_environment_of_grub_is_never_empty(tmp_path: Path) -> None:

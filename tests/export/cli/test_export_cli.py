@@ -45,7 +45,7 @@ def test_writes_a_bundle_and_prints_the_table(tmp_path: Path, model: Path, norma
     assert "only 6 images" in done.stderr
 
 
-ANY_LOSS = ["--min-spearman", "0.5", "--min-map-correlation", "0.5", "--max-auc-loss", "1"]
+ANY_LOSS = ["--min-spearman", "-1", "--min-map-correlation", "0.5", "--max-auc-loss", "1"]
 ANY_LOSS += ["--max-more-false-rejects", "1", "--max-aupimo-loss", "1"]
 
 
@@ -60,9 +60,8 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path, normals: 
     assert "making openvino-int8 (2 of 2)" in done.stderr
 
 
-def test_every_variant_is_made_and_told(
-    tmp_path: Path, model: Path, normals: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_every_variant_is_made_and_told(tmp_path: Path, model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    normals = tiny.write_images(tmp_path / "ten", export_models.parts(10))
     with pytest.raises(SystemExit) as ended:
         main(["export", str(model), "--images", str(normals), "-o", str(tmp_path / "b"), "--json", *ANY_LOSS])
 
@@ -78,7 +77,10 @@ def test_every_variant_is_made_and_told(
     *steps, judged_by = done.err.splitlines()
     assert judged_by.startswith("the maps are judged by their correlation alone: ")
     assert [line.partition(": about")[0] for line in steps] == [
-        "only 6 images: correlations over so few say little; give 30 or more",
+        "4 images are for the quantizer, 6 others judge; so few leave the rank correlation uncertain, and a variant "
+        "that may be below the limit is refused: give 60 or more",
+        "--kernel area instead of antialiased-linear, which Pillow and torchvision resize with, changes the scores of "
+        "8 images by up to 11% of their spread, rank correlation 0.9762: choose the one of the training with --kernel",
         f"{scoring} the imported model",
         f"making {ids[0]} (1 of {len(ids)})",
         f"{scoring} {ids[0]}",

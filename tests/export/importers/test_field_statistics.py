@@ -263,3 +263,27 @@ def test_statistics_that_are_not_used_are_said(tmp_path: Path, images: Path) -> 
     model = write_ir(tmp_path, {**IMAGENET, "pad_value": "114", "resize_type": "fit_to_window_letterbox"}, {"output"})
     done = export(model, images, tmp_path / "out" / "b", variants=("openvino-fp32",))
     assert "resize_type" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("described", "kernel", "line"),
+    [
+        pytest.param('{"resample": 2}', "antialiased-linear", "resized with antialiased-linear, as", id="bilinear"),
+        pytest.param('{"resample": 3}', "antialiased-cubic", "resized with antialiased-cubic, as", id="bicubic"),
+        pytest.param('{"resample": 0}', "nearest", "resized with nearest, as", id="nearest"),
+        pytest.param('{"resample": 1}', None, "Pillow's filter 1, which edge-ad does not have", id="lanczos"),
+        pytest.param('{"resample": 3, "do_resize": false}', None, "", id="nothing-is-resized"),
+        pytest.param("{}", None, "", id="nothing-is-said"),
+    ],
+)
+def test_the_kernel_of_the_training_is_taken(tmp_path: Path, described: str, kernel: str | None, line: str) -> None:
+    net = Net()
+    net.op("Abs", small_c2(net, net.input("input", [1, 3, SIDE, SIDE])), out="map")
+    net.output("map", [1, 1, SIDE // 2, SIDE // 2])
+    model = net.save(tmp_path / "m.onnx")
+    (tmp_path / "preprocessor_config.json").write_text(described)
+
+    imported = import_model(ModelFile(model))
+
+    assert imported.kernel == kernel
+    assert line in " ".join(imported.assumptions)
