@@ -20,7 +20,16 @@ from edge_ad.station.counting import StationCounters
 from edge_ad.station.evidence import EvidenceRecord
 from edge_ad.station.kept_counts import ShiftCounts
 
-__all__ = ["Change", "Place", "RecipeReport", "ShiftName", "ShiftReport", "list_shifts", "report_shift", "report_table"]
+__all__ = [
+    "Change",
+    "MarkedPlace",
+    "RecipeReport",
+    "ShiftName",
+    "ShiftReport",
+    "list_shifts",
+    "report_shift",
+    "report_table",
+]
 
 _MOST_FRAMES = 1_000
 _PNG_SIZE = slice(16, 24)
@@ -37,7 +46,7 @@ class ShiftName(msgspec.Struct, frozen=True, kw_only=True):
     end: float | None
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class MarkedPlace(msgspec.Struct, frozen=True, kw_only=True):
     """So many rejected frames have their highest region in this ninth of the picture, counted from its top left."""
 
     inspection: str
@@ -81,7 +90,7 @@ class ShiftReport(msgspec.Struct, frozen=True, kw_only=True):
     station: str
     shift: ShiftName
     recipes: tuple[RecipeReport, ...]
-    places: tuple[Place, ...]
+    places: tuple[MarkedPlace, ...]
     frames: int
     drift: dict[str, str]
     changes: tuple[Change, ...]
@@ -118,7 +127,7 @@ def report_shift(
         shift=shift,
         recipes=tuple(_of_recipe(name, one, evidence, shift.begin, end) for name, one in counts.items()),
         places=tuple(
-            Place(inspection=inspection, row=row, column=column, count=count)
+            MarkedPlace(inspection=inspection, row=row, column=column, count=count)
             for (inspection, row, column), count in places.most_common()
         ),
         frames=frames,

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from edge_ad.cameras import FrameInfo
 from edge_ad.link import messages
 from edge_ad.station.parts import InspectedPart
-
-if TYPE_CHECKING:
-    from edge_ad.station.trials import WantedUpdate
 
 __all__ = [
     "Action",
@@ -27,6 +23,7 @@ __all__ = [
     "StartScorer",
     "StopScorer",
     "TriggerCamera",
+    "WantedUpdate",
 ]
 
 
@@ -129,6 +126,17 @@ class Publish:
 
     event: messages.Event
     to: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedUpdate:
+    """A bundle that was deployed and checked. ``old``, ``new``: the paths of the one in force and of this one."""
+
+    key: str
+    slot: int
+    title: str
+    old: str
+    new: str
 
 
 @dataclass(frozen=True, slots=True)

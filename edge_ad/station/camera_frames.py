@@ -11,12 +11,12 @@ import msgspec
 
 from edge_ad.cameras import FrameChecks
 from edge_ad.station.actions import Action, CameraFrame, ReturnFrame
-from edge_ad.station.parts import Moment, OpenPart, PartReason
+from edge_ad.station.parts import Moment, PartReason
 
 if TYPE_CHECKING:
     from edge_ad.cameras import CameraSettings, FrameInfo
     from edge_ad.station.condition import Condition
-    from edge_ad.station.part_book import PartBook
+    from edge_ad.station.part_book import OpenPart, PartBook
     from edge_ad.station.station_file import StationFile
 
 __all__ = ["CameraFrames"]

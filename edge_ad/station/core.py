@@ -17,16 +17,17 @@ from edge_ad.station.actions import (
     HandedIn,
     NoteUpdate,
     ReturnFrame,
+    WantedUpdate,
 )
 from edge_ad.station.camera_frames import CameraFrames
 from edge_ad.station.condition import Condition
 from edge_ad.station.counting import StationCounters
-from edge_ad.station.part_book import PartBook
-from edge_ad.station.parts import Asker, Moment, OpenPart, PartFrame, PartReason
+from edge_ad.station.part_book import OpenPart, PartBook
+from edge_ad.station.parts import Asker, Moment, PartFrame, PartReason
 from edge_ad.station.recipes import Recipes
 from edge_ad.station.scorers import JobBoard
 from edge_ad.station.states import StationChange
-from edge_ad.station.trials import Trials, WantedUpdate
+from edge_ad.station.trials import BundleTrials
 from edge_ad.verdict import State, Verdict
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class StationCore:
         self._jobs = JobBoard(self._out)
         self.recipes = Recipes(self._out, file, self._jobs)
         self.book = PartBook(self._out, file, self.condition, self.recipes, self._jobs, self._switch_if_ready)
-        self.trials = Trials(self._out, file.update, self.recipes, self.condition)
+        self.trials = BundleTrials(self._out, file.update, self.recipes, self.condition)
         self.book.on_result = self.trials.part_done
         self.pictures = CameraFrames(self._out, file, self.book, self.condition, self._refusal)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge_ad.link import messages
@@ -17,8 +18,8 @@ from edge_ad.station.actions import (
     TriggerCamera,
 )
 from edge_ad.station.counting import StationCounters
-from edge_ad.station.parts import Asker, InspectedPart, Moment, OpenPart, PartFrame, PartReason, judge_part
-from edge_ad.station.scorers import FrameLease, JobBoard
+from edge_ad.station.parts import Asker, InspectedPart, Moment, PartFrame, PartReason, judge_part
+from edge_ad.station.scorers import FrameLease, JobBoard, ScorerSlot
 from edge_ad.station.states import StationChange
 from edge_ad.station.stop_rules import RuleWatch
 from edge_ad.verdict import State, Verdict
@@ -29,7 +30,49 @@ if TYPE_CHECKING:
     from edge_ad.station.recipes import Recipes
     from edge_ad.station.station_file import StationFile
 
-__all__ = ["PartBook"]
+__all__ = ["OpenPart", "PartBook"]
+
+
+@dataclass(slots=True)
+class OpenPart:
+    """A part without a result.
+
+    ``wanted``: how many exposures each camera still owes. ``unscored``: jobs that no scorer has answered. ``scorers``:
+    those that judge this part, which stay when others take over for the next one.
+    Times in nanoseconds of the monotonic clock.
+    """
+
+    trigger: int
+    part_id: str
+    recipe: str
+    begun_ns: int
+    begun_at: float
+    deadline_ns: int
+    wanted: dict[str, int]
+    asker: Asker | None = None
+    scorers: tuple[ScorerSlot, ...] = ()
+    unscored: set[int] = field(default_factory=set)
+    frames: list[PartFrame] = field(default_factory=list)
+    is_exposed: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every frame came in and was scored."""
+        return not any(self.wanted.values()) and not self.unscored
+
+    def result(self, now_ns: int, state: State, reason: str | None = None, detail: str | None = None) -> InspectedPart:
+        """The result of this part at the time ``now_ns``."""
+        return InspectedPart(
+            trigger=self.trigger,
+            part_id=self.part_id,
+            recipe=self.recipe,
+            state=state,
+            reason=reason,
+            detail=detail,
+            triggered_at=self.begun_at,
+            latency_ms=(now_ns - self.begun_ns) / 1e6,
+            frames=tuple(self.frames),
+        )
 
 
 class PartBook:

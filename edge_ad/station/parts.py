@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,9 +12,7 @@ from edge_ad.verdict import State, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edge_ad.station.scorers import ScorerSlot
-
-__all__ = ["Asker", "InspectedPart", "Moment", "OpenPart", "PartFrame", "PartReason", "judge_part"]
+__all__ = ["Asker", "InspectedPart", "Moment", "PartFrame", "PartReason", "judge_part"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,48 +71,6 @@ class InspectedPart(msgspec.Struct, frozen=True, kw_only=True):
     def accepted(self) -> bool:
         """Whether the part may pass."""
         return self.state is State.ACCEPT
-
-
-@dataclass(slots=True)
-class OpenPart:
-    """A part without a result.
-
-    ``wanted``: how many exposures each camera still owes. ``unscored``: jobs that no scorer has answered. ``scorers``:
-    those that judge this part, which stay when others take over for the next one.
-    Times in nanoseconds of the monotonic clock.
-    """
-
-    trigger: int
-    part_id: str
-    recipe: str
-    begun_ns: int
-    begun_at: float
-    deadline_ns: int
-    wanted: dict[str, int]
-    asker: Asker | None = None
-    scorers: tuple[ScorerSlot, ...] = ()
-    unscored: set[int] = field(default_factory=set)
-    frames: list[PartFrame] = field(default_factory=list)
-    is_exposed: bool = False
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every frame came in and was scored."""
-        return not any(self.wanted.values()) and not self.unscored
-
-    def result(self, now_ns: int, state: State, reason: str | None = None, detail: str | None = None) -> InspectedPart:
-        """The result of this part at the time ``now_ns``."""
-        return InspectedPart(
-            trigger=self.trigger,
-            part_id=self.part_id,
-            recipe=self.recipe,
-            state=state,
-            reason=reason,
-            detail=detail,
-            triggered_at=self.begun_at,
-            latency_ms=(now_ns - self.begun_ns) / 1e6,
-            frames=tuple(self.frames),
-        )
 
 
 def judge_part(verdicts: Iterable[Verdict], reject_from: int = 1) -> tuple[State, str | None, str | None]:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from edge_ad.link.messages import UpdateChanged
-from edge_ad.station.actions import Action, NoteUpdate, Publish
+from edge_ad.station.actions import Action, NoteUpdate, Publish, WantedUpdate
 from edge_ad.station.parts import InspectedPart, PartReason
 from edge_ad.update import Step, UpdateSettings
 from edge_ad.verdict import Reason, State, Verdict
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge_ad.station.recipes import Recipes
     from edge_ad.station.scorers import RecipeRun, ScorerSlot
 
-__all__ = ["Trials", "WantedUpdate"]
+__all__ = ["BundleTrials"]
 
 ALARM = "update"
 _OF_THE_BUNDLE = {
@@ -29,17 +29,6 @@ _OF_THE_BUNDLE = {
     Reason.UNCALIBRATED,
     Reason.OUT_OF_RANGE,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class WantedUpdate:
-    """A bundle that was deployed and checked. ``old``, ``new``: the paths of the one in force and of this one."""
-
-    key: str
-    slot: int
-    title: str
-    old: str
-    new: str
 
 
 class _Phase(Enum):
@@ -69,7 +58,7 @@ class _Trial:
         return {name for name, one in self.run.scorers.items() if before.get(name) is not one}
 
 
-class Trials:
+class BundleTrials:
     """At most one bundle is on trial. What is decided is written down by the loop, which says when that is done."""
 
     def __init__(

@@ -15,8 +15,7 @@ import msgspec
 from edge_ad.bundle import Bundle, TrustStore
 from edge_ad.errors import BundleError, EdgeAdError, InputError, one_line
 from edge_ad.link import default_path
-from edge_ad.station.actions import NoteUpdate
-from edge_ad.station.trials import WantedUpdate
+from edge_ad.station.actions import NoteUpdate, WantedUpdate
 from edge_ad.update import BundleUse, DeployOrder, Slots, Step, UpdateSettings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from edge_ad.errors import InputError
 from edge_ad.files import check_output, check_space, output_error, part_file
 from edge_ad_deploy.image.disk import assemble, make_data, make_esp
-from edge_ad_deploy.image.layout import Layout
+from edge_ad_deploy.image.layout import DiskLayout
 from edge_ad_deploy.image.root import RootRequest, build_root
 from edge_ad_deploy.image.tools import need_tools, run_tool
 
@@ -51,7 +51,7 @@ class ImageRequest:
     kernel: str = "generic"
     mirror: str | None = None
     provision: Path | None = None
-    layout: Layout = field(default_factory=Layout)
+    layout: DiskLayout = field(default_factory=DiskLayout)
     options: tuple[str, ...] = ()
 
 

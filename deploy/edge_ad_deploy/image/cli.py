@@ -132,7 +132,7 @@ def image(options: ImageOptions) -> None:
     and a mirror of Debian. Beside the image its compressed form (.zst) is written.
     """
     from edge_ad_deploy.image.build import ImageRequest, build_image
-    from edge_ad_deploy.image.layout import Layout
+    from edge_ad_deploy.image.layout import DiskLayout
 
     built = build_image(
         ImageRequest(
@@ -144,7 +144,7 @@ def image(options: ImageOptions) -> None:
             kernel=options.kernel,
             mirror=options.mirror,
             provision=options.provision,
-            layout=Layout(slot_mib=options.slot_mb, data_mib=options.data_mb),
+            layout=DiskLayout(slot_mib=options.slot_mb, data_mib=options.data_mb),
             options=options.kernel_option,
         )
     )
@@ -162,10 +162,10 @@ def image_update(source: Path, options: UpdateOptions) -> None:
     IMAGE is what edge-ad image has written. Devices with the certificate in their keyring take the update, start
     it, and go back by themselves when it is not good.
     """
-    from edge_ad_deploy.image.update import UpdateRequest, build_update
+    from edge_ad_deploy.image.update import SystemUpdateRequest, build_update
 
     built = build_update(
-        UpdateRequest(
+        SystemUpdateRequest(
             image=source,
             certificate=options.certificate,
             key=options.key,

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from edge_ad_deploy.image.grub import ENVIRONMENT, FRESH, MODULES, environment_block, grub_config
-from edge_ad_deploy.image.layout import Layout, Partition
+from edge_ad_deploy.image.layout import DiskLayout, Partition
 from edge_ad_deploy.image.tools import epoch, run_tool
 
 __all__ = ["DATA_FOLDERS", "assemble", "make_data", "make_esp"]
@@ -14,7 +14,7 @@ __all__ = ["DATA_FOLDERS", "assemble", "make_data", "make_esp"]
 DATA_FOLDERS = ("edge-ad", "etc/edge-ad", "journal", "rauc", "chrony")
 
 
-def make_esp(layout: Layout, work: Path, provision: Path | None, options: tuple[str, ...]) -> Path:
+def make_esp(layout: DiskLayout, work: Path, provision: Path | None, options: tuple[str, ...]) -> Path:
     """The ESP: GRUB with its script inside, its environment, and what the first boot takes. Returns the file."""
     image, loader, script = work / "esp.img", work / "BOOTX64.EFI", work / "grub.cfg"
     script.write_text(grub_config(layout, options), encoding="ascii")
@@ -44,7 +44,7 @@ def make_esp(layout: Layout, work: Path, provision: Path | None, options: tuple[
     return image
 
 
-def make_data(layout: Layout, work: Path) -> Path:
+def make_data(layout: DiskLayout, work: Path) -> Path:
     """The data partition with its folders. Returns the file."""
     image, tree = work / "data.img", work / "data"
     for folder in DATA_FOLDERS:
@@ -56,7 +56,7 @@ def make_data(layout: Layout, work: Path) -> Path:
     return image
 
 
-def assemble(layout: Layout, parts: dict[int, Path], image: Path) -> None:
+def assemble(layout: DiskLayout, parts: dict[int, Path], image: Path) -> None:
     """Writes the partition table and each part into its place. ``parts``: partition number to file."""
     _sparse(image, layout.size)
     run_tool(["sgdisk", *layout.sgdisk_options(), image])

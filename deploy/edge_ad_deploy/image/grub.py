@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edge_ad_deploy.image.layout import Layout
+from edge_ad_deploy.image.layout import DiskLayout
 
 __all__ = ["ENVIRONMENT", "FRESH", "MODULES", "TRIES", "environment_block", "grub_config", "kernel_options"]
 
@@ -84,7 +84,7 @@ reboot
 """
 
 
-def grub_config(layout: Layout, extra: Sequence[str] = ()) -> str:
+def grub_config(layout: DiskLayout, extra: Sequence[str] = ()) -> str:
     """The script that starts a slot. ``extra``: options for the kernel."""
     _, a, b, _ = layout.partitions
     return _CONFIG.format(

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from edge_ad.errors import InputError
 
-__all__ = ["KERNELS", "MIB", "Layout", "Partition"]
+__all__ = ["KERNELS", "MIB", "DiskLayout", "Partition"]
 
 MIB = 1 << 20
 KERNELS = MappingProxyType({"generic": "linux-image-amd64", "cloud": "linux-image-cloud-amd64"})
@@ -34,7 +34,7 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class DiskLayout:
     """The disk. Sizes in MiB; the data partition grows on the device to the end of its disk."""
 
     esp_mib: int = 64

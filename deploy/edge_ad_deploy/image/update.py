@@ -13,7 +13,7 @@ from edge_ad.files import check_output, output_error, part_file
 from edge_ad_deploy.image.build import check_version
 from edge_ad_deploy.image.tools import need_tools, run_tool
 
-__all__ = ["BuiltUpdate", "UpdateRequest", "build_update"]
+__all__ = ["BuiltUpdate", "SystemUpdateRequest", "build_update"]
 
 _SECTOR = 512
 _VERSION_FILE = "usr/lib/edge-ad/image-version"
@@ -33,7 +33,7 @@ filename=root.img
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateRequest:
+class SystemUpdateRequest:
     """What is asked of an update.
 
     ``certificate``, ``key``: who signs it; ``replaces``: devices with versions up to this one may go back to it.
@@ -56,7 +56,7 @@ class BuiltUpdate:
     update_bytes: int
 
 
-def build_update(request: UpdateRequest) -> BuiltUpdate:
+def build_update(request: SystemUpdateRequest) -> BuiltUpdate:
     """Takes the root out of an image that ``edge-ad image`` has written, and signs it.
 
     The format is ``verity``: a device checks each block of the root as it reads it, and its signature before.
@@ -92,7 +92,7 @@ def build_update(request: UpdateRequest) -> BuiltUpdate:
     return BuiltUpdate(request.output, version, compatible, request.output.stat().st_size)
 
 
-def _check(request: UpdateRequest) -> None:
+def _check(request: SystemUpdateRequest) -> None:
     if request.output.suffix != ".raucb":
         raise InputError(f"-o {request.output}: expected a name that ends with .raucb")
     check_output(request.output, "-o")

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Chain", "OnnxReader", "OpenVinoReader", "Step", "find_chain", "find_clamp", "may_be_clamped"]
+__all__ = ["Chain", "OnnxReader", "OpenVinoReader", "SearchStep", "find_chain", "find_clamp", "may_be_clamped"]
 
 _INFINITY = float("inf")
 
 
 @dataclass(frozen=True)
-class Step:
+class SearchStep:
     """The node that makes a value, in words that both libraries share.
 
     Attributes:
@@ -47,7 +47,7 @@ class Step:
 class Reader(Protocol):
     """Reads the graph of one library."""
 
-    def step(self, value: Any) -> Step | None:
+    def step(self, value: Any) -> SearchStep | None:
         """The node that makes the value; ``None`` where it is none that matters here."""
         ...
 
@@ -84,9 +84,9 @@ class _Walk:
     """Walks back from an output. ``path``: the nodes that were passed, the outermost first."""
 
     reader: Reader
-    path: list[Step] = field(default_factory=list)
+    path: list[SearchStep] = field(default_factory=list)
 
-    def behind(self, value: Any) -> tuple[Any, Step | None]:
+    def behind(self, value: Any) -> tuple[Any, SearchStep | None]:
         """The value before all that changes no order, and the node that makes it."""
         step = self.reader.step(value)
         while step is not None and step.kind in ("same", "move"):
@@ -174,7 +174,7 @@ class _Scalar:
     number: float
 
 
-def _scalar(step: Step) -> _Scalar | None:
+def _scalar(step: SearchStep) -> _Scalar | None:
     if step.kind not in ("Add", "Sub", "Mul", "Div") or [number is None for number in step.numbers].count(True) != 1:
         return None
     left, right = step.numbers
@@ -225,37 +225,41 @@ _SQUASH = {"Sigmoid": 0.0, "HardSigmoid": 0.0, "Softmax": 0.0, "SoftMax": 0.0, "
 _FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
 
 
-def _shared(kind: str, inputs: tuple[Any, ...], node: Any) -> Step | None:
+def _shared(kind: str, inputs: tuple[Any, ...], node: Any) -> SearchStep | None:
     """The kinds that have the same name and meaning in both libraries."""
     if kind in _SAME:
-        return Step("same", inputs[:1], kind, node=node)
+        return SearchStep("same", inputs[:1], kind, node=node)
     if kind in _MOVE:
-        return Step("move", inputs[:1], kind, node=node)
+        return SearchStep("move", inputs[:1], kind, node=node)
     if kind in _MEAN:
-        return Step("mean", inputs[:1], kind, node=node)
+        return SearchStep("mean", inputs[:1], kind, node=node)
     if kind in _SQUASH:
-        return Step("squash", inputs[:1], kind, low=_SQUASH[kind], high=1.0, node=node)
+        return SearchStep("squash", inputs[:1], kind, low=_SQUASH[kind], high=1.0, node=node)
     if kind == "Relu":
-        return Step("clamp", inputs[:1], kind, low=0.0, node=node)
+        return SearchStep("clamp", inputs[:1], kind, low=0.0, node=node)
     return None
 
 
-def _shared_onnx(node: ir.Node, inputs: tuple[Any, ...]) -> Step | None:
+def _shared_onnx(node: ir.Node, inputs: tuple[Any, ...]) -> SearchStep | None:
     return _shared(node.op_type, inputs, node)
 
 
-def _bound(kind: str, inputs: tuple[Any, ...], numbers: tuple[float | None, ...], *, low: bool) -> Step | None:
+def _bound(kind: str, inputs: tuple[Any, ...], numbers: tuple[float | None, ...], *, low: bool) -> SearchStep | None:
     """A ``Min`` or ``Max`` with a constant, in either order."""
     for value, number in zip(inputs, reversed(numbers), strict=True):
         if len(inputs) == 2 and number is not None:
-            return Step("clamp", (value,), kind, low=number) if low else Step("clamp", (value,), kind, high=number)
+            return (
+                SearchStep("clamp", (value,), kind, low=number)
+                if low
+                else SearchStep("clamp", (value,), kind, high=number)
+            )
     return None
 
 
 class OnnxReader:
     """Reads an ONNX graph whose constants are folded."""
 
-    def step(self, value: Any) -> Step | None:
+    def step(self, value: Any) -> SearchStep | None:
         node: ir.Node | None = None if value is None else value.producer()
         if node is None or node.domain not in ("", "ai.onnx") or value is not node.outputs[0]:
             return None
@@ -263,9 +267,9 @@ class OnnxReader:
         if kind in ("Min", "Max"):
             return _bound(kind, inputs, tuple(map(read_scalar, inputs)), low=kind == "Max")
         if kind in ("Add", "Sub", "Mul", "Div"):
-            return Step(kind, inputs, kind, tuple(map(read_scalar, inputs)))
+            return SearchStep(kind, inputs, kind, tuple(map(read_scalar, inputs)))
         if kind == "Where":
-            return Step("select", inputs[1:], kind)
+            return SearchStep("select", inputs[1:], kind)
         return {"Cast": self._cast, "Clip": self._clip}.get(kind, _shared_onnx)(node, inputs)
 
     def folded_scale(self, _value: Any) -> float | None:
@@ -273,12 +277,12 @@ class OnnxReader:
         return None
 
     @staticmethod
-    def _cast(node: ir.Node, inputs: tuple[Any, ...]) -> Step | None:
+    def _cast(node: ir.Node, inputs: tuple[Any, ...]) -> SearchStep | None:
         kept = {inputs[0].dtype, ir.DataType(node.attributes["to"].as_int())} <= {*_FLOATS, None}
-        return Step("same", inputs, "Cast", node=node) if kept else None
+        return SearchStep("same", inputs, "Cast", node=node) if kept else None
 
     @staticmethod
-    def _clip(node: ir.Node, inputs: tuple[Any, ...]) -> Step | None:
+    def _clip(node: ir.Node, inputs: tuple[Any, ...]) -> SearchStep | None:
         """Bounds are attributes before opset 11."""
         bounds = []
         for index, (name, default) in enumerate((("min", -_INFINITY), ("max", _INFINITY)), start=1):
@@ -290,7 +294,7 @@ class OnnxReader:
                 if number is None:
                     return None
                 bounds.append(number)
-        return Step("clamp", inputs[:1], "Clip", low=bounds[0], high=bounds[1])
+        return SearchStep("clamp", inputs[:1], "Clip", low=bounds[0], high=bounds[1])
 
 
 class OpenVinoReader:
@@ -298,21 +302,21 @@ class OpenVinoReader:
 
     _ARITHMETIC = {"Add": "Add", "Subtract": "Sub", "Multiply": "Mul", "Divide": "Div"}  # noqa: RUF012
 
-    def step(self, value: Any) -> Step | None:
+    def step(self, value: Any) -> SearchStep | None:
         node = value.get_node()
         kind = node.get_type_name()
         inputs = tuple(node.input_value(index) for index in range(node.get_input_size()))
         if kind == "Convert" and not (value.get_element_type().is_real() and inputs[0].get_element_type().is_real()):
             return None
         if kind == "Select":
-            return Step("select", inputs[1:], kind)
+            return SearchStep("select", inputs[1:], kind)
         if kind == "Clamp":
             bounds = node.get_attributes()
-            return Step("clamp", inputs, kind, low=float(bounds["min"]), high=float(bounds["max"]))
+            return SearchStep("clamp", inputs, kind, low=float(bounds["min"]), high=float(bounds["max"]))
         if kind in ("Minimum", "Maximum"):
             return _bound(kind, inputs, tuple(map(_number, inputs)), low=kind == "Maximum")
         if kind in self._ARITHMETIC:
-            return Step(self._ARITHMETIC[kind], inputs, kind, tuple(map(_number, inputs)))
+            return SearchStep(self._ARITHMETIC[kind], inputs, kind, tuple(map(_number, inputs)))
         return _shared(kind, inputs, node)
 
     def folded_scale(self, value: Any) -> float | None:

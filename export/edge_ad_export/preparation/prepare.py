@@ -39,7 +39,7 @@ from edge_ad_export.samples.clips import (
 from edge_ad_export.samples.defects import FITTING_KINDS, KINDS, defects_for
 from edge_ad_export.samples.geometry import build_geometry, frame_size, read_mask
 from edge_ad_export.samples.images import ImageSet, collect_pixels
-from edge_ad_export.samples.split import Split, judge_with_all, split_images
+from edge_ad_export.samples.split import ImageSplit, judge_with_all, split_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +95,7 @@ class Setup:
     mask: NDArray[np.uint8] | None
     images: ImageSet
     threads: int | None
-    split: Split
+    split: ImageSplit
     clip: Clip | None = None
     first: FirstStage | None = None
 

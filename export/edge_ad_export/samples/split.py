@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edge_ad_export.samples.images import ImageSet
 
-__all__ = ["ENOUGH_IMAGES", "Split", "judge_with_all", "parse_part_by", "split_images"]
+__all__ = ["ENOUGH_IMAGES", "ImageSplit", "judge_with_all", "parse_part_by", "split_images"]
 
 ENOUGH_IMAGES: Final = 60
 """With so many images the rank correlation of a good int8 variant is known closely enough for the gate's limit."""
@@ -34,7 +34,7 @@ _FOLDERS_MIN = 5
 
 
 @dataclass(frozen=True)
-class Split:
+class ImageSplit:
     """``fitting``: for the ranges, the bias correction and the search of layers. ``judging``: for the gate.
 
     ``groups``: to which part each of the ``judging`` images belongs; images of one part are alike. ``by``: what made
@@ -94,12 +94,12 @@ def parse_part_by(text: str) -> str:
     return text
 
 
-def judge_with_all(images: ImageSet) -> Split:
+def judge_with_all(images: ImageSet) -> ImageSplit:
     """Where nothing is quantized, no image has to be kept from the judge."""
-    return Split(images.chosen(()), images, tuple(range(len(images))))
+    return ImageSplit(images.chosen(()), images, tuple(range(len(images))))
 
 
-def split_images(images: ImageSet, part_by: str | None = None) -> Split:
+def split_images(images: ImageSet, part_by: str | None = None) -> ImageSplit:
     """Two fifths of the images for the quantizer, 75 at most, and the others to judge. A part is never split.
 
     ``part_by``: ``folder``, or a regular expression with one group, searched in the names of the files. Without it,
@@ -117,7 +117,7 @@ def split_images(images: ImageSet, part_by: str | None = None) -> Split:
     numbers = {part: number for number, part in enumerate(dict.fromkeys(parts))}
     of = [numbers[part] for part in parts]
     if len(images) < _FEWEST:
-        return Split(images, images, tuple(of), shared=True)
+        return ImageSplit(images, images, tuple(of), shared=True)
     chosen = _chosen_parts(of)
     fitting = [index for index, part in enumerate(of) if part in chosen]
     judging = [index for index, part in enumerate(of) if part not in chosen]
@@ -126,7 +126,7 @@ def split_images(images: ImageSet, part_by: str | None = None) -> Split:
             f"{_origin(part_by)} gives {len(numbers)} parts and leaves {len(judging)} of {len(images)} images to judge "
             f"by: expected at least 2 parts and {IMAGES_MIN} images"
         )
-    return Split(images.chosen(fitting), images.chosen(judging), tuple(of[index] for index in judging), by)
+    return ImageSplit(images.chosen(fitting), images.chosen(judging), tuple(of[index] for index in judging), by)
 
 
 def _origin(part_by: str | None) -> str:
@@ -161,15 +161,15 @@ def _parts(paths: Sequence[Path], part_by: str | None) -> tuple[list[str], str |
     return found, "parts"
 
 
-def _split_clips(clips: ClipSet) -> Split:
+def _split_clips(clips: ClipSet) -> ImageSplit:
     if len(clips) < _FEWEST:
-        return Split(clips, clips, tuple(range(len(clips))), shared=True)
+        return ImageSplit(clips, clips, tuple(range(len(clips))), shared=True)
     reach = (clips.frames - 1) * clips.stride + clips.snippet
     fitting = list(range(min(round(_SHARE * len(clips)), _MOST_FITTING)))
     last = clips.ends[fitting[-1]]
     judging = [index for index in range(len(fitting), len(clips)) if clips.ends[index] - last >= reach]
     if len(judging) < IMAGES_MIN:
-        return Split(clips, clips, tuple(range(len(clips))), shared=True)
+        return ImageSplit(clips, clips, tuple(range(len(clips))), shared=True)
     # Clips that overlap are alike: those of a stretch of time that is as long as a clip are one part.
     groups = tuple((clips.ends[index] - last) // reach for index in judging)
-    return Split(clips.chosen(fitting), clips.chosen(judging), groups)
+    return ImageSplit(clips.chosen(fitting), clips.chosen(judging), groups)

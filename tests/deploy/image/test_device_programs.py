@@ -72,7 +72,7 @@ def device(tmp_path: Path) -> Path:
 
 def provisioned(place: Path, programs: FakePrograms, folder: Path) -> list[str]:
     provision = load("provision")
-    made = provision.Device(place / "stations", place / "settings", place / "kept", "me", programs.run)
+    made = provision.ProvisionedDevice(place / "stations", place / "settings", place / "kept", "me", programs.run)
     lines: list[str] = provision.take(folder, made)
     return lines
 
@@ -115,7 +115,7 @@ def test_nothing_is_taken_where_nothing_is(device: Path, tmp_path: Path) -> None
 
 def test_stations_start_with_their_controllers(device: Path) -> None:
     provision, programs = load("provision"), FakePrograms()
-    made = provision.Device(stations=device / "stations", run=programs.run)
+    made = provision.ProvisionedDevice(stations=device / "stations", run=programs.run)
     assert provision.start(made)[0].startswith("no station: put the folder edge-ad/stations")
     (device / "stations/line1").mkdir()
     (device / "stations/line1/station.toml").write_text(STATION)
@@ -139,7 +139,7 @@ def decided(device: Path, programs: FakePrograms, *, proven: str = "") -> tuple[
     (device / "kept").mkdir(exist_ok=True)
     if proven:
         (device / "kept/proven-B").write_text(proven)
-    made = health.Device(
+    made = health.WatchedDevice(
         stations=device / "stations",
         kept=device / "kept",
         version_file=device / "version",

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from edge_ad.cli import main
-from edge_ad_deploy.image import UpdateRequest, build_update
+from edge_ad_deploy.image import SystemUpdateRequest, build_update
 from edge_ad_deploy.image.disk import assemble, make_data
-from edge_ad_deploy.image.layout import MIB, Layout
+from edge_ad_deploy.image.layout import MIB, DiskLayout
 from edge_ad_deploy.image.root import system_config
 
-SMALL = Layout(esp_mib=1, slot_mib=8, data_mib=64)
+SMALL = DiskLayout(esp_mib=1, slot_mib=8, data_mib=64)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_an_update_is_the_root_of_its_image_signed(tmp_path: Path) -> None:
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "9", "-subj", "/CN=x"]
     subprocess.run(["openssl", "req", "-x509", *curve, *pair], check=True, capture_output=True)  # noqa: S607
     built = build_update(
-        UpdateRequest(
+        SystemUpdateRequest(
             image=made_image(tmp_path),
             certificate=tmp_path / "update.pem",
             key=tmp_path / "update.key",

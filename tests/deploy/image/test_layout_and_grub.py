@@ -11,12 +11,12 @@ import pytest
 
 from edge_ad.errors import InputError
 from edge_ad_deploy.image.grub import FRESH, environment_block, grub_config
-from edge_ad_deploy.image.layout import MIB, Layout
+from edge_ad_deploy.image.layout import MIB, DiskLayout
 from edge_ad_deploy.image.root import FILES, system_config
 
 
 def test_partitions_touch_and_the_slots_have_one_size() -> None:
-    layout = Layout(esp_mib=64, slot_mib=300, data_mib=128)
+    layout = DiskLayout(esp_mib=64, slot_mib=300, data_mib=128)
     esp, a, b, data = layout.partitions
     assert esp.start == MIB
     assert [one.start for one in (a, b, data)] == [one.start + one.size for one in (esp, a, b)]
@@ -25,28 +25,28 @@ def test_partitions_touch_and_the_slots_have_one_size() -> None:
 
 
 def test_the_table_names_each_partition_with_an_identity_that_stays() -> None:
-    options = Layout().sgdisk_options()
+    options = DiskLayout().sgdisk_options()
     assert "--change-name=2:root-a" in options
     assert "--new=1:2048:133119" in options
-    assert options == Layout().sgdisk_options()
-    assert len({one.identity for one in Layout().partitions}) == 4
+    assert options == DiskLayout().sgdisk_options()
+    assert len({one.identity for one in DiskLayout().partitions}) == 4
 
 
 def test_a_root_that_does_not_fit_is_refused() -> None:
-    Layout(slot_mib=300).check_slot(300 * MIB)
+    DiskLayout(slot_mib=300).check_slot(300 * MIB)
     with pytest.raises(InputError, match=r"--slot-mb 300: the root needs 301 MiB"):
-        Layout(slot_mib=300).check_slot(300 * MIB + 1)
+        DiskLayout(slot_mib=300).check_slot(300 * MIB + 1)
 
 
 def test_what_grows_on_the_device_are_the_partitions_of_the_image() -> None:
     files = sorted((FILES / "root/usr/lib/edge-ad/repart.d").iterdir())
-    assert [file.stem.partition("-")[2] for file in files] == [one.label for one in Layout().partitions]
+    assert [file.stem.partition("-")[2] for file in files] == [one.label for one in DiskLayout().partitions]
     assert ["Weight=0" in file.read_text() for file in files] == [True, True, True, False]
 
 
 def test_rauc_names_the_slots_as_the_table_and_grub_do() -> None:
     config = system_config("line-box")
-    assert re.findall(r"by-partlabel/(\S+)", config) == [one.label for one in Layout().partitions[1:3]]
+    assert re.findall(r"by-partlabel/(\S+)", config) == [one.label for one in DiskLayout().partitions[1:3]]
     assert re.findall(r"bootname=(\w)", config) == ["A", "B"]
     assert "compatible=line-box\n" in config
     assert "grubenv=/boot/efi/EFI/edge-ad/grubenv\n" in config
@@ -78,7 +78,7 @@ def starts(environment: str, damaged: str = "") -> list[str]:
     values = environment.split()
     order, (a_ok, a_try, b_ok, b_try) = values[0].replace(",", " "), values[1:]
     loaded = f'ORDER="{order}"; A_OK={a_ok}; A_TRY={a_try}; B_OK={b_ok}; B_TRY={b_try}'
-    script = _SHELL % (loaded, damaged) + grub_config(Layout())
+    script = _SHELL % (loaded, damaged) + grub_config(DiskLayout())
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)  # noqa: S607
     return [line for line in done.stdout.splitlines() if not line.startswith("edge-ad:")]
 
@@ -109,5 +109,5 @@ def test_a_slot_without_a_kernel_starts_again_with_its_try_counted() -> None:
 @pytest.mark.skipif(shutil.which("grub-script-check") is None, reason="grub-common is not on this machine")
 def test_grub_reads_the_script(tmp_path: Path) -> None:
     file = tmp_path / "grub.cfg"
-    file.write_text(grub_config(Layout(), ["quiet"]))
+    file.write_text(grub_config(DiskLayout(), ["quiet"]))
     subprocess.run(["grub-script-check", str(file)], check=True)  # noqa: S607

@@ -10,10 +10,9 @@ from support.station_files import MS, a_frame, at, events, of, opened_core, refu
 
 from edge_ad.link import messages
 from edge_ad.link.messages import StationState, UpdateChanged
-from edge_ad.station.actions import Action, NoteUpdate, ScoreFrame, StartScorer, StopScorer
+from edge_ad.station.actions import Action, NoteUpdate, ScoreFrame, StartScorer, StopScorer, WantedUpdate
 from edge_ad.station.core import StationCore
 from edge_ad.station.parts import Asker
-from edge_ad.station.trials import WantedUpdate
 from edge_ad.verdict import Drift, DriftState, Latency, Reason, State, Verdict
 
 WANTED = WantedUpdate(key="part-1", slot=2, title="part@2", old="bundle", new="slots/2")

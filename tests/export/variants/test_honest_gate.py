@@ -26,7 +26,7 @@ from edge_ad_export.preparation import prepare as preparation
 from edge_ad_export.quantize.settings import Settings
 from edge_ad_export.samples.defects import FITTING_KINDS, KINDS, DefectSet
 from edge_ad_export.samples.images import ImageSet
-from edge_ad_export.samples.split import Split
+from edge_ad_export.samples.split import ImageSplit
 from edge_ad_export.variants import trials
 from edge_ad_export.variants.quantizer import Int8
 
@@ -104,8 +104,8 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportRequest:
 def judged_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """The images and defects that the quantizer was shown judge its variants."""
 
-    def shared(images: ImageSet, _part_by: str | None) -> Split:
-        return Split(images, images, tuple(range(len(images))), shared=True)
+    def shared(images: ImageSet, _part_by: str | None) -> ImageSplit:
+        return ImageSplit(images, images, tuple(range(len(images))), shared=True)
 
     monkeypatch.setattr(preparation, "split_images", shared)
     monkeypatch.setattr(preparation.Setup, "fitting_defects", preparation.Setup.defects)

@@ -35,7 +35,7 @@ def run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str
 
 
 @dataclass(frozen=True)
-class Device:
+class WatchedDevice:
     """Where things lie on the device, and how programs are run and time passes."""
 
     stations: Path = Path("/var/lib/edge-ad")
@@ -79,7 +79,7 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Health:
     """What was found. ``good``: mark it good. ``mature``: no station is missing anything."""
 
     good: bool
@@ -87,7 +87,7 @@ class Finding:
     lines: list[str] = field(default_factory=list)
 
 
-def check(device: Device, proven: bool) -> Finding:
+def check(device: WatchedDevice, proven: bool) -> Health:
     """Waits for the stations, then replays the golden frames of their bundles."""
     names = device.names()
     states = _wait_for_ready(device, names, proven)
@@ -103,10 +103,10 @@ def check(device: Device, proven: bool) -> Finding:
         good = running and all(code in {0, REFUSED} for code in codes)
     else:
         good = ready and all(code == 0 for code in codes)
-    return Finding(good, ready, lines)
+    return Health(good, ready, lines)
 
 
-def _wait_for_ready(device: Device, names: Sequence[str], proven: bool) -> dict[str, str]:
+def _wait_for_ready(device: WatchedDevice, names: Sequence[str], proven: bool) -> dict[str, str]:
     """The states when all are READY, or when waiting makes no sense any more."""
     end = device.now() + PATIENCE_S
     while True:
@@ -118,7 +118,7 @@ def _wait_for_ready(device: Device, names: Sequence[str], proven: bool) -> dict[
         device.sleep(2.0)
 
 
-def _verify(device: Device, name: str) -> list[tuple[str, int, str]]:
+def _verify(device: WatchedDevice, name: str) -> list[tuple[str, int, str]]:
     """``edge-ad verify`` for each bundle of the station's inspections: the bundle, the exit code, what it said."""
     folder = device.stations / name
     try:
@@ -140,7 +140,7 @@ def _verify(device: Device, name: str) -> list[tuple[str, int, str]]:
     return results
 
 
-def decide(device: Device) -> tuple[str, list[str]]:
+def decide(device: WatchedDevice) -> tuple[str, list[str]]:
     """Checks this boot and acts: ``good``, ``bad`` (the device starts the other slot), ``kept`` or ``unused``."""
     if not device.names():
         return "unused", ["no station yet: nothing says whether this system is good"]
@@ -163,7 +163,7 @@ def decide(device: Device) -> tuple[str, list[str]]:
     return "bad", finding.lines
 
 
-def _remember(device: Device, version: str) -> None:
+def _remember(device: WatchedDevice, version: str) -> None:
     """Keeps the newest version that was good here: an older one is refused from then on."""
     seen = device.kept / "good-version"
     before = _text(seen)
@@ -193,7 +193,7 @@ def _write(path: Path, text: str) -> None:
 
 def main() -> None:
     """One check, and what came of it on the console."""
-    device = Device()
+    device = WatchedDevice()
     verdict, lines = decide(device)
     up = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
     for line in lines:

@@ -35,7 +35,7 @@ def run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str
 
 
 @dataclass(frozen=True)
-class Device:
+class ProvisionedDevice:
     """Where things lie on the device. ``user``: whom stations belong to; ``run``: how programs are run."""
 
     stations: Path = Path("/var/lib/edge-ad")
@@ -57,7 +57,7 @@ class Device:
         return sorted(file.parent.name for file in self.stations.glob("[!.]*/station.toml"))
 
 
-def take(folder: Path, device: Device) -> list[str]:
+def take(folder: Path, device: ProvisionedDevice) -> list[str]:
     """Takes what ``folder`` has and the device has not. Returns a line for each thing that was taken or refused."""
     if not folder.is_dir():
         return []
@@ -71,7 +71,7 @@ def take(folder: Path, device: Device) -> list[str]:
     return lines
 
 
-def _take_settings(folder: Path, device: Device) -> list[str]:
+def _take_settings(folder: Path, device: ProvisionedDevice) -> list[str]:
     lines = []
     hostname, kept = folder / "hostname", device.kept / "hostname"
     if hostname.is_file() and not kept.exists():
@@ -95,7 +95,7 @@ def _take_settings(folder: Path, device: Device) -> list[str]:
     return lines
 
 
-def _take_root(folder: Path, device: Device) -> list[str]:
+def _take_root(folder: Path, device: ProvisionedDevice) -> list[str]:
     root, store = folder / "root.json", device.stations / "trust"
     if not root.is_file() or (store / "root.json").exists():
         return []
@@ -108,7 +108,7 @@ def _take_root(folder: Path, device: Device) -> list[str]:
     return [f"root.json: refused: {wrong}" if wrong else "root.json: taken"]
 
 
-def _take_station(source: Path, device: Device) -> str:
+def _take_station(source: Path, device: ProvisionedDevice) -> str:
     """Copies the whole folder, checks it as the station will, and only then gives it its name, in one step."""
     stage, place = device.stations / f".new-{source.name}", device.stations / source.name
     shutil.rmtree(stage, ignore_errors=True)
@@ -144,7 +144,7 @@ def _write(path: Path, text: str) -> None:
     os.sync()
 
 
-def start(device: Device) -> list[str]:
+def start(device: ProvisionedDevice) -> list[str]:
     """Starts every station, and the controllers of those whose file names some."""
     lines = []
     for name in device.names():
@@ -162,5 +162,5 @@ def start(device: Device) -> list[str]:
 
 if __name__ == "__main__":
     given = sys.argv[1]
-    for line in start(Device()) if given == "--start" else take(Path(given), Device()):
+    for line in start(ProvisionedDevice()) if given == "--start" else take(Path(given), ProvisionedDevice()):
         print(f"edge-ad: {line}", flush=True)  # noqa: T201
