@@ -19,7 +19,7 @@ from edge_ad.controllers import Gateway
 from edge_ad.controllers.opcua import OpcUaSettings
 from edge_ad.controllers.opcua.service import OpcUaService
 from edge_ad.controllers.security import AuditTrail
-from edge_ad.link import FakeStation
+from edge_ad.link import FakeStation, LinkLimits
 
 __all__ = ["COMPANION", "Events", "OpcUaEnds", "opcua_ends", "until"]
 
@@ -95,7 +95,8 @@ def opcua_ends(folder: Path, audit: AuditTrail | None = None, **settings: Any) -
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     table: dict[str, Any] = {"protocol": "opcua", "port": 0, "window_ms": 60_000, **settings}
-    with FakeStation(folder / "s.sock", recipes=("first", "second")) as station:
+    patient = LinkLimits(heartbeat_s=30.0)  # on a busy machine this loop may stand still for seconds
+    with FakeStation(folder / "s.sock", recipes=("first", "second"), limits=patient) as station:
         ends = OpcUaEnds(station, loop)
         ends.gateway = Gateway(folder / "s.sock", "opcua", OpcUaSettings(**table), audit=audit)
         ready, over = threading.Event(), asyncio.Event()

@@ -104,6 +104,7 @@ def test_a_bundle_is_checked_and_handed_to_the_station_whose_recipe_is_active(
 ) -> None:
     calibrate(tiny_bundle, 0.5)
     archive = pack(Bundle.open(tiny_bundle), tmp_path / "new.zip")
+    other = web.get("/api/v1/bundles/b").json()
     answer = web.put("/api/v1/bundles/a", content=archive.read_bytes(), headers=ZIP)
     assert answer.status_code == 202, answer.text
     steps = answer.json()["steps"]
@@ -112,7 +113,8 @@ def test_a_bundle_is_checked_and_handed_to_the_station_whose_recipe_is_active(
     asked = [one.request for one in served.station.requests if isinstance(one.request, UpdateRequest)]
     assert [(one.bundle, one.slot, one.by) for one in asked] == [(steps[0]["bundle"], 1, "web:local@127.0.0.1")]
     assert web.get("/api/v1/bundles/a").json()["steps"] == steps
-    assert web.get("/api/v1/bundles/b").json() == {"recipe": "b", "active": None, "steps": []}
+    assert web.get("/api/v1/bundles/b").json() == other
+    assert (other["recipe"], other["active"]) == ("b", None)
     told = [(one.action, one.result, one.target) for one in read_trail(served.folder / "audit.jsonl")]
     assert told[-2:] == [("bundle", "asked", "a"), ("bundle", "done", "a")]
 
