@@ -1,8 +1,8 @@
 # Everything runs in .venv of this clone; each target sets up what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
-# Tests at once. More than one on one core does no harm: some tests wait for child processes.
-JOBS ?= 2
+# Tests at once. More than there are cores does no harm: some tests wait for other processes.
+JOBS ?= 3
 # Each process takes a run of neighbouring tests, so that what the tests of a file share is made once.
 SPREAD := -n $(JOBS) --dist worksteal
 

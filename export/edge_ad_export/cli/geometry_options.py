@@ -81,8 +81,10 @@ GEOMETRY = OptionGroup(
         option(
             "--kernel",
             type=click.Choice(["area", "linear", "cubic", "nearest", "antialiased-linear", "antialiased-cubic"]),
-            help="The method of resizing. The last two are bilinear and bicubic of Pillow and torchvision. Without "
-            "this option it is the one that the model was trained with, or area if the model's file does not say.",
+            metavar="NAME",
+            help="The method of resizing: area, linear, cubic, nearest, antialiased-linear or antialiased-cubic. The "
+            "last two are bilinear and bicubic of Pillow and torchvision. Without this "
+            "option it is the one that the model was trained with, or area if the model's file does not say.",
         ),
         option("--tiles", is_flag=True, help="Cut the region into tiles of the model's input size and score each."),
         option(

@@ -84,7 +84,7 @@ def test_the_outcomes_are_those_of_one_machine(address: str, images: list[Path],
     ("cluster", "error", "failures"),
     [
         pytest.param("address", AssertionError, 2, id="a race lost by Dask"),
-        pytest.param("local", TimeoutError, 2, id="a cluster of this process that is slow to answer"),
+        pytest.param("local", TimeoutError, 2, id="a cluster that is slow to answer", marks=pytest.mark.slow),
     ],
 )
 def test_a_busy_machine_is_asked_again(
