@@ -67,9 +67,13 @@ def raised(bundle: Path, variant: str, folder: Path, k: int) -> set[int]:
         pytest.param(ClipOptions(), {17: {17, 18, 19}}, id="every-frame"),
         pytest.param(ClipOptions(stride=2), {17: {17, 19, 21}}, id="every-second-frame"),
         # Scores fall on 4, 6, 8, ... and take frames 0, 2, 4, ...: the extractor need not see the others.
-        pytest.param(ClipOptions(stride=2, hop=2), {17: set(), 18: {18, 20, 22}}, id="not-all-looked-at"),
+        pytest.param(
+            ClipOptions(stride=2, hop=2), {17: set(), 18: {18, 20, 22}}, id="not-all-looked-at", marks=pytest.mark.slow
+        ),
         # Scores fall on 6, 8, 10, ...
-        pytest.param(ClipOptions(stride=3, hop=2), {17: {20}, 18: {18, 24}}, id="stride-3-hop-2"),
+        pytest.param(
+            ClipOptions(stride=3, hop=2), {17: {20}, 18: {18, 24}}, id="stride-3-hop-2", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_an_anomaly_raises_the_scores_of_the_clips_that_hold_it(
@@ -195,6 +199,7 @@ def test_the_command_line_makes_a_two_stage_bundle(request_for: Callable[..., Ex
         assert run("verify", tmp_path / "packed.zip", "--variant", variant).exit_code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_a_real_backbone_over_a_real_video(shared: Path, tmp_path: Path) -> None:
     """MobileNet's last features; the scorer has learnt in closed form to tell a picture that hangs upside down."""

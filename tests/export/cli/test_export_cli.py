@@ -49,6 +49,7 @@ ANY_LOSS = ["--min-spearman", "-1", "--min-map-correlation", "0.5", "--max-auc-l
 ANY_LOSS += ["--max-more-false-rejects", "1", "--max-aupimo-loss", "1"]
 
 
+@pytest.mark.slow  # the test after this one reads the same from the descriptors of this process
 def test_json_alone_is_on_standard_output(tmp_path: Path, model: Path, normals: Path) -> None:
     command = [sys.executable, "-c", "from edge_ad.cli import main; main()", "export", str(model)]
     variants = "onnx-fp32,openvino-int8"

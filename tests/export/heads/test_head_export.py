@@ -179,6 +179,7 @@ def test_the_shared_autoencoder_needs_no_option(shared: Path, tmp_path: Path) ->
     assert all(variant.fidelity.score_max_rel < 1e-3 for variant in manifest.variants)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_defects_of_real_parts_score_higher(shared: Path, tmp_path: Path) -> None:
     """MobileNetV2's features and a Gaussian learnt in seconds tell most broken cookies from good ones."""

@@ -24,7 +24,7 @@ MODELS = [
     pytest.param("cookies/padim.onnx", id="padim"),
     pytest.param("cookies/patchcore.onnx", id="patchcore"),
     pytest.param("cookies/patchcore_batch2.onnx", id="patchcore-batch2", marks=pytest.mark.slow),
-    pytest.param("cookies/patchcore_v120/model.onnx", id="patchcore-anomalib1"),
+    pytest.param("cookies/patchcore_v120/model.onnx", id="patchcore-anomalib1", marks=pytest.mark.slow),
     pytest.param("cookies/stfpm.onnx", id="stfpm"),
 ]
 
