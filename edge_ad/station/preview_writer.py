@@ -31,7 +31,7 @@ __all__ = ["PREVIEW_SUFFIX", "WANTED", "PreviewChoice", "PreviewHead", "PreviewW
 
 PREVIEW_SUFFIX = ".preview"
 WANTED = "wanted"
-"""The file that says by its time that somebody looks."""
+"""The file that says, by being touched, that somebody looks."""
 
 _WANTED_S = 10.0
 _LOOK_EVERY_S = 0.5
@@ -96,8 +96,8 @@ class PreviewWriter:
         self._detector = detector
         self._clock = clock
         self._scale = ColourScale()
-        self._due_s = self._reject_due_s = self._look_s = 0.0
-        self._is_wanted = False
+        self._due_s = self._reject_due_s = self._look_s = self._wanted_until_s = 0.0
+        self._touched_ns = self._touched()
         self._queue: queue.Queue[_Taken | None] = queue.Queue(1)
         self._thread = threading.Thread(target=self._run, name="preview", daemon=True)
         self._thread.start()
@@ -126,13 +126,20 @@ class PreviewWriter:
         self._thread.join(_CLOSE_WAIT_S)
 
     def _somebody_looks(self, now: float) -> bool:
+        """Whether the file was touched of late. Its date itself is not read: a clock may be set meanwhile."""
         if now >= self._look_s:
             self._look_s = now + _LOOK_EVERY_S
-            try:
-                self._is_wanted = abs(time.time() - (self._folder / WANTED).stat().st_mtime) < _WANTED_S
-            except OSError:
-                self._is_wanted = False
-        return self._is_wanted
+            touched_ns = self._touched()
+            if touched_ns != self._touched_ns:
+                self._touched_ns = touched_ns
+                self._wanted_until_s = now if touched_ns is None else now + _WANTED_S
+        return now < self._wanted_until_s
+
+    def _touched(self) -> int | None:
+        try:
+            return (self._folder / WANTED).stat().st_mtime_ns
+        except OSError:
+            return None
 
     def _run(self) -> None:
         while (taken := self._queue.get()) is not None:

@@ -34,8 +34,8 @@ def observe(writer: PreviewWriter, detector: Detector, frame: NDArray[np.uint8],
 
 def test_a_preview_has_picture_map_and_verdict(detector: Detector, tmp_path: Path) -> None:
     folder = tmp_path / "preview"
-    want_previews(folder)
     writer = PreviewWriter(PreviewChoice(folder=str(folder), side_px=160), "top", detector)
+    want_previews(folder)
     frame = tiny.spotted(cv2.resize(tiny.frames(1)[0], (640, 480), interpolation=cv2.INTER_NEAREST), 20, 20)
     observe(writer, detector, frame, "A-1")
     writer.close()
@@ -54,7 +54,6 @@ def test_a_preview_has_picture_map_and_verdict(detector: Detector, tmp_path: Pat
 def test_nothing_is_drawn_while_nobody_looks(detector: Detector, tmp_path: Path) -> None:
     folder = tmp_path / "preview"
     want_previews(folder)
-    os.utime(folder / "wanted", (1e9, 1e9))
     writer = PreviewWriter(PreviewChoice(folder=str(folder)), "top", detector)
     observe(writer, detector, tiny.frames(1)[0], "A-1")
     writer.close()
@@ -62,9 +61,9 @@ def test_nothing_is_drawn_while_nobody_looks(detector: Detector, tmp_path: Path)
 
 
 def test_frames_that_come_too_fast_are_left_out_and_a_reject_comes_sooner(detector: Detector, tmp_path: Path) -> None:
-    want_previews(tmp_path)
     now = [100.0]
     writer = PreviewWriter(PreviewChoice(folder=str(tmp_path), per_s=1.0), "top", detector, clock=lambda: now[0])
+    want_previews(tmp_path)
 
     def shown() -> str | None:
         preview = read_preview(tmp_path, "top")
@@ -75,6 +74,7 @@ def test_frames_that_come_too_fast_are_left_out_and_a_reject_comes_sooner(detect
     assert wait_for(lambda: shown() == "first", 60)
     observe(writer, detector, frame, "too soon")
     now[0] += 1000.0
+    os.utime(tmp_path / "wanted", (2e9, 2e9))  # touched again, whatever the clock of that machine says
     observe(writer, detector, tiny.spotted(frame, 20, 20), "rejected")
     writer.close()
     preview = read_preview(tmp_path, "top")
@@ -84,8 +84,9 @@ def test_frames_that_come_too_fast_are_left_out_and_a_reject_comes_sooner(detect
 
 def test_a_folder_that_cannot_be_written_shows_and_costs_nothing_else(detector: Detector, tmp_path: Path) -> None:
     folder = tmp_path / "preview"
-    want_previews(folder)
+    folder.mkdir()
     writer = PreviewWriter(PreviewChoice(folder=str(folder)), "top", detector)
+    want_previews(folder)
     (folder / ".top.preview.part").mkdir()
     observe(writer, detector, tiny.frames(1)[0], "A-1")
     writer.close()
