@@ -108,6 +108,7 @@ def check_bundle(order: CheckOrder) -> tuple[str, ...]:
         except EdgeAdError as error:  # no such variant, not calibrated, an engine that is missing or refuses it
             raise BundleError(f"{where}: {error}") from error
         with detector:
+            found += [f"{where}: {one}" for one in detector.passed_over]
             golden = counted(len(bundle.manifest.golden.frames), "golden frame")
             found.append(f"{where}: {detector.variant.id}, {golden} replayed, all equal")
             found += _timed(detector, order.latency_ms, where)
