@@ -30,7 +30,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     """The first order: which bundle, and how. ``handed_in``: of a camera whose frames clients hand in, its settings.
 
     ``trust``: the trust store by which the bundle has to be signed, ``None`` where that is not asked for. ``is_trial``:
-    the bundle may yet be given back, so the store does not remember it.
+    the bundle may yet be given back, so the store does not remember it. ``cache``: the folder of compiled models.
     """
 
     bundle: str
@@ -39,6 +39,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     calibration: str | None
     device: str
     threads: int | None
+    cache: str | None = None
     station: str
     inspection: str
     camera: str

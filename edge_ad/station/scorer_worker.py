@@ -77,7 +77,7 @@ def main(fd: int) -> None:
             engine = f"{detector.engine.name} {detector.engine.version} {detector.engine.device}"
             name = f"{detector.bundle.manifest.name}@{detector.bundle.manifest.version}"
             drift = beside.drift
-            warnings = [*detector.passed_over, *([drift.warning] if drift and drift.warning else [])]
+            warnings = [*detector.passed_over, *detector.notices, *([drift.warning] if drift and drift.warning else [])]
             ready = ScorerReady(
                 bundle=name,
                 variant=detector.variant.id,
@@ -101,7 +101,9 @@ def open_detector(order: Opening) -> Detector:
     store = None if order.trust is None else TrustStore(Path(order.trust))
     was_taken = slot_number(order.bundle) is not None and not order.is_trial  # kept here, perhaps before a newer one
     signed = None if store is None else store.check(bundle, was_taken=was_taken)
-    detector = open_for_station(bundle, order.variant, order.calibration, order.device, order.threads)
+    detector = open_for_station(
+        bundle, order.variant, order.calibration, order.device, order.threads, cache=order.cache
+    )
     if store is not None and signed is not None and not order.is_trial:
         try:
             store.remember(bundle, signed)

@@ -130,6 +130,12 @@ class TrustSettings(Record, frozen=True, kw_only=True):
     store: str
 
 
+class CacheSettings(Record, frozen=True, kw_only=True):
+    """``[cache]``: scorers keep compiled models in ``folder``, from which they start sooner."""
+
+    folder: str
+
+
 _OF_CAMERAS = ("exposure_us", "gain")
 
 
@@ -155,6 +161,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     log: LogSettings | None = None
     audit: AuditSettings | None = None
     trust: TrustSettings | None = None
+    cache: CacheSettings | None = None
     update: UpdateSettings | None = None
     controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
@@ -274,6 +281,7 @@ def _below(file: StationFile, folder: Path) -> StationFile:
             ("log", "file"),
             ("audit", "file"),
             ("trust", "store"),
+            ("cache", "folder"),
             ("update", "folder"),
         )
     }

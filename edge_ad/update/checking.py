@@ -62,9 +62,17 @@ class _Checked(msgspec.Struct, frozen=True):
 
 
 def open_for_station(
-    bundle: Bundle, variant: str | None, calibration: str | None, device: str, threads: int | None
+    bundle: Bundle,
+    variant: str | None,
+    calibration: str | None,
+    device: str,
+    threads: int | None,
+    *,
+    cache: str | None = None,
 ) -> Detector:
     """A detector as a station needs it: self-tested, calibrated, its threads neither spin nor slow down at denormals.
+
+    ``cache``: a folder for compiled models, for an engine that keeps some.
 
     Raises:
         EdgeAdError: the bundle cannot be used here, or not by a station.
@@ -72,7 +80,8 @@ def open_for_station(
     from edge_ad.detector import Detector
     from edge_ad.engines import EngineOptions
 
-    options = EngineOptions(device=device, threads=threads, spin=False, flush_denormals=True)
+    folder = Path(cache) if cache is not None and bundle.variant(variant).engine == "openvino" else None
+    options = EngineOptions(device=device, threads=threads, cache_dir=folder, spin=False, flush_denormals=True)
     detector = Detector.open(bundle, variant, calibration, engine=options)
     try:
         if detector.calibration is None:
