@@ -1,8 +1,8 @@
 """How well a station tells good parts from bad ones: an attribute measurement-system analysis.
 
 After the Automotive Industry Action Group, *Measurement Systems Analysis*, 4th edition (2010), chapter III, section C:
-labelled parts are inspected several times, and each decision is compared with the label. What the station is alone
-with: it is one appraiser, and the label is the reference.
+labelled parts are inspected several times, and each decision is compared with the label. The station is the one
+appraiser, and the label is the reference.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class LabelledRun(msgspec.Struct, frozen=True, kw_only=True):
 class MeasurementSystem(msgspec.Struct, frozen=True, kw_only=True):
     """``effectiveness``: parts whose every run agrees with the label, of all parts. A part whose runs disagree with
     each other does not count there. ``repeatable``: parts whose runs agree with each other, right or wrong.
-    ``misses``: runs of bad parts that were accepted, of all of them. ``false_alarms``: runs of good parts that were not.
+    ``misses``: runs of bad parts that were accepted, of all of them. ``false_alarms``: runs of good ones that were not.
 
     The limits of all four rates are exact (Clopper and Pearson) and hold with 95 % together. Runs of one part are not
     independent of each other, so those of the runs, ``misses`` and ``false_alarms``, are narrower than they should be.
