@@ -123,7 +123,8 @@ def test_stations_start_with_their_controllers(device: Path) -> None:
     assert programs.called == ["systemctl --no-block start edge-ad@line1.service edge-ad-connect@line1.service"]
 
 
-GOOD = {"StatusText": (0, "READY\n"), "verify": (0, "bundles/a: 9 files intact\n  fp32: 2 golden frames replayed, all equal\n")}
+SAID = "bundles/a: 9 files intact\n  fp32: 2 golden frames replayed, all equal\n"
+GOOD = {"StatusText": (0, "READY\n"), "verify": (0, SAID)}
 OTHER_IS_GOOD = (0, "ORDER=B A\nA_OK=1\nA_TRY=0\nB_OK=1\nB_TRY=1\n")
 OTHER_IS_BAD = (0, "ORDER=B A\nA_OK=0\nA_TRY=0\nB_OK=1\nB_TRY=1\n")
 
