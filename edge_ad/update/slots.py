@@ -27,7 +27,7 @@ from edge_ad.bundle import MANIFEST, Bundle, BundleWriter, calibration_name
 from edge_ad.bundle.fields import Record
 from edge_ad.bundle.signature import read_signature
 from edge_ad.errors import BundleError, DeviceError, OutputError
-from edge_ad.files import check_space, output_error, sync_folder
+from edge_ad.files import append_synced, check_space, output_error, sync_folder
 
 __all__ = ["FOLLOWING", "JournalLine", "SlotState", "Slots", "Step", "UpdateSettings", "slot_number"]
 
@@ -317,14 +317,7 @@ def _append(path: Path, line: bytes) -> None:
         try:
             size = os.fstat(file).st_size
             torn = size and os.pread(file, 1, size - 1) != b"\n"
-            whole = b"\n" + line if torn else line
-            try:
-                if os.write(file, whole) != len(whole):
-                    raise OSError(28, os.strerror(28))
-                os.fsync(file)
-            except OSError:
-                os.ftruncate(file, size)
-                raise
+            append_synced(file, b"\n" + line if torn else line)
         finally:
             os.close(file)
         if is_new:
