@@ -124,7 +124,7 @@ class Emulator:
             options += ["-rtc", f"base={self.clock}"]
         if self.frozen is not None:
             options += ["-incoming", f"exec:cat {self.frozen}"]
-        return ["nice", "-n", "5", "qemu-system-x86_64", *options]
+        return ["qemu-system-x86_64", *options]
 
     def cut(self) -> None:
         """The power goes: nothing is written back."""
@@ -150,9 +150,9 @@ class Emulator:
             if stamps := re.findall(r"^\[ *([0-9.]+)\] ", said, re.MULTILINE):
                 late = time.monotonic() - self.began - float(stamps[-1])
                 self.kernel_after = min(self.kernel_after or late, late)
-            found = re.findall(f".*(?:{pattern}).*", said)
+            found = [match[0] for match in re.finditer(f".*(?:{pattern}).*", said)]
             if len(found) >= count:
-                return str(found[count - 1])
+                return found[count - 1]
             if time.monotonic() > end:
                 raise TimeoutError(f"the device has not said {pattern!r} within {seconds:.0f} s")
             time.sleep(0.5)
