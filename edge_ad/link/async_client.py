@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from edge_ad.errors import InputError, LinkError, LinkRefusedError
 from edge_ad.link.client_side import ClientSide, lost
@@ -18,6 +18,7 @@ from edge_ad.link.messages import (
     Accepted,
     AcknowledgeRequest,
     Answer,
+    ChallengeAction,
     ChallengeRequest,
     Event,
     Heartbeat,
@@ -201,7 +202,7 @@ class AsyncClient:
 
     async def challenge(
         self,
-        action: Literal["begin", "next", "cancel", "replay"],
+        action: ChallengeAction,
         part: str | None = None,
         *,
         runs: int = 1,

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from edge_ad.errors import EdgeAdError, InputError, LinkError, LinkRefusedError
 from edge_ad.link.client_side import ClientSide, lost
@@ -17,6 +17,7 @@ from edge_ad.link.messages import (
     Accepted,
     AcknowledgeRequest,
     Answer,
+    ChallengeAction,
     ChallengeRequest,
     Event,
     Heartbeat,
@@ -195,7 +196,7 @@ class Client:
 
     def challenge(
         self,
-        action: Literal["begin", "next", "cancel", "replay"],
+        action: ChallengeAction,
         part: str | None = None,
         *,
         runs: int = 1,

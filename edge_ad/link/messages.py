@@ -22,6 +22,7 @@ __all__ = [
     "AcknowledgeRequest",
     "AlarmChanged",
     "Answer",
+    "ChallengeAction",
     "ChallengeFacts",
     "ChallengePart",
     "ChallengeRequest",
@@ -65,6 +66,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 Pixels = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
+ChallengeAction = Literal["begin", "next", "cancel", "replay"]
 Topic = Literal["state", "exposure_complete", "result", "fault", "recipe", "alarm", "update"]
 TOPICS: tuple[Topic, ...] = ("state", "exposure_complete", "result", "fault", "recipe", "alarm", "update")
 
@@ -177,7 +179,7 @@ class ChallengeRequest(Message, tag="challenge", frozen=True, kw_only=True):
     """
 
     id: RequestId
-    action: Literal["begin", "next", "cancel", "replay"]
+    action: ChallengeAction
     part: Name | None = None
     runs: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
     by: Name | None = None

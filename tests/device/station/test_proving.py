@@ -74,8 +74,13 @@ def asked_for(proofs: StationProofs, bundle: Path, who: str | None = None) -> Pr
     """What comes of a replay."""
     proofs.replay(ReplaySet("default", {"top": str(bundle)}, who, 1))
     done: list[tuple[Proof | str, str | None]] = []
-    eventually(lambda: bool(done.extend(proofs.done()) or done))
+    eventually(lambda: hears(proofs, done))
     return done[0][0]
+
+
+def hears(proofs: StationProofs, done: list[tuple[Proof | str, str | None]]) -> bool:
+    done += proofs.done()
+    return bool(done)
 
 
 def test_every_picture_is_replayed_as_often_as_asked(bundle: Path, pictures: ChallengeSettings) -> None:
@@ -194,7 +199,7 @@ def test_a_file_that_cannot_be_written_is_told(bundle: Path, pictures: Challenge
         (tmp_path / "gone").rmdir()
         proofs.keep(KeepProof(begun(), {"top": str(bundle)}))
         done: list[tuple[Proof | str, str | None]] = []
-        eventually(lambda: bool(done.extend(proofs.done()) or done))
+        eventually(lambda: hears(proofs, done))
     assert "its folder does not exist" in str(done[0][1])
     with pytest.raises(OutputError):
         add_proof(tmp_path / "gone" / "proof.jsonl", begun())
