@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "append_synced",
     "atomic_write",
     "check_folder",
     "check_output",
@@ -79,6 +80,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def append_synced(file: int, data: bytes) -> None:
+    """Adds ``data`` at the end of the open file, down to the disk. Raises ``OSError``, and then nothing of it stays."""
+    size = os.fstat(file).st_size
+    try:
+        if os.write(file, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(file, size)
+        raise
 
 
 def output_error(path: Path | str, error: OSError) -> OutputError:

@@ -23,11 +23,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from edge_ad.bundle import MANIFEST, Bundle, BundleWriter, calibration_name
+from edge_ad.bundle import Bundle, BundleWriter, calibration_name
 from edge_ad.bundle.fields import Record
 from edge_ad.bundle.signature import read_signature
 from edge_ad.errors import BundleError, DeviceError, OutputError
-from edge_ad.files import check_space, output_error, sync_folder
+from edge_ad.files import append_synced, check_space, output_error, sync_folder
 
 __all__ = ["FOLLOWING", "JournalLine", "SlotState", "Slots", "Step", "UpdateSettings", "slot_number"]
 
@@ -211,7 +211,7 @@ class Slots:
                     os.fsync(file.fileno())
             for folder in [one for one in writer.root.rglob("*") if one.is_dir()]:
                 sync_folder(folder)
-            return writer.commit_sealed(bundle.companion(MANIFEST) or b"")
+            return writer.commit_sealed(bundle.manifest_bytes)
 
     def discard(self, slot: int) -> None:
         """Removes a slot that was not taken into use."""
@@ -300,7 +300,7 @@ def _state_of(lines: tuple[JournalLine, ...]) -> SlotState:
 def _line_of(slot: int, bundle: Bundle | None) -> JournalLine:
     if bundle is None:
         return JournalLine(time="", slot=slot, step=Step.STAGED, bundle="unknown")
-    manifest = hashlib.sha256(bundle.companion(MANIFEST) or b"").hexdigest()
+    manifest = hashlib.sha256(bundle.manifest_bytes).hexdigest()
     name = f"{bundle.manifest.name}@{bundle.manifest.version}"
     return JournalLine(time="", slot=slot, step=Step.STAGED, bundle=name, manifest=manifest)
 
@@ -317,14 +317,7 @@ def _append(path: Path, line: bytes) -> None:
         try:
             size = os.fstat(file).st_size
             torn = size and os.pread(file, 1, size - 1) != b"\n"
-            whole = b"\n" + line if torn else line
-            try:
-                if os.write(file, whole) != len(whole):
-                    raise OSError(28, os.strerror(28))
-                os.fsync(file)
-            except OSError:
-                os.ftruncate(file, size)
-                raise
+            append_synced(file, b"\n" + line if torn else line)
         finally:
             os.close(file)
         if is_new:

@@ -37,6 +37,7 @@ from edge_ad_export.model.imported import ImportedModel
 from edge_ad_export.preparation.kernels import cost_of_kernel
 from edge_ad_export.preparation.learn_head import hold_out, learn_head
 from edge_ad_export.preparation.prepare import Notify, Setup, ShowProgress, Teller, no_progress, prepare
+from edge_ad_export.preparation.time_budget import fit_into_minutes
 from edge_ad_export.provenance import Provenance, collect_provenance, producer, reference_figures
 from edge_ad_export.request import ExportRequest, check_report, check_target
 from edge_ad_export.samples.clips import select_clips
@@ -114,8 +115,9 @@ def export_bundle(
         setup = prepare(request, imported, images, notify, extractor)
         gate = _gate(request, imported)
         asked = tuple(dict.fromkeys((baseline, *recipes)))
+        setup, of_time = fit_into_minutes(setup, request, asked, len(labelled.images))
         of_kernel = cost_of_kernel(setup, request.geometry.kernel)
-        for line in (*_remarks_on_number(setup, asked), *([of_kernel] if of_kernel else [])):
+        for line in filter(None, (of_time, *_remarks_on_number(setup, asked), of_kernel)):
             notify(line)
         trials = Trials(asked, gate, request.plan, labelled.images, keep_rejected=request.keep_rejected)
         found = run_trials(setup, trials, writer.root, Teller(notify, progress))

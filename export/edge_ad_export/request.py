@@ -25,7 +25,8 @@ __all__ = ["CompareRequest", "ExportRequest", "check_report", "check_target"]
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """``model`` becomes the bundle ``target``, measured on at most ``max_images`` of the normal ``images``.
+    """``model`` becomes the bundle ``target``, measured on at most ``max_images`` of the normal ``images``, and on
+    fewer where measuring would take longer than ``max_minutes``.
 
     ``images``: a folder, a file or a glob. ``variants``: ids of the recipes to try, all when empty. ``name``:
     ``None`` takes the target's. ``threads``: of the engines, ``None`` leaves the choice to them. ``replace``: an
@@ -50,6 +51,7 @@ class ExportRequest:
     name: str | None = None
     version: str = "1"
     max_images: int = 100
+    max_minutes: float = 10.0
     part_by: str | None = None
     threads: int | None = None
     replace: bool = False

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import errno
 import io
 import itertools
 import logging
@@ -16,7 +14,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 
 from edge_ad.controllers.conversation import Outcome
-from edge_ad.files import output_error, sync_folder
+from edge_ad.files import append_synced, output_error, sync_folder
 
 __all__ = ["COLUMNS", "DailyCsv"]
 
@@ -103,16 +101,7 @@ class DailyCsv:
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             size = _whole(file, path)
-            data = rows if size else _row(COLUMNS) + rows
-            try:
-                written = os.write(file, data)
-                if written < len(data):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(file)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(file, size)
-                raise
+            append_synced(file, rows if size else _row(COLUMNS) + rows)
         finally:
             os.close(file)
         if not size:

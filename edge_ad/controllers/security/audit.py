@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from edge_ad.errors import OutputError
-from edge_ad.files import output_error, sync_folder
+from edge_ad.files import append_synced, output_error, sync_folder
 
 if TYPE_CHECKING:
     from edge_ad.station.station_log import AuditSettings
@@ -135,16 +135,7 @@ class AuditTrail:
         is_new = not self.path.exists()
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
         try:
-            size = os.fstat(file).st_size
-            line = line_of(record) + b"\n"
-            try:
-                written = os.write(file, line)
-                if written != len(line):
-                    raise OSError(28, os.strerror(28))
-                os.fsync(file)
-            except OSError:
-                os.ftruncate(file, size)
-                raise
+            append_synced(file, line_of(record) + b"\n")
         finally:
             os.close(file)
         if is_new:

@@ -103,6 +103,14 @@ REQUEST = OptionGroup(
             help="Measure with at most this number of images, taken at even distances from all of them.",
         ),
         option(
+            "--max-minutes",
+            heading=MEASURING,
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="M",
+            help="Measure with fewer images if measuring would take longer than this number of minutes, but with 20 "
+            "or more. Models that take seconds for an image are slow to measure.",
+        ),
+        option(
             "--part-by",
             heading=MEASURING,
             type=Parsed("folder|REGEX", _parse_part_by),

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,8 +87,9 @@ _JUDGING_SEED, _FITTING_SEED = 0, 1
 @dataclass(frozen=True)
 class Setup:
     """``mask``: uint8 ``(H, W)``, above 127 = not inspected, or ``None``. ``threads``: of the engines. ``split``: which
-    of the ``images`` are for the quantizer, and which judge. ``clip``: of a model of clips, whose ``images`` are clips
-    too. ``first``: of a two-stage bundle; ``lowered`` is its scorer's graph."""
+    of the ``images`` are for the quantizer, and which judge. ``run_s``: seconds that the imported model takes for an
+    input. ``clip``: of a model of clips, whose ``images`` are clips too. ``first``: of a two-stage bundle; ``lowered``
+    is its scorer's graph."""
 
     imported: ImportedModel
     lowered: Lowered
@@ -96,6 +98,7 @@ class Setup:
     images: ImageSet
     threads: int | None
     split: ImageSplit
+    run_s: float = 0.0
     clip: Clip | None = None
     first: FirstStage | None = None
 
@@ -217,16 +220,19 @@ def prepare(
 
     def setup(lowered: Lowered) -> Setup:
         geometry = build_geometry(options, (first.lowered if first else lowered).input, frame)
-        return Setup(imported, lowered, geometry, mask, images, request.threads, split, clip, first)
+        return Setup(imported, lowered, geometry, mask, images, request.threads, split, clip=clip, first=first)
 
-    lowered = _lower(request, imported, setup)
+    lowered, run_s = _lower(request, imported, setup)
     for line in _remarks_on_lowering(lowered, imported.input.batch):
         notify(line)
-    return setup(lowered)
+    return replace(setup(lowered), run_s=run_s)
 
 
-def _lower(request: ExportRequest, imported: ImportedModel, setup: Callable[[Lowered], Setup]) -> Lowered:
-    """The graph brought to the contract. Raises :class:`ModelError`, first of all for what is wrong with the model."""
+def _lower(request: ExportRequest, imported: ImportedModel, setup: Callable[[Lowered], Setup]) -> tuple[Lowered, float]:
+    """The graph brought to the contract, and the seconds that the imported model takes for an input.
+
+    Raises :class:`ModelError`, first of all for what is wrong with the model.
+    """
     probes: list[ReferenceProbes] = []
     refused: list[ModelError] = []
 
@@ -248,7 +254,7 @@ def _lower(request: ExportRequest, imported: ImportedModel, setup: Callable[[Low
         raise
     if refused:
         raise refused[0]
-    return lowered
+    return lowered, probes[0].run_s if probes else 0.0
 
 
 def _remarks_on_lowering(lowered: Lowered, batch: int) -> Iterator[str]:
@@ -281,7 +287,12 @@ class ReferenceProbes:
         self._recipe, self._parity = baseline_for(setup.imported.model), parity_for(setup.imported.model)
         self._pixels = setup.pixels(setup.images.first(_PROBES), _PROBES)
         with closing(ReferenceEngine(setup.imported, setup.threads)) as engine:
-            self._expected = [_run(engine, pixels) for pixels in self._pixels]
+            self._expected, times = [], []
+            for pixels in self._pixels:
+                began = perf_counter()
+                self._expected.append(_run(engine, pixels))
+                times.append(perf_counter() - began)
+        self.run_s = min(times)
         if not all(_is_finite(one) for one in self._expected):
             raise ModelError(
                 "the model gives a score or map that is not a finite number for these images (NaN or infinite): the "

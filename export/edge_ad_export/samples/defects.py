@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge_ad.geometry import Preprocessor
 
 __all__ = [
+    "DEFECTS_MOST",
     "FITTING_KINDS",
     "KINDS",
     "Defect",
@@ -240,7 +241,8 @@ def texture(
 
 
 # More defects would say little more, and every variant scores all of them.
-_COUNT_MAX = 60
+DEFECTS_MOST: Final = 60
+"""So many are drawn at most."""
 
 
 @dataclass(frozen=True)
@@ -290,7 +292,7 @@ def defects_for(
     paths: Sequence[Path], preprocessor: Preprocessor, seed: int = 0, kinds: tuple[Kind, ...] = KINDS
 ) -> DefectSet:
     """One defect for each of at most 60 of the images, which are evenly spaced. The kinds take turns."""
-    chosen = [paths[i] for i in evenly_spaced(len(paths), _COUNT_MAX)]
+    chosen = [paths[i] for i in evenly_spaced(len(paths), DEFECTS_MOST)]
     count = len(chosen)
     seeds = np.random.SeedSequence(seed).generate_state(count)
     samples = (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edge_ad_export.samples.images import ImageSet
 
-__all__ = ["ENOUGH_IMAGES", "ImageSplit", "judge_with_all", "parse_part_by", "split_images"]
+__all__ = ["ENOUGH_IMAGES", "ImageSplit", "judge_with_all", "parse_part_by", "share_of_quantizer", "split_images"]
 
 ENOUGH_IMAGES: Final = 60
 """With so many images the rank correlation of a good int8 variant is known closely enough for the gate's limit."""
@@ -99,6 +99,11 @@ def judge_with_all(images: ImageSet) -> ImageSplit:
     return ImageSplit(images.chosen(()), images, tuple(range(len(images))))
 
 
+def share_of_quantizer(count: int) -> int:
+    """How many of so many images are for the quantizer, where no part and no repeated image shifts that."""
+    return 0 if count < _FEWEST else min(round(_SHARE * count), _MOST_FITTING)
+
+
 def split_images(images: ImageSet, part_by: str | None = None) -> ImageSplit:
     """Two fifths of the images for the quantizer, 75 at most, and the others to judge. A part is never split.
 
@@ -135,7 +140,7 @@ def _origin(part_by: str | None) -> str:
 
 def _chosen_parts(of: Sequence[int]) -> set[int]:
     """Evenly spaced parts that together have the quantizer's share of the images."""
-    wanted = min(round(_SHARE * len(of)), _MOST_FITTING)
+    wanted = share_of_quantizer(len(of))
     parts = max(of) + 1
     for count in range(max(round(wanted * parts / len(of)), 1), 0, -1):
         chosen = set(evenly_spaced(parts, count))
@@ -165,7 +170,7 @@ def _split_clips(clips: ClipSet) -> ImageSplit:
     if len(clips) < _FEWEST:
         return ImageSplit(clips, clips, tuple(range(len(clips))), shared=True)
     reach = (clips.frames - 1) * clips.stride + clips.snippet
-    fitting = list(range(min(round(_SHARE * len(clips)), _MOST_FITTING)))
+    fitting = list(range(share_of_quantizer(len(clips))))
     last = clips.ends[fitting[-1]]
     judging = [index for index in range(len(fitting), len(clips)) if clips.ends[index] - last >= reach]
     if len(judging) < IMAGES_MIN:

@@ -121,4 +121,6 @@ def test_the_schema_knows_every_table() -> None:
         "controller",
         "trust",
         "audit",
+        "proof",
+        "teaching",
     }
