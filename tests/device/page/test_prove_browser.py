@@ -69,6 +69,8 @@ def test_a_locked_station_is_proved_by_parts(
         seen(view, "#proved", "Measurement system: parts, recipe default")
         seen(view, "#proved", ["Effectiveness", "100% (from 29% to 100%)"][1])
         seen(view, "#proved", "not shown: too few runs")
+        seen(view, "#report", "Challenge parts (not counted above)")
+        seen(view, "#report", "Proofs")
         assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert view.evaluate(SMALL_TARGETS) == []
         assert watched.wrong == []
