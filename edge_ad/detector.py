@@ -101,12 +101,14 @@ class Detector:
         engine: EngineOptions | None = None,
         self_test: bool = True,
         frame_limits: FrameLimits | None = None,
+        calibrated: bool = True,
     ) -> Detector:
         """Opens a bundle, loads one variant and replays its golden frames.
 
         ``variant``: ``None`` is the bundle's default. Where that one cannot run here, or gives other scores here, the
         next one that is calibrated too takes its place (:meth:`Bundle.substitutes`), and :attr:`passed_over` says why.
         ``frame_limits``: outside of them a frame is ``INVALID(out_of_range)``; ``None``: those of the calibration.
+        ``calibrated``: without it the calibration is not looked at, and there are no verdicts but ``INVALID``.
 
         Raises:
             InputError: no bundle there, or no such variant, station or device.
@@ -121,14 +123,16 @@ class Detector:
         failure: EdgeAdError | None = None
         for chosen in (first, *(opened.substitutes(station) if variant is None else ())):
             try:
-                detector = cls._open_variant(opened, chosen, station, engine, self_test=self_test)
+                detector = cls._open_variant(
+                    opened, chosen, station, engine, self_test=self_test, calibrated=calibrated
+                )
             except (MissingExtraError, EngineError, GoldenError) as error:
                 failure = failure or error
                 passed_over.append(f"{chosen.id} is not used: {one_line(error)}")
                 continue
             # After the golden frames, which may come from another camera.
-            calibrated = detector.calibration.frame_limits if detector.calibration else None
-            detector.scorer.guard.limits = frame_limits or calibrated
+            usual = detector.calibration.frame_limits if detector.calibration else None
+            detector.scorer.guard.limits = frame_limits or usual
             detector.passed_over = tuple(passed_over)
             return detector
         assert failure is not None  # noqa: S101 - there is always a first variant
@@ -136,9 +140,16 @@ class Detector:
 
     @classmethod
     def _open_variant(
-        cls, bundle: Bundle, chosen: Variant, station: str | None, engine: EngineOptions | None, *, self_test: bool
+        cls,
+        bundle: Bundle,
+        chosen: Variant,
+        station: str | None,
+        engine: EngineOptions | None,
+        *,
+        self_test: bool,
+        calibrated: bool,
     ) -> Detector:
-        record = bundle.calibration(chosen)
+        record = bundle.calibration(chosen) if calibrated else None
         calibration = None if record is None else _at_station(record.stations, station)
         if record is None and station is not None:
             raise InputError(f"{chosen.id} of {bundle.path} is not calibrated, so there is no group {station!r}")

@@ -22,6 +22,7 @@ from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.station_log import AuditSettings, LogSettings
 from edge_ad.station.stop_rules import StopRule
 from edge_ad.station.strict import convert, no_toml
+from edge_ad.teaching.session import TeachingSettings
 from edge_ad.update.challenge import ChallengeSettings, check_challenges
 from edge_ad.update.slots import UpdateSettings
 
@@ -157,6 +158,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     audit: AuditSettings | None = None
     trust: TrustSettings | None = None
     update: UpdateSettings | None = None
+    teaching: TeachingSettings | None = None
     proof: ProofSettings | None = None
     controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
@@ -277,6 +279,7 @@ def _below(file: StationFile, folder: Path) -> StationFile:
             ("audit", "file"),
             ("trust", "store"),
             ("update", "folder"),
+            ("teaching", "folder"),
             ("proof", "file"),
         )
     }

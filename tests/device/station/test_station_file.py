@@ -121,4 +121,5 @@ def test_the_schema_knows_every_table() -> None:
         "trust",
         "audit",
         "proof",
+        "teaching",
     }
