@@ -67,6 +67,16 @@ def test_parts_of_a_model_with_a_search() -> None:
     }
 
 
+def test_a_search_on_coarse_features_is_no_backbone() -> None:
+    image = op.parameter([1, 64, 4, 4], np.float32)
+    features = convolution(image, constant(64, 64, 3, 3), "features")
+    search = op.convolution(features, constant(5_000, 64, 1, 1), [1, 1], [0, 0], [0, 0], [1, 1])
+    graph = Model([op.relu(named(search, "search"))], [image], "coarse")
+    parts = {name: part for name, (part, _) in count(graph).items()}
+
+    assert (parts["features"], parts["search"]) == ("backbone", "head")
+
+
 def test_a_blur_of_the_map_is_no_backbone() -> None:
     image = op.parameter([1, 3, 16, 16], np.float32)
     features = convolution(image, constant(8, 3, 3, 3), "features")
