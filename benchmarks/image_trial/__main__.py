@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.image_trial.disks import judge_here
+from benchmarks.image_trial.disks import judge_here, start_moments
 from benchmarks.image_trial.emulator import Disk, Emulator, kernel_seconds
 from benchmarks.image_trial.faults import DISK_SIZE, FAULTS, make_updates
 from benchmarks.image_trial.material import Material, make_stick
@@ -103,8 +103,11 @@ def _second_boot(trial: Trial) -> None:
             kernel_seconds(emulator.serial(), "edge-ad: system .*: good")
         )
         emulator.freeze(trial.frozen)
-    trial.figures["station_start_s"] = ours
-    trial.figures["station_start_percent"] = 100 * ours / ready
+    moments = start_moments(trial, Disk(trial.base))
+    steps = list(moments)
+    for step, before in zip(steps[1:], steps, strict=False):
+        trial.figures[f"station_{step}_s"] = moments[step] - moments[before]
+    trial.figures["ours_percent"] = 100 * ours / ready
 
 
 def _ready_after(emulator: Emulator) -> float:
