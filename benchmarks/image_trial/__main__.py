@@ -27,13 +27,16 @@ _READY = r"edge-ad: station line1: (?:READY|BUSY), (\d+) s after the kernel"
 @click.option("--only", multiple=True, type=click.Choice([one.__name__ for one in FAULTS]), help="These faults only.")
 @click.option("--resume", is_flag=True, help="Go on where a run of the same image has stopped.")
 @click.option("--seed", default=1, show_default=True, help="Of the moments at which the power is cut.")
-def main(folder: Path, only: tuple[str, ...], resume: bool, seed: int) -> None:
+@click.option("--model-cuts", default=30, show_default=True, help="Power cuts during an update of the model.")
+@click.option("--system-cuts", default=10, show_default=True, help="Power cuts during an update of the system.")
+def main(folder: Path, only: tuple[str, ...], resume: bool, seed: int, model_cuts: int, system_cuts: int) -> None:
     """Boot the image of FOLDER, update it, damage it, and print what came of it.
 
     With --only or --resume the device of a run before is taken, where there is one.
     """
     began = time.monotonic()
     trial = _trial(folder, seed, again=resume or bool(only))
+    trial.model_cuts, trial.system_cuts = model_cuts, system_cuts
     rows: list[Row] = []
     for fault in FAULTS:
         kept = trial.material.folder / f"{fault.__name__}.rows.json"
