@@ -62,7 +62,7 @@ def check_station(file: StationFile) -> tuple[str, ...]:
             check_gpio()
     if file.input is not None:
         check_gpio()
-    for name in ("update", "drift", "preview"):
+    for name in ("update", "drift", "preview", "teaching"):
         folder = getattr(getattr(file, name), "folder", None)
         if folder is not None:
             _check_folder(Path(folder).parent, f"{name}.folder")
@@ -172,13 +172,13 @@ def _check_bundles(file: StationFile) -> tuple[str, ...]:
     for recipe in file.recipes:
         for name, one in file.inspections(recipe).items():
             where = f"recipe.{recipe}.inspect.{name}" if recipe in file.recipe else f"inspect.{name}"
-            missing = _check_bundle(one, store, where)
+            missing = _check_bundle(one, store, where, may_teach=file.teaching is not None)
             if missing is not None:
                 warnings.append(f"{where}: {missing}")
     return tuple(warnings)
 
 
-def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str) -> str | None:
+def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str, *, may_teach: bool) -> str | None:
     """What its calibration lacks in limits of frames. ``where``: its table in the file, for messages."""
     with _entry(f"{where}.bundle"):
         bundle = Bundle.open(one.bundle)
@@ -188,9 +188,13 @@ def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str)
         variant = bundle.variant(one.variant)
     with _entry(f"{where}.bundle"):
         record = bundle.calibration(variant)
+        if record is None and may_teach:
+            return "it is not calibrated, so every part is INVALID until good parts have been taught"
         if record is None:
             raise InputError(f"{variant.id} of {one.bundle} is not calibrated: run  edge-ad calibrate {one.bundle}")
     wanted, known = one.calibration or DEFAULT_STATION, ", ".join(sorted(record.stations))
+    if wanted not in record.stations and may_teach:
+        return f"it has no calibration {wanted!r}, so every part is INVALID until good parts have been taught"
     if wanted not in record.stations:
         raise InputError(f"{where}.calibration: no calibration {wanted!r} in {one.bundle}: there are {known}")
     return missing_limits(record.stations[wanted].frame_limits)
