@@ -71,8 +71,9 @@ def verify(bundle: Path, variant: str | None, engine: EngineOptions, trust: Path
             raise InputError(f"{bundle} is a station file, which says variant, engine and trust: leave out the options")
         uses = _used_by_station(bundle)
     for path, chosen, options, store in uses:
-        signed = None if store is None else TrustStore(store).check(Bundle.open(path))
-        result = verify_bundle(path, chosen, options)
+        opened = Bundle.open(path)  # once: what is signed and what is scored is the same, whoever changes it meanwhile
+        signed = None if store is None else TrustStore(store).check(opened)
+        result = verify_bundle(opened, chosen, options)
         if as_json:
             echo_json({**asdict(result), "signature": signed})
         else:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from edge_ad.bundle import MANIFEST, Bundle, Variant
 from edge_ad.engines import EngineOptions
 from edge_ad.errors import EngineError, GoldenError, MissingExtraError
-from edge_ad.scoring.golden import Replay, replay
-from edge_ad.scoring.opening import open_scorer
+from edge_ad.scoring.golden import Replay
+from edge_ad.scoring.opening import open_proven_scorer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,9 @@ class Verification:
     scores: str | None = None
 
 
-def verify_bundle(path: str | Path, variant: str | None = None, options: EngineOptions | None = None) -> Verification:
+def verify_bundle(
+    path: str | Path | Bundle, variant: str | None = None, options: EngineOptions | None = None
+) -> Verification:
     """Checks every file's hash, every calibration's binding, and replays the golden frames on each variant.
 
     A variant whose engine is not installed is skipped and says so, unless it was asked for by name; so is another
@@ -59,7 +61,7 @@ def verify_bundle(path: str | Path, variant: str | None = None, options: EngineO
         GoldenError: also when no variant at all could run here.
         EngineError: the engine refuses the default variant, or the one that was asked for.
     """
-    bundle = Bundle.open(path)
+    bundle = path if isinstance(path, Bundle) else Bundle.open(path)
     for name in bundle.manifest.files:
         bundle.check_file(name)
     chosen = bundle.manifest.variants if variant is None else (bundle.variant(variant),)
@@ -69,12 +71,12 @@ def verify_bundle(path: str | Path, variant: str | None = None, options: EngineO
         _verify(bundle, one, options, must_run=variant is not None, may_differ=one.id in may_differ) for one in chosen
     )
     if all(one.skipped for one in checked):
-        raise GoldenError(f"no variant of {path} can run here: {'; '.join(str(one.skipped) for one in checked)}")
+        raise GoldenError(f"no variant of {bundle.path} can run here: {'; '.join(str(one.skipped) for one in checked)}")
     works = {one.id for one in checked if one.skipped is None}
     order = [bundle.variant(variant), *substitutes]
     scores = next((one.id for one in order if one.id in works), None)
     problem = None if scores is not None else _problem(bundle, checked)
-    return Verification(str(path), len(bundle.manifest.files) + len((MANIFEST,)), checked, problem, scores)
+    return Verification(str(bundle.path), len(bundle.manifest.files) + len((MANIFEST,)), checked, problem, scores)
 
 
 def _problem(bundle: Bundle, checked: Sequence[VerifiedVariant]) -> str:
@@ -95,18 +97,15 @@ def _verify(
     if options is not None and not must_run and variant.engine == "onnxruntime":
         options = replace(options, cache_dir=None)  # it keeps no compiled models; the other engine may
     try:
-        scorer = open_scorer(bundle, variant, options)
+        scorer, replays = open_proven_scorer(bundle, variant, options)
+    except GoldenError as error:
+        if not may_differ:
+            raise
+        return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
     except (MissingExtraError, EngineError) as error:
         is_default = variant.id == bundle.manifest.default_variant
         if must_run or (is_default and isinstance(error, EngineError) and not may_differ):
             raise
         return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
-    try:
-        replays = replay(bundle, variant, scorer)
-        return VerifiedVariant(variant.id, stations, replays, min_runtime=variant.min_runtime)
-    except GoldenError as error:
-        if not may_differ:
-            raise
-        return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
-    finally:
-        scorer.close()
+    scorer.close()
+    return VerifiedVariant(variant.id, stations, replays, min_runtime=variant.min_runtime)

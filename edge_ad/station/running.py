@@ -19,6 +19,7 @@ from edge_ad.station.kept_counts import CountsFile, KeptCounts, read_counts
 from edge_ad.station.loop import StationLoop
 from edge_ad.station.metrics import check_metrics
 from edge_ad.station.part_outputs import CsvOutput, JsonLinesOutput, PartOutput, QueuedOutput
+from edge_ad.station.proving import StationProofs
 from edge_ad.station.station_log import StationLog, log_event, open_log
 from edge_ad.station.updating import StationUpdates, in_force
 from edge_ad.station.watching import StationWatch
@@ -61,11 +62,11 @@ def check_station(file: StationFile) -> tuple[str, ...]:
             check_gpio()
     if file.input is not None:
         check_gpio()
-    for name in ("update", "drift", "preview"):
+    for name in ("update", "drift", "preview", "teaching"):
         folder = getattr(getattr(file, name), "folder", None)
         if folder is not None:
             _check_folder(Path(folder).parent, f"{name}.folder")
-    for name in ("counters", "metrics", "log"):
+    for name in ("counters", "metrics", "log", "proof"):
         kept = getattr(getattr(file, name), "file", None)
         if kept is not None:
             _check_folder(Path(kept).parent, f"{name}.file")
@@ -115,8 +116,16 @@ def run_station(
         trigger = None
         if file.input is not None:
             trigger = stack.enter_context(closing(_opened_input(file.input)))
+        proofs = None if file.proof is None else stack.enter_context(closing(StationProofs(file)))
         loop = StationLoop(
-            file, link=link, outputs=tuple(outputs), told=told, watch=watch, trigger=trigger, updates=updates
+            file,
+            link=link,
+            outputs=tuple(outputs),
+            told=told,
+            watch=watch,
+            trigger=trigger,
+            updates=updates,
+            proofs=proofs,
         )
         loop.run()
         return loop
@@ -163,13 +172,13 @@ def _check_bundles(file: StationFile) -> tuple[str, ...]:
     for recipe in file.recipes:
         for name, one in file.inspections(recipe).items():
             where = f"recipe.{recipe}.inspect.{name}" if recipe in file.recipe else f"inspect.{name}"
-            missing = _check_bundle(one, store, where)
+            missing = _check_bundle(one, store, where, may_teach=file.teaching is not None)
             if missing is not None:
                 warnings.append(f"{where}: {missing}")
     return tuple(warnings)
 
 
-def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str) -> str | None:
+def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str, *, may_teach: bool) -> str | None:
     """What its calibration lacks in limits of frames. ``where``: its table in the file, for messages."""
     with _entry(f"{where}.bundle"):
         bundle = Bundle.open(one.bundle)
@@ -179,9 +188,13 @@ def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str)
         variant = bundle.variant(one.variant)
     with _entry(f"{where}.bundle"):
         record = bundle.calibration(variant)
+        if record is None and may_teach:
+            return "it is not calibrated, so every part is INVALID until good parts have been taught"
         if record is None:
             raise InputError(f"{variant.id} of {one.bundle} is not calibrated: run  edge-ad calibrate {one.bundle}")
     wanted, known = one.calibration or DEFAULT_STATION, ", ".join(sorted(record.stations))
+    if wanted not in record.stations and may_teach:
+        return f"it has no calibration {wanted!r}, so every part is INVALID until good parts have been taught"
     if wanted not in record.stations:
         raise InputError(f"{where}.calibration: no calibration {wanted!r} in {one.bundle}: there are {known}")
     return missing_limits(record.stations[wanted].frame_limits)

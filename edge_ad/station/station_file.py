@@ -17,11 +17,13 @@ from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
 from edge_ad.station.output_settings import OutputSettings, check_output
 from edge_ad.station.preview_writer import PreviewChoice
+from edge_ad.station.proofs import ProofSettings
 from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.station_log import AuditSettings, LogSettings
 from edge_ad.station.stop_rules import StopRule
 from edge_ad.station.strict import convert, no_toml
-from edge_ad.update.challenge import ChallengeSettings
+from edge_ad.teaching.session import TeachingSettings
+from edge_ad.update.challenge import ChallengeSettings, check_challenges
 from edge_ad.update.slots import UpdateSettings
 
 if TYPE_CHECKING:
@@ -130,6 +132,12 @@ class TrustSettings(Record, frozen=True, kw_only=True):
     store: str
 
 
+class CacheSettings(Record, frozen=True, kw_only=True):
+    """``[cache]``: scorers keep compiled models in ``folder``, from which they start sooner."""
+
+    folder: str
+
+
 _OF_CAMERAS = ("exposure_us", "gain")
 
 
@@ -155,7 +163,10 @@ class StationFile(Record, frozen=True, kw_only=True):
     log: LogSettings | None = None
     audit: AuditSettings | None = None
     trust: TrustSettings | None = None
+    cache: CacheSettings | None = None
     update: UpdateSettings | None = None
+    teaching: TeachingSettings | None = None
+    proof: ProofSettings | None = None
     controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
     @property
@@ -274,7 +285,10 @@ def _below(file: StationFile, folder: Path) -> StationFile:
             ("log", "file"),
             ("audit", "file"),
             ("trust", "store"),
+            ("cache", "folder"),
             ("update", "folder"),
+            ("teaching", "folder"),
+            ("proof", "file"),
         )
     }
     return msgspec.structs.replace(
@@ -326,6 +340,8 @@ def _check_names(file: StationFile) -> None:
     for name, output in file.output.items():
         check_output(f"output.{name}", output)
     _check_recipes(file)
+    inspections = {recipe: file.inspections(recipe) for recipe in file.recipes}
+    check_challenges(inspections, has_proof=file.proof is not None, has_counters=file.counters is not None)
     _check_trigger(file)
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,8 +67,10 @@ class BuiltImage:
     root_bytes: int
 
 
-def build_image(request: ImageRequest) -> BuiltImage:
+def build_image(request: ImageRequest, tell: Callable[[str], None]) -> BuiltImage:
     """Writes the image, sparse, and beside it the same compressed (``.zst``).
+
+    ``tell`` is called before each step that takes minutes, with what is done.
 
     Raises:
         DeviceError: a program that builds a part failed, such as for want of a network.
@@ -89,9 +92,11 @@ def build_image(request: ImageRequest) -> BuiltImage:
                 mirror=request.mirror,
             ),
             work,
+            tell,
         )
         request.layout.check_slot(root.stat().st_size)
         ready = work / "image"
+        tell("the disk image is put together and compressed")
         assemble(request.layout, {1: esp, 2: root, 4: make_data(request.layout, work)}, ready)
         run_tool(["zstd", "-q", "-10", "-T2", ready, "-o", work / "image.zst"])
         compressed = request.output.with_name(f"{request.output.name}.zst")

@@ -146,7 +146,8 @@ def image(options: ImageOptions) -> None:
             provision=options.provision,
             layout=DiskLayout(slot_mib=options.slot_mb, data_mib=options.data_mb),
             options=options.kernel_option,
-        )
+        ),
+        lambda step: click.echo(f"{options.output}: {step}", err=True),
     )
     click.echo(
         f"{built.image}: {built.disk_bytes / 1e6:.0f} MB on a disk, the system {built.root_bytes / 1e6:.0f} MB\n"

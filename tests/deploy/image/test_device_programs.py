@@ -148,6 +148,7 @@ def decided(device: Path, programs: FakePrograms, *, proven: str = "") -> tuple[
         run=programs.run,
         now=lambda: float(next(clock)),
         sleep=lambda seconds: None,
+        up=lambda: 33.0,
     )
     verdict: tuple[str, list[str]] = health.decide(made)
     return verdict
@@ -162,7 +163,7 @@ def test_a_station_that_is_ready_with_equal_golden_frames_makes_a_good_system(de
     verdict, lines = decided(device, programs)
     assert verdict == "good"
     assert lines == [
-        "station line1: READY",
+        "station line1: READY, 33 s after the kernel",
         "station line1: bundles/a: 9 files intact",
         "station line1: fp32: 2 golden frames replayed, all equal",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from edge_ad.cli import main
 from edge_ad_deploy.image import SystemUpdateRequest, build_update
 from edge_ad_deploy.image.disk import assemble, make_data
 from edge_ad_deploy.image.layout import MIB, DiskLayout
-from edge_ad_deploy.image.root import system_config
+from edge_ad_deploy.image.root import RootRequest, build_root, system_config
 
 SMALL = DiskLayout(esp_mib=1, slot_mib=8, data_mib=64)
 
@@ -89,6 +90,27 @@ def made_image(folder: Path) -> Path:
     (folder / "work").mkdir()
     assemble(SMALL, {2: squashed, 4: make_data(SMALL, folder / "work")}, image)
     return image
+
+
+def test_each_long_step_is_told_before_it_begins(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+
+    def run(command: Sequence[str | Path], **_: object) -> str:
+        (files / "work/root").mkdir(exist_ok=True)
+        happened.append(str(command[0]))
+        return ""
+
+    monkeypatch.setattr("edge_ad_deploy.image.root.run_tool", run)
+    (files / "work").mkdir()
+    package, keyring = files / "edge-ad.deb", files / "update.pem"
+    asked = RootRequest(package=package, keyring=keyring, version="1", compatible="line-box")
+    build_root(asked, files / "work", happened.append)
+    assert happened == [
+        "Debian and the package are fetched and installed; this takes longest",
+        "mmdebstrap",
+        "the system is packed for its slot",
+        "mksquashfs",
+    ]
 
 
 def test_each_part_lies_where_the_table_says(tmp_path: Path) -> None:

@@ -32,6 +32,11 @@ def run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+def seconds_up() -> float:
+    """How long the kernel runs."""
+    return float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
+
+
 @dataclass(frozen=True)
 class WatchedDevice:
     """Where things lie on the device, and how programs are run and time passes."""
@@ -45,6 +50,7 @@ class WatchedDevice:
     run: Run = run
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    up: Callable[[], float] = seconds_up
 
     @property
     def version(self) -> str:
@@ -90,7 +96,8 @@ def check(device: WatchedDevice, proven: bool) -> Health:
     names = device.names()
     states = _wait_for_ready(device, names, proven)
     ready = bool(names) and all(state.startswith(("READY", "BUSY")) for state in states.values())
-    lines = [f"station {name}: {state or 'not running'}" for name, state in states.items()]
+    up = device.up()
+    lines = [f"station {name}: {state or 'not running'}, {up:.0f} s after the kernel" for name, state in states.items()]
     codes = []
     for name in names:
         code, said = _verify(device, name)
@@ -181,7 +188,7 @@ def main() -> None:
     """One check, and what came of it on the console."""
     device = WatchedDevice()
     verdict, lines = decide(device)
-    up = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
+    up = device.up()
     for line in lines:
         print(f"edge-ad: {line}", flush=True)  # noqa: T201
     print(f"edge-ad: system {device.version} in slot {device.slot}: {verdict}, {up:.0f} s after the kernel", flush=True)  # noqa: T201

@@ -1,0 +1,33 @@
+"""Commissioning a real station over HTTP: from a bundle without a calibration to guarded verdicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import tiny
+from support.commission_ends import line_with
+
+
+@pytest.mark.slow
+def test_from_an_uncalibrated_bundle_to_guarded_verdicts(tiny_bundle: Path, tmp_path: Path) -> None:
+    with line_with(tiny_bundle, tmp_path) as line:
+        line.parts(3, 1)
+        assert set(line.states) == {"INVALID"}
+        assert line.ask("teach", count=40, alpha=0.1, confidence=0.9).status_code == 200
+        line.taught(40)
+        assert set(line.states) == {"INVALID"}  # no part is accepted while it is taught
+        assert line.get()["state"]["parts"] == 40
+        assert line.ask("calibrate", alpha=0.1, confidence=0.9).status_code == 202
+        told = line.settled()["state"]
+        assert told["proposal"]["type"] == "proposed"
+        assert told["proposal"]["rank"] == 2
+        assert line.ask("confirm").status_code == 202
+        line.settled()
+        line.kept(range(10, 30))
+        line.states.clear()
+        line.part(tiny.frames(1, seed=99)[0])
+        line.part(tiny.spotted(tiny.frames(1, seed=98)[0], 20, 20))
+        assert line.states == ["ACCEPT", "REJECT"]
+        facts = line.get()["state"]["bundle"]
+        assert (facts["method"], facts["rate"], facts["confidence"]) == ("order-statistic", 0.1, 0.9)
