@@ -35,7 +35,8 @@ def low_rank(rows: int, seed: int, rank: int = 12, noise: float = 0.05) -> Float
     random = np.random.default_rng(seed)
     plane = np.random.default_rng(99).normal(0, 1, (rank, DIMENSIONS))
     points = random.normal(0, 1, (rows, rank)) @ plane / np.sqrt(rank) + random.normal(0, noise, (rows, DIMENSIONS))
-    return points.astype(np.float32)
+    found: Floats = points.astype(np.float32)
+    return found
 
 
 def patches(seed: int = 1) -> Floats:
@@ -115,7 +116,8 @@ def exact(bank: Floats, x: Floats) -> NDArray[np.float64]:
     """The distance of every patch to its nearest vector."""
     points, vectors = x.astype(np.float64), bank.astype(np.float64)
     squared = np.square(points).sum(axis=1)[:, None] + np.square(vectors).sum(axis=1) - 2 * points @ vectors.T
-    return np.sqrt(np.maximum(squared.min(axis=1), 0))
+    distances: NDArray[np.float64] = np.sqrt(np.maximum(squared.min(axis=1), 0))
+    return distances
 
 
 def equal_rows() -> Floats:
