@@ -70,8 +70,7 @@ EVERY_MODEL = [name for name in RECIPES if not name.endswith("shortlist")]
 
 
 def _for_both(model: ir.Model) -> dict[EngineName, FloatModel]:
-    shared = FloatModel(model)
-    return {"onnxruntime": shared, "openvino": shared}
+    return dict.fromkeys(("onnxruntime", "openvino"), FloatModel(model))
 
 
 def float_file(model: ir.Model, engine: EngineName, folder: Path) -> Path:
