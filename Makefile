@@ -9,7 +9,7 @@ SPREAD := -n $(JOBS) --dist worksteal
 # The tests start hundreds of Python processes, which must not compile the same files anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers axe-core lint format bench bench-station soak fuzz advisories bench-controllers bench-fleet bench-peers families image update image-test clean
+.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers axe-core lint format bench bench-station soak fuzz advisories bench-controllers bench-fleet bench-peers training-pixels families image update image-test clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -83,6 +83,9 @@ bench-fleet: .venv/.installed  ## a staged roll-out to 10,000 devices, simulated
 
 bench-peers: .venv/.installed  ## beside anomalib's inferencer; PEER=DIR is an environment that holds it
 	$(BIN)/python -m benchmarks.peers $(if $(PEER),--peer $(PEER))
+
+training-pixels: .venv/.installed  ## what the resize costs a predictor trained on Pillow's pictures; PEER=a python with torch
+	$(BIN)/python -m benchmarks.training_pixels --peer $(PEER)
 
 families: .venv/.installed  ## a real model of every family through export, into docs/families.md; PEER=a python with torch
 	$(BIN)/python -m benchmarks.families $(if $(PEER),--peer $(PEER))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,8 +25,7 @@ from edge_ad.errors import (
     MissingExtraError,
     one_line,
 )
-from edge_ad.scoring.golden import replay
-from edge_ad.scoring.opening import open_scorer
+from edge_ad.scoring.opening import open_proven_scorer, open_scorer
 from edge_ad.scoring.scorer import MeasuredObject, Measurement, Scorer
 from edge_ad.verdict import Box, FrameSpan, Latency, ObjectVerdict, Reason, Region, State, Verdict
 
@@ -79,6 +78,7 @@ class Detector:
     Without a calibration there are scores but no verdicts: every frame is ``INVALID(uncalibrated)``.
 
     ``passed_over``: a sentence for each variant that was tried first and is not used on this device.
+    ``notices``: a sentence for each compiled model that could not be kept, or was kept and could not be used.
     """
 
     def __init__(self, bundle: Bundle, variant: Variant, scorer: Scorer, calibration: Calibration | None) -> None:
@@ -88,6 +88,7 @@ class Detector:
         self.calibration = calibration
         self.station: str | None = None
         self.passed_over: tuple[str, ...] = ()
+        self.notices = tuple(info.notice for info in scorer.engines if info.notice is not None)
         self._is_closed = False
         self._name = f"{bundle.manifest.name}@{bundle.manifest.version}"
 
@@ -123,8 +124,11 @@ class Detector:
         failure: EdgeAdError | None = None
         for chosen in (first, *(opened.substitutes(station) if variant is None else ())):
             try:
+                options = engine
+                if engine is not None and chosen is not first and chosen.engine == "onnxruntime":
+                    options = replace(engine, cache_dir=None)  # it keeps no compiled models
                 detector = cls._open_variant(
-                    opened, chosen, station, engine, self_test=self_test, calibrated=calibrated
+                    opened, chosen, station, options, self_test=self_test, calibrated=calibrated
                 )
             except (MissingExtraError, EngineError, GoldenError) as error:
                 failure = failure or error
@@ -153,15 +157,12 @@ class Detector:
         calibration = None if record is None else _at_station(record.stations, station)
         if record is None and station is not None:
             raise InputError(f"{chosen.id} of {bundle.path} is not calibrated, so there is no group {station!r}")
-        scorer = open_scorer(bundle, chosen, engine)
+        if self_test:
+            scorer, _ = open_proven_scorer(bundle, chosen, engine)
+        else:  # a kept compiled model is not used unless the golden frames prove it
+            scorer = open_scorer(bundle, chosen, engine and replace(engine, cache_dir=None))
         detector = cls(bundle, chosen, scorer, calibration)
         detector.station = station or (DEFAULT_STATION if calibration else None)
-        try:
-            if self_test:
-                replay(bundle, chosen, scorer)
-        except BaseException:
-            scorer.close()
-            raise
         return detector
 
     def __enter__(self) -> Detector:

@@ -226,6 +226,7 @@ class Hands:
             calibration=settings.calibration,
             device=settings.device,
             threads=settings.threads,
+            cache=None if self._file.cache is None else self._file.cache.folder,
             station=self._file.station.name,
             inspection=action.inspection,
             camera=settings.camera,

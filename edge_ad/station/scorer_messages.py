@@ -32,6 +32,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
 
     ``trust``: the trust store by which the bundle has to be signed, ``None`` where that is not asked for. ``is_trial``:
     the bundle may yet be given back, so the store does not remember it. ``frames``: so many of them are a part.
+    ``cache``: the folder of compiled models.
     """
 
     bundle: str
@@ -40,6 +41,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     calibration: str | None
     device: str
     threads: int | None
+    cache: str | None = None
     station: str
     inspection: str
     camera: str

@@ -78,7 +78,7 @@ def main(fd: int) -> None:
             engine = f"{detector.engine.name} {detector.engine.version} {detector.engine.device}"
             name = f"{detector.bundle.manifest.name}@{detector.bundle.manifest.version}"
             drift = beside.drift
-            warnings = [*detector.passed_over, *([drift.warning] if drift and drift.warning else [])]
+            warnings = [*detector.passed_over, *detector.notices, *([drift.warning] if drift and drift.warning else [])]
             if detector.calibration is None:
                 warnings.append(f"{name} is not calibrated: every part is INVALID until good parts have been taught")
             ready = ScorerReady(
@@ -110,6 +110,7 @@ def open_detector(order: Opening) -> Detector:
         order.calibration,
         order.device,
         order.threads,
+        cache=order.cache,
         may_teach=order.teaching is not None and not order.is_trial,
     )
     if store is not None and signed is not None and not order.is_trial:

@@ -132,6 +132,12 @@ class TrustSettings(Record, frozen=True, kw_only=True):
     store: str
 
 
+class CacheSettings(Record, frozen=True, kw_only=True):
+    """``[cache]``: scorers keep compiled models in ``folder``, from which they start sooner."""
+
+    folder: str
+
+
 _OF_CAMERAS = ("exposure_us", "gain")
 
 
@@ -157,6 +163,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     log: LogSettings | None = None
     audit: AuditSettings | None = None
     trust: TrustSettings | None = None
+    cache: CacheSettings | None = None
     update: UpdateSettings | None = None
     teaching: TeachingSettings | None = None
     proof: ProofSettings | None = None
@@ -278,6 +285,7 @@ def _below(file: StationFile, folder: Path) -> StationFile:
             ("log", "file"),
             ("audit", "file"),
             ("trust", "store"),
+            ("cache", "folder"),
             ("update", "folder"),
             ("teaching", "folder"),
             ("proof", "file"),

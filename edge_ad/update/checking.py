@@ -1,4 +1,4 @@
-"""Whether a station may use a bundle: ``python -m edge_ad.update.checking`` says it from a process of its own.
+"""Whether a station may use a bundle, said from a process of its own.
 
 A model can crash or hang the engine that loads it, so no process that has something else to do loads it first.
 """
@@ -68,10 +68,12 @@ def open_for_station(
     device: str,
     threads: int | None,
     *,
+    cache: str | None = None,
     may_teach: bool = False,
 ) -> Detector:
     """A detector as a station needs it: self-tested, calibrated, its threads neither spin nor slow down at denormals.
 
+    ``cache``: a folder for compiled models, for an engine that keeps some.
     ``may_teach``: a bundle that is not calibrated is taken, too; all that it says is ``INVALID(uncalibrated)``.
 
     Raises:
@@ -80,7 +82,8 @@ def open_for_station(
     from edge_ad.detector import Detector
     from edge_ad.engines import EngineOptions
 
-    options = EngineOptions(device=device, threads=threads, spin=False, flush_denormals=True)
+    folder = Path(cache) if cache is not None and bundle.variant(variant).engine == "openvino" else None
+    options = EngineOptions(device=device, threads=threads, cache_dir=folder, spin=False, flush_denormals=True)
     is_calibrated = not may_teach or _has_calibration(bundle, variant, calibration)
     detector = Detector.open(
         bundle, variant, calibration if is_calibrated else None, engine=options, calibrated=is_calibrated
@@ -164,7 +167,7 @@ def check_apart(order: CheckOrder, command: tuple[str, ...] | None = None) -> tu
         BundleError: also when this process crashes or does not end.
         DeviceError: it cannot be started.
     """
-    run = command or (sys.executable, "-m", "edge_ad.update.checking")
+    run = command or (sys.executable, "-c", "from edge_ad.update.checking import main; main()")
     try:
         done = subprocess.run(
             run, input=msgspec.json.encode(order), capture_output=True, timeout=_TIMEOUT_S, check=False
@@ -194,7 +197,3 @@ def main(check: Callable[[CheckOrder], tuple[str, ...]] = check_bundle) -> None:
     except EdgeAdError as error:
         said = _Checked(refused=one_line(error), code=error.exit_code)
     sys.stdout.buffer.write(msgspec.json.encode(said))
-
-
-if __name__ == "__main__":
-    main()
