@@ -126,19 +126,38 @@ class StationUpdates:
 
     def begin(self) -> list[str]:
         """Gives back what was on trial when the station ended, and clears away what is left; what was done."""
-        said = []
-        for slots in self._stores.values():
-            state, (_, wrong) = slots.state(), slots.in_force()
-            ended = [] if state.trial is None else [(state.trial, "the station ended before it was kept")]
-            for slot, why in [*ended, *((state.active, text) for text in wrong[:1] if state.active is not None)]:
-                with contextlib.suppress(EdgeAdError):
-                    line = slots.note(Step.RETURNED, slot, reason=why)
-                    said.append(f"{line.bundle} was given back: {why}")
-                    if self._record is not None:
-                        self._record(slots, line.step.value, line.bundle, None, why)
-            with contextlib.suppress(EdgeAdError):
-                slots.clear_away()
+        return [said for slots in self._stores.values() for said in self._begin(slots)]
+
+    def _begin(self, slots: Slots) -> list[str]:
+        said: list[str] = []
+        try:
+            self._clear_up(slots, said)
+        except EdgeAdError as error:
+            said.append(str(error))
         return said
+
+    def _clear_up(self, slots: Slots, said: list[str]) -> None:
+        state, (used, wrong) = slots.state(), slots.in_force()
+        unexplained = slots.unexplained()
+        if unexplained:
+            said.append(
+                f"the journal of {slots.folder} has lost lines: it does not say what became of the bundles in slots "
+                f"{', '.join(map(str, unexplained))}; {used} is used, deploy the one that you want again"
+            )
+        ended = [] if state.trial is None else [(state.trial, "the station ended before it was kept")]
+        ended += [(one.slot, "whoever deployed it ended before the station took it") for one in slots.unfinished()]
+        damaged = [one for one in (state.active, state.previous) if one is not None]
+        for slot, why in [*ended, *zip(damaged, wrong, strict=False)]:
+            last = next(one for one in reversed(slots.lines()) if one.slot == slot)
+            step = Step.REFUSED if last.step is Step.STAGED else Step.RETURNED
+            said.append(f"{last.bundle} was {'refused' if step is Step.REFUSED else 'given back'}: {why}")
+            try:
+                slots.note(step, slot, reason=why)
+                if self._record is not None:
+                    self._record(slots, step.value, last.bundle, None, why)
+            except EdgeAdError as error:
+                said.append(str(error))
+        slots.clear_away(*unexplained)
 
     def find(self, key: str, slot: int) -> WantedUpdate:
         """The bundle that is asked for.
