@@ -1,4 +1,4 @@
-"""Whether a station may use a bundle: ``python -m edge_ad.update.checking`` says it from a process of its own.
+"""Whether a station may use a bundle, said from a process of its own.
 
 A model can crash or hang the engine that loads it, so no process that has something else to do loads it first.
 """
@@ -167,7 +167,7 @@ def check_apart(order: CheckOrder, command: tuple[str, ...] | None = None) -> tu
         BundleError: also when this process crashes or does not end.
         DeviceError: it cannot be started.
     """
-    run = command or (sys.executable, "-m", "edge_ad.update.checking")
+    run = command or (sys.executable, "-c", "from edge_ad.update.checking import main; main()")
     try:
         done = subprocess.run(
             run, input=msgspec.json.encode(order), capture_output=True, timeout=_TIMEOUT_S, check=False
@@ -197,7 +197,3 @@ def main(check: Callable[[CheckOrder], tuple[str, ...]] = check_bundle) -> None:
     except EdgeAdError as error:
         said = _Checked(refused=one_line(error), code=error.exit_code)
     sys.stdout.buffer.write(msgspec.json.encode(said))
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,17 +73,17 @@ class Line:
         assert wait_for(lambda: not (self.get()["work"] or {"is_going": False})["is_going"], 120)
         return self.get()
 
-    def kept(self, seeds: Sequence[int]) -> None:
-        """Hands parts in until the bundle that was deployed last is kept."""
-        for seed in seeds:
+    def kept(self, slot: int) -> None:
+        """Hands parts in until the bundle of this slot is kept: the first that was deployed is slot 1."""
+        assert wait_for(lambda: "SWITCHED" in self.steps(slot), 120), self.get()
+        for seed in range(100 * slot + 1000, 100 * slot + 1030):
             self.parts(3, seed)
-            if self.last_step() == "KEPT":
+            if "KEPT" in self.steps(slot):
                 return
-        assert wait_for(lambda: self.last_step() == "KEPT", 30), self.get()["state"]["steps"]
+        raise AssertionError(self.get()["state"]["steps"])
 
-    def last_step(self) -> str:
-        steps = self.get()["state"]["steps"]
-        return str(steps[-1]["step"]) if steps else ""
+    def steps(self, slot: int) -> list[str]:
+        return [one["step"] for one in self.get()["state"]["steps"] if one["slot"] == slot]
 
 
 @contextmanager
