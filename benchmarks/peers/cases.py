@@ -20,16 +20,21 @@ __all__ = ["CASES", "Case", "enter", "export"]
 
 @dataclass(frozen=True)
 class Case:
-    """``model``: below the shared models. ``images``: what is exported and judged with."""
+    """``model``: below the shared models. ``images``: what is exported and judged with. ``openvino``: the variants that
+    are tried where OpenVINO is played down."""
 
     name: str
     model: str
     images: Callable[[Path], Images]
+    openvino: tuple[str, ...] = ("openvino-fp32", "openvino-fp16", "openvino-int8")
 
 
+_WITH_BANK = ("openvino-fp32", "openvino-fp16", "openvino-shortlist", "openvino-int8")
 CASES = (
-    *(Case(name, f"cookies/{name}.onnx", cookies) for name in ("padim", "patchcore", "stfpm")),
-    Case("patchcore-tile", "magnetic_tile/patchcore.onnx", magnetic_tile),
+    Case("padim", "cookies/padim.onnx", cookies),
+    Case("patchcore", "cookies/patchcore.onnx", cookies, _WITH_BANK),
+    Case("stfpm", "cookies/stfpm.onnx", cookies),
+    Case("patchcore-tile", "magnetic_tile/patchcore.onnx", magnetic_tile, _WITH_BANK),
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.roofline.counting import Work
@@ -65,16 +66,22 @@ def measure_limits(threads: int) -> Limits:
     float_rates, int8_rates = (
         {name: SIDE**3 / times[name, is_int8] / 1e9 for name in engines} for is_int8 in (False, True)
     )
-    return Limits(float_rates, int8_rates, {size: size / times[size] for size in _SIZES}, threads)
+    return Limits(float_rates, int8_rates, {size: max(size, _COPIED) / times[size] for size in _SIZES}, threads)
 
 
-_SIZES = (1 << 20, 4 << 20, 16 << 20, 64 << 20)
+_SIZES, _COPIED = (1 << 20, 4 << 20, 16 << 20, 64 << 20), 8 << 20
 
 
 def _copying(size: int, threads: int, pool: ThreadPoolExecutor) -> Callable[[], object]:
     share = size // threads // 2
     sources, targets = ([np.ones(share, np.uint8) for _ in range(threads)] for _ in range(2))
-    return lambda: list(pool.map(np.copyto, targets, sources))
+    again = max(1, _COPIED // size)  # else handing work to threads would take longer than a small copy
+
+    def copy(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> None:
+        for _ in range(again):
+            np.copyto(target, source)
+
+    return lambda: list(pool.map(copy, targets, sources))
 
 
 def _fastest(run: Callable[[], object]) -> float:
