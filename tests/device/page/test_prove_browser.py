@@ -67,7 +67,7 @@ def test_a_locked_station_is_proved_by_parts(
         seen(view, "#challenge-status", "Last challenge: passed")
         assert station.part().state is State.ACCEPT
         seen(view, "#report", "Measurement system: parts, recipe default")
-        seen(view, "#proved", ["Effectiveness", "100% (from 29% to 100%)"][1])
+        seen(view, "#report", "100% (from 29% to 100%)")
         seen(view, "#report", "not shown: too few runs")
         seen(view, "#report", "Challenge parts (not counted above)")
         seen(view, "#report", "Proofs")
