@@ -20,7 +20,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared"
 # What OpenVINO then believes to run on: a CPU of Intel's N series. ONNX Runtime does not listen.
 PLAYED_DOWN = {"ONEDNN_MAX_CPU_ISA": "AVX2_VNNI"}
 NAMES = tuple(case.name for case in CASES)
-OPENVINO = "openvino-fp32,openvino-fp16,openvino-int8"
+OPENVINO = "openvino-fp32,openvino-shortlist,openvino-fp16,openvino-int8"
 HEADS = ("latency", "engine", "start", "peak", "size", "image", "pixel")
 
 
