@@ -89,27 +89,32 @@ def _bring(client: Client, frames: list[NDArray[np.uint8]], seconds: float) -> l
 def cost(folder: Path, bundle: Path, variant: str, frames: list[NDArray[np.uint8]], turns: int, seconds: float) -> None:
     """In turns: nobody looks, one browser looks."""
     port, preview = _free_port(), folder / "preview"
+    kept = f'preview = "{preview}"\nevidence = "{folder / "evidence"}"'
     tables = (
-        f'{by_link(bundle, variant)}\n[preview]\nfolder = "{preview}"\n[evidence]\nfolder = "{folder / "evidence"}"\n'
+        f'{by_link(bundle, variant)}\n[preview]\nfolder = "{preview}"\n[evidence]\nfolder = "{folder / "evidence"}"'
     )
-    tables += f'[controller.page]\nprotocol = "http"\nport = {port}\npreview = "{preview}"\nevidence = "{folder / "evidence"}"'
+    tables += f'\n[controller.page]\nprotocol = "http"\nport = {port}\n{kept}'
     shares: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     taken: dict[bool, list[float]] = {False: [], True: []}
-    with running(folder, tables) as (station, path), controller(folder / "station.toml", port) as page:
-        with chromium() as browser, Client(path) as client:
+    with (
+        running(folder, tables) as (station, path),
+        controller(folder / "station.toml", port) as page,
+        chromium() as browser,
+        Client(path) as client,
+    ):
+        _bring(client, frames, _SETTLE_S)
+        for turn in range(2 * turns):
+            is_open = bool(turn % 2)
+            context = browser.new_context()
+            if is_open:
+                context.new_page().goto(f"http://127.0.0.1:{port}/")
             _bring(client, frames, _SETTLE_S)
-            for turn in range(2 * turns):
-                is_open = bool(turn % 2)
-                context = browser.new_context()
-                if is_open:
-                    context.new_page().goto(f"http://127.0.0.1:{port}/")
-                _bring(client, frames, _SETTLE_S)
-                begin, before = time.monotonic(), (page.cpu_s(), station.cpu_s())
-                taken[is_open] += _bring(client, frames, seconds)
-                spent = time.monotonic() - begin
-                shares[is_open].append(((page.cpu_s() - before[0]) / spent, (station.cpu_s() - before[1]) / spent))
-                context.close()
-                time.sleep(_SETTLE_S)
+            begin, before = time.monotonic(), (page.cpu_s(), station.cpu_s())
+            taken[is_open] += _bring(client, frames, seconds)
+            spent = time.monotonic() - begin
+            shares[is_open].append(((page.cpu_s() - before[0]) / spent, (station.cpu_s() - before[1]) / spent))
+            context.close()
+            time.sleep(_SETTLE_S)
     print(
         f"{turns} turns of {seconds:g} s each, {_PER_S:g} parts a second of {frames[0].shape[1]}x{frames[0].shape[0]}"
     )
