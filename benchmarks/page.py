@@ -2,6 +2,7 @@
 
 The cost is measured in turns, with and without the browser, on one station: what its controller and its scorer take of
 a core, and how long a part takes from trigger to result. The browser itself is not counted: it runs somewhere else.
+Here it takes time of the same cores, so a third turn asks for all that the page asks for without drawing it.
 Eight hours are the results of two parts a second, handed to a controller as fast as it takes them.
 """
 
@@ -11,13 +12,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 _PER_S = 2.0
 _HOURS, _PARTS_AN_HOUR = 8, 7_200
 _SETTLE_S = 3.0
+_TURNS = _NOBODY, _BROWSER, _PROGRAM = "nobody looks", "one browser looks", "the same requests alone"
 
 
 @contextmanager
@@ -86,16 +90,44 @@ def _bring(client: Client, frames: list[NDArray[np.uint8]], seconds: float) -> l
     return taken
 
 
+@contextmanager
+def asking(port: int) -> Iterator[None]:
+    """Asks for what the page asks for, until the end of the block: events, and four pictures a second."""
+    is_over = threading.Event()
+    web = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+
+    def hear() -> None:
+        with web.stream("GET", "/page/events") as stream:
+            for _ in stream.iter_bytes():
+                if is_over.is_set():
+                    return
+
+    def look() -> None:
+        while not is_over.wait(0.25):
+            web.get("/page/preview/c0")
+
+    threads = [threading.Thread(target=hear), threading.Thread(target=look)]
+    for one in threads:
+        one.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        for one in threads:
+            one.join()
+        web.close()
+
+
 def cost(folder: Path, bundle: Path, variant: str, frames: list[NDArray[np.uint8]], turns: int, seconds: float) -> None:
-    """In turns: nobody looks, one browser looks."""
+    """In turns: nobody looks, one browser looks, or a program asks for the same."""
     port, preview = _free_port(), folder / "preview"
     kept = f'preview = "{preview}"\nevidence = "{folder / "evidence"}"'
     tables = (
         f'{by_link(bundle, variant)}\n[preview]\nfolder = "{preview}"\n[evidence]\nfolder = "{folder / "evidence"}"'
     )
     tables += f'\n[controller.page]\nprotocol = "http"\nport = {port}\n{kept}'
-    shares: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-    taken: dict[bool, list[float]] = {False: [], True: []}
+    shares: dict[str, list[tuple[float, float]]] = {name: [] for name in _TURNS}
+    taken: dict[str, list[float]] = {name: [] for name in _TURNS}
     with (
         running(folder, tables) as (station, path),
         controller(folder / "station.toml", port) as page,
@@ -103,29 +135,34 @@ def cost(folder: Path, bundle: Path, variant: str, frames: list[NDArray[np.uint8
         Client(path) as client,
     ):
         _bring(client, frames, _SETTLE_S)
-        for turn in range(2 * turns):
-            is_open = bool(turn % 2)
-            context = browser.new_context()
-            if is_open:
-                context.new_page().goto(f"http://127.0.0.1:{port}/")
-            _bring(client, frames, _SETTLE_S)
-            begin, before = time.monotonic(), (page.cpu_s(), station.cpu_s())
-            taken[is_open] += _bring(client, frames, seconds)
-            spent = time.monotonic() - begin
-            shares[is_open].append(((page.cpu_s() - before[0]) / spent, (station.cpu_s() - before[1]) / spent))
-            context.close()
+        for turn in range(len(_TURNS) * turns):
+            name = _TURNS[turn % len(_TURNS)]
+            with ExitStack() as stack:
+                if name == _BROWSER:
+                    context = stack.enter_context(closing(browser.new_context()))
+                    context.new_page().goto(f"http://127.0.0.1:{port}/")
+                elif name == _PROGRAM:
+                    stack.enter_context(asking(port))
+                _bring(client, frames, _SETTLE_S)
+                begin, before = time.monotonic(), (page.cpu_s(), station.cpu_s())
+                taken[name] += _bring(client, frames, seconds)
+                spent = time.monotonic() - begin
+                shares[name].append(((page.cpu_s() - before[0]) / spent, (station.cpu_s() - before[1]) / spent))
             time.sleep(_SETTLE_S)
     print(
         f"{turns} turns of {seconds:g} s each, {_PER_S:g} parts a second of {frames[0].shape[1]}x{frames[0].shape[0]}"
     )
     print(f"  {'':<24}{'controller':>12}{'station':>12}{'p50 ms':>9}{'p99 ms':>9}")
-    for is_open, name in ((False, "nobody looks"), (True, "one browser looks")):
-        share = np.mean(shares[is_open], axis=0)
-        p50, p99 = np.percentile(taken[is_open], [50, 99])
+    for name in _TURNS:
+        share = np.mean(shares[name], axis=0)
+        p50, p99 = np.percentile(taken[name], [50, 99])
         print(f"  {name:<24}{share[0]:>12.1%}{share[1]:>12.1%}{p50:>9.2f}{p99:>9.2f}")
-    more = np.sum(np.mean(shares[True], axis=0) - np.mean(shares[False], axis=0))
-    ratio = np.median(taken[True]) / np.median(taken[False])
-    print(f"  the page costs {more:.1%} of a core; trigger to result takes {ratio:.3f} times as long (medians)\n")
+    more = np.sum(np.mean(shares[_BROWSER], axis=0) - np.mean(shares[_NOBODY], axis=0))
+    ratios = [np.median(taken[name]) / np.median(taken[_NOBODY]) for name in (_BROWSER, _PROGRAM)]
+    print(
+        f"  a browser costs {more:.1%} of a core; trigger to result takes {ratios[0]:.3f} times as long beside one\n"
+        f"  and {ratios[1]:.3f} times where only the same is asked for (medians)\n"
+    )
 
 
 def memory(folder: Path) -> None:
