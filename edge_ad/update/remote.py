@@ -31,6 +31,7 @@ _POLL_S = 1.0
 _TIMEOUT_S = 1_300.0  # the device checks the bundle before it answers
 _MOST_BYTES = 16 << 20
 _EXPECT_S = 5.0
+_LOST_S = 60.0
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _ENDS = {Step.KEPT.value, Step.RETURNED.value, Step.REFUSED.value}
 
@@ -41,7 +42,7 @@ class _Problem(msgspec.Struct):
 
 
 class _Station(msgspec.Struct):
-    recipe: str | None = None
+    connected: bool = True
     recipes: tuple[str, ...] = ()
 
 
@@ -178,7 +179,7 @@ def _follow(
     told: Callable[[UpdateChanged], None],
     waits: bool,
 ) -> None:
-    seen = 0
+    seen, lost_at = 0, time.monotonic() + _LOST_S
     while True:
         if not steps:
             raise DeviceError(f"{device.address}: the device has forgotten the bundle: its journal says nothing of it")
@@ -191,6 +192,13 @@ def _follow(
         if last.step in _ENDS or not waits:
             return
         time.sleep(_POLL_S)
+        if device.said("GET", "/api/v1/station", _Station).connected:
+            lost_at = time.monotonic() + _LOST_S
+        elif time.monotonic() > lost_at:
+            raise DeviceError(
+                f"{device.address}: the station has not run for {_LOST_S:g} s; {last.title} was not kept, and "
+                "the bundle before it is used at the next start"
+            )
         steps = tuple(one for one in device.said("GET", place, _History).steps if one.slot == last.slot)
 
 

@@ -77,14 +77,14 @@ def test_an_option_that_would_do_nothing_is_refused(tiny_bundle: Path, argv: tup
 
 @contextmanager
 def a_server(answers: dict[str, tuple[int, bytes]], tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Answers each method so, whatever the path."""
+    """Answers each method so, or a method and path."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"  # answers Expect: 100-continue
 
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, body = answers[self.command]
+            status, body = answers.get(f"{self.command} {self.path}") or answers[self.command]
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -142,3 +142,14 @@ def test_a_device_that_asks_for_a_token_says_how_it_is_given(tiny_bundle: Path) 
     with a_server({"GET": (401, b'{"detail": "a token is needed"}')}) as address:
         done = deploy(tiny_bundle, address)
     assert (done.exit_code, "give the file that holds it by --token-file" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_station_that_does_not_come_back_is_exit_code_4(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = b'{"steps": [{"bundle": "key", "slot": 1, "title": "tiny@1", "step": "SWITCHED", "type": "update"}]}'
+    gone = (200, b'{"recipes": ["only"], "connected": false}')
+    monkeypatch.setattr("edge_ad.update.remote._LOST_S", 0.0)
+    monkeypatch.setattr("edge_ad.update.remote._POLL_S", 0.0)
+    with a_server({"GET /api/v1/station": gone, "GET": (200, step), "PUT": (202, step)}) as address:
+        done = deploy(tiny_bundle, address)
+    assert (done.exit_code, done.stderr.count("\n")) == (4, 1), done.stderr
+    assert "tiny@1 was not kept, and the bundle before it is used at the next start" in done.stderr
