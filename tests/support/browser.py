@@ -47,18 +47,25 @@ def chromium() -> Iterator[Browser]:
 
 
 class Watched:
-    """A page, and what went wrong in it: errors of scripts, refusals of the content security policy, dialogs."""
+    """A page, and what went wrong in it: errors of scripts, refusals of the content security policy, dialogs.
+
+    ``accepts``: the person says yes to what is asked; otherwise a dialog is wrong.
+    """
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.wrong: list[str] = []
         self.asked: list[str] = []
+        self.accepts = False
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
         page.on("dialog", self._dialog)
         page.on("request", lambda request: self.asked.append(request.url))
 
     def _dialog(self, dialog: Dialog) -> None:
+        if self.accepts:
+            dialog.accept()
+            return
         self.wrong.append(dialog.message)
         dialog.dismiss()
 

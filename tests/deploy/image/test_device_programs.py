@@ -73,8 +73,7 @@ def device(tmp_path: Path) -> Path:
 def provisioned(place: Path, programs: FakePrograms, folder: Path) -> list[str]:
     provision = load("provision")
     made = provision.ProvisionedDevice(place / "stations", place / "settings", place / "kept", "me", programs.run)
-    lines: list[str] = provision.take(folder, made)
-    return lines
+    return list(provision.take(folder, made))
 
 
 @pytest.mark.usefixtures("user")
@@ -84,6 +83,7 @@ def test_a_stick_makes_a_station_once(given: Path, device: Path) -> None:
         "hostname line-one: taken",
         "ntp 10.0.0.1 10.0.0.2: taken",
         "root.json: taken",
+        "station line1: is copied and checked",
         "station line1: taken",
     ]
     assert (device / "stations/line1/station.toml").read_text() == STATION
@@ -98,6 +98,15 @@ def test_a_stick_makes_a_station_once(given: Path, device: Path) -> None:
 def test_a_station_that_does_not_pass_its_check_leaves_nothing(given: Path, device: Path) -> None:
     programs = FakePrograms({"run --check": (3, "edge-ad: inspect.main.bundle: it is not signed\n")})
     assert "station line1: refused: inspect.main.bundle: it is not signed" in provisioned(device, programs, given)
+    assert sorted(path.name for path in (device / "stations").iterdir()) == []
+
+
+@pytest.mark.usefixtures("user")
+def test_a_file_that_cannot_be_read_from_the_stick_is_named(given: Path, device: Path) -> None:
+    (given / "stations/line1/bundles/a").symlink_to(given / "gone")
+    (line,) = [line for line in provisioned(device, FakePrograms(), given) if "refused" in line]
+    assert line.startswith("station line1: refused: bundles/a could not be copied: ")
+    assert "No such file or directory" in line
     assert sorted(path.name for path in (device / "stations").iterdir()) == []
 
 
