@@ -243,23 +243,6 @@ def test_a_damaged_memory_of_the_store_is_one_line(
     assert "seen.json is damaged" in refusal(store, tiny_bundle)
 
 
-def test_a_full_disk_stops_no_bundle_that_was_taken_before(
-    tiny_bundle: Path, keys: KeyFolder, store: TrustStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sign_bundle(tiny_bundle, keys)
-    take(store, tiny_bundle, NOW)
-
-    def full(path: Path, data: bytes) -> None:
-        raise OutputError(f"{path}: the disk is full")
-
-    monkeypatch.setattr("edge_ad.bundle.signature.atomic_write", full)
-    take(store, tiny_bundle, later(1))
-    sign_bundle(tiny_bundle, keys)
-    with pytest.raises(OutputError, match=r"seen\.json: the disk is full"):
-        take(store, tiny_bundle)
-    assert store.check(Bundle.open(tiny_bundle)).serial == 2
-
-
 def test_keys_whose_root_was_lost_are_not_replaced(keys: KeyFolder) -> None:
     whole = keys.renew()
     before = (whole.folder / "root.json").read_bytes()
