@@ -272,6 +272,8 @@ class _Server:
                 )
             )
         )
+        if preview is not None:
+            preview.draw()
 
     def _judged(self, order: ScoreThis, frame: NDArray[np.uint8]) -> ScoredFrame:
         fault = self._fault_of(order, frame)
