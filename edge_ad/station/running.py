@@ -199,7 +199,10 @@ def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str,
         if record is None and may_teach:
             return "it is not calibrated, so every part is INVALID until good parts have been taught"
         if record is None:
-            raise InputError(f"{variant.id} of {one.bundle} is not calibrated: run  edge-ad calibrate {one.bundle}")
+            raise InputError(
+                f"{variant.id} of {one.bundle} is not calibrated: run  edge-ad calibrate {one.bundle}  or teach it "
+                "good parts, with a table [teaching]"
+            )
     wanted, known = one.calibration or DEFAULT_STATION, ", ".join(sorted(record.stations))
     if wanted not in record.stations and may_teach:
         return f"it has no calibration {wanted!r}, so every part is INVALID until good parts have been taught"

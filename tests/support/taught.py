@@ -20,11 +20,13 @@ INSPECTION, RECIPE = "top", "a"
 _times = itertools.count(1)
 
 
-def taught_verdict(state: State = State.INVALID, reason: Reason | None = Reason.UNCALIBRATED) -> Verdict:
-    """A verdict on a frame of its own."""
+def taught_verdict(
+    state: State = State.INVALID, reason: Reason | None = Reason.UNCALIBRATED, since: float = 1e9
+) -> Verdict:
+    """A verdict on a frame of its own, taken after ``since``."""
     number = next(_times)
     return Verdict(
-        state=state, reason=reason, frame_id=number, captured_at=1e9 + number, bundle="tiny@1", variant="onnx-fp32"
+        state=state, reason=reason, frame_id=number, captured_at=since + number, bundle="tiny@1", variant="onnx-fp32"
     )
 
 
@@ -43,12 +45,14 @@ def begin(folder: Path, wanted: int, alpha: float = 0.1, confidence: float = 0.9
     return taught
 
 
-def teach(folder: Path, pictures: Iterable[tuple[str, NDArray[np.uint8]]], frames_each: int = 1) -> TeachingWriter:
+def teach(
+    folder: Path, pictures: Iterable[tuple[str, NDArray[np.uint8]]], frames_each: int = 1, since: float = 1e9
+) -> TeachingWriter:
     """Hands pictures of parts to a writer; all of them are on the disk when this returns."""
     writer = TeachingWriter(TeachingSettings(folder=str(folder)), INSPECTION, RECIPE, frames_each)
     for part, picture in pictures:
         assert wait_for(lambda: not writer.is_behind, 60)
-        writer.observe(taught_verdict(), part, picture)
+        writer.observe(taught_verdict(since=since), part, picture)
     writer.close()
     return writer
 

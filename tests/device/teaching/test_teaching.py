@@ -7,12 +7,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from support import tiny
 from support.taught import begin, order_of, taught_verdict, teach, teach_parts
 from support.tiny_calibration import calibrate
 
 from edge_ad.bundle import Bundle
 from edge_ad.bundle.records import FixedCalibration, RankCalibration
+from edge_ad.cli import main
 from edge_ad.detector import Detector
 from edge_ad.errors import InputError
 from edge_ad.teaching import (
@@ -228,6 +230,8 @@ def test_a_threshold_by_hand_promises_nothing(tiny_bundle: Path, tmp_path: Path)
     assert made.doubt == "The threshold was set by hand by anna: fewer escapes"
     assert made.statements[0].startswith("Nothing is promised.")
     assert normals_above(made, told.threshold) == 0
+    said = CliRunner().invoke(main, ["info", str(copy.path)]).output
+    assert "nothing is promised: The threshold was set by hand by anna: fewer escapes" in said
 
 
 def test_there_is_no_threshold_by_hand_without_a_calibration(tiny_bundle: Path, tmp_path: Path) -> None:
