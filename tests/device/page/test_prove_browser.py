@@ -11,7 +11,7 @@ from support.browser import AXE, DESKTOP, PHONE, SMALL_TARGETS, chromium, opened
 from support.proving_station import proving_station
 from support.tiny_calibration import calibrate
 
-from edge_ad.station.proofs import Outcome
+from edge_ad.station.proofs import ProofOutcome
 from edge_ad.verdict import State
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def test_a_locked_station_is_proved_by_parts(
         assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert view.evaluate(SMALL_TARGETS) == []
         assert watched.wrong == []
-    assert [one.outcome for one in station.proofs() if one.kind == "parts"] == [Outcome.BEGUN, Outcome.PASSED]
+    assert [one.outcome for one in station.proofs() if one.kind == "parts"] == [ProofOutcome.BEGUN, ProofOutcome.PASSED]
 
 
 def test_a_missed_part_is_shown_and_two_people_do_not_get_in_each_others_way(
@@ -126,7 +126,10 @@ def test_a_station_that_is_restarted_in_the_midst_says_so(browser: Browser, bund
         seen(view, "#proved", "interrupted")
         view.wait_for_selector("#challenge-begin:visible")
         assert station.part().reason == "locked"
-    assert [one.outcome for one in station.proofs() if one.kind == "parts"] == [Outcome.BEGUN, Outcome.INTERRUPTED]
+    assert [one.outcome for one in station.proofs() if one.kind == "parts"] == [
+        ProofOutcome.BEGUN,
+        ProofOutcome.INTERRUPTED,
+    ]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "contrast"])
