@@ -9,7 +9,7 @@ SPREAD := -n $(JOBS) --dist worksteal
 # The tests start hundreds of Python processes, which must not compile the same files anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers axe-core lint format bench bench-station soak fuzz advisories bench-controllers bench-fleet bench-peers training-pixels families image update image-test clean
+.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers axe-core lint format bench bench-station bench-page soak fuzz advisories bench-controllers bench-fleet bench-peers training-pixels families image update image-test clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -62,6 +62,9 @@ bench: .venv/.installed
 
 bench-station: .venv/.installed  ## a station beside the bare runtime; BUNDLE=, IMAGES= (the demo's, after make demo)
 	$(BIN)/python -m benchmarks.station $(or $(BUNDLE),edge-ad-demo/bundle) $(or $(IMAGES),edge-ad-demo/images/test/good)
+
+bench-page: .venv/.installed  ## what the page costs beside nobody looking, and its memory over 8 hours; BUNDLE=, IMAGES=
+	$(BIN)/python -m benchmarks.page $(or $(BUNDLE),edge-ad-demo/bundle) $(or $(IMAGES),edge-ad-demo/images/test/good)
 
 MINUTES ?= 60
 soak: .venv/.installed  ## a station at full rate for MINUTES=60: nothing may grow, no part may be lost

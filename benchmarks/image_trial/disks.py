@@ -12,7 +12,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from benchmarks.image_trial.emulator import MIB, Disk, kernel_seconds
+from benchmarks.image_trial.emulator import Disk, kernel_seconds
 from benchmarks.image_trial.trial import BOOT_S, Found, Trial
 from edge_ad_deploy.image.grub import TRIES
 from edge_ad_deploy.image.layout import DiskLayout
@@ -142,7 +142,7 @@ def damage_slot(trial: Trial, disk: Disk, slot: str, start: int, size: int) -> N
 
 def fill_data(trial: Trial, disk: Disk) -> None:
     """Fills the data partition to its last block."""
-    size = disk.size() - DATA.start - MIB  # the last MiB holds the second partition table
+    size = disk.size() - DATA.start - 34 * 512  # the second partition table lies behind it
     part = disk.part(DATA.start, size, trial.material.folder / "data.part")
     _check_data(part)
     free = _free_blocks(part)

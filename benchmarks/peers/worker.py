@@ -7,6 +7,7 @@ input is the path of an image and, behind a tab, where to store the map, or noth
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -51,11 +52,14 @@ class Runner:
 
 
 def peer(path: str, threads: int | None) -> Runner:
-    """anomalib's own inferencer, with its defaults but for the device and the threads."""
+    """anomalib's own inferencer, with its defaults but for the device, the threads and, where
+    a smaller CPU is played, float32."""
     from anomalib.deploy import OpenVINOInferencer  # type: ignore[import-not-found,unused-ignore]
 
-    config = None if threads is None else {"INFERENCE_NUM_THREADS": threads}
-    inferencer = OpenVINOInferencer(path, device="CPU", config=config)
+    config: dict[str, Any] = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
+    if "ONEDNN_MAX_CPU_ISA" in os.environ:  # its default would be the precision of the CPU that is really there
+        config["INFERENCE_PRECISION_HINT"] = "f32"
+    inferencer = OpenVINOInferencer(path, device="CPU", config=config or None)
 
     def score(frame: Any) -> Outcome:
         start = time.perf_counter()

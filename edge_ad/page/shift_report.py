@@ -28,6 +28,7 @@ __all__ = [
     "RecipeReport",
     "ShiftName",
     "ShiftReport",
+    "harmless_cell",
     "list_shifts",
     "report_shift",
     "report_table",
@@ -215,7 +216,7 @@ def report_table(report: ShiftReport) -> bytes:
     rows = csv.writer(text)
     rows.writerow(("section", "recipe", "name", "value"))
     for row in _rows(report):
-        rows.writerow([_harmless(str(cell)) for cell in row])
+        rows.writerow([harmless_cell(str(cell)) for cell in row])
     return text.getvalue().encode()
 
 
@@ -274,6 +275,6 @@ def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def _harmless(cell: str) -> str:
+def harmless_cell(cell: str) -> str:
     """A cell that a spreadsheet would take for a formula begins with an apostrophe."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell

@@ -100,6 +100,7 @@ class PreviewWriter:
         self._scale = ColourScale()
         self._due_s = self._reject_due_s = self._look_s = self._wanted_until_s = 0.0
         self._touched_ns = self._touched()
+        self._copied: _Taken | None = None
         self._queue: queue.Queue[_Taken | None] = queue.Queue(1)
         self._thread = threading.Thread(target=self._run, name="preview", daemon=True)
         self._thread.start()
@@ -107,7 +108,10 @@ class PreviewWriter:
     def observe(
         self, verdict: Verdict, part_id: str, frame: NDArray[np.uint8], anomaly_map: NDArray[np.float32] | None
     ) -> None:
-        """One frame more. Of a frame that is shown every n-th pixel is copied, so that it takes little time."""
+        """One frame more. Of a frame that is shown every n-th pixel is copied, so that it takes little time.
+
+        What was copied is drawn after :meth:`draw`: a thread that draws would hold up the answer to the station.
+        """
         now = self._clock()
         due_s = self._due_s if verdict.state is State.ACCEPT else self._reject_due_s
         if now < due_s or self._queue.full() or not self._somebody_looks(now):
@@ -117,7 +121,13 @@ class PreviewWriter:
         shape = (frame.shape[0], frame.shape[1])
         one = None if anomaly_map is None else anomaly_map.copy()
         self._due_s = self._reject_due_s = now + 1 / self._choice.per_s
-        self._queue.put(_Taken(verdict, part_id, small, shape, frame.ndim, one, self._looks(verdict)))
+        self._copied = _Taken(verdict, part_id, small, shape, frame.ndim, one, self._looks(verdict))
+
+    def draw(self) -> None:
+        """Lets the thread draw what was copied, if anything was."""
+        copied, self._copied = self._copied, None
+        if copied is not None:
+            self._queue.put(copied)
 
     def _looks(self, verdict: Verdict) -> FrameStatistics | None:
         """How the frame just scored looks; nothing of one that was refused before the model's input was made of it."""

@@ -68,7 +68,7 @@ class RingGiven(msgspec.Struct, frozen=True, kw_only=True, tag="ring"):
 class ScoreThis(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
     """Score a frame: at ``offset`` of the ``ring`` of a camera, or of the descriptor that comes with this message.
 
-    ``is_challenge``: it shows a labelled part, from which drift learns nothing.
+    ``is_challenge``: it shows a labelled part, from which drift learns nothing and which is not taught.
     """
 
     job: int

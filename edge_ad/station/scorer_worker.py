@@ -255,7 +255,7 @@ class _Server:
         if preview is not None:
             preview.observe(verdict, order.part_id, frame, scored.map)
         taught = self._beside.taught
-        if taught is not None:
+        if taught is not None and not order.is_challenge:
             taught.observe(verdict, order.part_id, frame)
         self._station.send(
             encode(
@@ -272,6 +272,8 @@ class _Server:
                 )
             )
         )
+        if preview is not None:
+            preview.draw()
 
     def _judged(self, order: ScoreThis, frame: NDArray[np.uint8]) -> ScoredFrame:
         fault = self._fault_of(order, frame)

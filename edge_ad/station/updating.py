@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge_ad.station.station_file import StationFile
     from edge_ad.update.road import RecordStep
 
-__all__ = ["StationUpdates", "bundles_in_force", "deploy_order", "in_force"]
+__all__ = ["StationUpdates", "bundles_in_force", "damaged_bundles", "deploy_order", "in_force"]
 
 
 def deploy_order(
@@ -87,6 +87,12 @@ def bundles_in_force(file: StationFile) -> dict[str, str]:
     return {} if file.update is None else {one.named: one.in_force()[0] for one in _stores(file, file.update)}
 
 
+def damaged_bundles(file: StationFile) -> tuple[str, ...]:
+    """What is wrong with deployed bundles, so that others are used in their places."""
+    stores = [] if file.update is None else _stores(file, file.update)
+    return tuple(said for one in stores for said in one.in_force()[1])
+
+
 def in_force(file: StationFile) -> StationFile:
     """The same station with the bundles that were deployed to it, where they are whole."""
     places = bundles_in_force(file)
@@ -145,7 +151,7 @@ class StationUpdates:
                 f"{', '.join(map(str, unexplained))}; {used} is used, deploy the one that you want again"
             )
         ended = [] if state.trial is None else [(state.trial, "the station ended before it was kept")]
-        ended += [(one.slot, "whoever deployed it ended before the station took it") for one in slots.unfinished()]
+        ended += [(one.slot, "its deployment ended before the station used it") for one in slots.unfinished()]
         damaged = [one for one in (state.active, state.previous) if one is not None]
         for slot, why in [*ended, *zip(damaged, wrong, strict=False)]:
             last = next(one for one in reversed(slots.lines()) if one.slot == slot)

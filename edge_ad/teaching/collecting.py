@@ -83,6 +83,11 @@ class TeachingWriter:
         except queue.Full:
             self._lost.append(TaughtFrame(part=part, name=None, captured_at=verdict.captured_at))
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the next frame would find no room."""
+        return self._queue.full()
+
     def close(self) -> None:
         """Writes what waits, for some seconds at most."""
         try:

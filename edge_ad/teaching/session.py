@@ -215,6 +215,10 @@ class TeachingFolder:
         """Nothing is proposed any more."""
         (self.folder / _PROPOSAL).unlink(missing_ok=True)
         shutil.rmtree(self.proposed, ignore_errors=True)
+        for left in self.folder.glob(".*-*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        for left in self.folder.glob(f".{self.proposed.name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

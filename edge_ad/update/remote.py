@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import re
+import socket
 import ssl
 import tempfile
 import time
@@ -29,6 +30,8 @@ _T = TypeVar("_T", "_Station", "_History")
 _POLL_S = 1.0
 _TIMEOUT_S = 1_300.0  # the device checks the bundle before it answers
 _MOST_BYTES = 16 << 20
+_EXPECT_S = 5.0
+_LOST_S = 60.0
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _ENDS = {Step.KEPT.value, Step.RETURNED.value, Step.REFUSED.value}
 
@@ -39,12 +42,18 @@ class _Problem(msgspec.Struct):
 
 
 class _Station(msgspec.Struct):
-    recipe: str | None = None
+    connected: bool = True
     recipes: tuple[str, ...] = ()
 
 
 class _History(msgspec.Struct):
     steps: tuple[UpdateChanged, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +75,22 @@ class _Device:
             headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
             if body is None:
                 connection.request(method, path, headers=headers)
-                answer = connection.getresponse()
+                answer = _answered(connection)
             else:
-                headers |= {"Content-Type": "application/zip", "Content-Length": str(body.stat().st_size)}
-                with body.open("rb") as file:
-                    connection.request(method, path, body=file, headers=headers)
-                    answer = connection.getresponse()
-            data = answer.read(_MOST_BYTES)
+                answer = _sent(connection, method, path, headers, body)
+        except ssl.SSLCertVerificationError as error:
+            why = error.verify_message.rstrip(".")
+            raise DeviceError(
+                f"{self.address}: the device's certificate is not to be trusted: {why}: give the "
+                "authority that has signed it by --ca, and the host as the certificate names it"
+            ) from None
         except (OSError, http.client.HTTPException, UnicodeError) as error:  # UnicodeError: a host without such a name
             raise DeviceError(f"{self.address}: the device cannot be reached: {one_line(error)}") from error
         finally:
             connection.close()
         if answer.status >= 300:
-            self._refused(answer.status, data)
-        return data
+            self._refused(answer.status, answer.data)
+        return answer.data
 
     def said(self, method: str, path: str, kind: type[_T], body: Path | None = None) -> _T:
         """As :meth:`ask`, and the answer is what a station says."""
@@ -119,6 +130,10 @@ class _Device:
             said = msgspec.json.decode(data, type=_Problem)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise self._stranger(f" (status {status})") from None
+        if status == http.client.UNAUTHORIZED and self.token is None:
+            raise InputError(
+                f"{self.address}: the device asks for a token: give the file that holds it by --token-file"
+            )
         text = f"{self.address}: {said.detail or f'answered {status}'}"
         if said.reason == "bundle_refused":
             raise BundleError(said.detail)
@@ -164,7 +179,7 @@ def _follow(
     told: Callable[[UpdateChanged], None],
     waits: bool,
 ) -> None:
-    seen = 0
+    seen, lost_at = 0, time.monotonic() + _LOST_S
     while True:
         if not steps:
             raise DeviceError(f"{device.address}: the device has forgotten the bundle: its journal says nothing of it")
@@ -177,7 +192,62 @@ def _follow(
         if last.step in _ENDS or not waits:
             return
         time.sleep(_POLL_S)
+        if device.said("GET", "/api/v1/station", _Station).connected:
+            lost_at = time.monotonic() + _LOST_S
+        elif time.monotonic() > lost_at:
+            raise DeviceError(
+                f"{device.address}: the station has not run for {_LOST_S:g} s; {last.title} was not kept, and "
+                "the bundle before it is used at the next start"
+            )
         steps = tuple(one for one in device.said("GET", place, _History).steps if one.slot == last.slot)
+
+
+def _answered(connection: http.client.HTTPConnection) -> _Answer:
+    answer = connection.getresponse()
+    return _Answer(answer.status, answer.read(_MOST_BYTES))
+
+
+def _sent(
+    connection: http.client.HTTPConnection, method: str, path: str, headers: dict[str, str], body: Path
+) -> _Answer:
+    """Sends a bundle when the device says that it takes one. A refusal that came in the middle would be lost: who
+    refuses closes the connection, and what he has said goes with it."""
+    connection.putrequest(method, path)
+    size = str(body.stat().st_size)
+    more = {"Content-Type": "application/zip", "Content-Length": size, "Expect": "100-continue"}
+    for name, value in (headers | more).items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    refused = _early_answer(connection.sock)
+    if refused is not None:
+        return refused
+    with body.open("rb") as file:
+        connection.send(file)
+    return _answered(connection)
+
+
+def _early_answer(sock: socket.socket) -> _Answer | None:
+    """What the device answers before it has the bundle; ``None``: it waits for it."""
+    sock.settimeout(_EXPECT_S)
+    head = b""
+    with sock.makefile("rb", buffering=0) as file:  # without a buffer: what follows is the answer's reader's
+        try:
+            while not head.endswith(b"\r\n\r\n") and (line := file.readline(_MOST_BYTES)):
+                head += line
+            if head.startswith((b"HTTP/1.1 100", b"HTTP/1.0 100")):
+                return None
+            length = re.search(rb"\r\ncontent-length: *(\d{1,7})\r\n", head, re.IGNORECASE)
+            data = b""
+            while length is not None and len(data) < int(length[1]) and (block := file.read(int(length[1]))):
+                data += block
+        except TimeoutError:
+            return None
+        finally:
+            sock.settimeout(_TIMEOUT_S)
+    status = re.match(rb"HTTP/1\.[01] (\d{3})\b", head)
+    if status is None:
+        raise http.client.BadStatusLine(head[:80].decode(errors="replace"))
+    return _Answer(int(status[1]), data)
 
 
 def read_token(file: Path) -> str:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,20 @@ class Line:
     folder: Path
     port: int
     link: Client
+    station: ExitStack
     handed: int = 0
     states: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def restart(self) -> None:
+        """The station ends and is started again."""
+        self.station.close()
+        self.station.enter_context(running("run", self.folder / "station.toml"))
+        assert wait_for(lambda: _answers(self.port), 120)
+        self.link = self.station.enter_context(_ready(self.folder))
 
     def part(self, picture: NDArray[np.uint8]) -> PartResult:
         """One part through the station."""
@@ -54,10 +62,10 @@ class Line:
 
     def taught(self, count: int) -> None:
         """Good parts until so many were counted; a line that is as fast as this one outruns the disk."""
-        for seed in range(100, 400):
+        for _ in range(300):
             if self.get()["state"]["parts"] >= count:
                 return
-            self.parts(3, seed)
+            self.parts(3, 5_000 + self.handed)  # exact copies would be counted once
         raise AssertionError(self.get()["state"])
 
     def get(self, path: str = PLACE) -> Any:
@@ -113,11 +121,12 @@ def line_with(bundle: Path, folder: Path, **more: dict[str, Any]) -> Iterator[Li
         **more,
     }
     (folder / "station.toml").write_text(to_toml(tables))
-    with running("run", folder / "station.toml"), running("connect", folder / "station.toml"):
+    file = folder / "station.toml"
+    with ExitStack() as station, running("connect", file):
+        station.enter_context(running("run", file))
         assert wait_for(lambda: _answers(port), 120)
-        with Client(folder / "s.sock") as link:
-            assert wait_for(lambda: link.snapshot().state == "READY", 120)
-            yield Line(folder, port, link)
+        line = Line(folder, port, station.enter_context(_ready(folder)), station)
+        yield line
 
 
 @contextmanager
@@ -129,6 +138,14 @@ def running(command: str, file: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.terminate()
         process.wait(60)
+
+
+@contextmanager
+def _ready(folder: Path) -> Iterator[Client]:
+    """A client of the link, as soon as the station takes parts."""
+    with Client(folder / "s.sock") as link:
+        assert wait_for(lambda: link.snapshot().state == "READY", 120)
+        yield link
 
 
 def _answers(port: int) -> bool:

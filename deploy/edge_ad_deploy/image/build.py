@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_ad.errors import InputError
-from edge_ad.files import check_output, check_space, output_error, part_file
+from edge_ad.files import check_output, check_space, output_error, part_file, read_small
 from edge_ad_deploy.image.disk import assemble, make_data, make_esp
 from edge_ad_deploy.image.layout import DiskLayout
 from edge_ad_deploy.image.root import RootRequest, build_root
@@ -33,6 +33,8 @@ _TOOLS = (
 )
 _ROOM_BYTES = 4e9
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+~-]*")
+_KERNEL_OPTION = re.compile(r"[A-Za-z0-9_.,=:/@+%*!~^-]+")  # GRUB reads them as a script
+_PACKAGE_HEAD = b"!<arch>\ndebian-binary"
 _COMPATIBLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -105,14 +107,14 @@ def build_image(request: ImageRequest, tell: Callable[[str], None]) -> BuiltImag
     return BuiltImage(request.output, compressed, compressed.stat().st_size, request.layout.size, root_bytes)
 
 
-def check_version(version: str) -> None:
+def check_version(version: str, option: str = "--image-version") -> None:
     """Devices compare versions as Debian does.
 
     Raises:
         InputError: it is no such version.
     """
     if not _VERSION.fullmatch(version):
-        raise InputError(f"--image-version {version}: expected a digit first, then letters, digits and . + ~ -")
+        raise InputError(f"{option} {version}: expected a digit first, then letters, digits and . + ~ -")
 
 
 def _check(request: ImageRequest) -> None:
@@ -122,10 +124,15 @@ def _check(request: ImageRequest) -> None:
     check_output(request.output, "-o")
     if not _COMPATIBLE.fullmatch(request.compatible):
         raise InputError(f"--compatible {request.compatible}: expected letters, digits and . _ -")
-    if not request.package.is_file() or request.package.suffix != ".deb":
+    for word in request.options:
+        if not _KERNEL_OPTION.fullmatch(word):
+            raise InputError(
+                f"--kernel-option {word}: expected one word, such as isolcpus=3, without spaces and quotes"
+            )
+    if request.package.suffix != ".deb" or not _is_package(request.package):
         raise InputError(f"--package {request.package}: expected the .deb that edge-ad package has written")
     try:
-        pem = request.keyring.read_text(encoding="ascii")
+        pem = read_small(request.keyring).decode("ascii")
     except (OSError, UnicodeDecodeError):
         pem = ""
     if "-----BEGIN CERTIFICATE-----" not in pem or "PRIVATE KEY" in pem:
@@ -135,6 +142,13 @@ def _check(request: ImageRequest) -> None:
     need_tools(_TOOLS)
     if os.geteuid() != 0:
         raise InputError("edge-ad image needs root, such as in a container: mmdebstrap makes files of other users")
+
+
+def _is_package(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_PACKAGE_HEAD)) == _PACKAGE_HEAD
 
 
 def _put(files: dict[Path, Path]) -> None:

@@ -76,14 +76,14 @@ IMAGE = OptionGroup(
         ),
         option(
             "--slot-mb",
-            type=click.IntRange(min=64),
+            type=click.IntRange(64, 16_384),
             metavar="MIB",
             heading=OTHER,
             help="The size of each of the two slots. It cannot change on the device.",
         ),
         option(
             "--data-mb",
-            type=click.IntRange(min=64),
+            type=click.IntRange(64, 1_048_576),
             metavar="MIB",
             heading=OTHER,
             help="The size of the data partition in the image. It grows on the device.",

@@ -63,6 +63,10 @@ async def put_bundle(request: Request, who: Engineer, recipe: Name, inspection: 
         detail = f"expected Content-Type: {_ZIP}, found {content or 'none'}"
         raise ProblemError(415, "content_type", detail, headers=NO_MORE)
     order = _order(desk, recipe, inspection)
+    limit = int(desk.settings.bundle_mb * 1e6)
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > limit:
+        raise _too_large(limit)
     if desk.uploading.locked():
         raise ProblemError(409, "busy", "another bundle is being handed in", headers=NO_MORE)
     async with desk.uploading:
@@ -71,7 +75,6 @@ async def put_bundle(request: Request, who: Engineer, recipe: Name, inspection: 
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             part = part_file(folder / "bundle.zip")
-            limit = int(desk.settings.bundle_mb * 1e6)
             sha256 = await asyncio.wait_for(_receive(request, part, limit), _UPLOAD_S)
             async with desk.gateway.audited("bundle", who, target=recipe, after=f"sha256 {sha256}"):
                 steps = await deployed(desk, part, recipe, inspection, who)
@@ -130,6 +133,11 @@ def _slots(order: DeployOrder) -> Slots:
     return Slots(FilePath(order.settings.folder), order.named)
 
 
+def _too_large(limit: int) -> ProblemError:
+    detail = f"at most {limit} bytes are taken here: see bundle_mb of the controller"
+    return ProblemError(413, "too_large", detail, headers=NO_MORE)
+
+
 async def _receive(request: Request, part: FilePath, limit: int) -> str:
     """Writes the body to a file as it comes; its digest."""
     digest, size = hashlib.sha256(), 0
@@ -137,7 +145,7 @@ async def _receive(request: Request, part: FilePath, limit: int) -> str:
         async for block in request.stream():
             size += len(block)
             if size > limit:
-                raise ProblemError(413, "too_large", f"at most {limit} bytes are taken here", headers=NO_MORE)
+                raise _too_large(limit)
             digest.update(block)
             await asyncio.to_thread(file.write, block)
         file.flush()

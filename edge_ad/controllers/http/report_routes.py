@@ -113,7 +113,8 @@ def _changes(desk: Desk, shift: ShiftName) -> Iterator[Change]:
         for one in read_trail(path):
             at = datetime.fromisoformat(one.time.replace("Z", "+00:00"))
             at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
-            if one.result == "done" and shift.begin <= at.timestamp() < (shift.end or float("inf")):
+            is_change = one.result == "done" and one.action != "challenge"  # which is told among the proofs
+            if is_change and shift.begin <= at.timestamp() < (shift.end or float("inf")):
                 yield Change(
                     time=f"{at.astimezone():%Y-%m-%dT%H:%M:%S}",
                     action=one.action,

@@ -202,7 +202,7 @@ function looks([name, now, seen, limit]) {
   const isOut = now !== null && limit && ((limit.lowest !== null && now < limit.lowest) || (limit.highest !== null && now > limit.highest));
   const isOdd = now !== null && seen && (now < seen[0] || now > seen[2]);
   const hint = !isOdd ? "" : t(`c_${name}_${now < seen[0] ? "low" : "high"}`);
-  return h("li", { "data-well": isOut ? "no" : isOdd ? "odd" : "yes" }, h("strong", {}, t(name)), h("span", {}, now === null ? "–" : decimal(now)),
+  return h("li", { "data-well": isOut ? "no" : isOdd ? "odd" : seen ? "yes" : "unknown" }, h("strong", {}, t(name)), h("span", {}, now === null ? "–" : decimal(now)),
     h("span", { class: "small" }, seen ? t("c_usual", { low: decimal(seen[0]), middle: decimal(seen[1]), high: decimal(seen[2]) }) : t("c_no_reference")), hint || isOut ? h("p", { class: isOut ? "wrong" : "" }, isOut ? `${t("c_outside")} ${hint}` : hint) : null);
 }
 
@@ -211,5 +211,5 @@ function position() {
   const isNear = shift && Math.hypot(shift.x, shift.y) < 0.01 * Math.max(head.width, head.height);
   const where = !shift ? t("c_position_unknown") : isNear ? t("c_position_good") : [Math.round(shift.x) ? t(shift.x > 0 ? "c_right" : "c_left", { px: number(Math.abs(Math.round(shift.x))) }) : "", Math.round(shift.y) ? t(shift.y > 0 ? "c_down" : "c_up", { px: number(Math.abs(Math.round(shift.y))) }) : ""].filter(Boolean).join(", ");
   const focus = shift ? t("c_focus", { share: number(Math.round(100 * shift.sharpness)) }) : "";
-  return h("li", { "data-well": isNear ? "yes" : "odd" }, h("strong", {}, t("c_position")), h("span", {}, where), h("span", { class: "small" }, focus));
+  return h("li", { "data-well": isNear ? "yes" : shift ? "odd" : "unknown" }, h("strong", {}, t("c_position")), h("span", {}, where), h("span", { class: "small" }, focus));
 }

@@ -2,7 +2,7 @@
 
 import { $, act, ask, dateTime, decimal, fill, h, language, note, number, percent, percentUp, say, t, word } from "./ui.js";
 
-const SHOWN = 20, AGAIN_MS = 1500;
+const SHOWN = 20, AGAIN_MS = 1000, TRIES = 5;
 const BUTTONS = { "challenge-begin": "begin", "challenge-comes": "next", "challenge-cancel": "cancel" };
 let known = null, proved = null, seen = "", due = 0, isShown = false, drawn = "";
 
@@ -31,7 +31,6 @@ export function showChallenge() {
   const now = facts();
   const ended = JSON.stringify([now?.last_at, now?.replay_at]);
   if (!before || ended !== seen) {
-    if (before) document.dispatchEvent(new Event("proved"));
     seen = ended;
     fetchSoon(before ? AGAIN_MS : 0);
   }
@@ -83,7 +82,7 @@ function setOf(now) {
   return t("challenge_replayed", { what: t(`outcome_${now.replay}`), when: dateTime(now.replay_at), why }) + (now.replay_detail ? ` ${now.replay_detail}` : "");
 }
 
-const rows = (head, lines) => h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ...head.map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, ...lines)));
+const rows = (head, lines) => h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, ...head.map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, ...lines)));
 const cells = (...values) => h("tr", {}, ...values.map((one) => h("td", {}, one)));
 const isRight = (one) => (one.state === "ACCEPT") !== Boolean(one.is_bad);
 
@@ -99,22 +98,27 @@ function partTable(parts, next) {
 
 // --- what was proved before
 
-export function fetchSoon(pause = AGAIN_MS) {
+// The newest of them may not be on the disk yet, and is asked for again.
+function fetchSoon(pause, tries = TRIES) {
   clearTimeout(due);
   due = setTimeout(async () => {
     try {
       proved = await ask("GET", `page/challenge?limit=${SHOWN}`);
-      drawProved();
     } catch (error) {
       if (error.reason === "proof") note(error.message);
+      return;
     }
+    drawProved();
+    const now = facts(), newest = proved.proofs[0]?.at ?? 0;
+    if (tries > 0 && newest < Math.max(now?.last_at ?? 0, now?.replay_at ?? 0)) fetchSoon(AGAIN_MS, tries - 1);
+    else document.dispatchEvent(new Event("proved"));
   }, pause);
 }
 
 function drawProved() {
   drawn = language();
   if (!proved) return;
-  fill("proved", proved, () => [...proved.studies.map(studyTable), h("section", {}, h("h3", {}, t("proofs")), proofTable(proved.proofs))]);
+  fill("proved", proved, () => [h("section", {}, h("h3", {}, t("last_proofs")), !proved.proofs.length && facts()?.last_at ? h("p", {}, t("challenge_no_file")) : proofTable(proved.proofs))]);
 }
 
 export function studyTable(one) {

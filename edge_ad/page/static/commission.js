@@ -97,7 +97,10 @@ function showHead(state, isActive, work) {
   say("c-note", notes.join(" "));
   $("c-note").classList.toggle("wrong", Boolean(work?.error));
   const steps = state.steps;
-  fill("c-steps", steps, () => steps.map((one) => h("li", {}, h("strong", {}, t(`c_step_${one.step}`)), ` ${one.bundle} · ${one.who ?? ""}`, one.reason && ["RETURNED", "REFUSED"].includes(one.step) ? h("p", { class: "wrong" }, one.reason) : null)));
+  const last = steps.at(-1), isWrong = ["RETURNED", "REFUSED"].includes(last?.step);
+  fill("c-steps", steps, () => steps.map((one) => h("li", { class: one.step === last.step ? "now" : "" }, t(`c_step_${one.step}`))));
+  say("c-steps-note", !last ? "" : isWrong ? last.reason ?? "" : `${last.bundle} · ${last.who ?? ""}`);
+  $("c-steps-note").classList.toggle("wrong", isWrong);
 }
 
 // --- teaching
@@ -180,7 +183,7 @@ function showThreshold(state, mayChange, isBusy) {
   const { bundle, previous } = state;
   $("c-threshold").hidden = bundle.threshold === null;
   if (bundle.threshold === null) return;
-  if (!touched && document.activeElement !== $("c-value")) { const now = String(Number(bundle.threshold.toPrecision(8))); if ($("c-value").value !== now) { $("c-value").value = now; meaning(); } }
+  if (!touched && document.activeElement !== $("c-value")) { const now = String(bundle.threshold); if ($("c-value").value !== now) { $("c-value").value = now; meaning(); } }
   $("c-set-go").disabled = isBusy;
   $("c-back").hidden = !mayChange || !previous || previous.threshold === null;
   if (previous?.threshold != null) say("c-before", t("c_before", { threshold: decimal(previous.threshold), title: previous.title, promise: previous.doubt ?? (previous.rate === null ? t("promise_none") : percent(previous.rate)) }));

@@ -43,7 +43,7 @@ async function fetchReport() {
 }
 
 const local = (text) => text.replace("T", " ");
-const table = (head, rows) => h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ...head.map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, ...rows)));
+const table = (head, rows) => h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, ...head.map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, ...rows)));
 const cells = (...values) => h("tr", {}, ...values.map((one) => (one instanceof Node ? one : h("td", {}, one))));
 const between = (rate) => t("between", { rate: percent(rate.of ? rate.count / rate.of : 0), low: percent(rate.low), high: percentUp(rate.high) });
 

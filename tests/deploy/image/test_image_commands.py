@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -21,7 +22,9 @@ SMALL = DiskLayout(esp_mib=1, slot_mib=8, data_mib=64)
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    (tmp_path / "edge-ad.deb").write_bytes(b"!<arch>\n")
+    (tmp_path / "edge-ad.deb").write_bytes(b"!<arch>\ndebian-binary   ")
+    (tmp_path / "other.deb").write_bytes(b"something else")
+    os.mkfifo(tmp_path / "pipe.deb")
     (tmp_path / "update.pem").write_text("-----BEGIN CERTIFICATE-----\n")
     (tmp_path / "update.key").write_text("-----BEGIN PRIVATE KEY-----\n")
     return tmp_path
@@ -41,8 +44,27 @@ def said(*given: str) -> tuple[int, str]:
         ({"--keyring": "update.key"}, "expected a certificate (PEM) without a private key"),
         ({"--provision": "."}, "expected a folder with stations/NAME/station.toml"),
         ({"--compatible": "a b"}, "--compatible a b: expected letters"),
+        ({"--package": "pipe.deb"}, "expected the .deb that edge-ad package has written"),
+        ({"--package": "other.deb"}, "expected the .deb that edge-ad package has written"),
+        ({"--keyring": "pipe.deb"}, "expected a certificate (PEM) without a private key"),
+        ({"--kernel-option": "quiet; rm"}, "--kernel-option quiet; rm: expected one word"),
+        ({"--slot-mb": "99999999"}, "99999999 is not in the range 64<=x<=16384"),
+        ({"--data-mb": "99999999"}, "99999999 is not in the range 64<=x<=1048576"),
     ],
-    ids=["version", "output", "package", "keyring", "provision", "compatible"],
+    ids=[
+        "version",
+        "output",
+        "package",
+        "keyring",
+        "provision",
+        "compatible",
+        "pipe",
+        "no-package",
+        "keyring-pipe",
+        "kernel-option",
+        "slot",
+        "data",
+    ],
 )
 def test_what_an_image_refuses(files: Path, changed: dict[str, str], message: str) -> None:
     places = {"--package": "edge-ad.deb", "--keyring": "update.pem", "-o": "out.img", "--image-version": "1"}
@@ -61,6 +83,19 @@ def test_missing_programs_are_named_with_their_packages(files: Path, monkeypatch
     code, text = said("image", *words, "-o", str(files / "out.img"))
     assert code == 2
     assert "sgdisk, mmd, mcopy not found on this machine: apt-get install gdisk mtools" in " ".join(text.split())
+
+
+def test_an_update_of_a_pipe_is_refused(files: Path) -> None:
+    words = ["--certificate", str(files / "update.pem"), "--key", str(files / "update.key")]
+    code, text = said("image-update", str(files / "pipe.deb"), *words, "-o", str(files / "out.raucb"))
+    assert code == 2
+    assert "found no file" in text or "not found on this machine" in text
+
+
+def test_a_wrong_version_is_named_by_its_option(files: Path) -> None:
+    words = ["--certificate", str(files / "update.pem"), "--key", str(files / "update.key"), "--replaces", "v1"]
+    code, text = said("image-update", str(files / "some.img"), *words, "-o", str(files / "out.raucb"))
+    assert (code, "--replaces v1: expected a digit first" in text) == (2, True), text
 
 
 def test_an_update_needs_an_image(files: Path) -> None:

@@ -15,7 +15,7 @@ from edge_ad.page.proofs_shown import show_proofs, study_proofs
 from edge_ad.page.shift_report import list_shifts, report_shift, report_table
 from edge_ad.station.counting import StationCounters
 from edge_ad.station.kept_counts import ShiftCounts
-from edge_ad.station.proofs import Outcome, Proof, add_proof
+from edge_ad.station.proofs import Proof, ProofOutcome, add_proof
 from edge_ad.update.replaying import ProvedPart
 
 RIGHT = (("G-1", False, "ACCEPT"), ("B-1", True, "REJECT"))
@@ -30,7 +30,7 @@ def a_proof(
     software: str = "1",
 ) -> Proof:
     return Proof(
-        at=at, kind=kind, recipe="a", outcome=Outcome(outcome), who="anna", why=("software",), software=software,
+        at=at, kind=kind, recipe="a", outcome=ProofOutcome(outcome), who="anna", why=("software",), software=software,
         identity={"software": software},
         parts=tuple(ProvedPart(name=name, is_bad=is_bad, state=state) for name, is_bad, state in parts),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from support.browser import AXE, DESKTOP, PHONE, SMALL_TARGETS, chromium, opened
 from support.proving_station import proving_station
 from support.tiny_calibration import calibrate
 
-from edge_ad.station.proofs import Outcome
+from edge_ad.station.proofs import ProofOutcome
 from edge_ad.verdict import State
 
 if TYPE_CHECKING:
@@ -66,15 +66,15 @@ def test_a_locked_station_is_proved_by_parts(
         station.part(is_bad=True)
         seen(view, "#challenge-status", "Last challenge: passed")
         assert station.part().state is State.ACCEPT
-        seen(view, "#proved", "Measurement system: parts, recipe default")
-        seen(view, "#proved", ["Effectiveness", "100% (from 29% to 100%)"][1])
-        seen(view, "#proved", "not shown: too few runs")
+        seen(view, "#report", "Measurement system: parts, recipe default")
+        seen(view, "#report", "100% (from 29% to 100%)")
+        seen(view, "#report", "not shown: too few runs")
         seen(view, "#report", "Challenge parts (not counted above)")
         seen(view, "#report", "Proofs")
         assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert view.evaluate(SMALL_TARGETS) == []
         assert watched.wrong == []
-    assert [one.outcome for one in station.proofs() if one.kind == "parts"] == [Outcome.BEGUN, Outcome.PASSED]
+    assert [one.outcome for one in station.proofs() if one.kind == "parts"] == [ProofOutcome.BEGUN, ProofOutcome.PASSED]
 
 
 def test_a_missed_part_is_shown_and_two_people_do_not_get_in_each_others_way(
@@ -97,7 +97,7 @@ def test_a_missed_part_is_shown_and_two_people_do_not_get_in_each_others_way(
         station.part(is_bad=True)
         seen(second.page, "#challenge-status", "Last challenge: FAILED")
         seen(second.page, "#proved", "wrong: B-1 scratch")
-        seen(second.page, "#proved", "NOT ACCEPTABLE")
+        seen(second.page, "#report", "NOT ACCEPTABLE")
         second.page.get_by_role("link", name="Operate").click()
         seen(second.page, "#alarm-list", "the challenge parts were not passed: wrong: B-1 scratch")
         assert first.wrong + second.wrong == []
@@ -111,7 +111,7 @@ def test_a_set_is_replayed_from_the_page(browser: Browser, bundle: Path, tmp_pat
         assert not view.locator("#challenge-begin").is_visible()
         press(view, "Replay it three times")
         seen(view, "#challenge-set", "Why: somebody asked.")
-        seen(view, "#proved", "4 parts (2 bad), 16 runs in 2 proofs")
+        seen(view, "#report", "4 parts (2 bad), 16 runs in 2 proofs")
         assert watched.wrong == []
     assert [len(one.parts) for one in station.proofs()] == [4, 12]
 
@@ -126,7 +126,10 @@ def test_a_station_that_is_restarted_in_the_midst_says_so(browser: Browser, bund
         seen(view, "#proved", "interrupted")
         view.wait_for_selector("#challenge-begin:visible")
         assert station.part().reason == "locked"
-    assert [one.outcome for one in station.proofs() if one.kind == "parts"] == [Outcome.BEGUN, Outcome.INTERRUPTED]
+    assert [one.outcome for one in station.proofs() if one.kind == "parts"] == [
+        ProofOutcome.BEGUN,
+        ProofOutcome.INTERRUPTED,
+    ]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "contrast"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from support.certificates import Authority
 
 from edge_ad.cli import main
 
@@ -74,13 +76,15 @@ def test_an_option_that_would_do_nothing_is_refused(tiny_bundle: Path, argv: tup
 
 
 @contextmanager
-def a_server(answers: dict[str, tuple[int, bytes]]) -> Iterator[str]:
-    """Answers each method so, whatever the path."""
+def a_server(answers: dict[str, tuple[int, bytes]], tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Answers each method so, or a method and path."""
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # answers Expect: 100-continue
+
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, body = answers[self.command]
+            status, body = answers.get(f"{self.command} {self.path}") or answers[self.command]
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -92,10 +96,13 @@ def a_server(answers: dict[str, tuple[int, bytes]]) -> Iterator[str]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that does not trust it goes
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()
@@ -119,3 +126,30 @@ def test_another_server_is_exit_code_4(tiny_bundle: Path, answers: dict[str, tup
         done = deploy(tiny_bundle, address)
     assert (done.exit_code, done.stderr.count("\n")) == (4, 1), done.stderr
     assert said in done.stderr
+
+
+def test_a_certificate_of_nobody_who_is_known_says_what_to_give(tiny_bundle: Path, tmp_path: Path) -> None:
+    issued = Authority(tmp_path).issue("127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(issued.certificate, issued.key)
+    with a_server({"GET": _STATION}, context) as address:
+        done = deploy(tiny_bundle, address)
+    assert (done.exit_code, done.stderr.count("\n")) == (4, 1), done.stderr
+    assert "give the authority that has signed it by --ca" in done.stderr
+
+
+def test_a_device_that_asks_for_a_token_says_how_it_is_given(tiny_bundle: Path) -> None:
+    with a_server({"GET": (401, b'{"detail": "a token is needed"}')}) as address:
+        done = deploy(tiny_bundle, address)
+    assert (done.exit_code, "give the file that holds it by --token-file" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_station_that_does_not_come_back_is_exit_code_4(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = b'{"steps": [{"bundle": "key", "slot": 1, "title": "tiny@1", "step": "SWITCHED", "type": "update"}]}'
+    gone = (200, b'{"recipes": ["only"], "connected": false}')
+    monkeypatch.setattr("edge_ad.update.remote._LOST_S", 0.0)
+    monkeypatch.setattr("edge_ad.update.remote._POLL_S", 0.0)
+    with a_server({"GET /api/v1/station": gone, "GET": (200, step), "PUT": (202, step)}) as address:
+        done = deploy(tiny_bundle, address)
+    assert (done.exit_code, done.stderr.count("\n")) == (4, 1), done.stderr
+    assert "tiny@1 was not kept, and the bundle before it is used at the next start" in done.stderr

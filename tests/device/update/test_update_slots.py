@@ -16,14 +16,14 @@ from support.station_files import station_file, to_toml
 
 from edge_ad.bundle import Bundle
 from edge_ad.cli import main
-from edge_ad.errors import BundleError, DeviceError, OutputError
+from edge_ad.errors import BundleError, DeviceError, InputError, OutputError
 from edge_ad.station import StationFile
+from edge_ad.station.running import check_station
 from edge_ad.station.updating import StationUpdates, in_force
 from edge_ad.update import Slots, SlotState, Step
 
 CUT = """
 import os, sys
-from collections.abc import Callable
 from pathlib import Path
 from edge_ad.bundle import Bundle
 from edge_ad.update import Slots, Step
@@ -196,13 +196,21 @@ def test_where_both_deployed_bundles_are_damaged_both_are_given_back(slots: Slot
     assert slots.state().active is None
 
 
+def test_where_the_named_bundle_is_refused_too_the_check_says_why_it_is_used(slots: Slots) -> None:
+    (slots.path(1) / "variants/onnx-fp32/model.onnx").write_bytes(b"spoilt")
+    with pytest.raises(
+        InputError, match=r"tiny is not calibrated: .*; the deployed bundle .*/slots/1 cannot be used: "
+    ):
+        check_station(a_station(slots))
+
+
 @pytest.mark.parametrize(("steps", "end"), [((), Step.REFUSED), (("CHECKED",), Step.RETURNED)])
 def test_what_was_never_handed_to_the_station_is_ended_at_a_start(
     slots: Slots, tiny_bundle: Path, steps: tuple[str, ...], end: Step
 ) -> None:
     slot = put(slots, tiny_bundle, *steps)
     (said,) = started(slots)
-    assert "ended before the station took it" in said
+    assert "its deployment ended before the station used it" in said
     assert (slots.lines()[-1].slot, slots.lines()[-1].step, slots.path(slot).exists()) == (slot, end, False)
     assert started(slots) == []
 
