@@ -304,25 +304,6 @@ def test_an_older_system_is_refused_before_all_of_it_is_read(tmp_path: Path) -> 
     assert done.stderr == "refused: version 1 is older than 2\n"
 
 
-STARTED = "installing /run/update.raucb: started\n"
-FAILED = "Pre-install handler error: Child process exited with code 1\ninstalling `/run/update.raucb` failed: 1\n"
-OLDER = "# refused: version 1.0 is older than 1.1\n"
-
-
-@pytest.mark.parametrize(
-    ("journal", "reason"),
-    [
-        (STARTED + OLDER + FAILED, "version 1.0 is older than 1.1"),
-        (STARTED + OLDER + FAILED + STARTED + "Verify error\nfailed: 1\n", "Verify error failed: 1"),
-    ],
-    ids=["older", "another reason the next time"],
-)
-def test_the_screen_says_why_an_update_was_refused(journal: str, reason: str) -> None:
-    words = ["awk", "-f", str(PROGRAMS / "refusal.awk")]
-    done = subprocess.run(words, input=journal, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{reason}\n"
-
-
 def test_the_environment_of_grub_is_never_empty(tmp_path: Path) -> None:
     block, real = tmp_path / "grubenv", tmp_path / "real"
     block.write_bytes(environment_block(FRESH))
