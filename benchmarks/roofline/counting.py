@@ -30,6 +30,8 @@ _CARRIERS = {"Convert", "Subtract", "Multiply", "Reshape", "Transpose", "Unsquee
 _8_BITS = {"u8", "i8"}
 # Behind the backbone, a product with so many constants or with this share of all sums is what the head is about.
 _HEAVY_ELEMENTS, _HEAVY_SHARE = 300_000, 0.05
+# A network's layer has at most 4 times as many channels as the one before.
+_LONG = 4
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,16 @@ class Work:
 
 @dataclass(frozen=True)
 class _Op:
-    """``constants``: how many numbers it has as weights. ``is_feature``: a convolution that makes features."""
+    """``constants``: how many numbers it has as weights. ``is_feature``: a convolution that makes features,
+    unless it ``is_long``: of single cells, to more channels than any layer of a network has for its input.
+    """
 
     name: str
     feeds: tuple[str, ...]
     work: Work
     constants: int
     is_feature: bool
+    is_long: bool = False
 
 
 def count(model: Any) -> dict[str, tuple[Part, Work]]:
@@ -73,7 +78,9 @@ def count(model: Any) -> dict[str, tuple[Part, Work]]:
     """
     ops = [_op(node) for node in model.get_ordered_ops() if node.get_type_name() not in {"Constant", "Result"}]
     feeds = {op.name: op.feeds for op in ops}
-    backbone = _with_all_before((op.name for op in ops if op.is_feature), feeds)
+    features = [op for op in ops if op.is_feature]
+    # On coarse features the search of a bank is a convolution: the last one, to each of the bank's many vectors.
+    backbone = _with_all_before((op.name for op in features if not (op.is_long and op is features[-1])), feeds)
     enough = _HEAVY_SHARE * sum(op.work.macs for op in ops)
     heavy = (op.name for op in ops if op.work.macs and (op.constants >= _HEAVY_ELEMENTS or op.work.macs >= enough))
     head = _with_all_before(heavy, feeds) - backbone
@@ -111,7 +118,8 @@ def _op(node: Any) -> _Op:
     size = 1 if is_int8 else 4
     moved = (0, 0) if kind in _FREE else (constants * size, values * size)
     work = Work(0 if is_int8 else macs, macs if is_int8 else 0, *moved)
-    return _Op(node.get_friendly_name(), feeds, work, constants, kind in _CONVOLUTIONS and not _smooths(node))
+    is_feature = kind in _CONVOLUTIONS and not _smooths(node)
+    return _Op(node.get_friendly_name(), feeds, work, constants, is_feature, is_feature and _is_long(node))
 
 
 def _elements(port: Any) -> int:
@@ -161,6 +169,13 @@ def _takes_int8(node: Any) -> bool:
         if kind not in _CARRIERS:
             return False
         source = source.get_node().input(0).get_source_output()
+
+
+def _is_long(node: Any) -> bool:
+    if node.get_type_name() != "Convolution":
+        return False
+    made, taken, *kernel = (int(size) for size in node.input(1).get_partial_shape().to_shape())
+    return prod(kernel) == 1 and made > _LONG * taken and made * taken >= _HEAVY_ELEMENTS
 
 
 def _smooths(node: Any) -> bool:

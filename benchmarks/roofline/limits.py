@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.roofline.counting import Work
@@ -18,15 +19,17 @@ from benchmarks.roofline.counting import Work
 __all__ = ["Limits", "measure_limits"]
 
 SIDE = 512
-ROUNDS, _IN_A_ROW = 100, 10
+ROUNDS, _IN_A_ROW = 20, 5
 
 
 @dataclass(frozen=True)
 class Limits:
-    """``float_rates`` and ``int8_rates``: 10**9 MAC/s by the engine. ``threads``: of engines and of copying."""
+    """``float_rates`` and ``int8_rates``: 10**9 MAC/s by the engine. ``copies``: bytes/s read plus written by a copy
+    that touches so many bytes. ``threads``: of engines and of copying, all together."""
 
     float_rates: dict[str, float]
     int8_rates: dict[str, float]
+    copies: dict[int, float]
     threads: int
 
     def seconds(self, works: Iterable[Work]) -> float:
@@ -38,53 +41,53 @@ class Limits:
         )
 
     def _copied(self, touched: int) -> float:
-        return bytes_per_second(next((size for size in _SIZES if size >= touched), _SIZES[-1]), self.threads)
+        # What an operation touches may lie in caches if it is little: copying was measured with as much.
+        return self.copies[min((size for size in self.copies if size >= touched), default=max(self.copies))]
 
     def __str__(self) -> str:
         rates = "; ".join(
             f"{engine} {self.float_rates[engine]:.0f} GMAC/s in float32, {self.int8_rates[engine]:.0f} in int8"
             for engine in self.float_rates
         )
-        copied = ", ".join(f"{bytes_per_second(size, self.threads) / 1e9:.0f} of {size >> 20} MiB" for size in _SIZES)
+        copied = ", ".join(f"{rate / 1e9:.0f} of {size >> 20} MiB" for size, rate in self.copies.items())
         return f"{self.threads} threads: products of {SIDE}x{SIDE}: {rates}; GB/s read and written by a copy: {copied}"
 
 
 def measure_limits(threads: int) -> Limits:
-    """The fastest of some rounds, the engines in turn: a moment in which nothing else runs; takes a few seconds."""
+    """The fastest of some rounds, all in turn: a moment in which nothing else runs; takes a few seconds."""
     engines = {"openvino": _openvino, "onnxruntime": _onnxruntime}
-    runs = {(name, is_int8): make(is_int8, threads) for name, make in engines.items() for is_int8 in (False, True)}
-    times: dict[tuple[str, bool], list[float]] = {key: [] for key in runs}
-    for _ in range(ROUNDS // _IN_A_ROW):
-        for key, run in runs.items():
-            times[key].append(_fastest(run, _IN_A_ROW))
-    float_rates, int8_rates = (
-        {name: SIDE**3 / min(times[name, is_int8]) / 1e9 for name in engines} for is_int8 in (False, True)
-    )
-    return Limits(float_rates, int8_rates, threads)
-
-
-# What an operation touches may lie in caches if it is little: copying is measured with as much.
-_SIZES = (1 << 20, 4 << 20, 16 << 20, 64 << 20)
-
-
-@cache
-def bytes_per_second(size: int, threads: int) -> float:
-    """Bytes read plus bytes written by a copy that touches ``size`` bytes, all threads together."""
-    pairs = [(np.ones(size // threads // 2, np.uint8), np.ones(size // threads // 2, np.uint8)) for _ in range(threads)]
-    again = max(1, (64 << 20) // size)
-
-    def copy(pair: tuple[Any, Any]) -> None:
-        for _ in range(again):
-            np.copyto(*pair)
-
     with ThreadPoolExecutor(threads) as pool:
-        return again * size / _fastest(lambda: list(pool.map(copy, pairs)), _IN_A_ROW)
+        runs = {(name, is_int8): make(is_int8, threads) for name, make in engines.items() for is_int8 in (False, True)}
+        copies = {size: _copying(size, threads, pool) for size in _SIZES}
+        times: dict[object, float] = {}
+        for _ in range(ROUNDS):
+            for key, run in (*runs.items(), *copies.items()):
+                times[key] = min(times.get(key, math.inf), _fastest(run))
+    float_rates, int8_rates = (
+        {name: SIDE**3 / times[name, is_int8] / 1e9 for name in engines} for is_int8 in (False, True)
+    )
+    return Limits(float_rates, int8_rates, {size: max(size, _COPIED) / times[size] for size in _SIZES}, threads)
 
 
-def _fastest(run: Callable[[], object], runs: int) -> float:
+_SIZES, _COPIED = (1 << 20, 4 << 20, 16 << 20, 64 << 20), 8 << 20
+
+
+def _copying(size: int, threads: int, pool: ThreadPoolExecutor) -> Callable[[], object]:
+    share = size // threads // 2
+    sources, targets = ([np.ones(share, np.uint8) for _ in range(threads)] for _ in range(2))
+    again = max(1, _COPIED // size)  # else handing work to threads would take longer than a small copy
+
+    def copy(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> None:
+        for _ in range(again):
+            np.copyto(target, source)
+
+    return lambda: list(pool.map(copy, targets, sources))
+
+
+def _fastest(run: Callable[[], object]) -> float:
     """In seconds, after a first run that does not count: threads of another engine may still spin."""
     times = []
-    for _ in range(runs + 1):
+    for _ in range(_IN_A_ROW + 1):
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)

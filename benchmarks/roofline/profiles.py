@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import tempfile
 import time
 from collections import defaultdict
@@ -23,7 +24,10 @@ WARM_UP = 5
 
 @dataclass(frozen=True)
 class Profile:
-    """The fastest runs, in seconds. ``whole``: of a run without the profiler. ``parts``: what it says of each part."""
+    """In seconds. ``whole``: the fastest run without the profiler. ``parts``: of that what the profiler says of each.
+
+    OpenVINO gives means over all runs since the start, so that only shares can be believed on a busy machine.
+    """
 
     whole: float
     parts: dict[Part, float]
@@ -61,7 +65,7 @@ def _openvino(path: Path, parts: Mapping[str, Part], threads: int, runs: int) ->
         for info in request.profiling_info:
             sums[belongs.get(info.node_name, "tail")] += info.real_time.total_seconds()
         found.append(sums)
-    return _fastest(whole[WARM_UP:], found[WARM_UP:])
+    return _shared_out(whole[WARM_UP:], found[WARM_UP:])
 
 
 def _onnxruntime(path: Path, parts: Mapping[str, Part], threads: int, runs: int) -> Profile:
@@ -94,15 +98,15 @@ def _onnxruntime(path: Path, parts: Mapping[str, Part], threads: int, runs: int)
         if name and not kind and found:
             part = _part_of(name, named, part)
             found[-1][part] += event["dur"] / 1e6
-    return _fastest(whole[WARM_UP:], found[WARM_UP:])
+    return _shared_out(whole[WARM_UP:], found[WARM_UP:])
 
 
 def _by_every_name(path: Path, parts: Mapping[str, Part]) -> dict[str, Part]:
     """The part of each node by its name, and by that of its output: fused nodes are called so."""
     named: dict[str, Part] = {}
     for node in onnx.load(path, load_external_data=False).graph.node:
-        # OpenVINO makes two operations of a convolution with a bias.
-        part = parts.get(node.name) or parts.get(f"{node.name}/WithoutBiases")
+        # OpenVINO makes two operations of a convolution or a product with a bias.
+        part = parts.get(f"{node.name}/WithoutBiases") or parts.get(node.name)
         if part is not None:
             named |= dict.fromkeys((node.name, *node.output), part)
     return named
@@ -120,6 +124,7 @@ def _zeros(value: Any) -> Any:
     return np.zeros(shape, np.uint8 if "uint8" in value.type else np.float32)
 
 
-def _fastest(whole: list[float], found: list[dict[Any, float]]) -> Profile:
+def _shared_out(whole: list[float], found: list[dict[Any, float]]) -> Profile:
     parts = {part for sums in found for part in sums}
-    return Profile(min(whole), {part: min(sums.get(part, 0.0) for sums in found) for part in parts})
+    shares = {part: statistics.median(sums.get(part, 0.0) / sum(sums.values()) for sums in found) for part in parts}
+    return Profile(min(whole), {part: min(whole) * share for part, share in shares.items()})

@@ -20,8 +20,7 @@ from edge_ad.bundle.records import EngineRecord, Exclusion, RankCalibration
 from edge_ad.engines import EngineOptions
 from edge_ad.errors import EdgeAdError, InputError, named
 from edge_ad.scoring.frame_statistics import frame_reference
-from edge_ad.scoring.golden import replay
-from edge_ad.scoring.opening import open_scorer
+from edge_ad.scoring.opening import open_proven_scorer
 from edge_ad.sources import read_image
 from edge_ad.teaching.derived import copy_bundle, with_regions
 from edge_ad.teaching.measuring import Measured, TaughtPart, measure
@@ -155,8 +154,8 @@ def calibrate_taught(order: CalibrateOrder) -> Proposal | Refused:
             variant = base.variant(variant.id)
         else:
             base = bundle
-        scorer = stack.enter_context(contextlib.closing(open_scorer(base, variant, options)))
-        replay(base, variant, scorer)
+        scorer, _ = open_proven_scorer(base, variant, options)
+        stack.callback(scorer.close)
         measured = measure(scorer, parts, taught)
         if len(measured.parts) < needed:
             return _too_few(session.version, len(measured.parts), needed, confidence)

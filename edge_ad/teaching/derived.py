@@ -17,8 +17,8 @@ from edge_ad.bundle import MANIFEST, Bundle, BundleWriter, calibration_name
 from edge_ad.bundle.records import FrameSize, Golden, Roi, Tiles
 from edge_ad.bundle.signature import read_signature
 from edge_ad.errors import InputError
-from edge_ad.scoring.golden import Expectation, replay
-from edge_ad.scoring.opening import open_scorer
+from edge_ad.scoring.golden import Expectation
+from edge_ad.scoring.opening import open_proven_scorer, open_scorer
 from edge_ad.teaching.session import Regions
 
 if TYPE_CHECKING:
@@ -99,8 +99,7 @@ def with_regions(
         )
     if regions.ignored and variant.map is None:
         raise InputError(f"{variant.id} has no anomaly map, so no area of a frame can be ignored")
-    with contextlib.closing(open_scorer(bundle, variant, options)) as scorer:
-        replay(bundle, variant, scorer)
+    open_proven_scorer(bundle, variant, options)[0].close()
     with tempfile.TemporaryDirectory(dir=beside, prefix=".regions-") as folder:
         yield _regioned(bundle, variant, regions, pictures, options, Path(folder))
 

@@ -67,6 +67,16 @@ def test_parts_of_a_model_with_a_search() -> None:
     }
 
 
+def test_a_search_on_coarse_features_is_no_backbone() -> None:
+    image = op.parameter([1, 64, 4, 4], np.float32)
+    features = convolution(image, constant(64, 64, 3, 3), "features")
+    search = op.convolution(features, constant(5_000, 64, 1, 1), [1, 1], [0, 0], [0, 0], [1, 1])
+    graph = Model([op.relu(named(search, "search"))], [image], "coarse")
+    parts = {name: part for name, (part, _) in count(graph).items()}
+
+    assert (parts["features"], parts["search"]) == ("backbone", "head")
+
+
 def test_a_blur_of_the_map_is_no_backbone() -> None:
     image = op.parameter([1, 3, 16, 16], np.float32)
     features = convolution(image, constant(8, 3, 3, 3), "features")
@@ -114,10 +124,10 @@ def test_all_parts_sum_up_to_the_whole() -> None:
     assert [part.macs for part in parts] == [4 * 64 * 27 + 8 * 16 * 36, 16 * 40_000 * 8, 0]
 
 
-def test_an_operation_takes_as_long_as_what_binds_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = Limits({"slow": 1.0, "fast": 2.0}, {"slow": 4.0, "fast": 8.0}, threads=1)
-    monkeypatch.setattr("benchmarks.roofline.limits.bytes_per_second", lambda size, threads: 1e9)
+def test_an_operation_takes_as_long_as_what_binds_it() -> None:
+    limits = Limits({"slow": 1.0, "fast": 2.0}, {"slow": 4.0, "fast": 8.0}, {1_000_000: 2e9, 8_000_000: 1e9}, 1)
 
     assert limits.seconds([Work(float_macs=2_000_000, value_bytes=1)]) == pytest.approx(1e-3)
     assert limits.seconds([Work(int8_macs=8_000_000, constant_bytes=1)]) == pytest.approx(1e-3)
     assert limits.seconds([Work(float_macs=2_000_000, value_bytes=3_000_000)] * 2) == pytest.approx(6e-3)
+    assert limits.seconds([Work(value_bytes=1_000_000), Work(value_bytes=16_000_000)]) == pytest.approx(16.5e-3)

@@ -289,6 +289,21 @@ def test_a_damaged_update_is_refused_before_the_other_slot_is_touched(tmp_path: 
     assert (done.returncode, done.stderr) == (1, "refused: the update is damaged\n")
 
 
+def test_an_older_system_is_refused_before_all_of_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "bundle/root.img").mkdir(parents=True)  # Reading it would say that it is damaged.
+    (tmp_path / "bundle/version").write_text("1\n")
+    (tmp_path / "here").write_text("2\n")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "RAUC_BUNDLE_MOUNT_POINT": str(tmp_path / "bundle"),
+        "EDGE_AD_VERSION_FILE": str(tmp_path / "here"),
+        "EDGE_AD_GOOD_FILE": str(tmp_path / "good"),
+    }
+    script = ["sh", str(PROGRAMS / "refuse-older")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == "refused: version 1 is older than 2\n"
+
+
 def test_the_environment_of_grub_is_never_empty(tmp_path: Path) -> None:
     block, real = tmp_path / "grubenv", tmp_path / "real"
     block.write_bytes(environment_block(FRESH))
