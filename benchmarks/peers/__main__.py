@@ -113,11 +113,11 @@ def _compare(case: Case, setting: Setting, bundle: Path, options: Sequence[str],
             starts=setting.starts,
             conditions=Conditions(setting.threads, played.environment),
         )
-    found = [measure_accuracy(result, images, results[1]) for result in results]
+    found = [measure_accuracy(result, images, results[-1]) for result in results]
     print(f"  {'':<28}" + "".join(f"{head:>10}" for head in HEADS))
     for result, accuracy in zip(results, found, strict=True):
         print(_line(result) + _figures(accuracy))
-    for other in results[1:]:
+    for other in results[1:-1]:
         print(_ratios(results[0], other))
     print(_verdict(results, found))
 
@@ -137,9 +137,9 @@ def _figures(accuracy: Accuracy) -> str:
 
 
 def _verdict(results: Sequence[Result], found: Sequence[Accuracy]) -> str:
-    """What the aims are about: ours against the untouched float32 graph in the better engine."""
-    ours, reference = found[0], found[1]
-    better = min((one for one in results[1:] if one.engine_ms), key=lambda one: statistics.median(one.engine_ms))
+    """What the aims are about: the time of the untouched graph in the better engine, and what the variant lost."""
+    ours, reference = found[0], found[-1]
+    better = min((one for one in results[1:-1] if one.engine_ms), key=lambda one: statistics.median(one.engine_ms))
     words = [f"{_ratio(better.engine_ms, results[0].engine_ms)} times as fast as the {better.entry.name}"]
     words.append(f"ROC-AUC {ours.image - reference.image:+.4f}")
     if ours.aupimo is not None and reference.aupimo is not None:

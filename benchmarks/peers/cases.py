@@ -54,7 +54,8 @@ def export(case: Case, shared: Path, target: Path, options: Sequence[str], envir
 
 
 def enter(case: Case, shared: Path, bundle: Path, peer: Path | None, *, only_openvino: bool) -> tuple[Entry, ...]:
-    """edge-ad's default variant, the untouched export in both bare engines, and the peer where it is installed.
+    """edge-ad's default variant, the untouched export in both bare engines, the peer where it is installed, and at the
+    end edge-ad's exact variant: an export clamps its scores, so its own order is no measure.
 
     ``peer``: its environment or that one's interpreter. ``only_openvino``: ONNX Runtime does not take part.
     """
@@ -74,4 +75,5 @@ def enter(case: Case, shared: Path, bundle: Path, peer: Path | None, *, only_ope
         graph = model.with_name(f"{model.stem}_openvino") / "model.xml"
         files = (graph, graph.with_suffix(".bin")) if graph.exists() else (model,)
         entries.append(Entry("peer's inferencer", "peer", files[0], python, files))
+    entries.append(Entry("edge-ad exact", "float32", bundle, ours, ()))
     return tuple(entries)

@@ -108,7 +108,20 @@ def edge_ad(path: str, threads: int | None) -> Runner:
     from edge_ad import Detector
     from edge_ad.engines import EngineOptions
 
-    detector = Detector.open(path, engine=EngineOptions(threads=threads))
+    return _detecting(Detector.open(path, engine=EngineOptions(threads=threads)))
+
+
+def float32(path: str, threads: int | None) -> Runner:
+    """A bundle's exact variant: the scores of the untouched model before its clamp, by which others are judged."""
+    from edge_ad import Bundle, Detector
+    from edge_ad.engines import EngineOptions
+
+    bundle = Bundle.open(path)
+    exact = next(variant.id for variant in bundle.manifest.variants if variant.precision == "fp32")
+    return _detecting(Detector.open(bundle, exact, engine=EngineOptions(threads=threads)))
+
+
+def _detecting(detector: Any) -> Runner:
     engine = detector.scorer.engine
 
     def score(frame: Any) -> Outcome:
@@ -143,7 +156,7 @@ def _since(start: float) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-KINDS = {"peer": peer, "openvino": openvino, "onnxruntime": onnxruntime, "edge-ad": edge_ad}
+KINDS = {"peer": peer, "openvino": openvino, "onnxruntime": onnxruntime, "edge-ad": edge_ad, "float32": float32}
 
 
 def main() -> None:
