@@ -103,8 +103,9 @@ image: $(IMAGE)/edge-ad-$(IMAGE_VERSION).img  ## a disk image that a device boot
 update: $(IMAGE)/edge-ad-$(UPDATE_VERSION).img  ## a signed update of the system to UPDATE_VERSION=2
 	$(BIN)/edge-ad image-update $< --certificate $(IMAGE)/update.pem --key $(IMAGE)/update.key -o $(<:.img=.raucb)
 
+# TRIAL="--only models" tries one part, TRIAL=--resume goes on where a run has stopped.
 image-test: image update  ## boots the image in QEMU, updates it, and injects faults; about an hour of two cores
-	PATH=$(CURDIR)/$(BIN):$$PATH PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m benchmarks.image_trial $(IMAGE)
+	PATH=$(CURDIR)/$(BIN):$$PATH PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m benchmarks.image_trial $(IMAGE) $(TRIAL)
 
 $(KEYS)/root.json: | .venv/.installed
 	mkdir -p $(dir $(KEYS))
