@@ -54,8 +54,8 @@ def export(case: Case, shared: Path, target: Path, options: Sequence[str], envir
 
 
 def enter(case: Case, shared: Path, bundle: Path, peer: Path | None, *, only_openvino: bool) -> tuple[Entry, ...]:
-    """edge-ad's default variant, the untouched export in both bare engines, the peer where it is installed and has
-    its own kind of export of the model, and at the end edge-ad's exact variant: an export clamps its scores, so its own order is no measure.
+    """edge-ad's default variant, the untouched export in both bare engines, the peer where it is installed, and at the
+    end edge-ad's exact variant: an export clamps its scores, so its own order is no measure.
 
     ``peer``: its environment or that one's interpreter. ``only_openvino``: ONNX Runtime does not take part.
     """
@@ -69,10 +69,21 @@ def enter(case: Case, shared: Path, bundle: Path, peer: Path | None, *, only_ope
     ]
     if not only_openvino:
         entries.append(Entry("bare onnxruntime", "onnxruntime", model, ours, (model,)))
-    # The peer's own inferencer mixes up the outputs of its ONNX exports, and then fails: it takes part with its IR.
-    graph = model.with_name(f"{model.stem}_openvino") / "model.xml"
-    if peer is not None and graph.exists():
-        python = peer / "bin" / "python" if peer.is_dir() else peer
+    if peer is not None:
+        python, graph = peer / "bin" / "python" if peer.is_dir() else peer, _openvino_file(model, bundle)
         entries.append(Entry("peer's inferencer", "peer", graph, python, (graph, graph.with_suffix(".bin"))))
     entries.append(Entry("edge-ad exact", "float32", bundle, ours, ()))
     return tuple(entries)
+
+
+def _openvino_file(model: Path, bundle: Path) -> Path:
+    """The peer's own OpenVINO export, or what OpenVINO makes of its ONNX file, of which its inferencer sometimes mixes
+    up the outputs."""
+    own = model.with_name(f"{model.stem}_openvino") / "model.xml"
+    if own.exists():
+        return own
+    import openvino
+
+    made = bundle.with_name(f"{bundle.name}-peer") / "model.xml"
+    openvino.save_model(openvino.convert_model(model), made, compress_to_fp16=False)
+    return made
