@@ -15,7 +15,7 @@ from edge_ad.bundle.records import Calibration, FixedCalibration
 from edge_ad.errors import BundleError, EdgeAdError, InputError, one_line
 from edge_ad.station import read_station_file
 from edge_ad.station.station_file import InspectionSettings, StationFile
-from edge_ad.teaching import CalibrateOrder, Regions, TeachingFolder, TeachingSession, regions_of
+from edge_ad.teaching import CalibrateOrder, Regions, TeachingFolder, TeachingSession, is_version_of, regions_of
 from edge_ad.thresholds.order_statistic import smallest_n
 from edge_ad.update import JournalLine, Slots
 
@@ -93,12 +93,14 @@ class CommissionState(msgspec.Struct, frozen=True, kw_only=True):
 
     ``proposal``: what came of calibrating, as it was written; ``fits``: whether it is still about this session and this
     bundle. ``steps``: of the bundle that was deployed last. ``previous``: what was in force before.
+    ``has_regions``: the bundle in force inspects the regions that were drawn.
     """
 
     recipe: str
     inspection: str
     camera: str
     session: TeachingSession
+    has_regions: bool
     parts: int
     frames: int
     needed: int
@@ -191,6 +193,7 @@ def commission_state(place: Place) -> CommissionState:
         inspection=place.inspection,
         camera=place.settings.camera,
         session=session,
+        has_regions=session.regions is not None and is_version_of(bundle.title.rpartition("@")[2], session.regions),
         parts=len(parts),
         frames=sum(map(len, parts.values())),
         needed=needed_parts(session.alpha, session.confidence),

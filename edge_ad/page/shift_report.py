@@ -59,7 +59,7 @@ class MarkedPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was asked for and done."""
+    """Something that was asked for and done. ``step``: of a deployed bundle, such as ``KEPT``."""
 
     time: str
     action: str
@@ -67,6 +67,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None = None
     before: str | None = None
     after: str | None = None
+    step: str | None = None
 
 
 class RecipeReport(msgspec.Struct, frozen=True, kw_only=True):

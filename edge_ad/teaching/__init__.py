@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge_ad.teaching.calibrating import CalibrateOrder, Proposal, Refused, calibrate_taught
 from edge_ad.teaching.collecting import TeachingWriter
-from edge_ad.teaching.derived import regions_of
+from edge_ad.teaching.derived import is_version_of, regions_of
 from edge_ad.teaching.session import (
     ChangedError,
     Exclude,
@@ -30,6 +30,7 @@ __all__ = [
     "TeachingWriter",
     "ThresholdOrder",
     "calibrate_taught",
+    "is_version_of",
     "normals_above",
     "regions_of",
     "set_threshold",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edge_ad.bundle.records import Geometry, Variant
     from edge_ad.engines import EngineOptions
 
-__all__ = ["copy_bundle", "regions_of", "with_regions"]
+__all__ = ["copy_bundle", "is_version_of", "regions_of", "with_regions"]
 
 _IGNORE = "ignore.png"
 
@@ -143,6 +143,11 @@ def _regioned(
             maps += [] if measured.map is None else [measured.map.copy()]
     found = Expectation(np.array(scores, np.float32), np.stack(maps) if maps else None)
     return _written(folder / "bundle", files | {expected: found.dump()}, changed)
+
+
+def is_version_of(version: str, regions: Regions) -> bool:
+    """Whether a bundle of this version was made for these regions."""
+    return "+" in version and version == _version(version, regions)
 
 
 def _version(version: str, regions: Regions) -> str:

@@ -90,7 +90,9 @@ def open_for_station(
     )
     try:
         if detector.calibration is None and not may_teach:
-            raise InputError(f"{bundle.path} is not calibrated, so it has no verdicts: run edge-ad calibrate")
+            raise InputError(
+                f"{bundle.path} is not calibrated, so it has no verdicts: teach it on the page or run edge-ad calibrate"
+            )
         if detector.scorer.takes_objects or detector.scorer.takes_vectors:
             raise InputError(f"{bundle.path} scores objects or vectors: a station needs a bundle that scores frames")
     except BaseException:

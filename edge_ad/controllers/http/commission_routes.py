@@ -185,7 +185,11 @@ async def regions(request: Request, who: Engineer, recipe: Recipe, inspection: I
         return msgspec.structs.replace(before, regions=asked.regions)
 
     drawn = asked.regions
-    after = "those of the bundle" if drawn is None else f"region {drawn.roi}, {len(drawn.ignored)} areas ignored"
+    after = (
+        "those of the bundle"
+        if drawn is None
+        else f"region {drawn.roi or 'whole picture'}, ignored areas: {len(drawn.ignored)}"
+    )
     await _changed(desk, who, (recipe, inspection), "regions", asked.version, changed, after=after)
     return await _told(desk, recipe, inspection)
 

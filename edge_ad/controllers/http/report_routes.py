@@ -104,6 +104,10 @@ def _counters(present: PresentCounts) -> StationCounters:
     )
 
 
+_UNDER_WAY = ("STAGED", "CHECKED", "WATCHED")
+"""Steps of a bundle on its road that change nothing at the line."""
+
+
 def _changes(desk: Desk, shift: ShiftName) -> Iterator[Change]:
     """What was done in this time, as the audit trail says."""
     path = desk.gateway.audit_path
@@ -114,7 +118,8 @@ def _changes(desk: Desk, shift: ShiftName) -> Iterator[Change]:
             at = datetime.fromisoformat(one.time.replace("Z", "+00:00"))
             at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
             is_change = one.result == "done" and one.action != "challenge"  # which is told among the proofs
-            if is_change and shift.begin <= at.timestamp() < (shift.end or float("inf")):
+            step = (one.detail or "").partition(":")[0] if one.action == "update" else None
+            if is_change and step not in _UNDER_WAY and shift.begin <= at.timestamp() < (shift.end or float("inf")):
                 yield Change(
                     time=f"{at.astimezone():%Y-%m-%dT%H:%M:%S}",
                     action=one.action,
@@ -122,6 +127,7 @@ def _changes(desk: Desk, shift: ShiftName) -> Iterator[Change]:
                     target=one.target,
                     before=one.before,
                     after=one.after,
+                    step=step,
                 )
     except EdgeAdError:  # a damaged trail is told by  edge-ad audit --verify
         return

@@ -194,7 +194,7 @@ export function showAids() {
   if (document.activeElement !== $("c-overlap")) $("c-overlap").value = one.overlap ?? "";
   $("c-save").disabled = $("c-forget").disabled = !isDrawn || !head;
   $("c-own").hidden = session.regions === null || !mayChange;
-  const text = isDrawn ? "c_regions_drawn" : session.regions ? "c_regions_waiting" : one.roi || one.ignored.length ? "c_regions_bundle" : "c_regions_whole";
+  const text = isDrawn ? "c_regions_drawn" : session.regions && !told.state.has_regions ? "c_regions_waiting" : one.roi || one.ignored.length ? "c_regions_bundle" : "c_regions_whole";
   say("c-regions-note", t(text, { count: number(one.ignored.length) }));
 }
 

@@ -1,6 +1,6 @@
 // Commissions an inspection: what it is calibrated for, good parts that are taught, thresholds. The camera is in aids.js.
 
-import { $, act, ask, dateTime, decimal, fill, h, note, number, percent, percentUp, say, t, time } from "./ui.js";
+import { $, act, ask, dateTime, decimal, doubtOf, fill, h, note, number, percent, percentUp, say, t, time } from "./ui.js";
 import { editRegions, showAids, startAids } from "./aids.js";
 import { thumb } from "./kept.js";
 
@@ -85,11 +85,13 @@ function draw() {
 
 function showHead(state, isActive, work) {
   const { bundle, session } = state;
-  const promise = bundle.doubt ? `${t("promise_doubted")} ${bundle.doubt}` : bundle.rate === null ? t("promise_none") : t("promise", { rate: percent(bundle.rate), confidence: percent(bundle.confidence ?? 0), n: number(bundle.normals) });
-  say("c-status", bundle.wrong ?? (bundle.threshold === null ? t("c_uncalibrated") : t("c_calibrated", { title: bundle.title, threshold: decimal(bundle.threshold), promise })));
-  $("c-status").classList.toggle("wrong", bundle.threshold === null || Boolean(bundle.doubt));
+  const promise = bundle.doubt ? `${t("promise_doubted")}. ${doubtOf(bundle.doubt)}` : bundle.rate === null ? t("promise_none") : t("promise", { rate: percent(bundle.rate), confidence: percent(bundle.confidence ?? 0), n: number(bundle.normals) });
+  const tried = state.steps.at(-1), isTried = ["SWITCHED", "WATCHED"].includes(tried?.step);
+  const inForce = bundle.threshold === null ? t("c_uncalibrated") : t("c_calibrated", { title: bundle.title, threshold: decimal(bundle.threshold), promise });
+  say("c-status", isTried ? t("c_tried", { title: tried.bundle }) : bundle.wrong ?? inForce);
+  $("c-status").classList.toggle("wrong", !isTried && (bundle.threshold === null || Boolean(bundle.doubt)));
   const notes = [];
-  if (!isActive) notes.push(t("c_not_active", { recipe: state.recipe }));
+  if (!isActive && known.state?.station.connected) notes.push(t("c_not_active", { recipe: state.recipe }));
   if (state.shared.length) notes.push(t("c_shared", { names: state.shared.join(", ") }));
   if (session.changed_by) notes.push(t("c_changed", { who: session.changed_by, when: dateTime(session.changed_at) }));
   if (work?.is_going) notes.push(t(`c_${work.kind}`, { who: work.by }));
@@ -186,7 +188,7 @@ function showThreshold(state, mayChange, isBusy) {
   if (!touched && document.activeElement !== $("c-value")) { const now = String(bundle.threshold); if ($("c-value").value !== now) { $("c-value").value = now; meaning(); } }
   $("c-set-go").disabled = isBusy;
   $("c-back").hidden = !mayChange || !previous || previous.threshold === null;
-  if (previous?.threshold != null) say("c-before", t("c_before", { threshold: decimal(previous.threshold), title: previous.title, promise: previous.doubt ?? (previous.rate === null ? t("promise_none") : percent(previous.rate)) }));
+  if (previous?.threshold != null) say("c-before", t("c_before", { threshold: decimal(previous.threshold), title: previous.title, promise: previous.doubt ? doubtOf(previous.doubt) : (previous.rate === null ? t("promise_none") : percent(previous.rate)) }));
   $("c-back-go").disabled = isBusy;
   drawScores();
 }

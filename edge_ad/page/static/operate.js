@@ -1,7 +1,7 @@
 // What the station says now: verdict, fault, counts, rates, health, recipe.
 
 import { drawChart } from "./chart.js";
-import { $, act, ask, decimal, fill, h, number, percent, percentUp, say, t, time, word } from "./ui.js";
+import { $, act, ask, decimal, doubtOf, fill, h, number, percent, percentUp, say, t, time, word } from "./ui.js";
 
 const HELD_MS = 10000;
 let asked = null; // the recipe that was asked for here
@@ -99,12 +99,12 @@ function showCounts(state, known) {
   const promises = Object.entries(snapshot?.inspections ?? {});
   fill("rates", [promises.map(([name, one]) => [name, one.rate, one.confidence, one.doubt, one.method]), rates], () => [
     ...promises.map(([name, one]) => row(promises.length > 1 ? `${t("promised")} (${name})` : t("promised"), promiseOf(one))),
-    row(t("observed"), t("observed_of", { rate: percent(rates.known.of ? rates.known.count / rates.known.of : 0), count: number(rates.known.count), of: number(rates.known.of) })),
-    row(t("at_most"), t("bound_95", { rate: percentUp(rates.worst.high) })),
+    row(t("observed"), rates.known.of ? t("observed_of", { rate: percent(rates.known.count / rates.known.of), count: number(rates.known.count), of: number(rates.known.of) }) : "–"),
+    row(t("at_most"), rates.worst.of ? t("bound_95", { rate: percentUp(rates.worst.high) }) : "–"),
   ]);
   const lowest = promises.filter(([, one]) => one.rate !== undefined && !one.doubt).map(([, one]) => one.rate);
   const isBroken = lowest.length > 0 && rates.known.low > lowest.reduce((sum, rate) => sum + rate, 0);
-  const notes = [since ? t("since", { when: since.replace("T", " ") }) : "", rates.unseen ? t("unseen", { count: number(rates.unseen) }) : "", isBroken ? t("broken_promise") : "", ...promises.map(([, one]) => one.doubt ?? "")];
+  const notes = [since ? t("since", { when: since.replace("T", " ") }) : "", rates.unseen ? t("unseen", { count: number(rates.unseen) }) : "", isBroken ? t("broken_promise") : "", ...promises.map(([, one]) => doubtOf(one.doubt))];
   say("rate-note", notes.filter(Boolean).join(" "));
   $("rate-note").classList.toggle("wrong", isBroken);
   $("reset-counts").hidden = !known.may("supervisor");

@@ -115,6 +115,6 @@ function places() {
 }
 
 function changes() {
-  const rows = report.changes.map((one) => cells(local(one.time), [word("action", one.action), one.target, one.after && one.after !== one.target ? `→ ${one.after}` : ""].filter(Boolean).join(" "), one.who ?? ""));
+  const rows = report.changes.map((one) => cells(local(one.time), [word("action", one.action), one.target, one.after && one.after !== one.target ? `→ ${one.after}` : "", one.step ? `(${word("c_step", one.step)})` : ""].filter(Boolean).join(" "), one.who ?? ""));
   return [h("section", {}, h("h3", {}, t("changes")), rows.length ? table([t("when"), t("what"), t("by")], rows) : h("p", {}, t("no_changes")))];
 }

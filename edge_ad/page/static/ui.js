@@ -59,6 +59,12 @@ export function t(key, values = {}) {
 // A word of the station in this language; one that is not in the table stays as it is.
 export const word = (prefix, value) => (has(`${prefix}_${value}`) ? t(`${prefix}_${value}`) : String(value ?? "").replaceAll("_", " "));
 
+// Why a calibration promises nothing; what the station says in English is told in the language of the page.
+export function doubtOf(text) {
+  const byHand = /^The threshold was set by hand by (.+?): (.*)$/s.exec(text ?? "");
+  return byHand ? t("doubt_by_hand", { who: byHand[1], reason: byHand[2] }) : text ?? "";
+}
+
 export const number = (value) => new Intl.NumberFormat(formats).format(value);
 export const decimal = (value) => (value === null || value === undefined ? "–" : new Intl.NumberFormat(formats, { maximumSignificantDigits: 4 }).format(value));
 export const percent = (value) => new Intl.NumberFormat(formats, { style: "percent", maximumSignificantDigits: 2 }).format(value);

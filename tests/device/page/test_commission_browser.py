@@ -64,6 +64,7 @@ def test_a_person_teaches_and_sets_a_threshold(browser: Browser, line: Line, siz
         assert view.locator("#c-highest img").count() == 12
         view.get_by_role("button", name="All are good: take into use").click()
         seen(view, "#c-steps", "In use, on trial")
+        seen(view, "#c-status", "On trial: tiny@1. Let parts come")
         line.kept(1)
         seen(view, "#c-status", "In force: tiny@1")
         view.locator("#c-value").fill("0.9")
@@ -71,7 +72,7 @@ def test_a_person_teaches_and_sets_a_threshold(browser: Browser, line: Line, siz
         view.locator("#c-set #c-reason").fill("the customer wants <b>fewer</b> rejects")
         view.get_by_role("button", name="Set by hand").click()
         line.kept(2)
-        seen(view, "#c-status", "set by hand by local: the customer wants <b>fewer</b> rejects")
+        seen(view, "#c-status", "in doubt. The threshold was set by hand by local: the customer wants <b>fewer</b>")
         assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert view.evaluate(_SMALL_TARGETS) == []
         assert [one for one in watched.wrong if "threshold" in one or "Content" in one] == []

@@ -12,10 +12,12 @@ import pytest
 from support.page_served import PageServed, page_served
 from support.videos import wait_for
 
+from edge_ad.controllers.security import AuditTrail
 from edge_ad.page import observed_rate
 from edge_ad.page.shift_report import list_shifts
 from edge_ad.station.counting import StationCounters
 from edge_ad.station.kept_counts import CountsFile, ShiftCounts
+from edge_ad.station.station_log import AuditSettings
 from edge_ad.verdict import State
 
 FORMULA = "=HYPERLINK(1)"
@@ -89,6 +91,16 @@ def test_findings_and_changes_of_the_time_are_in_it(page: PageServed, web: httpx
     assert report["changes"][-1]["action"] == "finding"
     assert (report["changes"][-1]["who"], report["changes"][-1]["after"]) == ("local", "good")
     assert web.get("/page/shifts/report.json?number=0").json()["changes"] == []
+
+
+def test_of_a_bundle_only_the_steps_that_change_the_line_are_told(page: PageServed, web: httpx.Client) -> None:
+    path = page.served.gateway.audit_path
+    assert path is not None
+    trail = AuditTrail(AuditSettings(file=str(path)), "deploy")
+    for step in ("STAGED", "CHECKED: 4 golden frames", "SWITCHED", "WATCHED: 20 parts", "KEPT"):
+        trail.record("update", "done", target="part", after="tiny@2", detail=step)
+    told = web.get("/page/shifts/report.json?number=1").json()["changes"]
+    assert [one["step"] for one in told if one["action"] == "update"] == ["SWITCHED", "KEPT"]
 
 
 def test_a_table_says_the_same_and_holds_no_formula(web: httpx.Client) -> None:

@@ -28,6 +28,7 @@ from edge_ad.teaching import (
     TeachingWriter,
     ThresholdOrder,
     calibrate_taught,
+    is_version_of,
     normals_above,
     set_threshold,
 )
@@ -199,6 +200,10 @@ def test_a_region_of_interest_is_all_that_is_inspected(tiny_bundle: Path, tmp_pa
         plain = tiny.frames(1, seed=99)[0]
         outside = tiny.spotted(plain, 50, 20)
         assert detector.score(outside).score == detector.score(plain).score
+    version = Bundle.open(taught.proposed).manifest.version
+    assert is_version_of(version, msgspec.structs.replace(WHOLE, roi=(0, 0, 32, 48)))
+    assert not is_version_of(version, WHOLE)
+    assert not is_version_of("1", WHOLE)
 
 
 def test_regions_of_another_camera_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
