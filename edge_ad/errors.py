@@ -56,8 +56,11 @@ __all__ = [
     "SignatureError",
     "SourceError",
     "StationFaultError",
+    "named",
     "one_line",
 ]
+
+_MOST_NAMED = 3
 
 
 class EdgeAdError(Exception):
@@ -207,6 +210,12 @@ def counted(count: int, thing: str) -> str:
 def every(count: int, thing: str) -> str:
     """``every frame``, ``every 2 frames``."""
     return f"every {thing}" if count == 1 else f"every {counted(count, thing)}"
+
+
+def named(things: list[str], joint: str = ", ") -> str:
+    """The first few of many, for a message."""
+    more = len(things) - _MOST_NAMED
+    return joint.join([*things[:_MOST_NAMED], *([f"and {more:,} more"] if more > 0 else [])])
 
 
 def one_line(error: object) -> str:

@@ -136,6 +136,7 @@ PUBLIC_NAMES = {
         "SignatureError",
         "SourceError",
         "StationFaultError",
+        "named",
         "one_line",
     },
     "edge_ad.geometry": {

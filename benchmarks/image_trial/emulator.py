@@ -12,8 +12,9 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Disk", "Emulator", "boot_lines"]
+__all__ = ["MIB", "Disk", "Emulator", "kernel_seconds"]
 
 _FIRMWARE = Path("/usr/share/OVMF")
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -42,15 +43,32 @@ class Disk:
         """What the firmware keeps."""
         return self.path.with_suffix(".vars")
 
-    def raw(self) -> Path:
-        """The whole disk as a sparse file, to look into it or to damage it."""
-        place = self.path.with_suffix(".raw")
-        subprocess.run(["qemu-img", "convert", "-O", "raw", self.path, place], check=True)
+    def copy(self, path: Path) -> Disk:
+        """The same disk once more, over the same base."""
+        for source, place in ((self.path, path), (self.variables, path.with_suffix(".vars"))):
+            subprocess.run(["cp", "--sparse=always", source, place], check=True)
+        return Disk(path)
+
+    def part(self, start: int, size: int, place: Path) -> Path:
+        """A part of the disk as a sparse file, to look into it or to damage it."""
+        inside = f"driver=raw,offset={start},size={size},file.driver=qcow2,file.file.filename={self.path}"
+        subprocess.run(["qemu-img", "convert", "-O", "raw", "--image-opts", inside, place], check=True)
         return place
 
-    def written_bytes(self) -> int:
-        """How much the overlay holds: clusters that were written."""
-        return self.path.stat().st_blocks * 512
+    def put(self, start: int, size: int, source: Path) -> None:
+        """Writes a part of the disk."""
+        inside = f"driver=raw,offset={start},size={size},file.driver=qcow2,file.file.filename={self.path}"
+        subprocess.run(["qemu-img", "convert", "-n", "-f", "raw", source, "--target-image-opts", inside], check=True)
+
+    def size(self) -> int:
+        """Bytes of the whole disk."""
+        said = subprocess.run(["qemu-img", "info", "--output=json", self.path], check=True, capture_output=True)
+        return int(json.loads(said.stdout)["virtual-size"])
+
+    def remove(self) -> None:
+        """Its files go."""
+        self.path.unlink(missing_ok=True)
+        self.variables.unlink(missing_ok=True)
 
 
 @dataclass
@@ -63,6 +81,7 @@ class Emulator:
     clock: str | None = None
     frozen: Path | None = None
     began: float = field(default=0.0, init=False)
+    kernel_after: float = field(default=0.0, init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
 
@@ -105,7 +124,7 @@ class Emulator:
             options += ["-rtc", f"base={self.clock}"]
         if self.frozen is not None:
             options += ["-incoming", f"exec:cat {self.frozen}"]
-        return ["nice", "-n", "5", "qemu-system-x86_64", *options]
+        return ["qemu-system-x86_64", *options]
 
     def cut(self) -> None:
         """The power goes: nothing is written back."""
@@ -127,33 +146,51 @@ class Emulator:
         """
         end = time.monotonic() + seconds
         while True:
-            found = re.findall(f".*(?:{pattern}).*", self.serial())
+            said = self.serial()
+            if stamps := re.findall(r"^\[ *([0-9.]+)\] ", said, re.MULTILINE):
+                late = time.monotonic() - self.began - float(stamps[-1])
+                self.kernel_after = min(self.kernel_after or late, late)
+            found = [match[0] for match in re.finditer(f".*(?:{pattern}).*", said)]
             if len(found) >= count:
-                return str(found[count - 1])
+                return found[count - 1]
             if time.monotonic() > end:
                 raise TimeoutError(f"the device has not said {pattern!r} within {seconds:.0f} s")
             time.sleep(0.5)
 
+    def since_power_on(self, kernel: float) -> float:
+        """Seconds since the power came, of a moment so many seconds after the kernel's start."""
+        return self.kernel_after + kernel
+
     def freeze(self, place: Path) -> None:
-        """Stops the device and writes all that it holds in memory; its disk is as it is."""
-        self._ask("stop")
-        self._ask("migrate", uri=f"exec:cat > {place}")
-        while self._ask("query-migrate").get("status") not in {"completed", "failed"}:
-            time.sleep(0.5)
+        """Stops the device and writes all that it holds in memory. Its disk is whole; :meth:`thaw` lets it go on."""
+        self.ask("stop")
+        self.ask("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
+        self.ask("migrate", uri=f"exec:cat > {place}")
+        while (status := self.ask("query-migrate").get("status")) != "completed":
+            if status == "failed":
+                raise RuntimeError("QEMU cannot write the memory of the device")
+            time.sleep(0.2)
 
     def thaw(self) -> None:
         """Lets a device that was frozen go on."""
-        while self._ask("query-status").get("status") not in {"paused", "postmigrate"}:
-            time.sleep(0.2)
-        self._ask("cont")
+        while self.ask("query-status").get("status") not in {"paused", "postmigrate"}:
+            time.sleep(0.1)
+        self.ask("cont")
+
+    def written_bytes(self) -> int:
+        """What the device has written to its disk since it was switched on or thawed."""
+        found = self.ask("query-blockstats")
+        assert isinstance(found, list)
+        return int(next(one["stats"]["wr_bytes"] for one in found if one["device"] == "d0"))
 
     def plug_in(self, stick: Path) -> None:
         """Plugs a USB stick into the running device."""
-        self._ask("blockdev-add", **{"node-name": "u0", "driver": "raw", "read-only": True, "file": {
+        self.ask("blockdev-add", **{"node-name": "u0", "driver": "raw", "read-only": True, "file": {
             "driver": "file", "filename": str(stick), "read-only": True}})  # fmt: skip
-        self._ask("device_add", driver="usb-storage", bus="usb.0", drive="u0", id="stick")
+        self.ask("device_add", driver="usb-storage", bus="usb.0", drive="u0", id="stick")
 
-    def _ask(self, command: str, **arguments: object) -> dict[str, object]:
+    def ask(self, command: str, **arguments: object) -> Any:
+        """Sends a command of QMP, and returns the answer."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(60)
             end = time.monotonic() + 60
@@ -167,18 +204,18 @@ class Emulator:
                     time.sleep(0.1)
             with connection.makefile("rw", encoding="utf-8") as lines:
                 lines.readline()
-                answer: dict[str, object] = {}
+                answer: dict[str, Any] = {}
                 for name, given in (("qmp_capabilities", {}), (command, arguments)):
                     lines.write(json.dumps({"execute": name, "arguments": given}) + "\n")
                     lines.flush()
                     while "return" not in (answer := json.loads(lines.readline())):
                         if "error" in answer:
                             raise RuntimeError(f"QEMU refuses {name}: {answer['error']}")
-        found = answer["return"]
-        assert isinstance(found, dict)
-        return found
+        return answer["return"]
 
 
-def boot_lines(serial: str) -> list[str]:
-    """What edge-ad itself has said on the serial line."""
-    return re.findall(r"(?:^|: )(edge-ad: .*)$", serial, re.MULTILINE)
+def kernel_seconds(serial: str, pattern: str) -> float:
+    """How long after the kernel's start the last line came that fits the pattern."""
+    found = re.findall(rf"\[ *([0-9.]+)\] .*(?:{pattern})", serial)
+    assert found, f"the device has not said {pattern!r}"
+    return float(found[-1])

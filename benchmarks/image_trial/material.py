@@ -11,11 +11,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper
 from support import tiny, tiny_bundle, tiny_calibration
 
 from edge_ad.bundle import Bundle, BundleWriter, pack
 from edge_ad.bundle.records import Geometry, Resize
+from edge_ad.detector import Detector
 from edge_ad.engines import Artefact, open_engine
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring.golden import Expectation
@@ -23,14 +25,14 @@ from edge_ad.scoring.scorer import Scorer
 from edge_ad_deploy.keys import KeyFolder
 from edge_ad_deploy.signing import sign_bundle
 
-__all__ = ["STATION", "Material", "broken_update", "make_certificate", "make_stick"]
+__all__ = ["VERSIONS", "Material", "broken_update", "make_certificate", "make_stick"]
 
-STATION = """\
+_STATION = """\
 [station]
 name = "line1"
 trigger = "timer"
-timer_ms = 2000
-deadline_ms = 30000
+timer_ms = {timer}
+deadline_ms = 60000
 
 [camera.main]
 source = "{source}"
@@ -38,7 +40,7 @@ source = "{source}"
 [inspect.main]
 camera = "main"
 bundle = "bundles/first.zip"
-hang_ms = 30000
+hang_ms = 120000
 
 [output.results]
 kind = "jsonl"
@@ -55,7 +57,7 @@ file = "audit.jsonl"
 [update]
 folder = "updates"
 watch_parts = 3
-latency_ms = 3000
+latency_ms = {latency}
 
 [controller.web]
 protocol = "http"
@@ -65,8 +67,10 @@ certificate = "server.pem"
 key = "server.key"
 tokens = "tokens.toml"
 """
-FOLDER_CAMERA = 'pace = "fast"\nloop = true\nallow_repeats = true\n'
-NO_CAMERA = ""
+LATENCY_MS = 1500
+VERSIONS = {"first": "1", "second": "2", "golden": "3", "crash": "4", "slow": "5"}
+_FOLDER_CAMERA = 'pace = "fast"\nloop = true\nallow_repeats = true\n'
+_NO_CAMERA = ""
 
 
 @dataclass(frozen=True)
@@ -93,13 +97,31 @@ class Material:
         if not station.exists():
             (station / "bundles").mkdir(parents=True)
             pack(Bundle.open(self.bundle("first")), station / "bundles/first.zip")
-            shown = tiny.frames(3)
-            tiny.write_images(station / "images", [*shown, tiny.spotted(shown[0], 10, 10)])
+            tiny.write_images(station / "images", list(pictures().values()))
             for name in ("server.pem", "server.key", "tokens.toml"):
                 shutil.copyfile(self.folder / name, station / name)
-            more = FOLDER_CAMERA if source == "images" else NO_CAMERA
-            (station / "station.toml").write_text(STATION.format(source=source, more=more))
+            more = _FOLDER_CAMERA if source == "images" else _NO_CAMERA
+            (station / "station.toml").write_text(
+                _STATION.format(source=source, more=more, timer=2000, latency=LATENCY_MS)
+            )
         return place
+
+    def empty(self) -> Path:
+        """The folder ``edge-ad`` of a stick without a station."""
+        place = self.folder / "stick-empty/edge-ad"
+        place.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def expected(self) -> dict[str, list[tuple[float, str]]]:
+        """The score and the state of each picture, by bundle; scored here, with the pictures' labels."""
+        found = {}
+        for kind in ("first", "second"):
+            with Detector.open(self.bundle(kind)) as detector:
+                scores = [(detector.score(frame).score, label) for label, frame in pictures().items()]
+            found[f"tiny@{VERSIONS[kind]}"] = [
+                (score, "ACCEPT" if label.startswith("good") else "REJECT") for score, label in scores if score
+            ]
+        return found
 
     def prepare(self) -> None:
         """The certificate of the station, and a token for the fleet's owner."""
@@ -109,6 +131,17 @@ class Material:
         command = ["edge-ad", "token", "--file", str(self.folder / "tokens.toml"), "add", "fleet", "--role", "engineer"]
         token = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
         (self.folder / "token").write_text(token)
+
+
+def pictures() -> dict[str, NDArray[np.uint8]]:
+    """What the station's camera sees, by label: two good parts and two with a defect."""
+    one, two, three = tiny.frames(3)
+    return {
+        "good-1": one,
+        "good-2": two,
+        "defect-1": tiny.spotted(three, 10, 10, 20),
+        "defect-2": tiny.spotted(one, 30, 20, 22),
+    }
 
 
 def make_stick(folder: Path, place: Path, update: Path | None = None) -> Path:
@@ -173,7 +206,7 @@ def _write_bundle(target: Path, kind: str) -> None:
     graph = tiny.model(scale=1 / 255 if kind == "first" else 1 / 250)
     honest = graph.SerializeToString()
     if kind in {"crash", "slow"}:
-        _burden(graph, side=1400 if kind == "slow" else 0)
+        _burden(graph, side=400 if kind == "slow" else 0)
     with BundleWriter(target) as writer:
         variants = tiny_bundle.write_variants(writer, onnx.load_from_string(honest), tiny.MAP)
         if kind in {"crash", "slow"}:
@@ -198,15 +231,15 @@ def _write_bundle(target: Path, kind: str) -> None:
         expected = Expectation(np.array(scores, np.float32), np.stack(maps)).dump()
         for variant in variants:
             (writer.root / f"golden/{variant.id}.npz").write_bytes(expected)
-        tiny_bundle.commit(writer, variants, tiny.INPUT, geometry, names)
+        tiny_bundle.commit(writer, variants, tiny.INPUT, geometry, names, version=VERSIONS[kind])
 
 
 def _burden(graph: onnx.ModelProto, side: int) -> None:
-    """Makes a graph take seconds for a frame; with ``side`` 0 it asks for more memory than any device has, at load."""
+    """Makes a graph take long for a frame; with ``side`` 0 the kernel kills whoever opens it, for taking all memory."""
     nodes, names = graph.graph.node, graph.graph.initializer
     peak = next(node for node in nodes if node.output[0] == "score")
     peak.output[0] = "plain"
-    shape = np.array([side, side] if side else [1 << 19, 1 << 19], np.int64)
+    shape = np.array([side, side] if side else [20_000, 20_000], np.int64)
     names.append(onnx.numpy_helper.from_array(shape, "burden_shape"))
     names.append(onnx.numpy_helper.from_array(np.float32(0), "burden_zero"))
     nodes.append(helper.make_node("ConstantOfShape", ["burden_shape"], ["block"]))

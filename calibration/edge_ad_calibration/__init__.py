@@ -10,13 +10,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edge_ad.thresholds.order_statistic import largest_rank, smallest_alpha, smallest_n, threshold
     from edge_ad_calibration.calibrate import (
         CalibrationRequest,
         CalibrationResult,
         calibrate_bundle,
         calibrate_stations,
     )
-    from edge_ad_calibration.thresholds.order_statistic import largest_rank, smallest_alpha, smallest_n, threshold
 
 __all__ = [
     "CalibrationRequest",
@@ -29,22 +29,23 @@ __all__ = [
     "threshold",
 ]
 
+_CALIBRATE, _STATISTIC = "edge_ad_calibration.calibrate", "edge_ad.thresholds.order_statistic"
 _HOMES = {
-    "CalibrationRequest": "calibrate",
-    "CalibrationResult": "calibrate",
-    "calibrate_bundle": "calibrate",
-    "calibrate_stations": "calibrate",
-    "largest_rank": "thresholds.order_statistic",
-    "smallest_alpha": "thresholds.order_statistic",
-    "smallest_n": "thresholds.order_statistic",
-    "threshold": "thresholds.order_statistic",
+    "CalibrationRequest": _CALIBRATE,
+    "CalibrationResult": _CALIBRATE,
+    "calibrate_bundle": _CALIBRATE,
+    "calibrate_stations": _CALIBRATE,
+    "largest_rank": _STATISTIC,
+    "smallest_alpha": _STATISTIC,
+    "smallest_n": _STATISTIC,
+    "threshold": _STATISTIC,
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'edge_ad_calibration' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"edge_ad_calibration.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -16,6 +16,8 @@ from edge_ad.errors import BundleError, InputError
 from edge_ad.files import check_output
 from edge_ad.sources.listing import is_stream
 from edge_ad.sources.object_table import read_objects
+from edge_ad.thresholds.order_statistic import reached_confidence
+from edge_ad.thresholds.wording import image_guarantee, pixel_guarantee
 from edge_ad_calibration.normals.exclusions import SelectedNormals, list_confirmed, select_normals
 from edge_ad_calibration.normals.leaks import Leak
 from edge_ad_calibration.normals.measured import Duplicate, collect_normals, engine_record, measure_normals
@@ -27,8 +29,6 @@ from edge_ad_calibration.scoring import ScoreJob, no_progress, open_job, score_i
 from edge_ad_calibration.stations import MeasuredNormals, StationCalibration, calibrate_each, check_numbers
 from edge_ad_calibration.thresholds.groups import Difference
 from edge_ad_calibration.thresholds.methods import utc_now
-from edge_ad_calibration.thresholds.order_statistic import reached_confidence
-from edge_ad_calibration.thresholds.wording import image_guarantee, pixel_guarantee
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

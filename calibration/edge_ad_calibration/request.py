@@ -10,11 +10,11 @@ import msgspec
 from edge_ad.bundle.records import DEFAULT_STATION, Identifier
 from edge_ad.engines import EngineOptions
 from edge_ad.errors import InputError
+from edge_ad.thresholds.frame_limits import check_names
+from edge_ad.thresholds.order_statistic import check_probability
 from edge_ad_calibration.normals.exclusions import Selection
 from edge_ad_calibration.scoring import ScorePlan
-from edge_ad_calibration.thresholds.frame_limits import check_names
 from edge_ad_calibration.thresholds.methods import ByRank
-from edge_ad_calibration.thresholds.order_statistic import check_probability
 
 if TYPE_CHECKING:
     from pathlib import Path

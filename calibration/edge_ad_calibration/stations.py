@@ -11,8 +11,10 @@ import numpy as np
 
 from edge_ad.drift import frame_reference
 from edge_ad.errors import InputError, NotEnoughNormalsError, counted
+from edge_ad.thresholds.frame_limits import learn_limits
+from edge_ad.thresholds.pixels import image_marks
+from edge_ad.thresholds.wording import about_objects, about_refused, image_guarantee, pixel_guarantee
 from edge_ad_calibration.normals.correlation import correlated_streams
-from edge_ad_calibration.normals.known import image_marks
 from edge_ad_calibration.normals.parts import file_of, group_parts, kind_of, largest_of_parts
 from edge_ad_calibration.request import check_station
 from edge_ad_calibration.thresholds.cautions import (
@@ -26,10 +28,9 @@ from edge_ad_calibration.thresholds.cautions import (
     excluded_sentence,
 )
 from edge_ad_calibration.thresholds.checks import checks_of
-from edge_ad_calibration.thresholds.frame_limits import check_outside, largest_risk, learn_limits
 from edge_ad_calibration.thresholds.groups import compare_groups
+from edge_ad_calibration.thresholds.limits_room import check_outside, largest_risk
 from edge_ad_calibration.thresholds.methods import calibration_by, check_number, fewest_needed, utc_now
-from edge_ad_calibration.thresholds.wording import about_objects, about_refused, image_guarantee, pixel_guarantee
 from edge_ad_calibration.thresholds.worth import AskedPromise, Worth, doubt_about
 from edge_ad_metrics.datasets.image_table import read_table
 
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from edge_ad.bundle.records import AnyCalibration, EngineRecord
+    from edge_ad.thresholds.frame_limits import LearnedLimits
     from edge_ad_calibration.normals.correlation import Stream
     from edge_ad_calibration.normals.exclusions import SelectedNormals, Selection
     from edge_ad_calibration.normals.measured import Normals
     from edge_ad_calibration.normals.parts import Level, Observations
     from edge_ad_calibration.request import CalibrationRequest
     from edge_ad_calibration.thresholds.checks import Checks
-    from edge_ad_calibration.thresholds.frame_limits import LearnedLimits
     from edge_ad_calibration.thresholds.groups import Difference
     from edge_ad_calibration.thresholds.methods import Clock
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from edge_ad_deploy.package import PackageTarget
 
 
+_DAYS = click.IntRange(1, 36_500)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysOptions:
     """What is done with the keys."""
@@ -34,7 +37,7 @@ KEYS = OptionGroup(
     COMMON,
     KeysOptions,
     (
-        option("--days", type=click.IntRange(min=1), metavar="DAYS", help="How long the keys are good."),
+        option("--days", type=_DAYS, metavar="DAYS", help="How long the keys are good."),
         option("--renew", is_flag=True, help="Make the keys that are there good for longer."),
         option("--add", is_flag=True, help="Add a signing key. Bundles are signed with all of them."),
         option("--revoke", metavar="ID", help="Trust this signing key no more. The beginning of its id is enough."),
@@ -58,7 +61,7 @@ SIGN = OptionGroup(
     SignOptions,
     (
         option("--keys", required=True, type=FOLDER, metavar="FOLDER", help="The folder that edge-ad keys has made."),
-        option("--days", type=click.IntRange(min=1), metavar="DAYS", help="How long the signature is good."),
+        option("--days", type=_DAYS, metavar="DAYS", help="How long the signature is good."),
         option(
             "--serial",
             type=click.IntRange(min=1),
@@ -159,12 +162,16 @@ def keys(folder: Path, options: KeysOptions) -> None:
     place with a copy. With the environment variable EDGE_AD_KEY_PASSPHRASE the private keys are encrypted.
     """
     _need_tuf()
-    from edge_ad_deploy.keys import KeyFolder
+    from edge_ad_deploy.keys import KeyFolder, changing
 
     changes = [options.renew, options.add, options.revoke is not None, options.replace_root]
     if sum(changes) > 1:
         raise InputError("expected one of --renew, --add, --revoke and --replace-root, found several")
-    found = _changed(KeyFolder(folder), options) if any(changes) else KeyFolder.create(folder, options.days)
+    if any(changes):
+        with changing(folder):
+            found = _changed(KeyFolder(folder), options)
+    else:
+        found = KeyFolder.create(folder, options.days)
     click.echo(f"{folder / 'root.json'}: version {found.root.version}, good until {found.root.expires:%Y-%m-%d}")
     for keyid in found.signing_keys:
         click.echo(f"signing key {keyid}")

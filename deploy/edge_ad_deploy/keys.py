@@ -6,6 +6,8 @@ key only names other keys and is best kept away from the network; the signing ke
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
@@ -20,12 +22,12 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
 from edge_ad.errors import InputError
-from edge_ad.files import atomic_write, output_error
+from edge_ad.files import atomic_write, output_error, read_small
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["PASSPHRASE", "KeyFolder"]
+__all__ = ["PASSPHRASE", "KeyFolder", "changing"]
 
 PASSPHRASE = "EDGE_AD_KEY_PASSPHRASE"  # noqa: S105  a name
 """The environment variable with the passphrase of the private keys; without it they are not encrypted."""
@@ -45,14 +47,19 @@ class KeyFolder:
         self.folder = folder
         path = folder / "root.json"
         try:
-            self._metadata: Metadata[Root] = Metadata[Root].from_bytes(path.read_bytes())
-        except OSError as error:
+            self._metadata: Metadata[Root] = Metadata[Root].from_bytes(read_small(path))
+        except FileNotFoundError as error:
+            _check_none(folder)
             raise InputError(
                 f"{folder} holds no keys ({error.strerror}): make them with  edge-ad keys {folder}"
             ) from error
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from error
         except DeserializationError as error:
             raise InputError(f"{path} is damaged: {error}") from None
         self.root = self._metadata.signed
+        if self.root.type != Root.type:
+            raise InputError(f"{path}: expected metadata of the type {Root.type}, found {self.root.type}")
 
     @classmethod
     def create(cls, folder: Path, days: int = _ROOT_DAYS) -> KeyFolder:
@@ -62,18 +69,27 @@ class KeyFolder:
             InputError: there are keys already.
             OutputError: the folder cannot be written.
         """
-        if (folder / "root.json").exists():
-            raise InputError(f"{folder} holds keys already: choose another folder, or say --renew or --rotate")
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise output_error(folder, error) from error
-        root_key, signing_key = _made(folder), _made(folder)
-        root = Root(version=1, expires=_in_days(days), consistent_snapshot=False)
-        root.add_key(root_key, Root.type)
-        for role in _ROLES:
-            root.add_key(signing_key, role)
-        _write(folder, root, [_signer(folder, root_key)])
+        with changing(folder), contextlib.ExitStack() as undo:
+            if (folder / "root.json").exists():
+                raise InputError(
+                    f"{folder} holds keys already: choose another folder, or say --renew, --add, --revoke or "
+                    "--replace-root"
+                )
+            _check_none(folder)
+            root = Root(version=1, expires=_in_days(days), consistent_snapshot=False)
+            root_key = _made(folder)
+            undo.callback(_key_path(folder, root_key.keyid).unlink)
+            signing_key = _made(folder)
+            undo.callback(_key_path(folder, signing_key.keyid).unlink)
+            root.add_key(root_key, Root.type)
+            for role in _ROLES:
+                root.add_key(signing_key, role)
+            _write(folder, root, [_signer(folder, root_key)])
+            undo.pop_all()
         return cls(folder)
 
     @property
@@ -102,7 +118,7 @@ class KeyFolder:
         if len(found) != 1:
             raise InputError(f"{keyid!r} names {len(found)} signing keys: there are {', '.join(self.signing_keys)}")
         if len(self.signing_keys) == 1:
-            raise InputError(f"{keyid} is the only signing key: add another one first with  edge-ad keys --add")
+            raise InputError(f"{found[0]} is the only signing key: add another one first with  edge-ad keys --add")
         for role in _ROLES:
             self.root.revoke_key(found[0], role)
         return self._next(days, self.root.roles[Root.type].keyids)
@@ -114,6 +130,14 @@ class KeyFolder:
         for keyid in old:
             self.root.revoke_key(keyid, Root.type)
         return self._next(days, [*old, *self.root.roles[Root.type].keyids])
+
+    def check_not_expired(self) -> None:
+        """Raises :class:`InputError` where no device would take what these keys sign."""
+        if self.root.is_expired():
+            raise InputError(
+                f"the keys in {self.folder} expired on {self.root.expires:%Y-%m-%d}: renew them with  "
+                f"edge-ad keys {self.folder} --renew"
+            )
 
     def signers(self) -> list[CryptoSigner]:
         """The signing keys whose private half lies in this folder.
@@ -148,6 +172,28 @@ class KeyFolder:
         return KeyFolder(self.folder)
 
 
+@contextlib.contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """Nobody else changes these keys, or takes a serial, meanwhile. Raises :class:`InputError`: there is no folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError(f"{folder} holds no keys ({error.strerror}): make them with  edge-ad keys {folder}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _check_none(folder: Path) -> None:
+    """Raises :class:`InputError` where there are keys, and only root.json is missing: new ones would replace them."""
+    versions = [int(one.name.split(".")[0]) for one in folder.glob("*.root.json") if one.name.split(".")[0].isdecimal()]
+    if versions:
+        newest = folder / f"{max(versions)}.root.json"
+        raise InputError(f"{folder} holds keys, and its root.json is missing: copy {newest} to {folder / 'root.json'}")
+
+
 def _write(folder: Path, root: Root, signers: Sequence[CryptoSigner]) -> None:
     metadata = Metadata(root)
     for signer in signers:
@@ -169,8 +215,13 @@ def _made(folder: Path) -> SSlibKey:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
+    except FileExistsError as error:
         raise output_error(path, error) from error
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise output_error(path, error) from error
+        raise
     return public
 
 

@@ -12,14 +12,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from edge_ad.bundle import MANIFEST, Bundle
-from edge_ad.bundle.signature import CUSTOM, TARGETS, root_name
+from edge_ad.bundle.signature import CUSTOM, MOST_SERIAL, TARGETS, root_name
 from edge_ad.errors import InputError
-from edge_ad.files import atomic_write, output_error
-from edge_ad_deploy.keys import KeyFolder
+from edge_ad.files import atomic_write, output_error, read_small
+from edge_ad_deploy.keys import KeyFolder, changing
 
 __all__ = ["PackageSignature", "sign_bundle", "sign_package"]
 
 _SERIALS = "serials.json"
+_MOST_PACKAGE_BYTES = 4 << 30
 _PACKAGE_HEAD = b"!<arch>\ndebian-binary"
 
 
@@ -32,7 +33,7 @@ def sign_bundle(
     ``replaces``: devices that have taken serials up to this one may go back to this bundle.
 
     Raises:
-        InputError: no folder, or a serial that was used already.
+        InputError: no folder, a serial that was used already, or keys that expired.
         BundleError: the bundle is damaged: it is not signed then.
         OutputError: it cannot be written.
     """
@@ -41,29 +42,46 @@ def sign_bundle(
         raise InputError(f"{path} is a zip file: sign the folder, then pack it")
     for name in bundle.manifest.files:
         bundle.check_file(name)
-    name, serials = bundle.manifest.name, _serials(keys.folder)
-    last = serials.get(name, 0)
-    serial = last + 1 if serial is None else serial
-    if serial <= last:
-        raise InputError(f"--serial {serial}: {name} was signed with {last} already, expected more")
-    custom: dict[str, object] = {"bundle": name}
+    keys.check_not_expired()
+    signers = keys.signers()
+    custom: dict[str, object] = {"bundle": bundle.manifest.name}
     if replaces is not None:
         custom["replaces_up_to"] = replaces
-    target = TargetFile.from_data(MANIFEST, bundle.companion(MANIFEST) or b"", ["sha256"])
+    target = TargetFile.from_data(MANIFEST, bundle.manifest_bytes, ["sha256"])
     target.unrecognized_fields["custom"] = {CUSTOM: custom}
     expires = (datetime.now(timezone.utc) + timedelta(days=days)).replace(microsecond=0)
+    roots = {root_name(version): data for version, data in keys.roots().items()}
+    serial = _use_up(keys.folder, bundle.manifest.name, serial)
     signed = Metadata(Targets(version=serial, expires=expires, targets={MANIFEST: target}))
-    for signer in keys.signers():
+    for signer in signers:
         signed.sign(signer, append=True)
-    # The number is used up before the bundle carries it: no two bundles ever have the same.
-    atomic_write(keys.folder / _SERIALS, json.dumps({**serials, name: serial}, indent=1).encode() + b"\n")
+    folder = (path / TARGETS).parent
     try:
-        (path / TARGETS).parent.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        for other in folder.glob("*.root.json"):  # of other keys, which signed this bundle before
+            if other.relative_to(path).as_posix() not in roots:
+                other.unlink()
     except OSError as error:
-        raise output_error(path / TARGETS, error) from error
-    for version, data in keys.roots().items():
-        atomic_write(path / root_name(version), data)
+        raise output_error(folder, error) from error
+    for name, data in roots.items():
+        atomic_write(path / name, data)
     atomic_write(path / TARGETS, signed.to_bytes())
+    return serial
+
+
+def _use_up(folder: Path, name: str, serial: int | None) -> int:
+    """The serial of a bundle, written down before the bundle carries it: no two bundles ever have the same."""
+    with changing(folder):
+        serials = _serials(folder)
+        last = serials.get(name, 0)
+        if serial is not None and serial <= last:
+            raise InputError(f"--serial {serial}: {name} was signed with {last} already, expected more")
+        serial = last + 1 if serial is None else serial
+        if serial > MOST_SERIAL:
+            raise InputError(
+                f"the serial {serial} is larger than a device can remember, expected {MOST_SERIAL} at most"
+            )
+        atomic_write(folder / _SERIALS, json.dumps({**serials, name: serial}, indent=1).encode() + b"\n")
     return serial
 
 
@@ -86,7 +104,7 @@ def sign_package(path: Path, keys: KeyFolder) -> list[PackageSignature]:
         OutputError: a signature cannot be written.
     """
     try:
-        data = path.read_bytes()
+        data = read_small(path, _MOST_PACKAGE_BYTES)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     if not data.startswith(_PACKAGE_HEAD):

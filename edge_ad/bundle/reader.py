@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ from edge_ad.bundle.records import (
     Variant,
 )
 from edge_ad.bundle.seal import broken_seal
-from edge_ad.bundle.store import Store, check_name, open_store
+from edge_ad.bundle.store import MissingFileError, Store, check_name, open_store
 from edge_ad.engines.base import Artefact
 from edge_ad.errors import BundleFormatError, BundleIntegrityError, CalibrationError, InputError
 
@@ -38,9 +39,11 @@ class _Header(msgspec.Struct):
 class Bundle:
     """An opened bundle. The manifest is checked; the other files are checked when they are read."""
 
-    def __init__(self, path: Path, store: Store, manifest: Manifest) -> None:
+    def __init__(self, path: Path, store: Store, manifest: Manifest, data: bytes) -> None:
         self.path = path
         self.manifest = manifest
+        self.manifest_bytes = data
+        """What a signature is about, as it was read: the file may be changed meanwhile."""
         self._store = store
 
     @classmethod
@@ -60,7 +63,7 @@ class Bundle:
             raise BundleFormatError(f"{path} is no bundle: {error}") from None
         manifest = _parse(data, Manifest, FORMAT, f"{MANIFEST} of {path}")
         _check_manifest(manifest)
-        return cls(path, store, manifest)
+        return cls(path, store, manifest, data)
 
     def variant(self, variant_id: str | None = None) -> Variant:
         """The variant of that id, the default one for ``None``."""
@@ -92,7 +95,7 @@ class Bundle:
 
     def read(self, name: str) -> bytes:
         """One file of the bundle, its SHA-256 checked."""
-        data = self._store.read(name)
+        data = self._store.read(name, self._entry(name).bytes)
         found = hashlib.sha256(data).hexdigest()
         if found != self._entry(name).sha256:
             raise self._changed(name, found)
@@ -102,10 +105,13 @@ class Bundle:
         """The bytes of a file that the manifest does not list, such as a signature; ``None`` where it is not there.
 
         Nothing vouches for them but what is in them.
+
+        Raises:
+            BundleIntegrityError: it is there and cannot be read, or is a link that leads outside the bundle.
         """
         try:
             return self._store.read(name)
-        except BundleIntegrityError:
+        except MissingFileError:
             return None
 
     def artefact(self, variant: Variant) -> Artefact:
@@ -149,14 +155,8 @@ class Bundle:
             CalibrationError: it was made for another artefact or geometry, or it was changed.
         """
         name = calibration_name(variant)
-        where = self._store.file(name)
-        try:
-            data = self._store.read(name)
-        except BundleIntegrityError:
-            if where is None or not where.exists():
-                return None
-            raise
-        return self.read_record(data, variant, name)
+        data = self.companion(name)
+        return None if data is None else self.read_record(data, variant, name)
 
     def read_record(self, data: bytes, variant: Variant, name: str) -> CalibrationRecord:
         """A calibration of the variant from the bytes of the file ``name``.
@@ -183,9 +183,17 @@ class Bundle:
         if path is None:
             self.read(name)
             return
+        expected, found = self._entry(name).bytes, hashlib.sha256()
         try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise BundleIntegrityError(f"{name} of {self.path} is no file: copy the bundle again")
+            if status.st_size != expected:
+                raise BundleIntegrityError(
+                    f"{name} of {self.path} was changed: expected {expected} bytes, found {status.st_size}; "
+                    "copy the bundle again or export it anew"
+                )
             with path.open("rb") as file:
-                found = hashlib.sha256()
                 while block := file.read(1 << 20):
                     found.update(block)
         except OSError as error:

@@ -15,25 +15,28 @@ import fcntl
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from edge_ad.bundle.reader import MANIFEST, Bundle
 from edge_ad.errors import InputError, MissingExtraError, SignatureError
-from edge_ad.files import atomic_write, output_error
+from edge_ad.files import atomic_write, output_error, read_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tuf.api.metadata import Metadata, Root, Targets
 
-__all__ = ["CUSTOM", "SIGNATURE", "TARGETS", "SignedBundle", "TrustStore", "read_signature", "root_name"]
+__all__ = ["CUSTOM", "MOST_SERIAL", "SIGNATURE", "TARGETS", "SignedBundle", "TrustStore", "read_signature", "root_name"]
 
 SIGNATURE = "signature"
 TARGETS = f"{SIGNATURE}/targets.json"
 CUSTOM = "edge-ad"
 """The field of the manifest's target that holds what TUF has no word for: ``bundle`` and ``replaces_up_to``."""
+
+MOST_SERIAL = 2**63 - 1
+"""What a device can remember."""
 
 _ROOT, _SEEN = "root.json", "seen.json"
 _MOST_ROOTS = 1_000
@@ -42,8 +45,8 @@ _MOST_ROOTS = 1_000
 class _Seen(msgspec.Struct, forbid_unknown_fields=True):
     """What a device remembers: the newest serial that it took of each bundle, and the latest time it knows of."""
 
-    serials: dict[str, int] = {}
-    latest: str | None = None
+    serials: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}
+    latest: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class TrustStore:
         Raises:
             InputError: it is no root, or does not carry its own signature, or the store trusts another one already.
         """
-        data = _read(root)
+        data = _read(root, "expected the root.json that edge-ad keys has written")
         found = _parsed(data, "root", str(root))
         if not found.signed.get_root_verification_result(None, found.signed_bytes, found.signatures):
             raise InputError(f"{root} is not signed by its own keys: take the root.json that edge-ad keys has written")
@@ -121,8 +124,7 @@ class TrustStore:
                 this device has taken already. Each has a sentence of its own.
         """
         seen = self._seen()
-        latest = datetime.fromisoformat(seen.latest) if seen.latest else None
-        now = max(filter(None, (now or datetime.now(timezone.utc), latest)))
+        now = max(filter(None, (now or datetime.now(timezone.utc), seen.latest)))
         data = bundle.companion(TARGETS)
         if data is None:
             raise SignatureError(f"{bundle.path} is not signed: sign it on the workstation with  edge-ad sign")
@@ -164,8 +166,7 @@ class TrustStore:
             seen = self._seen()
             if signed.replaces is None:
                 seen.serials[signed.name] = max(signed.serial, seen.serials.get(signed.name, 0))
-            now = now or datetime.now(timezone.utc)
-            seen.latest = max(filter(None, (now.isoformat(), seen.latest)))
+            seen.latest = max(filter(None, (now or datetime.now(timezone.utc), seen.latest)))
             atomic_write(self.folder / _SEEN, msgspec.json.format(msgspec.json.encode(seen)) + b"\n")
 
     # --- inside
@@ -208,17 +209,18 @@ class TrustStore:
         custom = {} if target is None else (target.custom or {}).get(CUSTOM, {})
         if target is None or custom.get("bundle") != name:
             raise SignatureError(f"the signature of {path} is about another bundle: expected {name!r}, found {custom}")
-        manifest = bundle.companion(MANIFEST)
         from tuf.api.exceptions import LengthOrHashMismatchError
 
         try:
-            target.verify_length_and_hashes(manifest or b"")
+            target.verify_length_and_hashes(bundle.manifest_bytes)
         except LengthOrHashMismatchError as error:
             raise SignatureError(f"the manifest of {path} was changed after it was signed: {error}") from None
         if targets.is_expired(now):
             raise SignatureError(
                 f"the signature of {path} expired on {_day(targets.expires)}, and it is {_day(now)}: sign it again"
             )
+        if targets.version > MOST_SERIAL:
+            raise SignatureError(f"the serial of {path} is {targets.version}, expected at most {MOST_SERIAL}")
         taken, replaces = seen.serials.get(name, 0), custom.get("replaces_up_to")
         if targets.version < taken and not (isinstance(replaces, int) and replaces >= taken):
             raise SignatureError(
@@ -254,13 +256,11 @@ def _parsed(data: bytes, kind: str, what: str, raised: type[InputError | Signatu
     return found
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, what_to_do: str = "make a trust store with  edge-ad trust STORE ROOT") -> bytes:
     try:
-        return path.read_bytes()
+        return read_small(path)
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be read: {error.strerror}; make a trust store with  edge-ad trust STORE ROOT"
-        ) from error
+        raise InputError(f"{path} cannot be read: {error.strerror}; {what_to_do}") from error
 
 
 def _keys(root: Root) -> str:

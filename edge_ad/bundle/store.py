@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from edge_ad.errors import BundleFormatError, BundleIntegrityError, InputError
+from edge_ad.files import read_small
 
-__all__ = ["FolderStore", "Store", "ZipStore", "check_name", "open_store"]
+__all__ = ["FolderStore", "MissingFileError", "Store", "ZipStore", "check_name", "open_store"]
+
+_MOST_BYTES = 256 << 20
+"""Of a file whose size the manifest does not say: the manifest itself, a calibration, a signature."""
+
+
+class MissingFileError(BundleIntegrityError):
+    """A file is not there at all."""
 
 
 class Store(Protocol):
     """Reads files by their name in the bundle, with forward slashes."""
 
-    def read(self, name: str) -> bytes: ...
+    def read(self, name: str, most_bytes: int = _MOST_BYTES) -> bytes:
+        """The whole file.
+
+        Raises:
+            MissingFileError: it is not there.
+            BundleIntegrityError: it is no file, larger than ``most_bytes``, damaged, or outside the bundle.
+        """
+        ...
 
     def file(self, name: str) -> Path | None:
         """The file on disk, or ``None`` where the bundle is one zip file."""
@@ -24,7 +41,13 @@ class Store(Protocol):
 def check_name(name: str) -> None:
     """Refuses a name that could leave the bundle."""
     path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or path.as_posix() != name:
+    if (
+        not name
+        or path.is_absolute()
+        or ".." in path.parts
+        or any(one in name for one in "\\:\0")
+        or path.as_posix() != name
+    ):
         raise BundleIntegrityError(
             f"the manifest names a file outside the bundle: {name!r}; expected a relative path with forward slashes"
         )
@@ -38,16 +61,19 @@ class FolderStore:
 
     def file(self, name: str) -> Path:
         check_name(name)
-        path = (self._root / name).resolve()
+        try:
+            path = (self._root / name).resolve()
+        except (OSError, RuntimeError):  # RuntimeError: up to Python 3.12
+            raise BundleIntegrityError(f"{name} of the bundle {self._root} is a link that leads to itself") from None
         if not path.is_relative_to(self._root):
             raise BundleIntegrityError(f"{name} is a link that leads outside the bundle {self._root}")
         return path
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most_bytes: int = _MOST_BYTES) -> bytes:
         try:
-            return self.file(name).read_bytes()
+            return read_small(self.file(name), most_bytes)
         except FileNotFoundError:
-            raise BundleIntegrityError(f"{name} is missing from the bundle {self._root}") from None
+            raise MissingFileError(f"{name} is missing from the bundle {self._root}") from None
         except OSError as error:
             raise BundleIntegrityError(f"{name} of the bundle {self._root} cannot be read: {error.strerror}") from error
 
@@ -61,14 +87,18 @@ class ZipStore:
     def file(self, name: str) -> None:
         check_name(name)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most_bytes: int = _MOST_BYTES) -> bytes:
         check_name(name)
         try:
             with zipfile.ZipFile(self._path) as archive:
+                size = archive.getinfo(name).file_size
+                if size > most_bytes:
+                    raise OSError(f"expected at most {most_bytes} bytes, found {size}")
                 return archive.read(name)
         except KeyError:
-            raise BundleIntegrityError(f"{name} is missing from the bundle {self._path}") from None
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
+            raise MissingFileError(f"{name} is missing from the bundle {self._path}") from None
+        # RuntimeError: encrypted, or compressed in a way that Python does not know.
+        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError) as error:
             raise BundleIntegrityError(f"{name} of the bundle {self._path} cannot be read: {error}") from error
 
 

@@ -106,9 +106,6 @@ def _swap(staged: Path, target: Path) -> None:
 
 def pack(bundle: Bundle, target: Path) -> Path:
     """Writes the bundle as one zip file, without compression."""
-    names = [MANIFEST, *bundle.manifest.files]
-    names += [n for n in map(calibration_name, bundle.manifest.variants) if (bundle.path / n).is_file()]
-    names += read_signature(bundle)
     if not bundle.path.is_dir():
         raise InputError(f"{bundle.path} is packed already")
     if target.exists():
@@ -117,11 +114,15 @@ def pack(bundle: Bundle, target: Path) -> Path:
     check_space(target.parent, sum(entry.bytes for entry in bundle.manifest.files.values()), str(target))
     for name in bundle.manifest.files:
         bundle.check_file(name)
+    records = {n: data for v in bundle.manifest.variants if (data := bundle.companion(n := calibration_name(v)))}
     partial = part_file(target)
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for name in names:
+            archive.writestr(MANIFEST, bundle.manifest_bytes)
+            for name in bundle.manifest.files:
                 archive.write(bundle.path / name, name)
+            for name, data in (records | read_signature(bundle)).items():
+                archive.writestr(name, data)
         Bundle.open(partial)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -148,7 +149,7 @@ def unpack(bundle: Bundle, target: Path, *, replace: bool = False) -> Bundle:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(files[name] if name in files else bundle.read(name))
             _sync(path)
-        return writer.commit_sealed(bundle.companion(MANIFEST) or b"")
+        return writer.commit_sealed(bundle.manifest_bytes)
 
 
 def _sync(path: Path) -> None:

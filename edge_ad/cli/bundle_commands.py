@@ -14,7 +14,7 @@ from edge_ad.bundle.frame_limits import missing_limits
 from edge_ad.bundle.records import Calibration, Clip, Geometry, Manifest, RankCalibration, Variant
 from edge_ad.cli.option_groups import command
 from edge_ad.cli.options import ENGINE, FILE, FOLDER, PATH, as_json, bundle_argument, echo_json, variant_option
-from edge_ad.errors import GoldenError, counted, every
+from edge_ad.errors import GoldenError, InputError, counted, every
 
 if TYPE_CHECKING:
     from edge_ad.engines.base import EngineOptions
@@ -58,21 +58,46 @@ def verify(bundle: Path, variant: str | None, engine: EngineOptions, trust: Path
     Every file is compared with its checksum. The golden frames are scored again, and their scores must equal those
     in the bundle. The exit code is 0 only if the variant that edge-ad score takes was among them: the one of --variant,
     or the default one, or, where that one does not work here, another one that is calibrated too.
+
+    BUNDLE may also be a station file, station.toml: then each bundle is checked that an inspection of it uses now, one
+    that was deployed in place of the named one included, with the variant, engine and trust store of the file.
     """
     from edge_ad.bundle import Bundle, TrustStore
     from edge_ad.scoring.verification import verify_bundle
 
-    signed = None if trust is None else TrustStore(trust).check(Bundle.open(bundle))
-    result = verify_bundle(bundle, variant, engine)
-    if as_json:
-        echo_json({**asdict(result), "signature": signed})
-    else:
-        _print_verification(result)
-        if signed is not None:
-            keys = ", ".join(key[:16] for key in signed.signed_by)
-            click.echo(f"  signed with the serial {signed.serial} by {keys}, good until {signed.expires:%Y-%m-%d}")
-    if result.problem is not None:
-        raise GoldenError(result.problem)
+    uses = [(bundle, variant, engine, trust)]
+    if bundle.suffix == ".toml":
+        if (variant, trust, engine) != (None, None, type(engine)()):
+            raise InputError(f"{bundle} is a station file, which says variant, engine and trust: leave out the options")
+        uses = _used_by_station(bundle)
+    for path, chosen, options, store in uses:
+        opened = Bundle.open(path)  # once: what is signed and what is scored is the same, whoever changes it meanwhile
+        signed = None if store is None else TrustStore(store).check(opened)
+        result = verify_bundle(opened, chosen, options)
+        if as_json:
+            echo_json({**asdict(result), "signature": signed})
+        else:
+            _print_verification(result)
+            if signed is not None:
+                keys = ", ".join(key[:16] for key in signed.signed_by)
+                click.echo(f"  signed with the serial {signed.serial} by {keys}, good until {signed.expires:%Y-%m-%d}")
+        if result.problem is not None:
+            raise GoldenError(result.problem)
+
+
+def _used_by_station(file: Path) -> list[tuple[Path, str | None, EngineOptions, Path | None]]:
+    """Each bundle that the inspections of a station use now, once for each way in which they use it."""
+    from edge_ad.engines import EngineOptions
+    from edge_ad.station import read_station_file
+    from edge_ad.station.updating import in_force
+
+    station = in_force(read_station_file(file))
+    store = None if station.trust is None else Path(station.trust.store)
+    found = [
+        (Path(one.bundle), one.variant, EngineOptions(device=one.device, threads=one.threads), store)
+        for one in station.inspect.values()
+    ]
+    return [use for number, use in enumerate(found) if use not in found[:number]]
 
 
 def _print_verification(result: Verification) -> None:

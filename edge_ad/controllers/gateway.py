@@ -17,7 +17,7 @@ from edge_ad.controllers.settings import HandshakeSettings
 from edge_ad.controllers.view import StationView
 from edge_ad.errors import EdgeAdError, LinkError, LinkRefusedError
 from edge_ad.link import AsyncClient
-from edge_ad.link.messages import Event
+from edge_ad.link.messages import ChallengeAction, Event
 
 if TYPE_CHECKING:
     import numpy as np
@@ -267,6 +267,15 @@ class Gateway:
         async with self.audited("reset_counters", by, before=before) as told:
             client = self._connected()
             await client.reset_counters(by=told)
+            await self._look(client)
+
+    async def challenge(
+        self, action: ChallengeAction, part: str | None = None, runs: int = 1, *, by: str | Who
+    ) -> None:
+        """Proves the station; raises as :meth:`recipe`."""
+        async with self.audited("challenge", by, target=part, after=action) as told:
+            client = self._connected()
+            await client.challenge(action, part, runs=runs, by=told)
             await self._look(client)
 
     @contextlib.asynccontextmanager

@@ -86,7 +86,7 @@ class StationView:
                 self.alarms[event.alarm] = event.text
             else:
                 self.alarms.pop(event.alarm, None)
-        elif isinstance(event, PartResult):
+        elif isinstance(event, PartResult) and event.challenge is None:
             self.counts.ok += event.state is State.ACCEPT
             self.counts.ng += event.state is State.REJECT
             self.counts.invalid += event.state is State.INVALID

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_ad.bundle.records import FixedCalibration
 from edge_ad.errors import InputError
+from edge_ad.thresholds.binomial import exceedance_bound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,6 @@ __all__ = [
     "DriftSettings",
     "Tail",
     "WatchedValue",
-    "exceedance_bound",
     "lower_tail",
     "upper_tail",
     "watched_values",
@@ -191,26 +191,3 @@ def _rejects(calibration: Calibration, defect_rate: float) -> list[Tail]:
         return []
     bound = defect_rate + (1 - defect_rate) * promised
     return [Tail("more rejects", (Cutoff(calibration.image.threshold, bound),), above=True)]
-
-
-_HALVINGS = 60
-
-
-def exceedance_bound(rank: int, n: int, risk: float) -> float:
-    """The bound that the chance of exceeding the ``rank``-th largest of ``n`` values keeps with ``1 - risk``.
-
-    That chance is fixed once the ``n`` values are drawn, and it is itself random: ``Beta(rank, n + 1 - rank)`` for
-    i.i.d. continuous values, smaller with ties (Wilks 1941; Vovk 2012). The bound is that law's upper quantile, the
-    Clopper-Pearson limit: the ``b`` with ``P(Bin(n, b) < rank) = risk``. By symmetry it serves the smallest
-    values too.
-    """
-    k = np.arange(rank)
-    log_choose = np.concatenate(([0.0], np.cumsum(np.log(n - k[:-1]) - np.log(k[1:]))))
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if middle in (0.0, 1.0):
-            break
-        chance = np.exp(log_choose + k * np.log(middle) + (n - k) * np.log1p(-middle)).sum()
-        low, high = (middle, high) if chance > risk else (low, middle)
-    return high

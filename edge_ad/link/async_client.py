@@ -18,6 +18,8 @@ from edge_ad.link.messages import (
     Accepted,
     AcknowledgeRequest,
     Answer,
+    ChallengeAction,
+    ChallengeRequest,
     Event,
     Heartbeat,
     PartResult,
@@ -197,6 +199,18 @@ class AsyncClient:
     async def update(self, bundle: str, slot: int, *, by: str | None = None) -> None:
         """Asks for a bundle that was deployed and checked; the topic ``update`` tells what becomes of it."""
         await self._request(UpdateRequest(id=self._side.next_id(), bundle=bundle, slot=slot, by=by))
+
+    async def challenge(
+        self,
+        action: ChallengeAction,
+        part: str | None = None,
+        *,
+        runs: int = 1,
+        by: str | None = None,
+    ) -> None:
+        """Proves the station; ``challenge`` of the snapshot says how that goes."""
+        asked = ChallengeRequest(id=self._side.next_id(), action=action, part=part, runs=runs, by=by)
+        await self._request(asked)
 
     async def subscribe(self, *topics: Topic) -> None:
         """From now on ``next_event`` gives events of these topics; of all, where none is named."""

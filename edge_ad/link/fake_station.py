@@ -21,6 +21,8 @@ from edge_ad.link.messages import (
     Accepted,
     AcknowledgeRequest,
     AlarmChanged,
+    ChallengeFacts,
+    ChallengeRequest,
     Done,
     Event,
     ExposureComplete,
@@ -112,6 +114,7 @@ class FakeStation:
         self._refusal: str | None = None
         self._alarms: dict[str, str] = {}
         self._drift: dict[str, str] = {}
+        self._challenge: ChallengeFacts | None = None
         self._silent = self._closed = False
         self._changed = threading.Condition()
         self._server = LinkServer(Path(path), station=station, limits=limits, clock=clock)
@@ -163,6 +166,11 @@ class FakeStation:
         """From now on the snapshot gives this drift state of an inspection."""
         with self._changed:
             self._drift[inspection] = state
+
+    def challenge(self, facts: ChallengeFacts | None) -> None:
+        """From now on the snapshot says this of the proof of the recipe; with it requests for a challenge are done."""
+        with self._changed:
+            self._challenge = facts
 
     def publish(self, event: Event) -> None:
         """Tells this to all subscribers, true or not: for tests of clients that must not believe everything."""
@@ -249,6 +257,11 @@ class FakeStation:
             self._acknowledged(client, request)
         elif isinstance(request, UpdateRequest):
             self._update_asked(client, request)
+        elif isinstance(request, ChallengeRequest):
+            if self._challenge is None:
+                self._server.answer(client, Refused(id=request.id, reason="no_challenge"))
+            else:
+                self._server.answer(client, Done(id=request.id))
         elif isinstance(request, ResetCountersRequest):
             self._counts.clear()
             self._server.answer(client, Done(id=request.id))
@@ -335,6 +348,7 @@ class FakeStation:
             counts=self._present(self._recipe),
             drift=dict(self._drift),
             files={"log": "ok"},
+            challenge=self._challenge,
         )
 
     def _present(self, recipe: str) -> PresentCounts:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from edge_ad.link.snapshot_facts import ChallengeFacts, ChallengePart, InspectionFacts, PresentCounts
 from edge_ad.verdict import State, Verdict
 
 __all__ = [
@@ -21,6 +22,10 @@ __all__ = [
     "AcknowledgeRequest",
     "AlarmChanged",
     "Answer",
+    "ChallengeAction",
+    "ChallengeFacts",
+    "ChallengePart",
+    "ChallengeRequest",
     "ClientHello",
     "Done",
     "ErrorAnswer",
@@ -61,6 +66,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 Pixels = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
+ChallengeAction = Literal["begin", "next", "cancel", "replay"]
 Topic = Literal["state", "exposure_complete", "result", "fault", "recipe", "alarm", "update"]
 TOPICS: tuple[Topic, ...] = ("state", "exposure_complete", "result", "fault", "recipe", "alarm", "update")
 
@@ -167,11 +173,25 @@ class UpdateRequest(Message, tag="update", frozen=True, kw_only=True):
     by: Name | None = None
 
 
+class ChallengeRequest(Message, tag="challenge", frozen=True, kw_only=True):
+    """Prove the station. ``begin`` a challenge of the parts that the active recipe names; ``next``: the named ``part``
+    comes now; ``cancel`` it; ``replay`` the pictures of its challenge set, ``runs`` times.
+    """
+
+    id: RequestId
+    action: ChallengeAction
+    part: Name | None = None
+    runs: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
+    by: Name | None = None
+
+
 class Heartbeat(Message, tag="heartbeat", frozen=True, kw_only=True):
     """Only says that the sender is alive."""
 
 
-OperatorRequest = RecipeRequest | AcknowledgeRequest | ResetRequest | ResetCountersRequest | UpdateRequest
+OperatorRequest = (
+    RecipeRequest | AcknowledgeRequest | ResetRequest | ResetCountersRequest | UpdateRequest | ChallengeRequest
+)
 """What people ask now and then; the station logs who did."""
 StationRequest = SnapshotRequest | TriggerRequest | FrameRequest | OperatorRequest
 Request = ClientHello | SubscribeRequest | Heartbeat | StationRequest
@@ -209,54 +229,13 @@ class Done(Message, tag="done", frozen=True, kw_only=True):
     id: str
 
 
-class PresentCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was counted with ``recipe`` since the shift began, or since somebody set the counts back.
-
-    ``since``: local time, such as ``2026-11-27T06:00``. ``parts``: by state. ``invalid``: parts, and ``refused``:
-    triggers, by reason. Times in milliseconds, from trigger to result, of parts that got a score.
-    """
-
-    recipe: str
-    since: str
-    parts: dict[str, int] = {}
-    invalid: dict[str, int] = {}
-    refused: dict[str, int] = {}
-    lost_frames: int = 0
-    faults: int = 0
-    scorer_restarts: int = 0
-    latency_min_ms: float | None = None
-    latency_mean_ms: float | None = None
-    latency_max_ms: float | None = None
-
-
-class InspectionFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an inspection of the active recipe scores with, and what its calibration promises.
-
-    ``calibration``: the name of the calibrated station in the bundle; ``method``: how its threshold was found, of
-    ``normals`` held-out observations. ``rate``: the false-reject rate that is promised with ``confidence``, where one
-    is; ``doubt``: why the promise does not count all the same.
-    """
-
-    camera: str
-    bundle: str
-    variant: str
-    engine: str
-    calibration: str
-    method: str
-    threshold: float
-    normals: int
-    rate: float | None = None
-    confidence: float | None = None
-    doubt: str | None = None
-
-
 class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
     """How the station stands: names to states, texts and counts. What does not exist here is left out.
 
     ``recipes``: those of the station file, in its order. ``counters``: since the station started. ``counts``: of the
     active recipe in this shift. ``drift``: by inspection. ``files``: whether log, counters and metrics can be written.
     ``inspections``: those of the active recipe whose bundle is open. ``controllers``: those of the station file,
-    ``connected`` or ``away``.
+    ``connected`` or ``away``. ``challenge``: how the active recipe is proved, where it names challenge parts or a set.
     ``recent_parts``: where they were asked for, the newest last.
     """
 
@@ -279,6 +258,7 @@ class Snapshot(Message, tag="snapshot", frozen=True, kw_only=True):
     files: dict[str, str] = {}
     inspections: dict[str, InspectionFacts] = {}
     controllers: dict[str, str] = {}
+    challenge: ChallengeFacts | None = None
     recent_parts: tuple[str, ...] = ()
 
 
@@ -317,6 +297,7 @@ class PartResult(Message, tag="result", frozen=True, kw_only=True):
     """The verdict on one part. ``latency_ms``: from the trigger to this message.
 
     ``verdicts``: one a frame; where a line would be too long they are cut, and ``shortened`` is true.
+    ``challenge``: the name of the challenge part that this is: it is no production.
     """
 
     trigger: int
@@ -329,6 +310,7 @@ class PartResult(Message, tag="result", frozen=True, kw_only=True):
     latency_ms: float
     verdicts: tuple[Verdict, ...] = ()
     shortened: bool = False
+    challenge: str | None = None
 
     @property
     def accepted(self) -> bool:

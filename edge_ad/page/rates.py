@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from edge_ad.drift.watched_values import exceedance_bound
+from edge_ad.thresholds.binomial import exceedance_bound
 
 __all__ = ["CONFIDENCE", "Rate", "observed_rate"]
 

@@ -180,8 +180,8 @@ def _places(evidence: Path | None, begin: float, end: float) -> Iterator[tuple[s
 
 def _kept(index: Path, begin: float, end: float) -> list[str]:
     query = (
-        "SELECT name FROM evidence WHERE state = 'REJECT' AND captured_at >= ? AND captured_at < ? "
-        "ORDER BY name DESC LIMIT ?"
+        "SELECT name FROM evidence WHERE state = 'REJECT' AND why != 'challenge' AND captured_at >= ? "
+        "AND captured_at < ? ORDER BY name DESC LIMIT ?"
     )
     try:
         with closing(sqlite3.connect(f"{index.absolute().as_uri()}?mode=ro", uri=True, timeout=2.0)) as file:

@@ -46,7 +46,9 @@ class Verification:
     scores: str | None = None
 
 
-def verify_bundle(path: str | Path, variant: str | None = None, options: EngineOptions | None = None) -> Verification:
+def verify_bundle(
+    path: str | Path | Bundle, variant: str | None = None, options: EngineOptions | None = None
+) -> Verification:
     """Checks every file's hash, every calibration's binding, and replays the golden frames on each variant.
 
     A variant whose engine is not installed is skipped and says so, unless it was asked for by name; so is another
@@ -59,7 +61,7 @@ def verify_bundle(path: str | Path, variant: str | None = None, options: EngineO
         GoldenError: also when no variant at all could run here.
         EngineError: the engine refuses the default variant, or the one that was asked for.
     """
-    bundle = Bundle.open(path)
+    bundle = path if isinstance(path, Bundle) else Bundle.open(path)
     for name in bundle.manifest.files:
         bundle.check_file(name)
     chosen = bundle.manifest.variants if variant is None else (bundle.variant(variant),)
@@ -69,12 +71,12 @@ def verify_bundle(path: str | Path, variant: str | None = None, options: EngineO
         _verify(bundle, one, options, must_run=variant is not None, may_differ=one.id in may_differ) for one in chosen
     )
     if all(one.skipped for one in checked):
-        raise GoldenError(f"no variant of {path} can run here: {'; '.join(str(one.skipped) for one in checked)}")
+        raise GoldenError(f"no variant of {bundle.path} can run here: {'; '.join(str(one.skipped) for one in checked)}")
     works = {one.id for one in checked if one.skipped is None}
     order = [bundle.variant(variant), *substitutes]
     scores = next((one.id for one in order if one.id in works), None)
     problem = None if scores is not None else _problem(bundle, checked)
-    return Verification(str(path), len(bundle.manifest.files) + len((MANIFEST,)), checked, problem, scores)
+    return Verification(str(bundle.path), len(bundle.manifest.files) + len((MANIFEST,)), checked, problem, scores)
 
 
 def _problem(bundle: Bundle, checked: Sequence[VerifiedVariant]) -> str:

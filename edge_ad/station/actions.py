@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edge_ad.cameras import FrameInfo
 from edge_ad.link import messages
 from edge_ad.station.parts import InspectedPart
+from edge_ad.station.proofs import Proof
 
 __all__ = [
     "Action",
@@ -14,10 +15,12 @@ __all__ = [
     "CameraFrame",
     "ChangeCamera",
     "HandedIn",
+    "KeepProof",
     "KillScorer",
     "NoteUpdate",
     "PartDone",
     "Publish",
+    "ReplaySet",
     "ReturnFrame",
     "ScoreFrame",
     "StartScorer",
@@ -73,6 +76,7 @@ class ScoreFrame:
     part_id: str
     frame_id: int
     captured_at: float
+    is_challenge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,24 @@ class NoteUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepProof:
+    """Write a proof down. ``bundles``: those in force, by inspection."""
+
+    proof: Proof
+    bundles: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySet:
+    """Replay the challenge set of a recipe; without ``who`` only where something has changed since the last time."""
+
+    recipe: str
+    bundles: dict[str, str]
+    who: str | None
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerClient:
     """Answer one client."""
 
@@ -167,5 +189,7 @@ Action = (
     | PartDone
     | Publish
     | NoteUpdate
+    | KeepProof
+    | ReplaySet
     | AnswerClient
 )

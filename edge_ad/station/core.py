@@ -20,6 +20,7 @@ from edge_ad.station.actions import (
     WantedUpdate,
 )
 from edge_ad.station.camera_frames import CameraFrames
+from edge_ad.station.challenges import ChallengeDesk
 from edge_ad.station.condition import Condition
 from edge_ad.station.counting import StationCounters
 from edge_ad.station.part_book import OpenPart, PartBook
@@ -32,6 +33,7 @@ from edge_ad.verdict import State, Verdict
 
 if TYPE_CHECKING:
     from edge_ad.cameras import CameraStatus, FrameInfo
+    from edge_ad.station.proofs import Proof
     from edge_ad.station.station_file import StationFile
 
 __all__ = ["StationCore"]
@@ -40,7 +42,7 @@ __all__ = ["StationCore"]
 class StationCore:
     """One station: its state, its open parts, its scorers and its recipe."""
 
-    def __init__(self, file: StationFile) -> None:
+    def __init__(self, file: StationFile, proofs: tuple[Proof, ...] = ()) -> None:
         self.file = file
         self.settings = file.station
         self._out: list[Action] = []
@@ -52,7 +54,10 @@ class StationCore:
         self.ended: set[str] = set()
         self._jobs = JobBoard(self._out)
         self.recipes = Recipes(self._out, file, self._jobs)
-        self.book = PartBook(self._out, file, self.condition, self.recipes, self._jobs, self._switch_if_ready)
+        self.challenges = ChallengeDesk(self._out, file, self.recipes, self.condition, proofs)
+        self.book = PartBook(
+            self._out, file, self.condition, self.recipes, self._jobs, self._switch_if_ready, self.challenges
+        )
         self.trials = BundleTrials(self._out, file.update, self.recipes, self.condition)
         self.book.on_result = self.trials.part_done
         self.pictures = CameraFrames(self._out, file, self.book, self.condition, self._refusal)
@@ -242,6 +247,14 @@ class StationCore:
     def refuse_update(self, asker: Asker, why: str) -> None:
         """No such bundle was deployed and checked."""
         self._refuse_request(asker, "unknown_update", why)
+
+    def request_challenge(self, asker: Asker, request: messages.ChallengeRequest, client: str, now: Moment) -> None:
+        """Begin, go on with or cancel a challenge, or replay a challenge set."""
+        refusal = self.challenges.asked(request, client, now)
+        if refusal is not None:
+            self._refuse_request(asker, *refusal)
+            return
+        self.done(asker)
 
     def update_noted(self, what: NoteUpdate, error: str | None) -> None:
         """A step of a deployed bundle has been written down; ``error``: why it could not be."""

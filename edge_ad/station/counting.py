@@ -26,9 +26,13 @@ class StationCounters:
     latency_sum_ms: float = 0.0
     latency_min_ms: float | None = None
     latency_max_ms: float | None = None
+    challenges: dict[str, int] = field(default_factory=dict)
 
     def count(self, part: InspectedPart) -> None:
-        """Counts one result."""
+        """Counts one result. That of a challenge part is counted apart from all others, by its state."""
+        if part.challenge is not None:
+            self.challenges[part.state.value] = self.challenges.get(part.state.value, 0) + 1
+            return
         self.parts[part.state.value] += 1
         if part.reason is not None:
             self.reasons[part.reason] = self.reasons.get(part.reason, 0) + 1
@@ -41,7 +45,9 @@ class StationCounters:
 
     def copy(self) -> StationCounters:
         """The counts of this moment."""
-        return replace(self, parts=dict(self.parts), reasons=dict(self.reasons), refused=dict(self.refused))
+        mine = replace(self, parts=dict(self.parts), reasons=dict(self.reasons))
+        mine.refused, mine.challenges = dict(self.refused), dict(self.challenges)
+        return mine
 
     def refuse(self, reason: str) -> None:
         """Counts a trigger that was not taken."""
@@ -55,6 +61,7 @@ class StationCounters:
             parts=dict(self.parts),
             invalid=dict(self.reasons),
             refused=dict(self.refused),
+            challenges=dict(self.challenges),
             lost_frames=self.lost_frames,
             faults=self.faults,
             scorer_restarts=self.scorer_restarts,

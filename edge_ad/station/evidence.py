@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EvidenceRecord", "EvidenceStore", "Why", "find_evidence"]
 
-Why = Literal["reject", "invalid", "borderline", "sample"]
+Why = Literal["reject", "invalid", "borderline", "sample", "challenge"]
 
 _INDEX = "index.sqlite"
 _OWN_NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-\d{8,}")

@@ -76,10 +76,16 @@ class EvidenceWriter:
         self._thread.start()
 
     def observe(
-        self, verdict: Verdict, part_id: str, frame: NDArray[np.uint8], anomaly_map: NDArray[np.float32] | None
+        self,
+        verdict: Verdict,
+        part_id: str,
+        frame: NDArray[np.uint8],
+        anomaly_map: NDArray[np.float32] | None,
+        *,
+        is_challenge: bool = False,
     ) -> None:
-        """Keeps the frame if it is evidence; never waits. Frame and map are copied."""
-        why = self._why(verdict)
+        """Keeps the frame if it is evidence, as those of challenge parts are; never waits. Frame and map are copied."""
+        why: Why | None = "challenge" if is_challenge else self._why(verdict)
         if why is None:
             return
         if self._queue.full():

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from edge_ad.link import HandedFrame, LinkServer
     from edge_ad.station.core import StationCore
     from edge_ad.station.part_outputs import QueuedOutput
-    from edge_ad.station.parts import Asker, InspectedPart
+    from edge_ad.station.parts import Asker, InspectedPart, Moment
+    from edge_ad.station.proving import StationProofs
     from edge_ad.station.station_file import StationFile
     from edge_ad.station.updating import StationUpdates
     from edge_ad.station.watching import WatchedFacts
@@ -41,6 +42,7 @@ class Hands:
         outputs: tuple[QueuedOutput, ...],
         told: tuple[Callable[[messages.Event | InspectedPart], None], ...],
         updates: StationUpdates | None = None,
+        proofs: StationProofs | None = None,
     ) -> None:
         self._file = file
         self._core = core
@@ -48,6 +50,7 @@ class Hands:
         self.outputs = outputs
         self._told = told
         self._updates = updates
+        self._proofs = proofs
         self.cameras = {
             name: CameraProcess(name, one)
             for name, one in file.cameras(file.first_recipe).items()
@@ -81,9 +84,8 @@ class Hands:
                 self.cameras[action.camera].trigger(action.number)
             elif isinstance(action, actions.ChangeCamera):
                 self.cameras[action.camera].change(self._file.cameras(action.recipe)[action.camera])
-            elif isinstance(action, actions.NoteUpdate):
-                if self._updates is not None:
-                    self._updates.note(action)
+            elif isinstance(action, actions.NoteUpdate | actions.KeepProof | actions.ReplaySet):
+                self._write_down(action)
             else:
                 self._change_scorer(action)
 
@@ -140,7 +142,7 @@ class Hands:
         """How the outputs and the evidence stand."""
         return {one.name: one.state for one in self.outputs} | self.evidence
 
-    def snapshot(self, asker: Asker, watched: WatchedFacts) -> None:
+    def snapshot(self, asker: Asker, watched: WatchedFacts, now: Moment) -> None:
         """Answers how the station stands."""
         if self._link is None:
             return
@@ -168,8 +170,20 @@ class Hands:
                 files=watched.files,
                 inspections=watched.inspections,
                 controllers=self._controllers(),
+                challenge=core.challenges.facts(now.at),
             ),
         )
+
+    def _write_down(self, action: actions.NoteUpdate | actions.KeepProof | actions.ReplaySet) -> None:
+        if isinstance(action, actions.NoteUpdate):
+            if self._updates is not None:
+                self._updates.note(action)
+        elif self._proofs is None:
+            return
+        elif isinstance(action, actions.KeepProof):
+            self._proofs.keep(action)
+        else:
+            self._proofs.replay(action)
 
     def close(self) -> None:
         """Ends cameras, scorers and outputs, and closes every frame."""
@@ -249,6 +263,7 @@ class Hands:
             camera=camera,
             ring=number,
             offset=offset,
+            is_challenge=action.is_challenge,
         )
         self.scorers[action.scorer].score(order, descriptor)
 
@@ -272,6 +287,7 @@ class Hands:
                 recipe=part.recipe,
                 latency_ms=part.latency_ms,
                 verdicts=tuple(one.verdict for one in part.frames),
+                challenge=part.challenge,
             )
             self._link.publish(event, to={} if action.asker is None else dict([action.asker]))
         for output in self.outputs:

@@ -98,6 +98,7 @@ class KeptCounts:
         self._zone = zone
         self._seen = StationCounters()
         self._minute, self._name = -1, ""
+        self._began = "", 0.0
 
     def shift(self, at: float) -> ShiftCounts:
         """The counts of the shift of this moment."""
@@ -111,6 +112,13 @@ class KeptCounts:
         fresh = ShiftCounts(shift=name)
         self.counts.shifts = [*self.counts.shifts, fresh][-_SHIFTS_KEPT:]
         return fresh
+
+    def shift_began(self, at: float) -> float:
+        """When the shift of this moment began, in seconds since the epoch."""
+        name = self.shift(at).shift
+        if name != self._began[0]:
+            self._began = name, datetime.fromisoformat(name).replace(tzinfo=self._zone).astimezone().timestamp()
+        return self._began[1]
 
     def present(self, recipe: str, at: float) -> PresentCounts:
         """What was counted with a recipe in the shift of this moment, since the last reset in it."""

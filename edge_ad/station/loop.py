@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edge_ad.station.digital_input import TriggerInput
     from edge_ad.station.part_outputs import QueuedOutput
     from edge_ad.station.parts import InspectedPart
+    from edge_ad.station.proving import StationProofs
     from edge_ad.station.scorer_process import ScorerProcess
     from edge_ad.station.station_file import StationFile
     from edge_ad.station.updating import StationUpdates
@@ -39,7 +40,7 @@ class StationLoop:
     """One running station. ``told`` is given every event and result, for a terminal or a test.
 
     ``watch``: who follows it for people; by default a log without counts. ``trigger``: the digital input whose pulses
-    are parts. ``updates``: the bundles that were deployed to it.
+    are parts. ``updates``: the bundles that were deployed to it. ``proofs``: what was proved of it.
     """
 
     def __init__(
@@ -52,13 +53,15 @@ class StationLoop:
         watch: StationWatch | None = None,
         trigger: TriggerInput | None = None,
         updates: StationUpdates | None = None,
+        proofs: StationProofs | None = None,
     ) -> None:
         self.file = file
-        self.core = StationCore(file)
+        self.core = StationCore(file, () if proofs is None else proofs.known)
         self._link = link
         self._watch = watch or StationWatch(file)
         self._updates = updates
-        self._hands = Hands(file, self.core, link, outputs, (self._watch.told, told), updates)
+        self._proofs = proofs
+        self._hands = Hands(file, self.core, link, outputs, (self._watch.told, told), updates, proofs)
         self._notifier = Notifier()
         self._trigger = trigger
         self._timer_ns = 0
@@ -121,6 +124,7 @@ class StationLoop:
             due.append(self._trigger.tick(now.ns))
             core.input_status(self._trigger.error)
         core.tick(now)
+        core.challenges.tick(now, self._watch.shift_began(now.at))
         hands.carry_out(core.actions())
         due.append(core.next_tick_ns())
         if self._link is not None:
@@ -167,6 +171,8 @@ class StationLoop:
             watched[fd] = (self._hear_trigger,)
         if self._updates is not None:
             watched[self._updates.fileno()] = (self._hear_updates,)
+        if self._proofs is not None:
+            watched[self._proofs.fileno()] = (self._hear_proofs,)
         if self._link is not None:
             watched[self._link.fileno()] = (self._hear_link,)
         for number, scorer in self._hands.scorers.items():
@@ -195,6 +201,14 @@ class StationLoop:
         assert self._updates is not None  # noqa: S101
         for what, error in self._updates.noted():
             self.core.update_noted(what, error)
+
+    def _hear_proofs(self) -> None:
+        assert self._proofs is not None  # noqa: S101
+        for what, error in self._proofs.done():
+            if isinstance(what, str):
+                self.core.challenges.not_needed(what)
+            else:
+                self.core.challenges.kept(what, error)
 
     def _hear_scorer(self, number: int) -> None:
         scorer = self._hands.scorers.get(number)
@@ -255,8 +269,10 @@ class StationLoop:
             self.core.done(asker)
         elif isinstance(request, messages.UpdateRequest):
             self._update_asked(asker, request)
+        elif isinstance(request, messages.ChallengeRequest):
+            self.core.request_challenge(asker, request, self._client_name(asked.client), now)
         else:
-            self._hands.snapshot(asker, self._watch.facts(self.core, now))
+            self._hands.snapshot(asker, self._watch.facts(self.core, now), now)
 
     def _update_asked(self, asker: Asker, request: messages.UpdateRequest) -> None:
         try:

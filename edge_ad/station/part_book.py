@@ -26,6 +26,7 @@ from edge_ad.verdict import State, Verdict
 
 if TYPE_CHECKING:
     from edge_ad.cameras import FrameFault
+    from edge_ad.station.challenges import ChallengeDesk
     from edge_ad.station.condition import Condition
     from edge_ad.station.recipes import Recipes
     from edge_ad.station.station_file import StationFile
@@ -53,6 +54,7 @@ class OpenPart:
     scorers: tuple[ScorerSlot, ...] = ()
     unscored: set[int] = field(default_factory=set)
     frames: list[PartFrame] = field(default_factory=list)
+    challenge: str | None = None
     is_exposed: bool = False
 
     @property
@@ -72,6 +74,7 @@ class OpenPart:
             triggered_at=self.begun_at,
             latency_ms=(now_ns - self.begun_ns) / 1e6,
             frames=tuple(self.frames),
+            challenge=self.challenge,
         )
 
 
@@ -89,6 +92,7 @@ class PartBook:
         recipes: Recipes,
         jobs: JobBoard,
         between_parts: Callable[[], None],
+        challenges: ChallengeDesk,
     ) -> None:
         self._out = out
         self._file = file
@@ -97,6 +101,7 @@ class PartBook:
         self._recipes = recipes
         self._jobs = jobs
         self.between_parts = between_parts
+        self._challenges = challenges
         self.on_result: Callable[[InspectedPart], None] = lambda _: None
         self.counters = StationCounters()
         self.rules = RuleWatch(file.stop)
@@ -124,6 +129,7 @@ class PartBook:
             wanted=self._file.frames_wanted(),
             asker=asker,
             scorers=tuple(self._recipes.active.scorers.values()),
+            challenge=self._challenges.claim(number),
         )
         self.parts[number] = part
         if asker is not None:
@@ -155,7 +161,9 @@ class PartBook:
         scorers = [one for one in part.scorers if one.camera == camera]
         if fault is None:
             for scorer in scorers:
-                part.unscored.add(self._jobs.add(scorer, lease, part.trigger, part.part_id, now.ns).number)
+                is_apart = part.challenge is not None
+                job = self._jobs.add(scorer, lease, part.trigger, part.part_id, now.ns, is_challenge=is_apart)
+                part.unscored.add(job.number)
             return
         self._out.append(ReturnFrame(lease.frame))
         part.frames += [
@@ -196,15 +204,19 @@ class PartBook:
         self._report(part.result(now.ns, State.INVALID, reason, detail), None, by_fault=False)
 
     def _report(self, part: InspectedPart, asker: Asker | None, *, by_fault: bool) -> None:
+        part = self._challenges.judged(part)
+        is_watched = part.challenge is None and part.reason != PartReason.LOCKED
         self.counters.count(part)
         self._out.append(PartDone(part, None if asker is None else (asker.client, asker.id), by_fault))
-        for name, rule in [] if by_fault else self.rules.observe(part.state):
+        for name, rule in self.rules.observe(part.state) if is_watched and not by_fault else []:
             text = rule.describe(name)
             if rule.action == "fault":
                 self.fail(f"stop rule {name}", text, latched=True)
             else:
                 self._condition.alarm(f"stop rule {name}", text)
-        self.on_result(part)
+        if is_watched:
+            self.on_result(part)
+        self._challenges.part_done(part)
 
     def fail(self, name: str, text: str, *, latched: bool = False) -> None:
         """A fault: every open part ends with it."""

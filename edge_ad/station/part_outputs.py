@@ -120,7 +120,10 @@ def _cells(part: InspectedPart) -> tuple[object, ...]:
     scores = [(one.inspection, one.verdict.score) for one in part.frames if one.verdict.score is not None]
     highest = max((score for _, score in scores), default=None)
     said = " ".join(f"{name}={score:.6g}" for name, score in scores)
-    facts = part.trigger, part.part_id, part.recipe, part.state.value, part.reason, part.detail
+    detail = (
+        part.detail if part.challenge is None else f"challenge part {part.challenge}: {part.detail or 'no production'}"
+    )
+    facts = part.trigger, part.part_id, part.recipe, part.state.value, part.reason, detail
     return (when, *facts, round(part.latency_ms, 3), highest, said)
 
 

@@ -32,6 +32,7 @@ class PartReason:
     SCORER_LOST = "scorer_lost"
     DROPPED = "dropped"
     MISSING_FRAMES = "missing_frames"
+    LOCKED = "locked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class InspectedPart(msgspec.Struct, frozen=True, kw_only=True):
     """The one answer to a trigger.
 
     ``triggered_at``: seconds since the epoch, UTC. ``latency_ms``: from the trigger to this result.
+    ``challenge``: the name of the challenge part that this is; it is no production.
     ``accepted`` alone may let a part pass.
     """
 
@@ -66,6 +68,7 @@ class InspectedPart(msgspec.Struct, frozen=True, kw_only=True):
     triggered_at: float
     latency_ms: float
     frames: tuple[PartFrame, ...] = ()
+    challenge: str | None = None
 
     @property
     def accepted(self) -> bool:

@@ -65,6 +65,11 @@ class Recipes:
             self.tell(failed.name, error=why)
         return changed
 
+    def bundles(self, recipe: str | None = None) -> dict[str, str]:
+        """The bundle in force of each inspection of a recipe, by default the active one. One on trial is not."""
+        inspections = self._file.inspections(recipe or self.active.name)
+        return {name: self._replaced.get(one.bundle, one.bundle) for name, one in inspections.items()}
+
     # --- a deployed bundle
 
     def begin_trial(self, old: str, new: str) -> RecipeRun:

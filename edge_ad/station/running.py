@@ -19,6 +19,7 @@ from edge_ad.station.kept_counts import CountsFile, KeptCounts, read_counts
 from edge_ad.station.loop import StationLoop
 from edge_ad.station.metrics import check_metrics
 from edge_ad.station.part_outputs import CsvOutput, JsonLinesOutput, PartOutput, QueuedOutput
+from edge_ad.station.proving import StationProofs
 from edge_ad.station.station_log import StationLog, log_event, open_log
 from edge_ad.station.updating import StationUpdates, in_force
 from edge_ad.station.watching import StationWatch
@@ -65,7 +66,7 @@ def check_station(file: StationFile) -> tuple[str, ...]:
         folder = getattr(getattr(file, name), "folder", None)
         if folder is not None:
             _check_folder(Path(folder).parent, f"{name}.folder")
-    for name in ("counters", "metrics", "log"):
+    for name in ("counters", "metrics", "log", "proof"):
         kept = getattr(getattr(file, name), "file", None)
         if kept is not None:
             _check_folder(Path(kept).parent, f"{name}.file")
@@ -115,8 +116,16 @@ def run_station(
         trigger = None
         if file.input is not None:
             trigger = stack.enter_context(closing(_opened_input(file.input)))
+        proofs = None if file.proof is None else stack.enter_context(closing(StationProofs(file)))
         loop = StationLoop(
-            file, link=link, outputs=tuple(outputs), told=told, watch=watch, trigger=trigger, updates=updates
+            file,
+            link=link,
+            outputs=tuple(outputs),
+            told=told,
+            watch=watch,
+            trigger=trigger,
+            updates=updates,
+            proofs=proofs,
         )
         loop.run()
         return loop

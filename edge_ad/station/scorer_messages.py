@@ -61,7 +61,10 @@ class RingGiven(msgspec.Struct, frozen=True, kw_only=True, tag="ring"):
 
 
 class ScoreThis(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
-    """Score a frame: at ``offset`` of the ``ring`` of a camera, or of the descriptor that comes with this message."""
+    """Score a frame: at ``offset`` of the ``ring`` of a camera, or of the descriptor that comes with this message.
+
+    ``is_challenge``: it shows a labelled part, from which drift learns nothing.
+    """
 
     job: int
     height: int
@@ -73,6 +76,7 @@ class ScoreThis(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
     camera: str | None = None
     ring: int = 0
     offset: int = 0
+    is_challenge: bool = False
 
 
 class ScorerReady(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):

@@ -229,10 +229,10 @@ class _Server:
         self._following = order.frame_id + 1
         scored = self._judged(order, frame)
         kept, drift, verdict = self._beside.evidence, self._beside.drift, scored.verdict
-        if drift is not None:
+        if drift is not None and not order.is_challenge:
             verdict = drift.observe(verdict)
         if kept is not None:
-            kept.observe(verdict, order.part_id, frame, scored.map)
+            kept.observe(verdict, order.part_id, frame, scored.map, is_challenge=order.is_challenge)
         for video in self._beside.videos:
             video.observe(verdict, frame, scored.map)
         preview = self._beside.preview

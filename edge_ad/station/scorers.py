@@ -51,6 +51,7 @@ class Job:
     part_id: str
     scorer: ScorerSlot
     lease: FrameLease
+    is_challenge: bool = False
     sent_ns: int = 0
     is_killed: bool = False
 
@@ -76,9 +77,18 @@ class JobBoard:
     jobs: dict[int, Job] = field(default_factory=dict)
     next_number: int = 1
 
-    def add(self, scorer: ScorerSlot, lease: FrameLease, trigger: int, part_id: str, now_ns: int) -> Job:
-        """A new job; it is sent at once where the scorer is free."""
-        job = Job(self.next_number, trigger, part_id, scorer, lease)
+    def add(
+        self,
+        scorer: ScorerSlot,
+        lease: FrameLease,
+        trigger: int,
+        part_id: str,
+        now_ns: int,
+        *,
+        is_challenge: bool = False,
+    ) -> Job:
+        """A new job; it is sent at once where the scorer is free. ``is_challenge``: its part is no production."""
+        job = Job(self.next_number, trigger, part_id, scorer, lease, is_challenge)
         self.next_number += 1
         lease.readers += 1
         self.jobs[job.number] = job
@@ -92,9 +102,9 @@ class JobBoard:
             return
         job = scorer.waiting.popleft()
         scorer.running, job.sent_ns = job, now_ns
-        lease = job.lease
+        given, at = job.lease, job.lease.captured_at
         self.out.append(
-            ScoreFrame(scorer.number, job.number, lease.frame, job.part_id, lease.frame_id, lease.captured_at)
+            ScoreFrame(scorer.number, job.number, given.frame, job.part_id, given.frame_id, at, job.is_challenge)
         )
 
     def answered(self, number: int) -> Job | None:

@@ -17,11 +17,12 @@ from edge_ad.station.kept_counts import CounterSettings
 from edge_ad.station.metrics import MetricsSettings
 from edge_ad.station.output_settings import OutputSettings, check_output
 from edge_ad.station.preview_writer import PreviewChoice
+from edge_ad.station.proofs import ProofSettings
 from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.station_log import AuditSettings, LogSettings
 from edge_ad.station.stop_rules import StopRule
 from edge_ad.station.strict import convert, no_toml
-from edge_ad.update.challenge import ChallengeSettings
+from edge_ad.update.challenge import ChallengeSettings, check_challenges
 from edge_ad.update.slots import UpdateSettings
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ class StationFile(Record, frozen=True, kw_only=True):
     audit: AuditSettings | None = None
     trust: TrustSettings | None = None
     update: UpdateSettings | None = None
+    proof: ProofSettings | None = None
     controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
     @property
@@ -275,6 +277,7 @@ def _below(file: StationFile, folder: Path) -> StationFile:
             ("audit", "file"),
             ("trust", "store"),
             ("update", "folder"),
+            ("proof", "file"),
         )
     }
     return msgspec.structs.replace(
@@ -326,6 +329,8 @@ def _check_names(file: StationFile) -> None:
     for name, output in file.output.items():
         check_output(f"output.{name}", output)
     _check_recipes(file)
+    inspections = {recipe: file.inspections(recipe) for recipe in file.recipes}
+    check_challenges(inspections, has_proof=file.proof is not None, has_counters=file.counters is not None)
     _check_trigger(file)
 
 

@@ -132,6 +132,7 @@ class StationWatch:
             messages.ResetRequest: "to leave FAULT",
             messages.ResetCountersRequest: "to set the counts back",
             messages.UpdateRequest: "for the deployed bundle {bundle}, slot {slot}",
+            messages.ChallengeRequest: "to {action} the challenge",
         }[type(request)].format_map(msgspec.structs.asdict(request))
         who = client if request.by is None else f"{request.by} ({client})"
         kind = request.__struct_config__.tag
@@ -141,6 +142,10 @@ class StationWatch:
         """Closes the present count; parts whose result comes later count in the next one."""
         self._counts.follow(core.counters, core.recipes.active.name, now.at)
         self._counts.reset(now.at)
+
+    def shift_began(self, at: float) -> float:
+        """When the shift of this moment began, in seconds since the epoch."""
+        return self._counts.shift_began(at)
 
     def facts(self, core: StationCore, now: Moment) -> WatchedFacts:
         """What is known here of the present moment."""

@@ -5,10 +5,10 @@ Challenge parts are what a line is proved with at the beginning of a shift: part
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import msgspec
 
@@ -20,21 +20,76 @@ from edge_ad.verdict import Reason, State, Verdict
 if TYPE_CHECKING:
     from edge_ad.detector import Detector
 
-__all__ = ["ChallengeFrame", "ChallengeResult", "ChallengeSettings", "run_challenge"]
+__all__ = ["ChallengeFrame", "ChallengeResult", "ChallengeSettings", "check_challenges", "run_challenge"]
 
 Allowed = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+PartName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Parts = Annotated[tuple[PartName, ...], msgspec.Meta(max_length=50)]
 
 
 class ChallengeSettings(Record, frozen=True, kw_only=True):
     """``challenge`` of an inspection: folders (or globs) of pictures of good and of bad parts, as its camera sees them.
 
     ``misses_allowed``: so many bad ones may be accepted. ``false_rejects_allowed``: so many good ones may be not.
+
+    ``good_parts``, ``bad_parts``: names of real parts that a person puts through the station to prove it. That is due
+    after ``every_hours``, and with ``every_shift`` at the start of each shift. ``lock``: no part is accepted while it
+    is due, or while the last proof of either kind has failed.
     """
 
     good: str
     bad: str
     misses_allowed: Allowed = 0
     false_rejects_allowed: Allowed = 0
+    good_parts: Parts = ()
+    bad_parts: Parts = ()
+    every_hours: Annotated[float, msgspec.Meta(ge=0.1, le=8_760)] | None = None
+    every_shift: bool = False
+    lock: bool = False
+
+
+class _Inspection(Protocol):
+    """Of a station file."""
+
+    @property
+    def challenge(self) -> ChallengeSettings | None: ...
+
+
+def check_challenges(recipes: Mapping[str, Mapping[str, _Inspection]], *, has_proof: bool, has_counters: bool) -> None:
+    """Raises :class:`InputError` where entries contradict each other. ``recipes``: to inspections, by their names.
+
+    ``has_proof``, ``has_counters``: whether the station file has these tables.
+    """
+    for recipe, inspections in recipes.items():
+        known: dict[str, bool] = {}
+        for name, one in inspections.items():
+            if one.challenge is None:
+                continue
+            where = f"recipe {recipe}: inspect.{name}.challenge"
+            _check_challenge(where, one.challenge, has_proof=has_proof, has_counters=has_counters)
+            for part, is_bad in [(x, False) for x in one.challenge.good_parts] + [
+                (x, True) for x in one.challenge.bad_parts
+            ]:
+                if known.setdefault(part, is_bad) is not is_bad:
+                    raise InputError(f"{where}: another inspection has {part!r} with the other label")
+
+
+def _check_challenge(where: str, asked: ChallengeSettings, *, has_proof: bool, has_counters: bool) -> None:
+    twice = [name for name in asked.good_parts if name in asked.bad_parts]
+    if twice:
+        raise InputError(f"{where}: {twice[0]!r} is in good_parts and in bad_parts: give it one label")
+    for name, parts in (("good_parts", asked.good_parts), ("bad_parts", asked.bad_parts)):
+        if len(set(parts)) < len(parts):
+            raise InputError(f"{where}.{name}: a name is given twice: each part needs a name of its own")
+    if bool(asked.good_parts) != bool(asked.bad_parts):
+        raise InputError(f"{where}: good_parts and bad_parts belong together: give both or neither")
+    for key in ("every_hours", "every_shift", "lock"):
+        if getattr(asked, key) and not asked.bad_parts:
+            raise InputError(f"{where}.{key} needs good_parts and bad_parts, which somebody can put in")
+    if asked.bad_parts and not has_proof:
+        raise InputError(f'{where}.bad_parts needs a table [proof] with file = "proof.jsonl", where results are kept')
+    if asked.every_shift and not has_counters:
+        raise InputError(f"{where}.every_shift needs a table [counters], which says when shifts start")
 
 
 @dataclass(frozen=True, slots=True)

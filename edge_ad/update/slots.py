@@ -23,7 +23,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from edge_ad.bundle import MANIFEST, Bundle, BundleWriter, calibration_name
+from edge_ad.bundle import Bundle, BundleWriter, calibration_name
 from edge_ad.bundle.fields import Record
 from edge_ad.bundle.signature import read_signature
 from edge_ad.errors import BundleError, DeviceError, OutputError
@@ -211,7 +211,7 @@ class Slots:
                     os.fsync(file.fileno())
             for folder in [one for one in writer.root.rglob("*") if one.is_dir()]:
                 sync_folder(folder)
-            return writer.commit_sealed(bundle.companion(MANIFEST) or b"")
+            return writer.commit_sealed(bundle.manifest_bytes)
 
     def discard(self, slot: int) -> None:
         """Removes a slot that was not taken into use."""
@@ -300,7 +300,7 @@ def _state_of(lines: tuple[JournalLine, ...]) -> SlotState:
 def _line_of(slot: int, bundle: Bundle | None) -> JournalLine:
     if bundle is None:
         return JournalLine(time="", slot=slot, step=Step.STAGED, bundle="unknown")
-    manifest = hashlib.sha256(bundle.companion(MANIFEST) or b"").hexdigest()
+    manifest = hashlib.sha256(bundle.manifest_bytes).hexdigest()
     name = f"{bundle.manifest.name}@{bundle.manifest.version}"
     return JournalLine(time="", slot=slot, step=Step.STAGED, bundle=name, manifest=manifest)
 

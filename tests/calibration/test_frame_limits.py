@@ -18,9 +18,9 @@ from edge_ad.bundle import FrameLimit, FrameLimits, write_calibrations
 from edge_ad.bundle.records import Clip, FrameSize, Geometry, Resize
 from edge_ad.cli import main
 from edge_ad.errors import InputError
+from edge_ad.thresholds.frame_limits import LIMIT_NAMES
+from edge_ad.thresholds.order_statistic import attained_confidence
 from edge_ad_calibration import CalibrationRequest
-from edge_ad_calibration.thresholds.frame_limits import LIMIT_NAMES
-from edge_ad_calibration.thresholds.order_statistic import attained_confidence
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -7,19 +7,21 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.full_disk import disk_of
 from support.paths import DOCS
 
 from edge_ad.bundle import MANIFEST, Bundle, TrustStore, pack, unpack
 from edge_ad.bundle.signature import TARGETS
 from edge_ad.cli import main
-from edge_ad.errors import InputError, SignatureError
+from edge_ad.errors import InputError, OutputError, SignatureError
 from edge_ad_deploy.keys import PASSPHRASE, KeyFolder
-from edge_ad_deploy.signing import sign_bundle
+from edge_ad_deploy.signing import _use_up, sign_bundle
 
 NOW = datetime.now(timezone.utc)
 
@@ -207,6 +209,54 @@ def test_a_serial_is_never_given_twice(tiny_bundle: Path, keys: KeyFolder) -> No
     with pytest.raises(InputError, match="signed with 7 already"):
         sign_bundle(tiny_bundle, keys, serial=7)
     assert sign_bundle(tiny_bundle, keys) == 8
+    with pytest.raises(InputError, match="larger than a device can remember"):
+        sign_bundle(tiny_bundle, keys, serial=2**63)
+
+
+def test_two_who_sign_at_once_get_serials_of_their_own(tiny_bundle: Path, keys: KeyFolder) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        given = list(pool.map(lambda _: _use_up(keys.folder, "tiny", None), range(20)))
+    assert sorted(given) == list(range(1, 21))
+
+
+def test_signed_by_other_keys_before_it_is_taken(
+    tiny_bundle: Path, keys: KeyFolder, store: TrustStore, tmp_path: Path
+) -> None:
+    sign_bundle(tiny_bundle, KeyFolder.create(tmp_path / "strange").renew().renew())
+    sign_bundle(tiny_bundle, keys)
+    assert store.check(Bundle.open(tiny_bundle)).root == 1
+
+
+def test_expired_keys_sign_nothing(tiny_bundle: Path, keys: KeyFolder) -> None:
+    keys.root.expires = later(-1)
+    with pytest.raises(InputError, match=r"expired on .* --renew"):
+        sign_bundle(tiny_bundle, keys)
+    assert not (tiny_bundle / TARGETS).exists()
+
+
+@pytest.mark.parametrize("latest", ["garbage", "2026-01-01", "2026-01-01T00:00:00"])
+def test_a_damaged_memory_of_the_store_is_one_line(
+    tiny_bundle: Path, keys: KeyFolder, store: TrustStore, latest: str
+) -> None:
+    sign_bundle(tiny_bundle, keys)
+    (store.folder / "seen.json").write_text(json.dumps({"serials": {}, "latest": latest}))
+    assert "seen.json is damaged" in refusal(store, tiny_bundle)
+
+
+def test_keys_whose_root_was_lost_are_not_replaced(keys: KeyFolder) -> None:
+    whole = keys.renew()
+    before = (whole.folder / "root.json").read_bytes()
+    (whole.folder / "root.json").unlink()
+    for make in (KeyFolder.create, KeyFolder):
+        with pytest.raises(InputError, match=r"copy .*/2\.root\.json to .*/root\.json"):
+            make(whole.folder)
+    assert (whole.folder / "2.root.json").read_bytes() == before
+
+
+def test_a_full_disk_leaves_no_keys(tmp_path: Path) -> None:
+    with disk_of(200), pytest.raises(OutputError):
+        KeyFolder.create(tmp_path / "k")
+    assert list((tmp_path / "k").iterdir()) == []
 
 
 def test_private_keys_are_for_their_owner_alone_and_encrypted_where_asked(
@@ -251,6 +301,8 @@ def test_the_commands_from_key_to_device(tiny_bundle: Path, tmp_path: Path, monk
         (("keys", "keys", "--renew", "--add"), "expected one of"),
         (("keys", "keys", "--revoke", "zz"), "names 0 signing keys"),
         (("keys", "keys", "--revoke", ""), "only signing key"),
+        (("keys", "new", "--days", "3000000"), "'--days': 3000000 is not in the range"),
+        (("sign", "tiny", "--keys", "keys", "--days", "3000000"), "'--days': 3000000 is not in the range"),
         (("trust", "store2", "store/seen.json"), "cannot be read"),
         (("verify", "tiny", "--trust", "none"), "cannot be read"),
     ],

@@ -44,6 +44,7 @@ def commit(
     geometry: Geometry,
     frames: Sequence[str],
     clip: Clip | None = None,
+    version: str = "1",
 ) -> None:
     """Writes the manifest; what is expected of the golden ``frames`` lies in ``golden/<variant>.npz``."""
     writer.commit(
@@ -51,7 +52,7 @@ def commit(
             format=FORMAT,
             seal=UNSEALED,
             name="tiny",
-            version="1",
+            version=version,
             producer="tests",
             created="2026-01-01T00:00:00Z",
             family="test",

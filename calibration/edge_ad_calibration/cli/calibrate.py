@@ -74,7 +74,7 @@ def calibrate(
 
 
 def _lines(result: CalibrationResult) -> list[str]:
-    from edge_ad_calibration.thresholds.wording import describe_threshold, percent
+    from edge_ad.thresholds.wording import describe_threshold, percent
 
     lines = [
         f"calibrated {result.variant} of {result.bundle} for group {result.station}",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edge_ad.bundle.records import DEFAULT_STATION, RankCalibration
 from edge_ad.engines.base import EngineOptions
 from edge_ad.errors import CalibrationError, InputError
+from edge_ad.thresholds.wording import percent
 from edge_ad_calibration.evaluation.observe import (
     Observed,
     Scoring,
@@ -22,7 +23,6 @@ from edge_ad_calibration.normals.known import known_again
 from edge_ad_calibration.scoring import MapJournal, ScoreJob, ScorePlan, no_progress
 from edge_ad_calibration.scoring.journal import check_room
 from edge_ad_calibration.thresholds.methods import utc_now
-from edge_ad_calibration.thresholds.wording import percent
 from edge_ad_metrics.datasets.dataset import check_both_classes
 from edge_ad_metrics.datasets.layouts import read_dataset
 from edge_ad_metrics.ranking import (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import edge_ad
 from edge_ad.detector import Detector
+from edge_ad.thresholds.wording import percent
 from edge_ad_calibration.evaluation.example_pictures import ExamplePictures
 from edge_ad_calibration.evaluation.metric_charts import (
     confusion_chart,
@@ -16,7 +17,6 @@ from edge_ad_calibration.evaluation.metric_charts import (
 )
 from edge_ad_calibration.evaluation.observe import scores_of
 from edge_ad_calibration.evaluation.records import figure, rate_groups, share, with_interval
-from edge_ad_calibration.thresholds.wording import percent
 from edge_ad_report import Fact, Facts, Gallery, Note, Page, Section, Table, Text
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from itertools import groupby
 
 import msgspec
 
-from edge_ad_calibration.thresholds.wording import percent
+from edge_ad.thresholds.wording import percent
 from edge_ad_metrics.ranking import Estimate, OperatingPoint, RatePoint
 
 __all__ = [

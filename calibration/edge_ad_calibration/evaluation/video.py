@@ -13,9 +13,10 @@ from edge_ad.errors import FrameError, InputError
 from edge_ad.sources import open_source
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.stream import sample_of
+from edge_ad.thresholds.pixels import hash_pixels
 from edge_ad_calibration.evaluation.observe import Observed
 from edge_ad_calibration.evaluation.records import Delay, VideoMetrics
-from edge_ad_calibration.scoring.measure import PENDING, hash_pixels
+from edge_ad_calibration.scoring.measure import PENDING
 from edge_ad_calibration.scoring.opened import open_job
 from edge_ad_metrics.datasets.dataset import GOOD, LabelledImage, check_both_classes
 from edge_ad_metrics.datasets.frame_labels import read_frame_labels

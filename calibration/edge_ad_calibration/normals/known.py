@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
+from edge_ad.thresholds.pixels import MARK_DIGITS, hash_of_all
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from edge_ad.bundle.records import Calibration
 
-__all__ = ["MOST_MARKS", "hash_of_all", "image_marks", "known_again"]
-
-MOST_MARKS = 100_000
-
-_DIGITS = 12
-
-
-def hash_of_all(pixel_sha256: Iterable[str]) -> str:
-    """The SHA-256 over the pixels of several images, from that of each; it does not depend on their order."""
-    return hashlib.sha256(b"".join(sorted(map(bytes.fromhex, pixel_sha256)))).hexdigest()
-
-
-def image_marks(pixel_sha256: Iterable[str], most: int = MOST_MARKS) -> tuple[str, ...]:
-    """By what a record knows its images again: the first digits of the SHA-256 of each, ascending.
-
-    ``most``: of more images the first ones are kept, which is a choice that says nothing about them.
-    """
-    return tuple(sorted({one[:_DIGITS] for one in pixel_sha256})[:most])
+__all__ = ["known_again"]
 
 
 def known_again(calibration: Calibration, pixel_sha256: Sequence[str]) -> int | None:
@@ -37,5 +21,5 @@ def known_again(calibration: Calibration, pixel_sha256: Sequence[str]) -> int | 
     """
     if calibration.images:
         known = frozenset(calibration.images)
-        return sum(one[:_DIGITS] in known for one in pixel_sha256)
+        return sum(one[:MARK_DIGITS] in known for one in pixel_sha256)
     return len(pixel_sha256) if hash_of_all(set(pixel_sha256)) == calibration.images_sha256 else None

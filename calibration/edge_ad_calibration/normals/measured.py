@@ -18,7 +18,7 @@ from edge_ad.scoring.objects import crop
 from edge_ad.sources import open_source
 from edge_ad.sources.frame_name import FrameName
 from edge_ad.sources.listing import is_stream
-from edge_ad_calibration.normals.known import hash_of_all
+from edge_ad.thresholds.pixels import hash_of_all
 from edge_ad_calibration.normals.objects import object_frames
 from edge_ad_calibration.scoring import ScoredImage, score_frames, score_images
 from edge_ad_metrics.datasets.image_table import named

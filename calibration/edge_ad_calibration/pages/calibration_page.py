@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import edge_ad
 from edge_ad.bundle.records import DEFAULT_STATION, OrderStatistic, RankCalibration
+from edge_ad.thresholds.order_statistic import largest_rank, reached_confidence, smallest_alpha, smallest_n
+from edge_ad.thresholds.wording import describe_threshold, percent
 from edge_ad_calibration.pages.plots import draw_distribution, draw_scores, shows_the_same
 from edge_ad_calibration.pages.verdict_picture import verdict_picture
-from edge_ad_calibration.thresholds.order_statistic import largest_rank, reached_confidence, smallest_alpha, smallest_n
-from edge_ad_calibration.thresholds.wording import describe_threshold, percent
 from edge_ad_report import (
     Fact,
     Facts,

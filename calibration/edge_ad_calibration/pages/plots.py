@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_ad_calibration.thresholds.wording import describe_threshold, image_guarantee, percent
+from edge_ad.thresholds.wording import describe_threshold, image_guarantee, percent
 from edge_ad_report import FAINT, INK, LIMIT, NORMAL, figure_svg, new_figure, strip
 
 if TYPE_CHECKING:

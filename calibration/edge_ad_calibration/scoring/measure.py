@@ -18,6 +18,7 @@ from edge_ad.geometry import PreparedFrame
 from edge_ad.geometry.mapping import area_peak
 from edge_ad.sources.image_file import decode_image, read_file
 from edge_ad.stream import sample_of
+from edge_ad.thresholds.pixels import hash_pixels
 from edge_ad.verdict import Reason
 from edge_ad_calibration.scoring.ahead import in_order
 from edge_ad_calibration.scoring.job import Outcome, ScoredImage, UnscoredImage
@@ -179,10 +180,3 @@ def _peak(
         return float(anomaly_map.max())
     layout = content.layout if isinstance(content, PreparedFrame) else scorer.preprocessor.layout(content)
     return area_peak(anomaly_map, layout, min_area_px)
-
-
-def hash_pixels(pixels: NDArray[Any]) -> str:
-    """The SHA-256 of pixels and their shape, the same for the same picture in another file format."""
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()

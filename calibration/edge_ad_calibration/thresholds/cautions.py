@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from edge_ad.bundle.frame_limits import missing_limits
 from edge_ad.bundle.records import FixedCalibration, MadCalibration, RankCalibration, TailCalibration
+from edge_ad.thresholds.order_statistic import confidence_with_excluded
+from edge_ad.thresholds.wording import percent
 from edge_ad_calibration.thresholds.groups import describe_difference
-from edge_ad_calibration.thresholds.order_statistic import confidence_with_excluded
-from edge_ad_calibration.thresholds.wording import percent
 from edge_ad_calibration.thresholds.worth import remedy
 from edge_ad_metrics.datasets.image_table import named
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge_ad.bundle.records import AnyCalibration, Exclusion
+    from edge_ad.thresholds.frame_limits import LearnedLimits
     from edge_ad_calibration.normals.correlation import Stream
     from edge_ad_calibration.normals.leaks import Leak
     from edge_ad_calibration.normals.measured import Duplicate, Normals
     from edge_ad_calibration.normals.parts import Observations
-    from edge_ad_calibration.thresholds.frame_limits import LearnedLimits
     from edge_ad_calibration.thresholds.groups import Difference
     from edge_ad_calibration.thresholds.worth import AskedPromise
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from edge_ad_calibration.thresholds.wording import percent
+from edge_ad.thresholds.wording import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

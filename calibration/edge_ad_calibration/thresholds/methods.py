@@ -21,10 +21,11 @@ from edge_ad.bundle.records import (
     TailCalibration,
 )
 from edge_ad.errors import InputError
-from edge_ad_calibration.thresholds.order_statistic import (
+from edge_ad.thresholds.order_statistic import (
     check_enough,
     check_probability,
     check_scores,
+    kept_scores,
     smallest_n,
     threshold,
 )
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from edge_ad_calibration.normals.parts import Observations
 
 __all__ = [
-    "MOST_SCORES",
     "ByFixed",
     "ByMad",
     "ByRank",
@@ -50,14 +50,10 @@ __all__ = [
     "check_number",
     "fewest_needed",
     "fixed_threshold",
-    "kept_scores",
     "mad_threshold",
     "utc_now",
 ]
 
-
-MOST_SCORES = 100_000
-"""How many scores a record keeps."""
 
 _PEAK = "largest map value"
 
@@ -192,21 +188,6 @@ def calibration_by(
                 pixel=None if peaks is None else mad_threshold(peaks, k, what=_PEAK),
                 **common,
             )
-
-
-def kept_scores(scores: NDArray[np.float64], most: int = MOST_SCORES) -> tuple[float, ...]:
-    """The scores that a record keeps, ascending: all of them, or every m-th counted from the largest.
-
-    ``scores``: float64 ``(n,)``, raw, in any order. ``most``: how many are kept at most.
-
-    With m the smallest step that leaves ``most`` or fewer, ``floor(n / m)`` are kept, each standing for itself and
-    the m - 1 next lower ones. Of c scores that are as high as a frame's, ``ceil(c / m)`` are kept, and
-    ``(1 + ceil(c / m)) / (1 + floor(n / m)) >= (1 + c) / (1 + n)``: a p-value from them is valid, only coarser.
-    """
-    ascending = np.sort(scores)
-    step = -(-ascending.size // most)
-    kept = ascending[::-1][::step][: ascending.size // step]
-    return tuple(kept[::-1].tolist())
 
 
 def fixed_threshold(

@@ -18,8 +18,8 @@ import numpy as np
 
 from edge_ad.bundle.records import TailThreshold
 from edge_ad.errors import InputError, NotEnoughNormalsError
-from edge_ad_calibration.thresholds.order_statistic import check_probability, check_scores
-from edge_ad_calibration.thresholds.wording import percent
+from edge_ad.thresholds.order_statistic import check_probability, check_scores
+from edge_ad.thresholds.wording import percent
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

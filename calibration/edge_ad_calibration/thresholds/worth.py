@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge_ad.bundle.records import FixedCalibration, FixedThreshold, OrderStatistic, RankCalibration
 from edge_ad.sources.frame_name import FrameName
-from edge_ad_calibration.thresholds.order_statistic import round_up, smallest_alpha, smallest_n
+from edge_ad.thresholds.order_statistic import round_up, smallest_alpha, smallest_n
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -135,6 +135,7 @@ def _stage(early: Path, late: Path, request: RootRequest) -> None:
         "usr/lib/edge-ad/image-version": f"{request.version}\n",
     }
     for place, text in generated.items():
+        (late / place).parent.mkdir(parents=True, exist_ok=True)
         (late / place).write_text(text, encoding="utf-8")
     for tree in (early, late):
         for path in tree.rglob("*"):

@@ -180,7 +180,7 @@ def _wheel(pin: Pin, one: Distribution | None) -> Component:
 
 
 def _model(name: str, bundle: Bundle) -> Component:
-    data = bundle.companion(MANIFEST) or b""
+    data = bundle.manifest_bytes
     return Component(
         name=name,
         version=bundle.manifest.version,

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from edge_ad.controllers.gateway import Gateway
 from edge_ad.controllers.http import (
     bundle_routes,
+    challenge_routes,
     evidence_routes,
     kept_routes,
     oip_routes,
@@ -63,6 +64,7 @@ def make_app(desk: Desk) -> FastAPI:
     app.include_router(page_routes.router, include_in_schema=False)
     app.include_router(kept_routes.router, include_in_schema=False)
     app.include_router(report_routes.router, include_in_schema=False)
+    app.include_router(challenge_routes.router, include_in_schema=False)
     app.add_middleware(_Guard, desk=desk)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(EdgeAdError, _problem)

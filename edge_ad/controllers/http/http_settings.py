@@ -31,14 +31,14 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     request has to be here, and ``send_s``: so long a client may take nothing of its answer. ``evidence``: the
     folder of the station's evidence. ``bundle_mb``: the largest bundle that may be handed in. ``results``: so many are
     remembered. ``preview``: the folder of the station's previews, which the page shows. ``counters``: the
-    file of its counts, for reports of earlier shifts. ``kiosk``: whoever has
+    file of its counts, for reports of earlier shifts, ``proof``: of what was proved. ``kiosk``: whoever has
     no token may look all the same. ``texts``: a folder with further languages of the page.
     ``events``: so many events wait for a reader that is slow; then the oldest are dropped.
     """
 
     PATHS: ClassVar[tuple[str, ...]] = (
         "certificate", "key", "client_certificates", "tokens", "evidence", "preview", "texts",
-        "counters",
+        "counters", "proof",
     )  # fmt: skip
 
     host: str = "127.0.0.1"
@@ -58,6 +58,7 @@ class HttpSettings(HandshakeSettings, frozen=True, kw_only=True):
     bundle_mb: Megabytes = 1_000.0
     preview: str | None = None
     counters: str | None = None
+    proof: str | None = None
     kiosk: bool = False
     texts: str | None = None
     results: Count = 1_000
@@ -75,7 +76,7 @@ def check_settings(settings: HttpSettings) -> None:
             raise MissingExtraError(library, "serve")
     if settings.texts is not None and not Path(settings.texts).is_dir():
         raise InputError(f"texts: no such folder: {settings.texts}")
-    for name in ("evidence", "preview", "counters"):  # the station makes these when it has something for them
+    for name in ("evidence", "preview", "counters", "proof"):  # the station makes these when it has something for them
         path = getattr(settings, name)
         if path is not None and not Path(path).parent.is_dir():
             raise InputError(f"{name}: no such folder: {Path(path).parent}")

@@ -23,6 +23,7 @@ __all__ = ["KeptReject", "router"]
 router = APIRouter(prefix="/page/kept")
 
 _COLUMNS = "name, captured_at, part_id, state, reason, score, threshold, recipe"
+_PRODUCTION = "state != 'ACCEPT' AND why != 'challenge'"
 _NOT_KEPT = {"Cache-Control": "no-store"}
 
 
@@ -90,7 +91,7 @@ def _put(findings: Findings, kept: KeptReject, judged: Judged | None, who: str) 
 
 
 def _listed(folder: FilePath, limit: int) -> list[KeptReject]:
-    query = f"SELECT {_COLUMNS} FROM evidence WHERE state != 'ACCEPT' ORDER BY name DESC LIMIT ?"  # noqa: S608
+    query = f"SELECT {_COLUMNS} FROM evidence WHERE {_PRODUCTION} ORDER BY name DESC LIMIT ?"  # noqa: S608
     rows = [(name, *row) for name, place in inspections(folder).items() for row in kept_rows(place, query, (limit,))]
     rows = sorted(rows, key=lambda row: row[1], reverse=True)[:limit]
     return _judged(folder, rows)
@@ -98,7 +99,7 @@ def _listed(folder: FilePath, limit: int) -> list[KeptReject]:
 
 def _one(folder: FilePath, inspection: str, name: str) -> KeptReject:
     place = inspections(folder).get(inspection)
-    query = f"SELECT {_COLUMNS} FROM evidence WHERE name = ? AND state != 'ACCEPT'"  # noqa: S608
+    query = f"SELECT {_COLUMNS} FROM evidence WHERE name = ? AND {_PRODUCTION}"  # noqa: S608
     rows = [] if place is None else kept_rows(place, query, (name,))
     if not rows:
         raise ProblemError(404, "unknown_evidence", "no such rejected frame is kept")

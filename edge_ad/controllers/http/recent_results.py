@@ -18,7 +18,7 @@ _KEPT = 300
 
 
 class PageResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A result in short. ``at``: seconds since the epoch, UTC."""
+    """A result in short. ``at``: seconds since the epoch, UTC. ``challenge``: which challenge part it is, if any."""
 
     number: int
     trigger: int
@@ -31,6 +31,7 @@ class PageResult(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float | None
     latency_ms: float
     at: float
+    challenge: str | None = None
 
 
 class RecentResults:
@@ -76,5 +77,6 @@ def _in_short(result: PartResult, number: int) -> PageResult:
         score=outcome.score,
         threshold=outcome.threshold,
         latency_ms=result.latency_ms,
+        challenge=result.challenge,
         at=max((one.captured_at for one in result.verdicts), default=time.time()),
     )

@@ -1,6 +1,7 @@
 // Keeps the connection, and what is known of the station. A silence of three seconds is a lost connection.
 
 import { $, act, ask, h, language, may, note, Refused, say, setZone, speak, t, time } from "./ui.js";
+import { showChallenge, startChallenge } from "./challenge.js";
 import { showKeptSoon, startKept } from "./kept.js";
 import { showOperate, startOperate } from "./operate.js";
 import { startPicture, wantPicture } from "./picture.js";
@@ -116,7 +117,7 @@ function takeResults(results) {
 function draw() {
   if (drawing) return;
   drawing = true;
-  requestAnimationFrame(() => { drawing = false; showOperate(known); showProve(known); showWho(); });
+  requestAnimationFrame(() => { drawing = false; showOperate(known); showProve(known); showChallenge(); showWho(); });
 }
 
 // --- settings and log-in
@@ -190,6 +191,7 @@ startOperate(known);
 startPicture();
 startKept(known);
 startProve(known);
+startChallenge(known);
 addEventListener("hashchange", turn);
 turn();
 connect();

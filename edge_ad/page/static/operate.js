@@ -54,7 +54,7 @@ function verdictOf(known) {
     return ["wait", t("waiting"), "", before ? t("before", { part: before.part_id ?? "–", state: t(`state_${before.state}`), when: time(before.at) }) : ""];
   }
   const why = last.state === "INVALID" ? `${word("reason", last.reason)}${last.detail ? ` – ${last.detail}` : ""}` : "";
-  return [last.state.toLowerCase(), t(`state_${last.state}`), last.part_id ?? "", why];
+  return [last.state.toLowerCase(), t(`state_${last.state}`), last.challenge ? `${t("challenge")}: ${last.challenge}` : last.part_id ?? "", why];
 }
 
 function showVerdict(known) {

@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_ad.errors import InputError
+from edge_ad.errors import InputError, named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["PATH", "ImageTable", "named", "read_table"]
 
 PATH = "path"
-
-_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +75,3 @@ def read_table(file: Path) -> ImageTable:
     if not rows:
         raise InputError(f"{file}: has a header but no rows: expected one for each image")
     return ImageTable(file, columns, tuple(file.parent / row[PATH].strip() for row in rows), rows)
-
-
-def named(things: list[str], joint: str = ", ") -> str:
-    """The first few of many, for a message."""
-    more = len(things) - _MOST_NAMED
-    return joint.join([*things[:_MOST_NAMED], *([f"and {more:,} more"] if more > 0 else [])])

@@ -13,11 +13,12 @@ from support.calibrating import frames_of, normals_of
 
 from edge_ad.bundle.records import FrameSize
 from edge_ad.errors import InputError
+from edge_ad.thresholds.frame_limits import LearnedLimits, learn_limits
+from edge_ad.thresholds.order_statistic import threshold
 from edge_ad.verdict import FrameStatistics
 from edge_ad_calibration.normals.measured import Normals
-from edge_ad_calibration.thresholds.frame_limits import LearnedLimits, check_outside, largest_risk, learn_limits
+from edge_ad_calibration.thresholds.limits_room import check_outside, largest_risk
 from edge_ad_calibration.thresholds.methods import ByRank, ByTail
-from edge_ad_calibration.thresholds.order_statistic import threshold
 
 CALIBRATIONS = 2_000
 TO_COME = 100_000
@@ -171,7 +172,7 @@ def test_ordinary_normals_are_hardly_ever_refused(draw: Draw) -> None:
 )
 def test_the_limits_need_no_further_normals(n: int, alpha: float, confidence: float) -> None:
     from edge_ad.bundle.records import OrderStatistic
-    from edge_ad_calibration.thresholds.order_statistic import attained_confidence, largest_rank
+    from edge_ad.thresholds.order_statistic import attained_confidence, largest_rank
 
     risk = largest_risk(ByRank(), n, alpha, confidence)
     rank = largest_rank(n, alpha, confidence)

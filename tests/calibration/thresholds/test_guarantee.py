@@ -7,14 +7,14 @@ import pytest
 from scipy.stats import beta, binom, kstest
 from support.calibrating import normals_of
 
-from edge_ad_calibration.normals.parts import group_parts, parse_part_by
-from edge_ad_calibration.thresholds.methods import fixed_threshold
-from edge_ad_calibration.thresholds.order_statistic import (
+from edge_ad.thresholds.order_statistic import (
     attained_confidence,
     confidence_with_excluded,
     largest_rank,
     threshold,
 )
+from edge_ad_calibration.normals.parts import group_parts, parse_part_by
+from edge_ad_calibration.thresholds.methods import fixed_threshold
 
 CALIBRATIONS = 10_000
 CHANCE = 1e-6  # that a test of a true statement fails; the seed is fixed, so it fails always or never

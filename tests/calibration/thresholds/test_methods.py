@@ -22,6 +22,8 @@ from edge_ad.bundle.records import (
     TailCalibration,
 )
 from edge_ad.errors import InputError, NotEnoughNormalsError
+from edge_ad.thresholds.order_statistic import kept_scores
+from edge_ad.thresholds.wording import describe_threshold, image_guarantee, pixel_guarantee
 from edge_ad_calibration.thresholds.methods import (
     ByFixed,
     ByMad,
@@ -30,11 +32,9 @@ from edge_ad_calibration.thresholds.methods import (
     Method,
     calibration_by,
     fixed_threshold,
-    kept_scores,
     mad_threshold,
 )
 from edge_ad_calibration.thresholds.pareto_tail import tail_threshold
-from edge_ad_calibration.thresholds.wording import describe_threshold, image_guarantee, pixel_guarantee
 
 EXPONENTIAL: NDArray[np.float64] = np.random.default_rng(7).exponential(size=2_000)
 

@@ -10,13 +10,13 @@ import pytest
 from scipy.stats import binom
 from support.calibrating import calibrated, frames_of, normals_of
 
+from edge_ad.thresholds.order_statistic import check_enough, smallest_n
 from edge_ad_calibration.normals.correlation import Stream
 from edge_ad_calibration.normals.exclusions import Selection
 from edge_ad_calibration.normals.parts import group_parts, parse_part_by
 from edge_ad_calibration.normals.selection import Thinning
 from edge_ad_calibration.thresholds.checks import checks_of
 from edge_ad_calibration.thresholds.methods import ByFixed, ByMad, ByRank, ByTail, Method
-from edge_ad_calibration.thresholds.order_statistic import check_enough, smallest_n
 from edge_ad_calibration.thresholds.worth import AskedPromise, Worth, doubt_about, remedy, shown_rate
 
 SCORES = np.random.default_rng(0).exponential(size=1_000)

@@ -123,7 +123,8 @@ def test_stations_start_with_their_controllers(device: Path) -> None:
     assert programs.called == ["systemctl --no-block start edge-ad@line1.service edge-ad-connect@line1.service"]
 
 
-GOOD = {"StatusText": (0, "READY\n"), "verify": (0, "2 golden frames replayed, all equal\n")}
+SAID = "bundles/a: 9 files intact\n  fp32: 2 golden frames replayed, all equal\n"
+GOOD = {"StatusText": (0, "READY\n"), "verify": (0, SAID)}
 OTHER_IS_GOOD = (0, "ORDER=B A\nA_OK=1\nA_TRY=0\nB_OK=1\nB_TRY=1\n")
 OTHER_IS_BAD = (0, "ORDER=B A\nA_OK=0\nA_TRY=0\nB_OK=1\nB_TRY=1\n")
 
@@ -147,6 +148,7 @@ def decided(device: Path, programs: FakePrograms, *, proven: str = "") -> tuple[
         run=programs.run,
         now=lambda: float(next(clock)),
         sleep=lambda seconds: None,
+        up=lambda: 33.0,
     )
     verdict: tuple[str, list[str]] = health.decide(made)
     return verdict
@@ -160,9 +162,13 @@ def test_a_station_that_is_ready_with_equal_golden_frames_makes_a_good_system(de
     programs = FakePrograms(dict(GOOD))
     verdict, lines = decided(device, programs)
     assert verdict == "good"
-    assert lines == ["station line1: READY", "station line1: bundles/a: 2 golden frames replayed, all equal"]
+    assert lines == [
+        "station line1: READY, 33 s after the kernel",
+        "station line1: bundles/a: 9 files intact",
+        "station line1: fp32: 2 golden frames replayed, all equal",
+    ]
     assert programs.called[-1] == MARKED_GOOD
-    assert any("verify bundles/a --threads 1 --trust /store" in call for call in programs.called)
+    assert any("runuser -u edge-ad -- /opt/edge-ad/bin/edge-ad verify station.toml" in call for call in programs.called)
     assert (device / "kept/proven-B").read_text() == "2\n"
     assert (device / "kept/good-version").read_text() == "2\n"
 
@@ -190,10 +196,11 @@ def test_a_new_system_that_is_not_good_goes_back(device: Path, answers: dict[str
     [
         ({"StatusText": (0, "FAULT: camera main: lost\n")}, "good"),
         ({"verify": (3, "edge-ad: the signature has expired\n")}, "good"),
+        ({"verify": (2, "edge-ad: station.toml: no such key\n")}, "good"),
         ({"verify": (-11, "")}, "bad"),
         ({"StatusText": (0, "\n")}, "bad"),
     ],
-    ids=["no camera", "a bundle is refused", "the engine crashes", "no station runs"],
+    ids=["no camera", "a bundle is refused", "its file is wrong", "the engine crashes", "no station runs"],
 )
 def test_a_system_that_was_good_before_goes_back_only_for_its_own_faults(
     device: Path, answers: dict[str, tuple[int, str]], verdict: str

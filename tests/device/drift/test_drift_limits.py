@@ -14,10 +14,10 @@ from edge_ad.drift.watched_values import (
     Cutoff,
     Tail,
     WatchedValue,
-    exceedance_bound,
     lower_tail,
     upper_tail,
 )
+from edge_ad.thresholds.binomial import exceedance_bound
 
 FLOATS = st.floats(-1e6, 1e6)
 VALUES = st.lists(FLOATS, min_size=1, max_size=60).map(sorted)

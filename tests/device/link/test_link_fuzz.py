@@ -35,7 +35,7 @@ LIMITS = LinkLimits(connects_per_s=1e6, connects_burst=1e6, requests_per_s=1e5, 
 WORDS = ["id", "type", "version", "client", "topics", "part_id", "height", "width", "channels", "name", "by", "alarm"]
 TYPES = [
     "hello", "subscribe", "trigger", "frame", "snapshot", "recipe", "acknowledge", "reset", "reset_counters",
-    "heartbeat", "result", "accepted", "",
+    "challenge", "heartbeat", "result", "accepted", "",
 ]  # fmt: skip
 ODD: list[object] = [
     None, True, -1, 0, 1, 3, 65_535, 65_536, 2**63, -(2**70), 1e308, float("nan"), "", "x" * 64, "x" * 65, "x" * 129,

@@ -28,6 +28,7 @@ from edge_ad.link.lines import decode_request, decode_sent, encode_line
 from edge_ad.link.messages import (
     AcknowledgeRequest,
     Answer,
+    ChallengeRequest,
     ClientHello,
     Event,
     FrameRequest,
@@ -59,6 +60,7 @@ requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(AcknowledgeRequest, id=ids, alarm=names, by=st.none() | names),
     st.builds(ResetRequest, id=ids, by=st.none() | names),
     st.builds(ResetCountersRequest, id=ids, by=st.none() | names),
+    st.builds(ChallengeRequest, id=ids, part=st.none() | names, runs=st.integers(1, 10), by=st.none() | names),
     st.builds(Heartbeat),
 )
 

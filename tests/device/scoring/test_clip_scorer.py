@@ -288,7 +288,7 @@ def test_golden_frames_that_make_no_whole_clip_are_refused(make: MakeBundle) -> 
 def test_a_calibration_belongs_to_its_smoothing(make: MakeBundle) -> None:
     plain = Bundle.open(make("brightest", Clip(length=3)))
     smooth = msgspec.structs.replace(plain.manifest, clip=Clip(length=3, smoothing=Smoothing(kind="mean", window=2)))
-    other = Bundle(plain.path, plain._store, smooth)
+    other = Bundle(plain.path, plain._store, smooth, plain.manifest_bytes)
     assert plain.geometry_sha256 != other.geometry_sha256
 
 

@@ -120,4 +120,5 @@ def test_the_schema_knows_every_table() -> None:
         "controller",
         "trust",
         "audit",
+        "proof",
     }

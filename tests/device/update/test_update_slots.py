@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support.paths import TESTS
-from support.station_files import station_file
+from support.station_files import station_file, to_toml
 
 from edge_ad.bundle import Bundle
+from edge_ad.cli import main
 from edge_ad.errors import BundleError, DeviceError, OutputError
 from edge_ad.station import StationFile
 from edge_ad.station.updating import StationUpdates, in_force
@@ -98,6 +100,23 @@ def started(slots: Slots) -> list[str]:
 def a_station(slots: Slots) -> StationFile:
     inspect = {"top": {"camera": "top", "bundle": slots.named}}
     return station_file(inspect=inspect, update={"folder": str(slots.folder.parent)})
+
+
+def test_verify_of_a_station_file_checks_the_deployed_bundle(slots: Slots, tmp_path: Path) -> None:
+    file = tmp_path / "station.toml"
+    inspect = {"top": {"camera": "top", "bundle": slots.named}}
+    tables = {"station": {"name": "trial"}, "camera": {"top": {"source": "/dev/video0"}}, "inspect": inspect}
+    file.write_text(to_toml({**tables, "update": {"folder": "updates"}}))
+    done = CliRunner().invoke(main, ["verify", str(file)])
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith(f"{slots.path(1)}: ")
+    assert "golden frames replayed, all equal" in done.output
+
+
+def test_verify_of_a_station_file_takes_no_options_for_a_bundle(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["verify", str(tmp_path / "station.toml"), "--threads", "1"])
+    assert done.exit_code == 2
+    assert "leave out the options" in done.output
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tomllib  # type: ignore[import-not-found,unused-ignore]
-
 PATIENCE_S = 600.0
 PROGRAM = "/opt/edge-ad/bin/edge-ad"
-REFUSED = 3
-"""edge-ad's exit code for a bundle that it does not take."""
+NOT_THE_SYSTEM = (2, 3)
+"""edge-ad's exit codes for a station file that is wrong, and for a bundle that it does not take."""
 
 Run = Callable[[Sequence[str], Path], "subprocess.CompletedProcess[str]"]
 
@@ -32,6 +30,11 @@ Run = Callable[[Sequence[str], Path], "subprocess.CompletedProcess[str]"]
 def run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Runs a program in a folder, and keeps what it says."""
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def seconds_up() -> float:
+    """How long the kernel runs."""
+    return float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class WatchedDevice:
     run: Run = run
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    up: Callable[[], float] = seconds_up
 
     @property
     def version(self) -> str:
@@ -80,7 +84,7 @@ class WatchedDevice:
 
 @dataclass(frozen=True)
 class Health:
-    """What was found. ``good``: mark it good. ``mature``: no station is missing anything."""
+    """What was found. ``good``: mark it good. ``ready``: every station is."""
 
     good: bool
     ready: bool
@@ -92,15 +96,16 @@ def check(device: WatchedDevice, proven: bool) -> Health:
     names = device.names()
     states = _wait_for_ready(device, names, proven)
     ready = bool(names) and all(state.startswith(("READY", "BUSY")) for state in states.values())
-    lines = [f"station {name}: {state or 'not running'}" for name, state in states.items()]
+    up = device.up()
+    lines = [f"station {name}: {state or 'not running'}, {up:.0f} s after the kernel" for name, state in states.items()]
     codes = []
     for name in names:
-        for bundle, code, said in _verify(device, name):
-            codes.append(code)
-            lines.append(f"station {name}: {bundle}: {said}")
+        code, said = _verify(device, name)
+        codes.append(code)
+        lines += [f"station {name}: {line}" for line in said]
     if proven:
         running = all(state for state in states.values())
-        good = running and all(code in {0, REFUSED} for code in codes)
+        good = running and all(code in {0, *NOT_THE_SYSTEM} for code in codes)
     else:
         good = ready and all(code == 0 for code in codes)
     return Health(good, ready, lines)
@@ -118,26 +123,14 @@ def _wait_for_ready(device: WatchedDevice, names: Sequence[str], proven: bool) -
         device.sleep(2.0)
 
 
-def _verify(device: WatchedDevice, name: str) -> list[tuple[str, int, str]]:
-    """``edge-ad verify`` for each bundle of the station's inspections: the bundle, the exit code, what it said."""
-    folder = device.stations / name
-    try:
-        tables = tomllib.loads((folder / "station.toml").read_text(encoding="utf-8"))
-        found = {str(one["bundle"]): one for one in tables["inspect"].values()}
-        store = tables.get("trust", {}).get("store")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return [("station.toml", REFUSED, f"cannot be read: {error}")]
-    results = []
-    for bundle, inspection in found.items():
-        given = [*(["--trust", store] if store else [])]
-        if "variant" in inspection:
-            given += ["--variant", str(inspection["variant"])]
-        done = device.run(
-            ["runuser", "-u", device.user, "--", PROGRAM, "verify", bundle, "--threads", "1", *given], folder
-        )
-        said = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-        results.append((bundle, done.returncode, said[-1] if said else f"edge-ad ended with {done.returncode}"))
-    return results
+def _verify(device: WatchedDevice, name: str) -> tuple[int, list[str]]:
+    """``edge-ad verify`` of all bundles that the station uses now, deployed ones included: exit code, what it said."""
+    as_user = ["runuser", "-u", device.user, "--"]
+    done = device.run([*as_user, PROGRAM, "verify", "station.toml"], device.stations / name)
+    if done.returncode == 0:
+        return 0, [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    said = done.stderr.strip().splitlines()
+    return done.returncode, [said[-1] if said else f"edge-ad verify ended with {done.returncode}"]
 
 
 def decide(device: WatchedDevice) -> tuple[str, list[str]]:
@@ -195,7 +188,7 @@ def main() -> None:
     """One check, and what came of it on the console."""
     device = WatchedDevice()
     verdict, lines = decide(device)
-    up = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
+    up = device.up()
     for line in lines:
         print(f"edge-ad: {line}", flush=True)  # noqa: T201
     print(f"edge-ad: system {device.version} in slot {device.slot}: {verdict}, {up:.0f} s after the kernel", flush=True)  # noqa: T201

@@ -16,19 +16,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import numpy as np
 
 from edge_ad.bundle.frame_limits import FrameLimit, FrameLimits, listed
 from edge_ad.bundle.records import OrderStatistic
-from edge_ad.errors import InputError
+from edge_ad.errors import InputError, named
 from edge_ad.sources.frame_name import FrameName
-from edge_ad_calibration.thresholds.methods import ByFixed, ByRank
-from edge_ad_calibration.thresholds.order_statistic import attained_confidence, largest_rank, smallest_n
-from edge_ad_calibration.thresholds.wording import percent
-from edge_ad_metrics.datasets.image_table import named
+from edge_ad.thresholds.binomial import count_at
+from edge_ad.thresholds.order_statistic import attained_confidence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,13 +35,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad.bundle.frame_limits import LimitedValue
-    from edge_ad_calibration.normals.measured import Normals
-    from edge_ad_calibration.normals.parts import Observations
-    from edge_ad_calibration.thresholds.methods import Method
+    from edge_ad.bundle.records import FrameSize
+    from edge_ad.verdict import FrameStatistics
 
     Side = Literal["both", "low"]
 
-__all__ = ["LIMIT_NAMES", "LearnedLimits", "check_names", "largest_risk", "learn_limits", "limit_name"]
+__all__ = [
+    "LARGEST_SHARE",
+    "LIMIT_NAMES",
+    "SMALLEST_SHARE",
+    "LearnedLimits",
+    "SeenFrames",
+    "check_names",
+    "learn_limits",
+    "limit_name",
+    "limits_risk",
+]
 
 LIMIT_NAMES = ("brightness", "contrast", "sharpness", "colour", "size")
 """What can be switched off by name; ``size`` is width and height."""
@@ -55,8 +62,20 @@ SWITCHED_OFF = "switched off"
 # The low and the high quantile are p and 1 - p: the smallest p that the normals can enclose from below. Few normals
 # enclose them loosely: the second number is the power of the factor, so that few of them count as rejected.
 _QUANTILES = ((0.1, 1.0), (0.25, 1.25), (0.5, 2.0))
-_LARGEST_SHARE = 1e-4
-_SMALLEST_SHARE = 1e-9
+LARGEST_SHARE = 1e-4
+SMALLEST_SHARE = 1e-9
+
+
+class SeenFrames(Protocol):
+    """How normals look, one entry for each. ``statistics``: ``None`` of vectors. ``sizes``: in camera pixels."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def statistics(self) -> tuple[FrameStatistics, ...] | None: ...
+    @property
+    def sizes(self) -> tuple[FrameSize, ...] | None: ...
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +125,7 @@ class LearnedLimits:
     outside: NDArray[np.bool_]
     faults: tuple[tuple[LimitedValue, FrameLimit, NDArray[np.intp]], ...] = ()
 
-    def describe_faults(self, normals: Normals) -> str:
+    def describe_faults(self, normals: SeenFrames) -> str:
         """Which normals lie outside, by value, for a message."""
         return "; ".join(
             f"{which.size} with a {name} outside {limit.text}: {named([normals.names[place] for place in which])}"
@@ -136,50 +155,18 @@ def limit_name(value: LimitedValue) -> str:
     return "size" if value in {"width", "height"} else value
 
 
-def largest_risk(method: Method, n: int, alpha: float, confidence: float) -> float:
+def limits_risk(rank: int, n: int, alpha: float, confidence: float) -> float:
     """How much of the risk ``1 - confidence`` the limits may use: a ten-thousandth, and no more than the rank leaves.
 
-    A billionth of the risk is always there: the rank itself is found no more exactly. The methods without a guarantee
-    promise nothing that could be less; the bound of a fixed threshold leaves nothing over.
+    A billionth of the risk is always there: the rank itself is found no more exactly.
     """
     risk = 1 - confidence
-    rank = _rank(method, n, alpha, confidence)
-    if not rank:
-        return (_SMALLEST_SHARE if isinstance(method, ByFixed) else _LARGEST_SHARE) * risk
     left = attained_confidence(OrderStatistic(threshold=0.0, rank=rank, n=n), alpha) - confidence
-    return min(_LARGEST_SHARE * risk, max(left, _SMALLEST_SHARE * risk))
-
-
-def check_outside(
-    method: Method,
-    observations: Observations,
-    learned: LearnedLimits,
-    normals: Normals,
-    alpha: float,
-    confidence: float,
-) -> None:
-    """Raises :class:`InputError` where more normals lie outside the limits than the rank lets be rejected."""
-    outside = 0 if observations.outside is None else int(observations.outside.sum())
-    rank = _rank(method, observations.scores.size, alpha, confidence)
-    if not rank or outside < rank:
-        return
-    raise InputError(
-        f"{outside:,} of {observations.scores.size:,} normal {observations.kind}s lie outside the limits that frames "
-        f"would get, and {percent(alpha)} false rejects leave room for {rank - 1:,}: "
-        f"{learned.describe_faults(normals)}. Take out with --exclude what is no normal image, or go without these "
-        f"limits: {learned.option}"
-    )
-
-
-def _rank(method: Method, n: int, alpha: float, confidence: float) -> int:
-    """The rank that will be the threshold; 0 where the method has none, or there are too few normals for one."""
-    if not isinstance(method, ByRank) or n < smallest_n(alpha, confidence, method.rank or 1):
-        return 0
-    return method.rank or largest_rank(n, alpha, confidence)
+    return min(LARGEST_SHARE * risk, max(left, SMALLEST_SHARE * risk))
 
 
 def learn_limits(
-    normals: Normals,
+    normals: SeenFrames,
     one_each: Sequence[int],
     risk: float,
     *,
@@ -227,7 +214,7 @@ def check_names(off: Sequence[str]) -> None:
             raise InputError(f"frames have no limits of {name!r} to go without: expected {listed([*LIMIT_NAMES, ALL])}")
 
 
-def _values(normals: Normals, *, with_size: bool) -> dict[LimitedValue, NDArray[np.float64]]:
+def _values(normals: SeenFrames, *, with_size: bool) -> dict[LimitedValue, NDArray[np.float64]]:
     looks = normals.statistics or ()
     found: dict[LimitedValue, NDArray[np.float64]] = {
         "brightness": np.array([one.brightness for one in looks], np.float64),
@@ -258,11 +245,9 @@ def _enclosed(values: NDArray[np.float64], risk: float) -> _Ends | None:
     The a-th smallest of n values lies above the p-quantile with probability ``P(Bin(n, p) < a)`` at most, and the b-th
     below it with ``P(Bin(n, p) >= b)``.
     """
-    from scipy.stats import binom
-
     ascending, n = np.sort(values), values.size
     for p, power in _QUANTILES:
-        a, b = int(binom.ppf(risk, n, p)), int(binom.isf(risk, n, p)) + 1
+        a, b = count_at(risk, n, p), count_at(1 - risk, n, p) + 1
         if a >= 1 and b <= n:
             low = (float(ascending[a - 1]), float(ascending[b - 1]))
             return _Ends(low, (float(ascending[n - b]), float(ascending[n - a])), power)
@@ -290,7 +275,7 @@ def _limit_pair(rule: _Rule, ends: _Ends, values: NDArray[np.float64]) -> tuple[
     return limit(ends.low[0], ends.high[1]), limit(ends.low[1], ends.high[0])
 
 
-def _outside(normals: Normals, broken: Sequence[NDArray[np.intp]], reach: int) -> NDArray[np.bool_]:
+def _outside(normals: SeenFrames, broken: Sequence[NDArray[np.intp]], reach: int) -> NDArray[np.bool_]:
     """Which normals count as rejected. A clip is refused for any of its frames: so are those up to ``reach`` later."""
     outside = np.zeros(len(normals), np.bool_)
     for which in broken:

@@ -23,7 +23,8 @@ import numpy as np
 
 from edge_ad.bundle.records import OrderStatistic
 from edge_ad.errors import InputError, NotEnoughNormalsError
-from edge_ad_calibration.thresholds.wording import percent
+from edge_ad.thresholds.binomial import chance_below, chance_reached
+from edge_ad.thresholds.wording import percent
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
     from edge_ad.bundle.records import RankCalibration
 
 __all__ = [
+    "MOST_SCORES",
     "attained_confidence",
     "check_enough",
     "check_probability",
     "check_scores",
     "confidence_with_excluded",
+    "kept_scores",
     "largest_rank",
     "reached_confidence",
     "round_up",
@@ -43,6 +46,9 @@ __all__ = [
     "smallest_n",
     "threshold",
 ]
+
+MOST_SCORES = 100_000
+"""How many scores a record keeps."""
 
 # No set of normals shows a rate or a risk below one in a trillion; above it every integer here is exact.
 _SMALLEST = 1e-12
@@ -103,10 +109,8 @@ def attained_confidence(statistic: OrderStatistic, alpha: float) -> float:
     Raises:
         InputError: ``alpha`` does not lie between 0 and 1.
     """
-    from scipy.special import betainc
-
     check_probability("false-reject rate", alpha)
-    return float(betainc(statistic.rank, statistic.n - statistic.rank + 1, alpha))
+    return chance_reached(statistic.rank, statistic.n, alpha)
 
 
 def reached_confidence(calibration: RankCalibration) -> float:
@@ -123,10 +127,8 @@ def confidence_with_excluded(statistic: OrderStatistic, alpha: float, excluded: 
     Raises:
         InputError: ``alpha`` does not lie between 0 and 1.
     """
-    from scipy.special import betainc
-
     check_probability("false-reject rate", alpha)
-    return float(betainc(statistic.rank + excluded, statistic.n - statistic.rank + 1, alpha))
+    return chance_reached(statistic.rank + excluded, statistic.n + excluded, alpha)
 
 
 def threshold(
@@ -210,10 +212,8 @@ def _check_guarantee(alpha: float, confidence: float) -> None:
 
 def _holds(n: int, rank: int, alpha: float, confidence: float) -> bool:
     """Whether ``P(Bin(n, alpha) < rank) <= 1 - confidence``."""
-    from scipy.special import betaincc
-
     risk = 1 - confidence
-    return bool(betaincc(rank, n - rank + 1, alpha) <= risk + _SLACK * min(risk, confidence))
+    return chance_below(rank, n, alpha) <= risk + _SLACK * min(risk, confidence)
 
 
 def check_scores(scores: ArrayLike, what: str = "score") -> NDArray[np.float64]:
@@ -233,6 +233,21 @@ def check_scores(scores: ArrayLike, what: str = "score") -> NDArray[np.float64]:
             "input; check the model and the region of interest"
         )
     return values
+
+
+def kept_scores(scores: NDArray[np.float64], most: int = MOST_SCORES) -> tuple[float, ...]:
+    """The scores that a record keeps, ascending: all of them, or every m-th counted from the largest.
+
+    ``scores``: float64 ``(n,)``, raw, in any order. ``most``: how many are kept at most.
+
+    With m the smallest step that leaves ``most`` or fewer, ``floor(n / m)`` are kept, each standing for itself and
+    the m - 1 next lower ones. Of c scores that are as high as a frame's, ``ceil(c / m)`` are kept, and
+    ``(1 + ceil(c / m)) / (1 + floor(n / m)) >= (1 + c) / (1 + n)``: a p-value from them is valid, only coarser.
+    """
+    ascending = np.sort(scores)
+    step = -(-ascending.size // most)
+    kept = ascending[::-1][::step][: ascending.size // step]
+    return tuple(kept[::-1].tolist())
 
 
 def round_up(rate: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_ad.bundle.records import OrderStatistic, RankCalibration
-from edge_ad_calibration.thresholds.wording import describe_rank, image_guarantee, percent, pixel_guarantee
+from edge_ad.thresholds.wording import describe_rank, image_guarantee, percent, pixel_guarantee
 
 
 def test_the_guarantee_in_words() -> None:

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edge_ad.errors import InputError, NotEnoughNormalsError
-from edge_ad_calibration.thresholds.order_statistic import (
+from edge_ad.thresholds.order_statistic import (
     attained_confidence,
     largest_rank,
     smallest_alpha,

@@ -1,0 +1,90 @@
+"""The routes of proofs, and what the page is told of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from support.page_served import page_served
+
+from edge_ad.link.messages import ChallengeFacts, ChallengePart, ChallengeRequest
+from edge_ad.page.proofs_shown import show_proofs, study_proofs
+from edge_ad.station.proofs import Outcome, Proof, add_proof
+from edge_ad.update.replaying import ProvedPart
+
+RIGHT = (("G-1", False, "ACCEPT"), ("B-1", True, "REJECT"))
+WRONG = (("G-1", False, "INVALID"), ("B-1", True, "ACCEPT"))
+
+
+def a_proof(
+    at: float,
+    parts: tuple[tuple[str, bool, str], ...],
+    outcome: str = "passed",
+    kind: str = "parts",
+    software: str = "1",
+) -> Proof:
+    return Proof(
+        at=at, kind=kind, recipe="a", outcome=Outcome(outcome), who="anna", why=("software",), software=software,
+        identity={"software": software},
+        parts=tuple(ProvedPart(name=name, is_bad=is_bad, state=state) for name, is_bad, state in parts),
+    )  # fmt: skip
+
+
+def test_a_proof_is_shown_with_what_was_wrong() -> None:
+    shown = show_proofs([a_proof(1.0, (), "begun"), a_proof(2.0, RIGHT), a_proof(3.0, WRONG, "failed")])
+    assert [(one.at, one.outcome, one.wrong, one.invalid) for one in shown] == [
+        (3.0, "failed", ("G-1", "B-1"), 1),
+        (2.0, "passed", (), 0),
+    ]
+    assert (shown[0].good, shown[0].bad) == (1, 1)
+
+
+def test_a_study_has_the_runs_since_the_last_change_and_keeps_parts_and_pictures_apart() -> None:
+    proofs = [
+        a_proof(1.0, WRONG, "failed", software="0"),
+        a_proof(2.0, RIGHT),
+        a_proof(3.0, RIGHT, "cancelled"),
+        a_proof(4.0, RIGHT, kind="replay"),
+        a_proof(5.0, WRONG, "failed"),
+    ]
+    parts, replays = study_proofs(proofs)
+    assert (parts.kind, parts.proofs, parts.since, parts.system.runs) == ("parts", 2, 2.0, 4)
+    assert (parts.system.misses.count, parts.system.misses.of, parts.grade) == (1, 2, "unacceptable")
+    assert (replays.kind, replays.proofs, replays.system.effectiveness.count) == ("replay", 1, 2)
+
+
+def test_what_is_proved_is_told_and_asked(tmp_path: Path) -> None:
+    path = tmp_path / "proof.jsonl"
+    for at in (1.0, 2.0):
+        add_proof(path, a_proof(at, RIGHT))
+    with page_served(tmp_path, proof=str(path)) as one:
+        told = httpx.get(f"{one.url}/page/challenge").json()
+        assert [proof["at"] for proof in told["proofs"]] == [2.0, 1.0]
+        assert told["studies"][0]["system"]["effectiveness"]["of"] == 2
+        refused = httpx.post(f"{one.url}/page/challenge", json={"action": "begin"})
+        assert (refused.status_code, refused.json()["reason"]) == (409, "no_challenge")
+        facts = ChallengeFacts(parts=(ChallengePart(name="B-1", is_bad=True),), has_set=True)
+        one.served.station.challenge(facts)
+        assert httpx.post(f"{one.url}/page/challenge", json={"action": "next", "part": "B-1"}).status_code == 200
+        state = httpx.get(f"{one.url}/page/state").json()["station"]["snapshot"]["challenge"]
+        assert state["parts"] == [{"name": "B-1", "is_bad": True}]
+        asked = [got.request for got in one.served.station.requests if isinstance(got.request, ChallengeRequest)]
+        assert [(got.action, got.part) for got in asked] == [("begin", None), ("next", "B-1")]
+        assert asked[0].by is not None
+        trail = (tmp_path / "audit.jsonl").read_text()
+        assert trail.count('"action":"challenge"') == 4
+
+
+@pytest.mark.parametrize(
+    "body", [{"action": "stop"}, {"action": "replay", "runs": 11}, {"part": "B"}, {"action": "next", "part": ""}]
+)
+def test_other_requests_are_refused(body: dict[str, object], tmp_path: Path) -> None:
+    with page_served(tmp_path) as one:
+        assert httpx.post(f"{one.url}/page/challenge", json=body).status_code == 422
+        assert httpx.get(f"{one.url}/page/challenge").json() == {"proofs": [], "studies": []}
+
+
+def test_who_may_only_look_asks_for_nothing(tmp_path: Path) -> None:
+    with page_served(tmp_path, local_role="viewer") as one:
+        assert httpx.post(f"{one.url}/page/challenge", json={"action": "begin"}).status_code == 403
