@@ -9,7 +9,7 @@ SPREAD := -n $(JOBS) --dist worksteal
 # The tests start hundreds of Python processes, which must not compile the same files anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers axe-core lint format bench bench-station soak fuzz advisories bench-controllers bench-fleet bench-peers families zoo image update image-test clean
+.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers axe-core lint format bench bench-station bench-page soak fuzz advisories bench-controllers bench-fleet bench-peers training-pixels families zoo image update image-test clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -63,6 +63,9 @@ bench: .venv/.installed
 bench-station: .venv/.installed  ## a station beside the bare runtime; BUNDLE=, IMAGES= (the demo's, after make demo)
 	$(BIN)/python -m benchmarks.station $(or $(BUNDLE),edge-ad-demo/bundle) $(or $(IMAGES),edge-ad-demo/images/test/good)
 
+bench-page: .venv/.installed  ## what the page costs beside nobody looking, and its memory over 8 hours; BUNDLE=, IMAGES=
+	$(BIN)/python -m benchmarks.page $(or $(BUNDLE),edge-ad-demo/bundle) $(or $(IMAGES),edge-ad-demo/images/test/good)
+
 MINUTES ?= 60
 soak: .venv/.installed  ## a station at full rate for MINUTES=60: nothing may grow, no part may be lost
 	$(BIN)/python -m benchmarks.soak $(or $(BUNDLE),edge-ad-demo/bundle) $(or $(IMAGES),edge-ad-demo/images/test/good) --minutes $(MINUTES)
@@ -84,6 +87,9 @@ bench-fleet: .venv/.installed  ## a staged roll-out to 10,000 devices, simulated
 bench-peers: .venv/.installed  ## beside anomalib's inferencer; PEER=DIR is an environment that holds it
 	$(BIN)/python -m benchmarks.peers $(if $(PEER),--peer $(PEER))
 
+training-pixels: .venv/.installed  ## what the resize costs a predictor trained on Pillow's pictures; PEER=a python with torch
+	$(BIN)/python -m benchmarks.training_pixels --peer $(PEER)
+
 families: .venv/.installed  ## a real model of every family through export, into docs/families.md; PEER=a python with torch
 	$(BIN)/python -m benchmarks.families $(if $(PEER),--peer $(PEER))
 
@@ -100,8 +106,9 @@ image: $(IMAGE)/edge-ad-$(IMAGE_VERSION).img  ## a disk image that a device boot
 update: $(IMAGE)/edge-ad-$(UPDATE_VERSION).img  ## a signed update of the system to UPDATE_VERSION=2
 	$(BIN)/edge-ad image-update $< --certificate $(IMAGE)/update.pem --key $(IMAGE)/update.key -o $(<:.img=.raucb)
 
+# TRIAL="--only models" tries one part, TRIAL=--resume goes on where a run has stopped.
 image-test: image update  ## boots the image in QEMU, updates it, and injects faults; about an hour of two cores
-	PATH=$(CURDIR)/$(BIN):$$PATH PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m benchmarks.image_trial $(IMAGE)
+	PATH=$(CURDIR)/$(BIN):$$PATH PYTHONPATH=$(CURDIR)/tests $(BIN)/python -m benchmarks.image_trial $(IMAGE) $(TRIAL)
 
 $(KEYS)/root.json: | .venv/.installed
 	mkdir -p $(dir $(KEYS))

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from benchmarks import drift, link, machine, memory, pixels, rates, startup
+from benchmarks.roofline.report import report as report_limits
 from edge_ad.benchmark import bench_bundle
 from edge_ad.bundle import Bundle
 from edge_ad.cli import main as edge_ad
@@ -53,6 +54,7 @@ def main(bundles: tuple[Path, ...], images: Path | None, runs: int, long: bool) 
             if sample.images:
                 variants = [variant.id for variant in Bundle.open(sample.bundle).manifest.variants]
                 rates.print_rates(sample.bundle, sample.images, variants)
+        report_limits([sample.bundle for sample in samples])
         pixels.report()
         drift.report()
         link.report()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,8 +25,7 @@ from edge_ad.errors import (
     MissingExtraError,
     one_line,
 )
-from edge_ad.scoring.golden import replay
-from edge_ad.scoring.opening import open_scorer
+from edge_ad.scoring.opening import open_proven_scorer, open_scorer
 from edge_ad.scoring.scorer import MeasuredObject, Measurement, Scorer
 from edge_ad.verdict import Box, FrameSpan, Latency, ObjectVerdict, Reason, Region, State, Verdict
 
@@ -79,6 +78,7 @@ class Detector:
     Without a calibration there are scores but no verdicts: every frame is ``INVALID(uncalibrated)``.
 
     ``passed_over``: a sentence for each variant that was tried first and is not used on this device.
+    ``notices``: a sentence for each compiled model that could not be kept, or was kept and could not be used.
     """
 
     def __init__(self, bundle: Bundle, variant: Variant, scorer: Scorer, calibration: Calibration | None) -> None:
@@ -88,6 +88,7 @@ class Detector:
         self.calibration = calibration
         self.station: str | None = None
         self.passed_over: tuple[str, ...] = ()
+        self.notices = tuple(info.notice for info in scorer.engines if info.notice is not None)
         self._is_closed = False
         self._name = f"{bundle.manifest.name}@{bundle.manifest.version}"
 
@@ -101,12 +102,14 @@ class Detector:
         engine: EngineOptions | None = None,
         self_test: bool = True,
         frame_limits: FrameLimits | None = None,
+        calibrated: bool = True,
     ) -> Detector:
         """Opens a bundle, loads one variant and replays its golden frames.
 
         ``variant``: ``None`` is the bundle's default. Where that one cannot run here, or gives other scores here, the
         next one that is calibrated too takes its place (:meth:`Bundle.substitutes`), and :attr:`passed_over` says why.
         ``frame_limits``: outside of them a frame is ``INVALID(out_of_range)``; ``None``: those of the calibration.
+        ``calibrated``: without it the calibration is not looked at, and there are no verdicts but ``INVALID``.
 
         Raises:
             InputError: no bundle there, or no such variant, station or device.
@@ -121,14 +124,19 @@ class Detector:
         failure: EdgeAdError | None = None
         for chosen in (first, *(opened.substitutes(station) if variant is None else ())):
             try:
-                detector = cls._open_variant(opened, chosen, station, engine, self_test=self_test)
+                options = engine
+                if engine is not None and chosen is not first and chosen.engine == "onnxruntime":
+                    options = replace(engine, cache_dir=None)  # it keeps no compiled models
+                detector = cls._open_variant(
+                    opened, chosen, station, options, self_test=self_test, calibrated=calibrated
+                )
             except (MissingExtraError, EngineError, GoldenError) as error:
                 failure = failure or error
                 passed_over.append(f"{chosen.id} is not used: {one_line(error)}")
                 continue
             # After the golden frames, which may come from another camera.
-            calibrated = detector.calibration.frame_limits if detector.calibration else None
-            detector.scorer.guard.limits = frame_limits or calibrated
+            usual = detector.calibration.frame_limits if detector.calibration else None
+            detector.scorer.guard.limits = frame_limits or usual
             detector.passed_over = tuple(passed_over)
             return detector
         assert failure is not None  # noqa: S101 - there is always a first variant
@@ -136,21 +144,25 @@ class Detector:
 
     @classmethod
     def _open_variant(
-        cls, bundle: Bundle, chosen: Variant, station: str | None, engine: EngineOptions | None, *, self_test: bool
+        cls,
+        bundle: Bundle,
+        chosen: Variant,
+        station: str | None,
+        engine: EngineOptions | None,
+        *,
+        self_test: bool,
+        calibrated: bool,
     ) -> Detector:
-        record = bundle.calibration(chosen)
+        record = bundle.calibration(chosen) if calibrated else None
         calibration = None if record is None else _at_station(record.stations, station)
         if record is None and station is not None:
             raise InputError(f"{chosen.id} of {bundle.path} is not calibrated, so there is no group {station!r}")
-        scorer = open_scorer(bundle, chosen, engine)
+        if self_test:
+            scorer, _ = open_proven_scorer(bundle, chosen, engine)
+        else:  # a kept compiled model is not used unless the golden frames prove it
+            scorer = open_scorer(bundle, chosen, engine and replace(engine, cache_dir=None))
         detector = cls(bundle, chosen, scorer, calibration)
         detector.station = station or (DEFAULT_STATION if calibration else None)
-        try:
-            if self_test:
-                replay(bundle, chosen, scorer)
-        except BaseException:
-            scorer.close()
-            raise
         return detector
 
     def __enter__(self) -> Detector:

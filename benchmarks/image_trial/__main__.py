@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.image_trial.disks import judge_here
+from benchmarks.image_trial.disks import judge_here, start_moments
 from benchmarks.image_trial.emulator import Disk, Emulator, kernel_seconds
 from benchmarks.image_trial.faults import DISK_SIZE, FAULTS, make_updates
 from benchmarks.image_trial.material import Material, make_stick
@@ -27,13 +27,16 @@ _READY = r"edge-ad: station line1: (?:READY|BUSY), (\d+) s after the kernel"
 @click.option("--only", multiple=True, type=click.Choice([one.__name__ for one in FAULTS]), help="These faults only.")
 @click.option("--resume", is_flag=True, help="Go on where a run of the same image has stopped.")
 @click.option("--seed", default=1, show_default=True, help="Of the moments at which the power is cut.")
-def main(folder: Path, only: tuple[str, ...], resume: bool, seed: int) -> None:
+@click.option("--model-cuts", default=30, show_default=True, help="Power cuts during an update of the model.")
+@click.option("--system-cuts", default=10, show_default=True, help="Power cuts during an update of the system.")
+def main(folder: Path, only: tuple[str, ...], resume: bool, seed: int, model_cuts: int, system_cuts: int) -> None:
     """Boot the image of FOLDER, update it, damage it, and print what came of it.
 
     With --only or --resume the device of a run before is taken, where there is one.
     """
     began = time.monotonic()
     trial = _trial(folder, seed, again=resume or bool(only))
+    trial.model_cuts, trial.system_cuts = model_cuts, system_cuts
     rows: list[Row] = []
     for fault in FAULTS:
         kept = trial.material.folder / f"{fault.__name__}.rows.json"
@@ -103,8 +106,11 @@ def _second_boot(trial: Trial) -> None:
             kernel_seconds(emulator.serial(), "edge-ad: system .*: good")
         )
         emulator.freeze(trial.frozen)
-    trial.figures["station_start_s"] = ours
-    trial.figures["station_start_percent"] = 100 * ours / ready
+    moments = start_moments(trial, Disk(trial.base))
+    steps = list(moments)
+    for step, before in zip(steps[1:], steps, strict=False):
+        trial.figures[f"station_{step}_s"] = moments[step] - moments[before]
+    trial.figures["ours_percent"] = 100 * ours / ready
 
 
 def _ready_after(emulator: Emulator) -> float:

@@ -15,13 +15,13 @@ from benchmarks.image_trial.trial import BOOT_S, Found, Row, Trial, Verdicts
 
 __all__ = ["good_update", "model_cuts", "system_cuts"]
 
-MODEL_CUTS, BOOTED_EVERY, SYSTEM_CUTS = 30, 6, 10
+_BOOTED_EVERY = 6
 
 
 def model_cuts(trial: Trial) -> Iterator[Row]:
     """Cuts during ``edge-ad deploy``, spread over all of it; each is judged by its disk, and some by a boot."""
-    for number in range(MODEL_CUTS):
-        moment = trial.figures["deploy_s"] * (number + trial.random.random()) / MODEL_CUTS
+    for number in range(trial.model_cuts):
+        moment = trial.figures["deploy_s"] * (number + trial.random.random()) / trial.model_cuts
         disk = trial.disk()
         with trial.device(disk, frozen=trial.frozen) as emulator:
             emulator.thaw()
@@ -32,7 +32,7 @@ def model_cuts(trial: Trial) -> Iterator[Row]:
             asked.kill()
             asked.wait()
         said = [line for line in trial.deploy_said if line.startswith("tiny@2")]
-        is_booted = number % BOOTED_EVERY == BOOTED_EVERY - 2
+        is_booted = number % _BOOTED_EVERY == _BOOTED_EVERY - 2
         found, how = judge_here(trial, disk), "its disk"
         if is_booted:
             with trial.device(disk):
@@ -133,25 +133,33 @@ def _points_file(trial: Trial) -> Path:
 
 
 def system_cuts(trial: Trial) -> Iterator[Row]:
-    """Cuts between the stick and the first healthy boot of the new system. Each is followed by a boot to READY."""
+    """Cuts between the stick and the first healthy boot of the new system, each judged by its disk, and half by a boot.
+
+    By the disk: the slot that GRUB starts holds the old or the new system to the last byte, and the station starts from
+    the data partition.
+    """
     if not _points_file(trial).exists():
         good_update(trial)
     points = [Point(**one) for one in json.loads(_points_file(trial).read_text(encoding="utf-8"))]
-    stick = trial.material.folder / "update.stick"
-    old = slot_digest(trial, Disk(trial.base), "A")
-    for number in range(SYSTEM_CUTS):
-        moment = trial.figures["update_s"] * (number + trial.random.random()) / SYSTEM_CUTS
+    stick, updated = trial.material.folder / "update.stick", Disk(trial.material.folder / "updated.qcow2")
+    whole = {"A": slot_digest(trial, Disk(trial.base), "A"), "B": slot_digest(trial, updated, "B")}
+    for number in range(trial.system_cuts):
+        moment = trial.figures["update_s"] * (number + trial.random.random()) / trial.system_cuts
         disk = _cut_at(trial, moment, points, stick)
-        environment = grub_choice(trial, disk)
-        is_whole = slot_digest(trial, disk, "A") == old
-        with trial.device(disk) as emulator:
-            emulator.wait_for("edge-ad: starting slot [AB]", BOOT_S)
-            found = trial.judged()
-            slot = emulator.serial().rpartition("edge-ad: starting slot ")[2][:1]
-        found = Found(f"slot {slot}", found.bundle, found.verdicts)
-        outcome = f"READY in a boot; GRUB's order was {environment['ORDER']}"
+        slot = grub_choice(trial, disk)
+        is_whole = slot_digest(trial, disk, slot) == whole[slot]
+        found, how = judge_here(trial, disk), "its disk"
+        if number % 2 == 1:
+            with trial.device(disk) as emulator:
+                booted, how = trial.judged(), "its disk and a boot"
+                started = emulator.serial().rpartition("edge-ad: starting slot ")[2][:1]
+            assert (started, booted.bundle) == (slot, found.bundle), f"GRUB has started {started}, expected {slot}"
+            found = Found("", found.bundle, _both(trial, found, booted))
+        outcome = f"READY, judged by {how}; slot {slot} is {'whole' if is_whole else 'damaged'}"
         title = f"power cut {number + 1} of a system update, after {moment:.0f} s of {trial.figures['update_s']:.0f} s"
-        yield found.row(title, outcome, is_whole and found.bundle == "tiny@1")
+        yield Found(f"slot {slot}", found.bundle, found.verdicts).row(
+            title, outcome, is_whole and found.bundle == "tiny@1"
+        )
         disk.remove()
 
 

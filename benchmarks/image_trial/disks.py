@@ -12,11 +12,12 @@ import subprocess
 import threading
 from pathlib import Path
 
-from benchmarks.image_trial.emulator import MIB, Disk
+from benchmarks.image_trial.emulator import Disk, kernel_seconds
 from benchmarks.image_trial.trial import BOOT_S, Found, Trial
+from edge_ad_deploy.image.grub import TRIES
 from edge_ad_deploy.image.layout import DiskLayout
 
-__all__ = ["damage_slot", "fill_data", "grub_choice", "judge_here", "slot_digest"]
+__all__ = ["damage_slot", "fill_data", "grub_choice", "judge_here", "slot_digest", "start_moments"]
 
 # As the options of edge-ad image have them.
 ESP, ROOT_A, ROOT_B, DATA = DiskLayout(slot_mib=640).partitions
@@ -70,14 +71,28 @@ def judge_here(trial: Trial, disk: Disk) -> Found:
     return Found("", bundle, held)
 
 
-def _extract_data(trial: Trial, disk: Disk) -> Path:
-    """The files of the data partition, below a folder of this machine."""
+def start_moments(trial: Trial, disk: Disk) -> dict[str, float]:
+    """When the station took its steps at the last boot, by the device's journal: seconds after the kernel's start."""
+    folder = _extract_data(trial, disk, "journal") / "journal"
+    command = ["journalctl", "--directory", str(folder), "--boot", "--output=short-monotonic", "--no-pager"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    marks = {
+        "starts": r"Starting edge-ad@line1",
+        "imported": r"Started edge-ad@line1",
+        "loaded": r'"event":"scorer_ready"',
+        "ready": r'"message":"station: READY"',
+    }
+    return {name: kernel_seconds(said, pattern) for name, pattern in marks.items()}
+
+
+def _extract_data(trial: Trial, disk: Disk, folder: str = "edge-ad") -> Path:
+    """The files of a folder of the data partition, below one of this machine."""
     part, place = trial.material.folder / "data.part", trial.material.folder / "data"
     disk.part(DATA.start, disk.size() - DATA.start, part)
     _check_data(part)
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
-    subprocess.run(["debugfs", "-R", f"rdump /edge-ad {place}", part], check=True, capture_output=True)
+    subprocess.run(["debugfs", "-R", f"rdump /{folder} {place}", part], check=True, capture_output=True)
     part.unlink()
     return place
 
@@ -89,8 +104,8 @@ def _check_data(part: Path) -> None:
         raise RuntimeError(f"the data partition cannot be checked: {done.stdout[-500:]}")
 
 
-def grub_choice(trial: Trial, disk: Disk) -> dict[str, str]:
-    """GRUB's environment on the ESP."""
+def grub_choice(trial: Trial, disk: Disk) -> str:
+    """The slot that GRUB starts first, by its environment on the ESP."""
     part, copy = trial.material.folder / "esp.part", trial.material.folder / "grubenv"
     disk.part(ESP.start, ESP.size, part)
     subprocess.run(["mcopy", "-n", "-o", "-i", part, "::/EFI/edge-ad/grubenv", copy], check=True, capture_output=True)
@@ -98,7 +113,9 @@ def grub_choice(trial: Trial, disk: Disk) -> dict[str, str]:
     data = copy.read_bytes()
     assert len(data) == 1024, f"GRUB's environment has {len(data)} bytes"
     lines = data.decode("ascii").splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    order = values["ORDER"].split()
+    return next(slot for slot in order if values[f"{slot}_OK"] == "1" and values[f"{slot}_TRY"] != str(TRIES))
 
 
 def slot_digest(trial: Trial, disk: Disk, slot: str) -> str:
@@ -125,7 +142,7 @@ def damage_slot(trial: Trial, disk: Disk, slot: str, start: int, size: int) -> N
 
 def fill_data(trial: Trial, disk: Disk) -> None:
     """Fills the data partition to its last block."""
-    size = disk.size() - DATA.start - MIB  # the last MiB holds the second partition table
+    size = disk.size() - DATA.start - 34 * 512  # the second partition table lies behind it
     part = disk.part(DATA.start, size, trial.material.folder / "data.part")
     _check_data(part)
     free = _free_blocks(part)

@@ -36,9 +36,13 @@ def models(trial: Trial) -> Iterator[Row]:
 
 def refused_updates(trial: Trial) -> Iterator[Row]:
     """Updates of the system that a device must not take. None may touch the other slot."""
-    names = {"broken": "payload changed", "expired": "expired certificate", "older": "older version"}
+    names = {
+        "broken": ("payload changed", "is damaged"),
+        "expired": ("expired certificate", "certificate has expired"),
+        "older": ("older version", "is older than"),
+    }
     before = slot_digest(trial, Disk(trial.base), "B")
-    for kind, name in names.items():
+    for kind, (name, reason) in names.items():
         stick = make_stick(trial.material.empty(), trial.material.folder / "refused.stick", trial.updates[kind])
         disk = trial.disk()
         with trial.device(disk, frozen=trial.frozen) as emulator:
@@ -49,7 +53,7 @@ def refused_updates(trial: Trial) -> Iterator[Row]:
         is_untouched = slot_digest(trial, disk, "B") == before
         said = line.partition("edge-ad: ")[2][:160]
         outcome = f"{said}; the other slot is {'untouched' if is_untouched else 'overwritten'}"
-        yield found.row(f"a system update: {name}", outcome, "was refused" in line and is_untouched)
+        yield found.row(f"a system update: {name}", outcome, reason in line and is_untouched)
         disk.remove()
 
 

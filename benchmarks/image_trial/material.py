@@ -67,7 +67,7 @@ certificate = "server.pem"
 key = "server.key"
 tokens = "tokens.toml"
 """
-LATENCY_MS = 1500
+LATENCY_MS = 500
 VERSIONS = {"first": "1", "second": "2", "golden": "3", "crash": "4", "slow": "5"}
 _FOLDER_CAMERA = 'pace = "fast"\nloop = true\nallow_repeats = true\n'
 _NO_CAMERA = ""
@@ -206,7 +206,7 @@ def _write_bundle(target: Path, kind: str) -> None:
     graph = tiny.model(scale=1 / 255 if kind == "first" else 1 / 250)
     honest = graph.SerializeToString()
     if kind in {"crash", "slow"}:
-        _burden(graph, side=400 if kind == "slow" else 0)
+        _burden(graph, side=320 if kind == "slow" else 0)
     with BundleWriter(target) as writer:
         variants = tiny_bundle.write_variants(writer, onnx.load_from_string(honest), tiny.MAP)
         if kind in {"crash", "slow"}:

@@ -93,6 +93,8 @@ class Trial:
     port: int
     random: random.Random
     expected: dict[str, list[tuple[float, str]]]
+    model_cuts: int = 30
+    system_cuts: int = 10
     made: int = 0
     figures: dict[str, float] = field(default_factory=dict)
 

@@ -1,27 +1,26 @@
-"""``make bench-peers``: the shared trained models in edge-ad, in the bare engines and in the peer's inferencer."""
+"""``make bench-peers``: trained models in edge-ad, in the bare engines and in the peer's inferencer, side by side."""
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
 from benchmarks import machine
-from benchmarks.peers.accuracy import measure_accuracy
+from benchmarks.peers.accuracy import Accuracy, measure_accuracy
 from benchmarks.peers.cases import CASES, Case, enter, export
 from benchmarks.peers.comparison import Conditions, Result, run_comparison
+from edge_ad_metrics.machine import describe_cpu
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-# What OpenVINO then believes to run on: a CPU of Intel's N series. ONNX Runtime does not listen.
-PLAYED_DOWN = {"ONEDNN_MAX_CPU_ISA": "AVX2_VNNI"}
 NAMES = tuple(case.name for case in CASES)
-OPENVINO = "openvino-fp32,openvino-fp16,openvino-int8"
-HEADS = ("latency", "engine", "start", "peak", "size", "image", "pixel")
+HEADS = ("latency", "engine", "start", "peak", "size", "image", "pixel", "AUPIMO", "rank")
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,35 @@ class Setting:
     threads: int
 
 
+@dataclass(frozen=True)
+class Played:
+    """A CPU that OpenVINO is made to believe in; the one that is there if nothing is ``environment``."""
+
+    name: str
+    title: str
+    environment: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+
+
+AS_IT_IS = Played("own", "this CPU as it is")
+AVX2 = Played(
+    "avx2",
+    "OpenVINO played down to AVX2; ONNX Runtime has no such switch and takes no part",
+    {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    ("--target", "x86-avx2"),
+)
+AVX2_VNNI = Played(
+    "avx2-vnni",
+    "OpenVINO played down to AVX2 with VNNI; ONNX Runtime has no such switch and takes no part",
+    {"ONEDNN_MAX_CPU_ISA": "AVX2_VNNI"},
+)
+
+
+def played_cpus(instructions: Sequence[str]) -> tuple[Played, ...]:
+    """Those that a CPU with these instructions can play: AVX2 with VNNI on one without means plain AVX2."""
+    return (AS_IT_IS, *([AVX2] if "avx2" in instructions else []), *([AVX2_VNNI] if "avx_vnni" in instructions else []))
+
+
 @click.command()
 @click.option(
     "--peer",
@@ -44,49 +72,54 @@ class Setting:
 )
 @click.option("--shared", default=SHARED, type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--model", "names", multiple=True, type=click.Choice(NAMES), help="All otherwise.")
-@click.option("--runs", default=60, show_default=True, help="Timed rounds.")
+@click.option("--cpu", "cpus", multiple=True, type=click.Choice(["own", "avx2", "avx2-vnni"]), help="All otherwise.")
+@click.option("--runs", default=40, show_default=True, help="Timed rounds.")
 @click.option("--starts", default=3, show_default=True, help="Cold starts.")
 @click.option("--threads", default=0, help="Of every engine; 0, the default, leaves it to them.")
 @click.option(
     "--bundles", type=click.Path(path_type=Path), help="Keep the bundles in this folder, and use those that are there."
 )
 @click.option("--export-options", default="", help="Handed to edge-ad export, such as '--project 256'.")
-def main(names: tuple[str, ...], bundles: Path | None, export_options: str, **given: Any) -> None:
-    """Print latencies, cold starts, memory, sizes and ROC areas, and the ratios to edge-ad."""
-    setting = Setting(**given)
+def main(
+    names: tuple[str, ...], cpus: tuple[str, ...], bundles: Path | None, export_options: str, **given: Any
+) -> None:
+    """Print latencies, cold starts, memory, sizes and accuracy on images that no export saw, and the ratios."""
+    setting, began = Setting(**given), time.perf_counter()
     print(machine.describe())
     with tempfile.TemporaryDirectory() as folder:
         kept = bundles or Path(folder)
         for case in (case for case in CASES if not names or case.name in names):
-            print(f"\n{case.name}, this CPU as it is")
-            _compare(case, setting, kept / case.name, export_options.split(), {})
-            print(f"\n{case.name}, OpenVINO played down to AVX2 with VNNI")
-            options = ["--variants", OPENVINO, *export_options.split()]
-            _compare(case, replace(setting, peer=None), kept / f"{case.name}-avx2-vnni", options, PLAYED_DOWN)
+            for played in played_cpus(describe_cpu().instructions):
+                if not cpus or played.name in cpus:
+                    print(f"\n{case.name}, {played.title}")
+                    options = [*played.options, *export_options.split()]
+                    options += ["--variants", ",".join(case.openvino)] if played.environment else []
+                    _compare(case, setting, kept / f"{case.name}-{played.name}", options, played)
+    print(f"\n{(time.perf_counter() - began) / 60:.0f} minutes")
 
 
-def _compare(
-    case: Case, setting: Setting, bundle: Path, options: Sequence[str], environment: Mapping[str, str]
-) -> None:
+def _compare(case: Case, setting: Setting, bundle: Path, options: Sequence[str], played: Played) -> None:
     if not bundle.exists():
         threads = ["--engine-threads", str(setting.threads)] if setting.threads else []
-        export(case, setting.shared, bundle, [*options, *threads], environment)
-    images = case.images(setting.shared)
+        seconds = export(case, setting.shared, bundle, [*options, *threads], played.environment)
+        print(f"  exported in {seconds:.0f} s")
+    images = case.images(setting.shared).labelled
     with tempfile.TemporaryDirectory() as folder:
         results = run_comparison(
-            enter(case, setting.shared, bundle, setting.peer),
+            enter(case, setting.shared, bundle, setting.peer, only_openvino=bool(played.environment)),
             [image.path for image in images],
             Path(folder),
             runs=setting.runs,
             starts=setting.starts,
-            conditions=Conditions(setting.threads, environment),
+            conditions=Conditions(setting.threads, played.environment),
         )
+    found = [measure_accuracy(result, images, results[-1]) for result in results]
     print(f"  {'':<28}" + "".join(f"{head:>10}" for head in HEADS))
-    for result in results:
-        accuracy = measure_accuracy(result, images)
-        print(_line(result) + f"{accuracy.image:>10.4f}{accuracy.pixel:>10.4f}")
-    for other in results[1:]:
+    for result, accuracy in zip(results, found, strict=True):
+        print(_line(result) + _figures(accuracy))
+    for other in results[1:-1]:
         print(_ratios(results[0], other))
+    print(_verdict(results, found))
 
 
 def _line(result: Result) -> str:
@@ -96,6 +129,22 @@ def _line(result: Result) -> str:
         f"{statistics.median(result.start_s):>8.2f} s{statistics.median(result.peak_mib):>6.0f} MiB"
         f"{result.entry.size_mib:>6.1f} MiB"
     )
+
+
+def _figures(accuracy: Accuracy) -> str:
+    aupimo = "-" if accuracy.aupimo is None else f"{accuracy.aupimo:.4f}"
+    return f"{accuracy.image:>10.4f}{accuracy.pixel:>10.4f}{aupimo:>10}{accuracy.rank:>10.4f}"
+
+
+def _verdict(results: Sequence[Result], found: Sequence[Accuracy]) -> str:
+    """What the aims are about: the time of the untouched graph in the better engine, and what the variant lost."""
+    ours, reference = found[0], found[-1]
+    better = min((one for one in results[1:-1] if one.engine_ms), key=lambda one: statistics.median(one.engine_ms))
+    words = [f"{_ratio(better.engine_ms, results[0].engine_ms)} times as fast as the {better.entry.name}"]
+    words.append(f"ROC-AUC {ours.image - reference.image:+.4f}")
+    if ours.aupimo is not None and reference.aupimo is not None:
+        words.append(f"AUPIMO {ours.aupimo - reference.aupimo:+.4f}")
+    return f"  engine {', '.join(words)}, rank {ours.rank:.4f}"
 
 
 def _ratios(ours: Result, other: Result) -> str:

@@ -1,4 +1,4 @@
-"""How well scores and maps tell defects from normal parts."""
+"""How well scores and maps tell defects from normal parts, and how far their order is from the untouched model's."""
 
 from __future__ import annotations
 
@@ -9,31 +9,43 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from edge_ad_metrics.pixels import PixelSample, measure_pixels
+from edge_ad_metrics.rank_correlation import spearman
+
 if TYPE_CHECKING:
-    from benchmarks.peers.cases import MaskedImage
     from benchmarks.peers.comparison import Result
+    from benchmarks.peers.images import MaskedImage
 
 __all__ = ["Accuracy", "measure_accuracy"]
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Areas under the ROC curve over images and over the pixels of all maps."""
+    """``image`` and ``pixel``: areas under the ROC curve over images and over the pixels of all maps. ``aupimo``: the
+    mean over the defects, ``None`` if there are too few normal pixels. ``rank``: Spearman's correlation of the scores
+    with those of the reference."""
 
     image: float
     pixel: float
+    aupimo: float | None
+    rank: float
 
 
-def measure_accuracy(result: Result, images: Sequence[MaskedImage]) -> Accuracy:
-    """Masks are brought to the size of the maps, nearest pixel."""
+def measure_accuracy(result: Result, images: Sequence[MaskedImage], reference: Result) -> Accuracy:
+    """Masks are brought to the size of the maps, nearest pixel. ``reference``: the untouched model in float32."""
     from sklearn.metrics import roc_auc_score
 
     defect = [image.mask is not None for image in images]
-    pixels = [_mask(image, anomaly_map.shape) for image, anomaly_map in zip(images, result.maps, strict=True)]
-    values = np.concatenate([one.ravel() for one in result.maps])
+    samples = [
+        PixelSample(anomaly_map, _mask(image, anomaly_map.shape), "defect" if image.mask else "good")
+        for image, anomaly_map in zip(images, result.maps, strict=True)
+    ]
+    pixels = measure_pixels(lambda: samples, images=len(images), normals=len(images) - sum(defect))[None]
     return Accuracy(
         image=float(roc_auc_score(defect, result.scores)),
-        pixel=float(roc_auc_score(np.concatenate([p.ravel() for p in pixels]), values)),
+        pixel=pixels.roc_auc,
+        aupimo=None if pixels.aupimo is None else float(np.mean(pixels.aupimo)),
+        rank=spearman(np.asarray(result.scores), np.asarray(reference.scores)),
     )
 
 

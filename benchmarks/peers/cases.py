@@ -5,57 +5,59 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers.comparison import Entry
+from benchmarks.peers.images import Images, cookies, magnetic_tile
 from edge_ad.bundle import Bundle
 
-__all__ = ["CASES", "Case", "MaskedImage", "enter", "export"]
-
-
-@dataclass(frozen=True)
-class MaskedImage:
-    """``mask``: of the defect; ``None`` for a normal part."""
-
-    path: Path
-    mask: Path | None
+__all__ = ["CASES", "Case", "enter", "export"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """``data``: a folder in MVTec's layout, whose training images export measures with."""
+    """``model``: below the shared models. ``images``: what is exported and judged with. ``openvino``: the variants that
+    are tried where OpenVINO is played down."""
 
     name: str
     model: str
-    data: str
-
-    def images(self, shared: Path) -> tuple[MaskedImage, ...]:
-        """Every test image that is normal or has a mask."""
-        root = shared / "data" / self.data
-        found = [MaskedImage(path, None) for path in sorted((root / "test/good").iterdir())]
-        for mask in sorted((root / "ground_truth").rglob("*.*")):
-            kind, stem = mask.parent.name, mask.stem.removesuffix("_mask")
-            path = next((root / "test" / kind).glob(f"{stem}.*"), None)
-            found += [] if path is None else [MaskedImage(path, mask)]
-        return tuple(found)
+    images: Callable[[Path], Images]
+    openvino: tuple[str, ...] = ("openvino-fp32", "openvino-fp16", "openvino-int8")
 
 
-CASES = tuple(Case(name, f"cookies/{name}.onnx", "cookies") for name in ("padim", "patchcore", "stfpm"))
+_WITH_BANK = ("openvino-fp32", "openvino-fp16", "openvino-shortlist", "openvino-int8")
+CASES = (
+    Case("padim", "cookies/padim.onnx", cookies),
+    Case("patchcore", "cookies/patchcore.onnx", cookies, _WITH_BANK),
+    Case("stfpm", "cookies/stfpm.onnx", cookies),
+    Case("patchcore-tile", "magnetic_tile/patchcore.onnx", magnetic_tile, _WITH_BANK),
+)
 
 
-def export(case: Case, shared: Path, target: Path, options: Sequence[str], environment: Mapping[str, str]) -> None:
-    """``edge-ad export`` in a process that plays the CPU it is to run on. Raises CalledProcessError."""
-    arguments = [str(shared / "models" / case.model), "--images", str(shared / "data" / case.data / "train/good")]
-    command = [str(Path(sys.executable).with_name("edge-ad")), "export", *arguments, "-o", str(target), *options]
-    subprocess.run(command, check=True, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+def export(case: Case, shared: Path, target: Path, options: Sequence[str], environment: Mapping[str, str]) -> float:
+    """``edge-ad export`` in a process that plays the CPU it is to run on; the seconds that it took.
+
+    Raises CalledProcessError.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for index, path in enumerate(case.images(shared).given):
+            (Path(folder) / f"{index:04d}{path.suffix}").symlink_to(path.resolve())
+        arguments = [str(shared / "models" / case.model), "--images", folder, "-o", str(target), *options]
+        command = [str(Path(sys.executable).with_name("edge-ad")), "export", *arguments]
+        start = time.perf_counter()
+        subprocess.run(command, check=True, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - start
 
 
-def enter(case: Case, shared: Path, bundle: Path, peer: Path | None) -> tuple[Entry, ...]:
-    """edge-ad's default variant, the untouched export in both bare engines, and the peer where it is installed.
+def enter(case: Case, shared: Path, bundle: Path, peer: Path | None, *, only_openvino: bool) -> tuple[Entry, ...]:
+    """edge-ad's default variant, the untouched export in both bare engines, the peer where it is installed, and at the
+    end edge-ad's exact variant: an export clamps its scores, so its own order is no measure.
 
-    ``peer``: its environment or that one's interpreter.
+    ``peer``: its environment or that one's interpreter. ``only_openvino``: ONNX Runtime does not take part.
     """
     model, ours = shared / "models" / case.model, Path(sys.executable)
     opened = Bundle.open(bundle)
@@ -63,13 +65,15 @@ def enter(case: Case, shared: Path, bundle: Path, peer: Path | None) -> tuple[En
     files = tuple((bundle / variant.model).parent.glob("model.*"))
     entries = [
         Entry(f"edge-ad {variant.id}", "edge-ad", bundle, ours, files),
-        Entry("bare onnxruntime", "onnxruntime", model, ours, (model,)),
         Entry("bare openvino f32", "openvino", model, ours, (model,)),
     ]
+    if not only_openvino:
+        entries.append(Entry("bare onnxruntime", "onnxruntime", model, ours, (model,)))
     if peer is not None:
         python = peer / "bin" / "python" if peer.is_dir() else peer
         # Its own inferencer mixes up the outputs of some of its ONNX exports: it gets its IR where there is one.
         graph = model.with_name(f"{model.stem}_openvino") / "model.xml"
         files = (graph, graph.with_suffix(".bin")) if graph.exists() else (model,)
         entries.append(Entry("peer's inferencer", "peer", files[0], python, files))
+    entries.append(Entry("edge-ad exact", "float32", bundle, ours, ()))
     return tuple(entries)

@@ -7,6 +7,7 @@ input is the path of an image and, behind a tab, where to store the map, or noth
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -51,11 +52,14 @@ class Runner:
 
 
 def peer(path: str, threads: int | None) -> Runner:
-    """anomalib's own inferencer, with its defaults but for the device and the threads."""
+    """anomalib's own inferencer, with its defaults but for the device, the threads and, where
+    a smaller CPU is played, float32."""
     from anomalib.deploy import OpenVINOInferencer  # type: ignore[import-not-found,unused-ignore]
 
-    config = None if threads is None else {"INFERENCE_NUM_THREADS": threads}
-    inferencer = OpenVINOInferencer(path, device="CPU", config=config)
+    config: dict[str, Any] = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
+    if "ONEDNN_MAX_CPU_ISA" in os.environ:  # its default would be the precision of the CPU that is really there
+        config["INFERENCE_PRECISION_HINT"] = "f32"
+    inferencer = OpenVINOInferencer(path, device="CPU", config=config or None)
 
     def score(frame: Any) -> Outcome:
         start = time.perf_counter()
@@ -104,7 +108,20 @@ def edge_ad(path: str, threads: int | None) -> Runner:
     from edge_ad import Detector
     from edge_ad.engines import EngineOptions
 
-    detector = Detector.open(path, engine=EngineOptions(threads=threads))
+    return _detecting(Detector.open(path, engine=EngineOptions(threads=threads)))
+
+
+def float32(path: str, threads: int | None) -> Runner:
+    """A bundle's exact variant: the scores of the untouched model before its clamp, by which others are judged."""
+    from edge_ad import Bundle, Detector
+    from edge_ad.engines import EngineOptions
+
+    bundle = Bundle.open(path)
+    exact = next(variant.id for variant in bundle.manifest.variants if variant.precision == "fp32")
+    return _detecting(Detector.open(bundle, exact, engine=EngineOptions(threads=threads)))
+
+
+def _detecting(detector: Any) -> Runner:
     engine = detector.scorer.engine
 
     def score(frame: Any) -> Outcome:
@@ -139,7 +156,7 @@ def _since(start: float) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-KINDS = {"peer": peer, "openvino": openvino, "onnxruntime": onnxruntime, "edge-ad": edge_ad}
+KINDS = {"peer": peer, "openvino": openvino, "onnxruntime": onnxruntime, "edge-ad": edge_ad, "float32": float32}
 
 
 def main() -> None:

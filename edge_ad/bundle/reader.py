@@ -125,11 +125,12 @@ class Bundle:
     def _graph(self, variant: Variant, model: str) -> Artefact:
         weights = f"{model.rpartition('.')[0]}.bin"
         path = self._store.file(model)
+        digest = f"{model} {self.artefact_sha256(variant)}"
         if path is None:
-            return Artefact(self.read(model), self.read(weights) if weights in self.manifest.files else None)
+            return Artefact(self.read(model), self.read(weights) if weights in self.manifest.files else None, digest)
         for name in self.artefact_files(variant):
             self.check_file(name)
-        return Artefact(path)
+        return Artefact(path, digest=digest)
 
     def artefact_files(self, variant: Variant) -> tuple[str, ...]:
         """The names of the files that make up the variant's model and its extractor, sorted."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from edge_ad.bundle.reader import MANIFEST, Bundle
-from edge_ad.errors import InputError, MissingExtraError, SignatureError
+from edge_ad.errors import InputError, MissingExtraError, OutputError, SignatureError
 from edge_ad.files import atomic_write, output_error, read_small
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Metadata, Root, Targets
 
 __all__ = ["CUSTOM", "MOST_SERIAL", "SIGNATURE", "TARGETS", "SignedBundle", "TrustStore", "read_signature", "root_name"]
+
+logger = logging.getLogger(__name__)
 
 SIGNATURE = "signature"
 TARGETS = f"{SIGNATURE}/targets.json"
@@ -155,6 +158,8 @@ class TrustStore:
         """This bundle was taken into use: from now on none of its name with a lower serial is, and no key of an older
         root is trusted. ``signed``: what :meth:`check` has said of it.
 
+        Where only the time of the last bundle would be new, a full disk is no reason not to inspect: this is logged.
+
         Raises:
             OutputError: it cannot be written.
         """
@@ -164,10 +169,16 @@ class TrustStore:
                 atomic_write(self.folder / _ROOT, newest)
                 self._root = _parsed(newest, "root", str(self.folder / _ROOT))
             seen = self._seen()
+            is_known = signed.replaces is not None or seen.serials.get(signed.name, 0) >= signed.serial
             if signed.replaces is None:
                 seen.serials[signed.name] = max(signed.serial, seen.serials.get(signed.name, 0))
             seen.latest = max(filter(None, (now or datetime.now(timezone.utc), seen.latest)))
-            atomic_write(self.folder / _SEEN, msgspec.json.format(msgspec.json.encode(seen)) + b"\n")
+            try:
+                atomic_write(self.folder / _SEEN, msgspec.json.format(msgspec.json.encode(seen)) + b"\n")
+            except OutputError as error:
+                if not is_known:
+                    raise
+                logger.warning("the time at which %s was taken is not remembered: %s", signed.name, error)
 
     # --- inside
 
@@ -176,11 +187,12 @@ class TrustStore:
         """Several scorers may take their bundles at once."""
         path = self.folder / ".lock"
         try:
-            with path.open("ab") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                yield
+            file = path.open("ab")
         except OSError as error:
             raise output_error(path, error) from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _newest_root(self, bundle: Bundle) -> Root:
         """From the trusted root to the newest one in the bundle, each signed by the one before it and by itself."""

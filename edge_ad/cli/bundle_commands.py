@@ -236,6 +236,7 @@ def _variant(variant: Variant, manifest: Manifest, stations: Mapping[str, Calibr
             f"\n    calibrated for {name}: threshold {made.image.threshold:.6g} ({made.method}), "
             f"{_aim(made)}from {made.image.n} normal {made.observation}s"
         )
+        line += "" if made.doubt is None else f"\n      nothing is promised: {made.doubt}"
         if not manifest.takes_vectors:
             line += "".join(f"\n      {text}" for text in _limits(made))
     return line if stations else line + "\n    not calibrated"

@@ -14,7 +14,7 @@ import click
 
 from edge_ad.cli.option_groups import COMMON, OptionGroup, command, option
 from edge_ad.cli.options import FILE, bundle_argument
-from edge_ad.errors import InputError
+from edge_ad.errors import InputError, visible
 
 if TYPE_CHECKING:
     from edge_ad.controllers.security import Result
@@ -79,10 +79,11 @@ def deploy(bundle: Path, options: DeployOptions) -> None:
     goes back to the one before by itself. The exit code is 0 only if the bundle was kept; it is 3 if it was refused.
     """
     told = _tell_json if options.json else _tell
-    if options.to.startswith(("https://", "http://")):
-        from edge_ad.update.remote import deploy_to
+    _check_options(options)
+    if "://" in options.to:
+        from edge_ad.update.remote import deploy_to, read_token
 
-        token = None if options.token_file is None else options.token_file.read_text(encoding="utf-8").strip()
+        token = None if options.token_file is None else read_token(options.token_file)
         deploy_to(options.to, bundle, options.recipe, options.inspection, token, options.ca, told, not options.no_wait)
         return
     from edge_ad.station import read_station_file
@@ -92,8 +93,28 @@ def deploy(bundle: Path, options: DeployOptions) -> None:
     path = _only_station() if options.to == "local" else Path(options.to)
     station = read_station_file(path)
     _check_user(path)
-    order = deploy_order(station, bundle, options.recipe, options.inspection, options.by or getpass.getuser())
+    order = deploy_order(station, bundle, options.recipe, options.inspection, options.by or _user())
     deploy_here(order, told, recorder(station.audit, "deploy"), waits=not options.no_wait)
+
+
+def _check_options(options: DeployOptions) -> None:
+    given: dict[str, str | Path | None]
+    if "://" in options.to:
+        given = {"--by": options.by}
+        why = "the device knows you by your token"
+    else:
+        given = {"--token-file": options.token_file, "--ca": options.ca}
+        why = "it is for a station at https://HOST:PORT"
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"{name}: {why}: leave it out with --to {options.to}")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # OSError: since Python 3.13
+        return f"uid {os.getuid()}"
 
 
 def recorder(settings: AuditSettings | None, name: str) -> RecordStep | None:
@@ -126,15 +147,18 @@ def _check_user(file: Path) -> None:
     """What root writes, the station could neither use up nor clear away."""
     owner = file.parent.stat().st_uid
     if os.geteuid() == 0 and owner != 0:
-        name = pwd.getpwuid(owner).pw_name
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = f"#{owner}"
         raise InputError(
-            f"{file} belongs to {name}: run this command as that user, with  sudo -u {name} edge-ad deploy"
+            f"{file} belongs to {name}: run this command as that user, with  sudo -u '{name}' edge-ad deploy"
         )
 
 
 def _tell(what: UpdateChanged) -> None:
     is_error = what.step in {"REFUSED", "RETURNED"}  # the last line of the command says why
-    click.echo(f"{what.title}  {what.step:8}  {'' if is_error else what.reason or ''}".rstrip())
+    click.echo(visible(f"{what.title}  {what.step:8}  {'' if is_error else what.reason or ''}".rstrip()))
 
 
 def _tell_json(what: UpdateChanged) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_ad.errors import EdgeAdError, MissingExtraError, OutputError, one_line
+from edge_ad.errors import EdgeAdError, MissingExtraError, OutputError, one_line, visible
 
 __all__ = ["CommandGroup"]
 
@@ -109,8 +109,9 @@ class CommandGroup(click.Group):
             sys.exit(USAGE)
         except click.ClickException as error:
             _fail(_usage(error), USAGE)
-        except (click.Abort, KeyboardInterrupt):
-            _fail("interrupted", INTERRUPTED)
+        except (click.Abort, KeyboardInterrupt) as error:
+            said = (error.__cause__ or error).args  # what goes on though this command has ended
+            _fail(": ".join(("interrupted", *map(str, said))), INTERRUPTED)
         except ModuleNotFoundError as error:
             root = (error.name or "").partition(".")[0]
             if root not in _EXTRAS:
@@ -163,5 +164,5 @@ def _report(error: EdgeAdError) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"edge-ad: {message}", err=True)
+    click.echo(f"edge-ad: {visible(message)}", err=True)
     sys.exit(code)

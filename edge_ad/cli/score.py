@@ -166,6 +166,8 @@ def score(
         calibrated = detector.calibration is not None
         for one in detector.passed_over:
             click.echo(f"edge-ad: warning: {one}; {detector.variant.id} scores", err=True)
+        for one in detector.notices:
+            click.echo(f"edge-ad: warning: {one}", err=True)
         _warn_of_limits(detector)
         objects = options.read_objects(detector)
         watch = watching.open_watch(detector)

@@ -34,10 +34,14 @@ _DEFAULT_DEVICE = "CPU"
 
 @dataclass(frozen=True)
 class Artefact:
-    """A model's files: a path, or bytes (with ``weights`` for an OpenVINO IR)."""
+    """A model's files: a path, or bytes (with ``weights`` for an OpenVINO IR).
+
+    ``digest``: a hash over all of them, by which a compiled form of them is known; ``None``: none is kept.
+    """
 
     model: Path | bytes
     weights: bytes | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class EngineOptions:
     for one engine only; several stand in one text with commas between them: ``openvino=GPU,onnxruntime=CUDA``. An
     engine that is not named runs on the CPU.
     ``threads``: ``None`` leaves the choice to the engine.
-    ``cache_dir``: where the engine may keep compiled models; ``None``: it writes no file.
+    ``cache_dir``: where compiled models may be kept, see :mod:`edge_ad.engines.compiled`; ``None``: no file is written.
     ``spin``: whether the threads of ONNX Runtime may burn their cores while they wait for work. A single frame is
     answered sooner so; where other threads decode beside the engine, they lack the cores. Scores are the same.
     ``flush_denormals``: numbers below 1.2e-38 count as 0, which some processors need for a steady speed. It holds for
@@ -79,13 +83,19 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What was opened. ``threads`` is ``None`` where the engine chose itself and does not tell."""
+    """What was opened. ``threads`` is ``None`` where the engine chose itself and does not tell.
+
+    ``compiled``: the kept file of a compiled model that was opened. ``notice``: a sentence if one could not be used or
+    kept.
+    """
 
     name: str
     version: str
     device: str
     precision: str
     threads: int | None
+    compiled: Path | None = None
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

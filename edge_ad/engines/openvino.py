@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput, choose_device
+from edge_ad.engines.compiled import CompiledModels, describe_processor
 from edge_ad.engines.contract import Shapes, check_contract, check_extractor
 from edge_ad.errors import EngineError, MissingExtraError, one_line
 
@@ -61,11 +64,10 @@ class _OpenVinoGraph:
     ) -> None:
         ov = load_openvino()
         core = ov.Core()
-        device = choose_device("openvino", options.device_of("openvino"), _offered(core.available_devices))
+        device = _device(core, options)
         check_precision(precision, device, core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
         try:
-            model = _read(core, ov, artefact)
-            compiled = core.compile_model(model, device, _config(options, precision, device))
+            compiled, kept, notice = _compiled(core, artefact, device, _config(options, precision, device), options)
         except Exception as error:
             raise EngineError(f"OpenVINO cannot load the model: {one_line(error)}") from error
         shapes = check(
@@ -79,7 +81,7 @@ class _OpenVinoGraph:
         self._request.set_tensor(shapes.name, ov.Tensor(self.input, shared_memory=True))
         self._outputs = {name: self._request.get_tensor(name).data for name in shapes.outputs}
         threads = compiled.get_property("INFERENCE_NUM_THREADS") if device == "CPU" else options.threads
-        self.info = EngineInfo("openvino", ov.__version__, device, precision, threads)
+        self.info = EngineInfo("openvino", ov.__version__, device, precision, threads, kept, notice)
 
     def _run(self) -> None:
         try:
@@ -135,7 +137,44 @@ def _offered(available: Sequence[str]) -> dict[str, str]:
     return {name.partition(".")[0]: name.partition(".")[0] for name in available} | {name: name for name in available}
 
 
-def _read(core: Any, ov: Any, artefact: Artefact) -> Any:
+def _device(core: Any, options: EngineOptions) -> str:
+    wanted = options.device_of("openvino")
+    # Asking which devices there are loads the drivers of all of them.
+    offered = {"CPU": "CPU"} if wanted.upper() == "CPU" else _offered(core.available_devices)
+    return choose_device("openvino", wanted, offered)
+
+
+def _compiled(
+    core: Any, artefact: Artefact, device: str, config: dict[str, Any], options: EngineOptions
+) -> tuple[Any, Path | None, str | None]:
+    """The compiled model; the file that it was kept in; and a sentence if that could not be used or written."""
+    if options.cache_dir is None or artefact.digest is None or device != "CPU":
+        return core.compile_model(_read(core, artefact), device, config), None, None
+    models = CompiledModels(options.cache_dir)
+    import openvino as ov
+
+    bound_to = {"artefact": artefact.digest, "engine": ov.get_version(), "processor": describe_processor()}
+    file = models.file(bound_to | {name: str(value) for name, value in config.items()})
+    kept, notice = models.load(file)
+    if kept is not None:
+        try:
+            return core.import_model(ov.Tensor(kept), device, config), file, None
+        except RuntimeError as error:
+            notice = f"the compiled model {file} is not used: {one_line(error)}; the model is compiled again"
+    compiled = core.compile_model(_read(core, artefact), device, config)
+    not_kept = models.store(file, _exported(compiled))
+    return compiled, None, notice or not_kept
+
+
+def _exported(compiled: Any) -> bytes:
+    stream = io.BytesIO()
+    compiled.export_model(stream)
+    return stream.getvalue()
+
+
+def _read(core: Any, artefact: Artefact) -> Any:
+    import openvino as ov
+
     if isinstance(artefact.model, bytes):
         weights = np.frombuffer(artefact.weights or b"", np.uint8)
         return core.read_model(artefact.model, ov.Tensor(weights))
@@ -154,6 +193,6 @@ def _config(options: EngineOptions, precision: str, device: str) -> dict[str, st
         config["INFERENCE_NUM_THREADS"] = options.threads
     if options.flush_denormals and device == "CPU":
         config["CPU_DENORMALS_OPTIMIZATION"] = True
-    if options.cache_dir is not None:
+    if options.cache_dir is not None and device != "CPU":
         config["CACHE_DIR"] = str(options.cache_dir)
     return config

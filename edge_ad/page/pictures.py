@@ -8,7 +8,7 @@ import msgspec
 
 from edge_ad.station.evidence import EvidenceRecord
 
-__all__ = ["shown_frame"]
+__all__ = ["Size", "shown_frame"]
 
 Size = Literal["small", "large"]
 

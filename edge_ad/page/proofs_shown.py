@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import msgspec
 
 from edge_ad.page.measurement_system import LabelledRun, MeasurementSystem, analyse_measurement_system
-from edge_ad.station.proofs import Outcome, Proof
+from edge_ad.station.proofs import Proof, ProofOutcome
 
 __all__ = ["ShownProof", "Study", "show_proofs", "study_proofs"]
 
-_WITH_RUNS = {Outcome.PASSED, Outcome.FAILED}
+_WITH_RUNS = {ProofOutcome.PASSED, ProofOutcome.FAILED}
 
 
 class ShownProof(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
 
 def show_proofs(proofs: Iterable[Proof]) -> tuple[ShownProof, ...]:
     """All of them but those that only say that a challenge was begun, the newest first."""
-    return tuple(_shown(one) for one in reversed(tuple(proofs)) if one.outcome is not Outcome.BEGUN)
+    return tuple(_shown(one) for one in reversed(tuple(proofs)) if one.outcome is not ProofOutcome.BEGUN)
 
 
 def _shown(one: Proof) -> ShownProof:

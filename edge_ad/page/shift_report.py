@@ -15,10 +15,12 @@ import msgspec
 
 from edge_ad.errors import EdgeAdError
 from edge_ad.page.findings import FindingCounts, Findings
+from edge_ad.page.proofs_shown import ShownProof, Study, show_proofs, study_proofs
 from edge_ad.page.rates import Rate, observed_rate
 from edge_ad.station.counting import StationCounters
 from edge_ad.station.evidence import EvidenceRecord
 from edge_ad.station.kept_counts import ShiftCounts
+from edge_ad.station.proofs import Proof
 
 __all__ = [
     "Change",
@@ -26,6 +28,7 @@ __all__ = [
     "RecipeReport",
     "ShiftName",
     "ShiftReport",
+    "harmless_cell",
     "list_shifts",
     "report_shift",
     "report_table",
@@ -67,12 +70,16 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecipeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was counted with one recipe. ``rejected``: of the parts that got a score. Times in milliseconds."""
+    """What was counted with one recipe. ``rejected``: of the parts that got a score. Times in milliseconds.
+
+    ``challenges``: challenge parts by state, which are in none of the other counts.
+    """
 
     recipe: str
     accepted: int
     rejected: Rate
     invalid: int
+    challenges: dict[str, int]
     reasons: dict[str, int]
     refused: dict[str, int]
     found: FindingCounts
@@ -85,7 +92,10 @@ class RecipeReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShiftReport(msgspec.Struct, frozen=True, kw_only=True):
-    """``frames``: how many kept rejects ``places`` is about. ``drift``: of this moment, by inspection."""
+    """``frames``: how many kept rejects ``places`` is about. ``drift``: of this moment, by inspection.
+
+    ``proofs``: those of this time, the newest first. ``studies``: of what was proved at its end.
+    """
 
     station: str
     shift: ShiftName
@@ -94,6 +104,8 @@ class ShiftReport(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     drift: dict[str, str]
     changes: tuple[Change, ...]
+    proofs: tuple[ShownProof, ...] = ()
+    studies: tuple[Study, ...] = ()
 
 
 def list_shifts(shifts: Iterable[ShiftCounts]) -> list[ShiftName]:
@@ -114,11 +126,16 @@ def report_shift(
     evidence: Path | None,
     changes: Iterable[Change] = (),
     drift: dict[str, str] | None = None,
+    proofs: Iterable[Proof] = (),
 ) -> ShiftReport:
-    """The report of one count; ``evidence``: the folder of the station's evidence, where it is known."""
+    """The report of one count; ``evidence``: the folder of the station's evidence, where it is known.
+
+    ``proofs``: all that are known, the oldest first.
+    """
     end = _NEVER if shift.end is None else shift.end
     places = Counter[tuple[str, int, int]]()
     frames = 0
+    proved = [one for one in proofs if one.at < end]
     for inspection, place in _places(evidence, shift.begin, end):
         frames += 1
         places.update([(inspection, *place)])
@@ -133,6 +150,8 @@ def report_shift(
         frames=frames,
         drift=drift or {},
         changes=tuple(changes),
+        proofs=show_proofs(one for one in proved if one.at >= shift.begin),
+        studies=study_proofs(proved),
     )
 
 
@@ -146,6 +165,7 @@ def _of_recipe(name: str, one: StationCounters, evidence: Path | None, begin: fl
         accepted=accepted,
         rejected=observed_rate(rejected, accepted + rejected),
         invalid=one.parts.get("INVALID", 0),
+        challenges=one.challenges,
         reasons=_by_count(one.reasons),
         refused=_by_count(one.refused),
         found=found,
@@ -196,7 +216,7 @@ def report_table(report: ShiftReport) -> bytes:
     rows = csv.writer(text)
     rows.writerow(("section", "recipe", "name", "value"))
     for row in _rows(report):
-        rows.writerow([_harmless(str(cell)) for cell in row])
+        rows.writerow([harmless_cell(str(cell)) for cell in row])
     return text.getvalue().encode()
 
 
@@ -217,14 +237,44 @@ def _rows(report: ShiftReport) -> Iterator[tuple[object, ...]]:
         yield from (("refused", name, reason, count) for reason, count in one.refused.items())
         for key in ("faults", "scorer_restarts", "lost_frames"):
             yield "station", name, key, getattr(one, key)
+        yield from (("challenge_parts", name, state, count) for state, count in one.challenges.items())
     for place in report.places:
         yield "place", place.inspection, f"row {place.row + 1} column {place.column + 1}", place.count
     for inspection, state in report.drift.items():
         yield "drift", inspection, "now", state
+    yield from _rows_of_proofs(report)
     for change in report.changes:
         yield "change", "", f"{change.time} {change.action}", f"{change.who or ''} {change.target or ''}".strip()
 
 
-def _harmless(cell: str) -> str:
+def _rows_of_proofs(report: ShiftReport) -> Iterator[tuple[object, ...]]:
+    for proof in report.proofs:
+        when = f"{datetime.fromtimestamp(proof.at).astimezone():%Y-%m-%dT%H:%M:%S}"
+        yield "proof", proof.recipe, f"{when} {proof.kind}", f"{proof.outcome} {proof.detail or ''}".strip()
+        yield "proof", proof.recipe, f"{when} by", proof.who or ", ".join(proof.why)
+    for study in report.studies:
+        system = study.system
+        figures = {
+            "effectiveness": system.effectiveness, "miss_rate": system.misses, "false_alarm_rate": system.false_alarms,
+        }  # fmt: skip
+        yield "measurement_system", study.recipe, f"{study.kind} runs", system.runs
+        yield "measurement_system", study.recipe, f"{study.kind} kappa", _figure(system.kappa)
+        for name, rate in figures.items():
+            yield (
+                "measurement_system",
+                study.recipe,
+                f"{study.kind} {name}",
+                _figure(rate.count / rate.of if rate.of else None),
+            )
+            yield "measurement_system", study.recipe, f"{study.kind} {name}_lower", _figure(rate.low)
+            yield "measurement_system", study.recipe, f"{study.kind} {name}_upper", _figure(rate.high)
+            yield "measurement_system", study.recipe, f"{study.kind} {name}_grade", system.grades[name].value
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def harmless_cell(cell: str) -> str:
     """A cell that a spreadsheet would take for a formula begins with an apostrophe."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell

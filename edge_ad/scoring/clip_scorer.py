@@ -19,7 +19,7 @@ from edge_ad.verdict import FrameSpan, Reason
 
 if TYPE_CHECKING:
     from edge_ad.bundle.clip import Clip
-    from edge_ad.engines.base import Engine, Extractor
+    from edge_ad.engines.base import Engine, EngineInfo, Extractor
     from edge_ad.geometry import Preprocessor
 
 __all__ = ["ClipScorer"]
@@ -48,6 +48,10 @@ class ClipScorer(Scorer):
         self._smoother = Smoother(clip.smoothing)
         self._alone: ClipScorer | None = None
         self.frames_until_score = self._sampler.earlier + clip.reach + 1 + (self._smoother.window - 1) * clip.hop
+
+    @property
+    def engines(self) -> tuple[EngineInfo, ...]:
+        return super().engines if self._extractor is None else (self._extractor.info, *super().engines)
 
     @property
     def canvas(self) -> NDArray[np.uint8] | None:

@@ -7,11 +7,38 @@ import numpy as np
 
 from edge_ad.bundle import Bundle, Manifest, Variant
 from edge_ad.engines import EngineOptions, Extractor, open_engine, open_extractor
-from edge_ad.errors import BundleFormatError, EngineError
+from edge_ad.errors import BundleFormatError, EngineError, GoldenError
 from edge_ad.geometry import Preprocessor
+from edge_ad.scoring.golden import Replay, replay
 from edge_ad.scoring.scorer import Scorer
 
-__all__ = ["open_scorer"]
+__all__ = ["open_proven_scorer", "open_scorer"]
+
+
+def open_proven_scorer(
+    bundle: Bundle, variant: Variant, options: EngineOptions | None = None
+) -> tuple[Scorer, tuple[Replay, ...]]:
+    """As :func:`open_scorer`, and its golden frames replayed.
+
+    A kept compiled model that gives other scores is deleted, and the variant is compiled again.
+
+    Raises:
+        GoldenError: this device gives other scores or maps.
+    """
+    scorer = open_scorer(bundle, variant, options)
+    try:
+        return scorer, replay(bundle, variant, scorer)
+    except GoldenError:
+        kept = [info.compiled for info in scorer.engines if info.compiled is not None]
+        scorer.close()
+        if not kept:
+            raise
+    except BaseException:
+        scorer.close()
+        raise
+    for file in kept:
+        file.unlink(missing_ok=True)
+    return open_proven_scorer(bundle, variant, options)
 
 
 def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None = None) -> Scorer:

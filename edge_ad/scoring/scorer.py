@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.engines.base import Engine
+from edge_ad.engines.base import Engine, EngineInfo
 from edge_ad.errors import FrameError, InputError
 from edge_ad.geometry import Layout, PreparedFrame, Preprocessor, Tile, find_regions, map_in_camera_pixels
 from edge_ad.scoring.frame_statistics import FrameGuard, frame_statistics
@@ -66,6 +66,11 @@ class Scorer:
         self._canvas: NDArray[np.uint8] = engine.input[0]
         self.frames_until_score = 1
         self.guard = FrameGuard()
+
+    @property
+    def engines(self) -> tuple[EngineInfo, ...]:
+        """The engines that score a frame: one, and before it that of the extractor of a two-stage variant."""
+        return (self.engine.info,)
 
     @property
     def canvas(self) -> NDArray[np.uint8] | None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from edge_ad.bundle import MANIFEST, Bundle, Variant
 from edge_ad.engines import EngineOptions
 from edge_ad.errors import EngineError, GoldenError, MissingExtraError
-from edge_ad.scoring.golden import Replay, replay
-from edge_ad.scoring.opening import open_scorer
+from edge_ad.scoring.golden import Replay
+from edge_ad.scoring.opening import open_proven_scorer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,18 +97,15 @@ def _verify(
     if options is not None and not must_run and variant.engine == "onnxruntime":
         options = replace(options, cache_dir=None)  # it keeps no compiled models; the other engine may
     try:
-        scorer = open_scorer(bundle, variant, options)
+        scorer, replays = open_proven_scorer(bundle, variant, options)
+    except GoldenError as error:
+        if not may_differ:
+            raise
+        return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
     except (MissingExtraError, EngineError) as error:
         is_default = variant.id == bundle.manifest.default_variant
         if must_run or (is_default and isinstance(error, EngineError) and not may_differ):
             raise
         return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
-    try:
-        replays = replay(bundle, variant, scorer)
-        return VerifiedVariant(variant.id, stations, replays, min_runtime=variant.min_runtime)
-    except GoldenError as error:
-        if not may_differ:
-            raise
-        return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
-    finally:
-        scorer.close()
+    scorer.close()
+    return VerifiedVariant(variant.id, stations, replays, min_runtime=variant.min_runtime)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from edge_ad.link.messages import ChallengeFacts, ChallengePart, ChallengeRequest
 from edge_ad.station.actions import Action, KeepProof, ReplaySet
 from edge_ad.station.parts import InspectedPart, PartReason
-from edge_ad.station.proofs import Outcome, Proof
+from edge_ad.station.proofs import Proof, ProofOutcome
 from edge_ad.update.replaying import ProvedPart
 from edge_ad.verdict import State
 
@@ -30,7 +30,7 @@ __all__ = ["ALARM", "ChallengeDesk", "ChallengePlan", "plan_of"]
 ALARM, REPLAY_ALARM = "challenge", "challenge set"
 _IDLE_S = 1_800.0
 _LOOK_NS = 1_000_000_000
-_ENDED = {Outcome.PASSED, Outcome.FAILED}
+_ENDED = {ProofOutcome.PASSED, ProofOutcome.FAILED}
 _OF_THE_STATION = {
     PartReason.LATE, PartReason.FAULT, PartReason.STOPPED, PartReason.SCORER_LOST, PartReason.DROPPED,
     PartReason.MISSING_FRAMES,
@@ -135,7 +135,7 @@ class ChallengeDesk:
     def _go_on(self, session: _Session, request: ChallengeRequest, who: str, now: Moment) -> tuple[str, str] | None:
         wanted = self._plan.parts[session.place][0]
         if request.action == "cancel":
-            self._end(Outcome.CANCELLED, now.at, f"cancelled by {who}", who)
+            self._end(ProofOutcome.CANCELLED, now.at, f"cancelled by {who}", who)
         elif request.part not in {None, wanted}:
             return "other_part", f"the next part is {wanted}, not {request.part}"
         else:
@@ -149,7 +149,7 @@ class ChallengeDesk:
             return "not_ready", "the station does not inspect now"
         recipe = self._recipes.active.name
         self._session = _Session(who, recipe, now.at, now.at)
-        self._keep(Proof(at=now.at, kind="parts", recipe=recipe, outcome=Outcome.BEGUN, who=who))
+        self._keep(Proof(at=now.at, kind="parts", recipe=recipe, outcome=ProofOutcome.BEGUN, who=who))
         return None
 
     def _replay(self, who: str, runs: int) -> tuple[str, str] | None:
@@ -196,7 +196,7 @@ class ChallengeDesk:
         if session.place == len(self._plan.parts):
             wrong = [one.name for one in session.done if not one.is_right]
             detail = f"wrong: {', '.join(wrong)}" if wrong else None
-            self._end(Outcome.FAILED if wrong else Outcome.PASSED, at, detail, session.who)
+            self._end(ProofOutcome.FAILED if wrong else ProofOutcome.PASSED, at, detail, session.who)
 
     # --- time, and what was written down
 
@@ -207,9 +207,9 @@ class ChallengeDesk:
         self._looked_ns, self._shift_began = now.ns, shift_began
         session, recipe = self._session, self._recipes.active.name
         if session is not None and session.recipe != recipe:
-            self._end(Outcome.CANCELLED, now.at, f"the recipe changed to {recipe}", None)
+            self._end(ProofOutcome.CANCELLED, now.at, f"the recipe changed to {recipe}", None)
         elif session is not None and session.trigger is None and now.at - session.active_at > _IDLE_S:
-            self._end(Outcome.ABANDONED, now.at, "no part came for half an hour", None)
+            self._end(ProofOutcome.ABANDONED, now.at, "no part came for half an hour", None)
         used = (recipe, *sorted(self._recipes.bundles().items()))
         if self._plan.has_set and self._recipes.active.is_ready and used != self._asked:
             self._asked = used
@@ -284,14 +284,14 @@ class ChallengeDesk:
         self._warned_for = recipe
         last, replayed, due_at = self._parts.get(recipe), self._replays.get(recipe), self._due_at()
         why = None
-        if last is not None and last.outcome is Outcome.FAILED:
+        if last is not None and last.outcome is ProofOutcome.FAILED:
             why = f"the challenge parts were not passed: {last.detail}"
         elif due_at is not None and at >= due_at:
             why = "the challenge parts are due: put them in on the page"
         elif plan.lock and plan.parts and recipe not in self._passed_at:
             why = "the challenge parts have not been put in yet"
         not_passed = None
-        if replayed is not None and replayed.outcome is not Outcome.PASSED:
+        if replayed is not None and replayed.outcome is not ProofOutcome.PASSED:
             not_passed = f"the challenge set of {recipe} is not passed: {replayed.detail}"
         self._say(ALARM, why)
         self._say(REPLAY_ALARM, not_passed)
@@ -307,7 +307,7 @@ class ChallengeDesk:
         else:
             self._condition.alarm(alarm, text)
 
-    def _end(self, outcome: Outcome, at: float, detail: str | None, who: str | None) -> None:
+    def _end(self, outcome: ProofOutcome, at: float, detail: str | None, who: str | None) -> None:
         session, self._session = self._session, None
         assert session is not None  # noqa: S101
         proof = Proof(
@@ -323,7 +323,7 @@ class ChallengeDesk:
             self._replays[proof.recipe] = proof
         elif proof.outcome in _ENDED:
             self._parts[proof.recipe] = proof
-            if proof.outcome is Outcome.PASSED:
+            if proof.outcome is ProofOutcome.PASSED:
                 self._passed_at[proof.recipe] = proof.at
 
     def _keep(self, proof: Proof) -> None:

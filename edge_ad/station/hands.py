@@ -134,6 +134,9 @@ class Hands:
         if self._file.drift is not None:
             said = f"failing: {scored.drift_error}" if scored.drift_error else "ok"
             self.evidence[f"drift {self.scorer_names[scorer]}"] = said
+        if scored.teaching_error is not None or f"teaching {self.scorer_names[scorer]}" in self.evidence:
+            said = f"failing: {scored.teaching_error}" if scored.teaching_error else "ok"
+            self.evidence[f"teaching {self.scorer_names[scorer]}"] = said
         if self._file.preview is not None:
             said = f"failing: {scored.preview_error}" if scored.preview_error else "ok"
             self.evidence[f"preview {self.scorer_names[scorer]}"] = said
@@ -223,6 +226,7 @@ class Hands:
             calibration=settings.calibration,
             device=settings.device,
             threads=settings.threads,
+            cache=None if self._file.cache is None else self._file.cache.folder,
             station=self._file.station.name,
             inspection=action.inspection,
             camera=settings.camera,
@@ -234,6 +238,8 @@ class Hands:
             drift=self._file.drift,
             videos=self._file.videos(),
             preview=self._file.preview,
+            teaching=self._file.teaching,
+            frames=settings.frames,
         )
         scorer = self.scorers[action.scorer] = ScorerProcess(opening, settings.memory_mb, settings.open_s)
         self._scorer_cameras[action.scorer] = settings.camera

@@ -20,7 +20,7 @@ from edge_ad.bundle.fields import Record
 from edge_ad.errors import EdgeAdError, one_line
 from edge_ad.files import output_error
 from edge_ad.outputs.anomaly_map import ColourScale, coloured
-from edge_ad.verdict import State, Verdict
+from edge_ad.verdict import FrameStatistics, Reason, State, Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +55,8 @@ class PreviewChoice(Record, frozen=True, kw_only=True):
 
 class PreviewHead(msgspec.Struct, frozen=True, kw_only=True):
     """The first line of a preview. ``height``, ``width``: of the camera's frame, whose pixels the verdict's boxes are
-    in. ``picture``, ``map``: how many bytes of JPEG and of PNG follow; 0 where there is no map.
+    in. ``picture``, ``map``: how many bytes of JPEG and of PNG follow; 0 where there is no map. ``looks``: of the
+    model's input, as its limits count them; ``None`` where the frame was not looked at.
     """
 
     inspection: str
@@ -65,6 +66,7 @@ class PreviewHead(msgspec.Struct, frozen=True, kw_only=True):
     picture: int
     map: int
     verdict: Verdict
+    looks: FrameStatistics | None = None
 
 
 def want_previews(folder: Path) -> None:
@@ -98,6 +100,7 @@ class PreviewWriter:
         self._scale = ColourScale()
         self._due_s = self._reject_due_s = self._look_s = self._wanted_until_s = 0.0
         self._touched_ns = self._touched()
+        self._copied: _Taken | None = None
         self._queue: queue.Queue[_Taken | None] = queue.Queue(1)
         self._thread = threading.Thread(target=self._run, name="preview", daemon=True)
         self._thread.start()
@@ -105,7 +108,10 @@ class PreviewWriter:
     def observe(
         self, verdict: Verdict, part_id: str, frame: NDArray[np.uint8], anomaly_map: NDArray[np.float32] | None
     ) -> None:
-        """One frame more. Of a frame that is shown every n-th pixel is copied, so that it takes little time."""
+        """One frame more. Of a frame that is shown every n-th pixel is copied, so that it takes little time.
+
+        What was copied is drawn after :meth:`draw`: a thread that draws would hold up the answer to the station.
+        """
         now = self._clock()
         due_s = self._due_s if verdict.state is State.ACCEPT else self._reject_due_s
         if now < due_s or self._queue.full() or not self._somebody_looks(now):
@@ -115,7 +121,19 @@ class PreviewWriter:
         shape = (frame.shape[0], frame.shape[1])
         one = None if anomaly_map is None else anomaly_map.copy()
         self._due_s = self._reject_due_s = now + 1 / self._choice.per_s
-        self._queue.put(_Taken(verdict, part_id, small, shape, frame.ndim, one))
+        self._copied = _Taken(verdict, part_id, small, shape, frame.ndim, one, self._looks(verdict))
+
+    def draw(self) -> None:
+        """Lets the thread draw what was copied, if anything was."""
+        copied, self._copied = self._copied, None
+        if copied is not None:
+            self._queue.put(copied)
+
+    def _looks(self, verdict: Verdict) -> FrameStatistics | None:
+        """How the frame just scored looks; nothing of one that was refused before the model's input was made of it."""
+        if verdict.score is None and verdict.reason is not Reason.OUT_OF_RANGE:
+            return None
+        return next(iter(self._detector.scorer.statistics()), None)
 
     def close(self) -> None:
         """Ends the thread."""
@@ -167,6 +185,7 @@ class PreviewWriter:
             picture=len(jpeg),
             map=len(png),
             verdict=taken.verdict,
+            looks=taken.looks,
         )
         path = self._folder / f"{self._inspection}{PREVIEW_SUFFIX}"
         part = path.with_name(f".{path.name}.part")
@@ -199,6 +218,7 @@ class _Taken(msgspec.Struct, frozen=True):
     shape: tuple[int, int]
     dimensions: int
     map: NDArray[np.float32] | None
+    looks: FrameStatistics | None
 
 
 def _shrunk(picture: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from edge_ad.errors import InputError
 from edge_ad.files import append_synced, output_error, sync_folder
 from edge_ad.update.replaying import ProvedPart
 
-__all__ = ["Outcome", "Proof", "ProofSettings", "add_proof", "read_proofs"]
+__all__ = ["Proof", "ProofOutcome", "ProofSettings", "add_proof", "read_proofs"]
 
 _MOST_BYTES = 16 << 20
 
@@ -27,7 +27,7 @@ class ProofSettings(Record, frozen=True, kw_only=True):
     file: str
 
 
-class Outcome(str, Enum):
+class ProofOutcome(str, Enum):
     """How a proof ended. Only the first three say something about the station."""
 
     PASSED = "passed"
@@ -48,7 +48,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: float
     kind: str
     recipe: str
-    outcome: Outcome
+    outcome: ProofOutcome
     who: str | None = None
     why: tuple[str, ...] = ()
     detail: str | None = None

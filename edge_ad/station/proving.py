@@ -23,7 +23,7 @@ from edge_ad.bundle import Bundle, calibration_name
 from edge_ad.errors import EdgeAdError, InputError, one_line
 from edge_ad.sources import list_images
 from edge_ad.station.actions import KeepProof, ReplaySet
-from edge_ad.station.proofs import Outcome, Proof, add_proof, read_proofs
+from edge_ad.station.proofs import Proof, ProofOutcome, add_proof, read_proofs
 from edge_ad.station.station_log import log_event
 from edge_ad.update import BundleUse
 from edge_ad.update.replaying import ReplayOrder, ReplayResult, ReplayUse, start_replay
@@ -72,7 +72,7 @@ class StationProofs:
             one.start()
         for proof in _unfinished(self.known):
             text = "the station ended before the challenge did"
-            self.keep(KeepProof(replace(proof, at=clock(), outcome=Outcome.INTERRUPTED, detail=text), {}))
+            self.keep(KeepProof(replace(proof, at=clock(), outcome=ProofOutcome.INTERRUPTED, detail=text), {}))
 
     def keep(self, what: KeepProof) -> None:
         """Writes a proof down, in the order of the calls."""
@@ -117,7 +117,7 @@ class StationProofs:
                 add_proof(self._path, proof)
             except (EdgeAdError, OSError) as problem:
                 error = one_line(problem)
-            level = logging.INFO if proof.outcome in {Outcome.PASSED, Outcome.BEGUN} else logging.WARNING
+            level = logging.INFO if proof.outcome in {ProofOutcome.PASSED, ProofOutcome.BEGUN} else logging.WARNING
             detail = "" if proof.detail is None else f": {proof.detail}"
             text = f"proof of recipe {proof.recipe} by {proof.kind}: {proof.outcome.value}{detail}"
             log_event(logger, level, "proof", text, recipe=proof.recipe, who=proof.who, why=proof.why)
@@ -168,7 +168,7 @@ class StationProofs:
             self._process = None
 
     def _proof_of(self, what: ReplaySet, result: ReplayResult, why: tuple[str, ...], known: dict[str, str]) -> Proof:
-        outcome = Outcome.ERROR if result.error else Outcome.FAILED if result.problem else Outcome.PASSED
+        outcome = ProofOutcome.ERROR if result.error else ProofOutcome.FAILED if result.problem else ProofOutcome.PASSED
         return Proof(
             at=self._clock(),
             kind="replay",
@@ -191,7 +191,7 @@ class StationProofs:
 def _unfinished(known: tuple[Proof, ...]) -> list[Proof]:
     """The challenges that were begun and have no end."""
     last = {one.recipe: one for one in known if one.kind == "parts"}
-    return [one for one in last.values() if one.outcome is Outcome.BEGUN]
+    return [one for one in last.values() if one.outcome is ProofOutcome.BEGUN]
 
 
 def identity_of(file: StationFile, recipe: str, bundles: dict[str, str], software: str) -> dict[str, str]:

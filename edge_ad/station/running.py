@@ -21,7 +21,7 @@ from edge_ad.station.metrics import check_metrics
 from edge_ad.station.part_outputs import CsvOutput, JsonLinesOutput, PartOutput, QueuedOutput
 from edge_ad.station.proving import StationProofs
 from edge_ad.station.station_log import StationLog, log_event, open_log
-from edge_ad.station.updating import StationUpdates, in_force
+from edge_ad.station.updating import StationUpdates, damaged_bundles, in_force
 from edge_ad.station.watching import StationWatch
 from edge_ad.update import slot_number
 
@@ -51,7 +51,7 @@ def check_station(file: StationFile) -> tuple[str, ...]:
         MissingExtraError: something that the file asks for is not installed.
         BundleError: a bundle is damaged.
     """
-    warnings = _check_bundles(in_force(file))
+    warnings = _check_bundles(file)
     for name, camera in file.camera.items():
         if camera.is_files and not Path(camera.source).exists() and "*" not in camera.source:
             raise InputError(f"camera.{name}.source: no file or folder {camera.source}")
@@ -62,7 +62,7 @@ def check_station(file: StationFile) -> tuple[str, ...]:
             check_gpio()
     if file.input is not None:
         check_gpio()
-    for name in ("update", "drift", "preview"):
+    for name in ("update", "drift", "preview", "teaching"):
         folder = getattr(getattr(file, name), "folder", None)
         if folder is not None:
             _check_folder(Path(folder).parent, f"{name}.folder")
@@ -166,19 +166,27 @@ def _watched(file: StationFile, log: StationLog) -> StationWatch:
 
 
 def _check_bundles(file: StationFile) -> tuple[str, ...]:
-    """What the calibrations of all recipes lack in limits of frames."""
+    """Which deployed bundles are damaged, and what the calibrations of all recipes lack in limits of frames."""
+    damaged = damaged_bundles(file)
+    try:
+        return damaged + _check_used(in_force(file))
+    except EdgeAdError as error:  # whoever reads that the named bundle is refused is to know why it is used at all
+        raise error.saying("; ".join((str(error), *damaged))) from error
+
+
+def _check_used(file: StationFile) -> tuple[str, ...]:
     warnings = []
     store = None if file.trust is None else TrustStore(Path(file.trust.store))
     for recipe in file.recipes:
         for name, one in file.inspections(recipe).items():
             where = f"recipe.{recipe}.inspect.{name}" if recipe in file.recipe else f"inspect.{name}"
-            missing = _check_bundle(one, store, where)
+            missing = _check_bundle(one, store, where, may_teach=file.teaching is not None)
             if missing is not None:
                 warnings.append(f"{where}: {missing}")
     return tuple(warnings)
 
 
-def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str) -> str | None:
+def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str, *, may_teach: bool) -> str | None:
     """What its calibration lacks in limits of frames. ``where``: its table in the file, for messages."""
     with _entry(f"{where}.bundle"):
         bundle = Bundle.open(one.bundle)
@@ -188,9 +196,16 @@ def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str)
         variant = bundle.variant(one.variant)
     with _entry(f"{where}.bundle"):
         record = bundle.calibration(variant)
+        if record is None and may_teach:
+            return "it is not calibrated, so every part is INVALID until good parts have been taught"
         if record is None:
-            raise InputError(f"{variant.id} of {one.bundle} is not calibrated: run  edge-ad calibrate {one.bundle}")
+            raise InputError(
+                f"{variant.id} of {one.bundle} is not calibrated: run  edge-ad calibrate {one.bundle}  or teach it "
+                "good parts, with a table [teaching]"
+            )
     wanted, known = one.calibration or DEFAULT_STATION, ", ".join(sorted(record.stations))
+    if wanted not in record.stations and may_teach:
+        return f"it has no calibration {wanted!r}, so every part is INVALID until good parts have been taught"
     if wanted not in record.stations:
         raise InputError(f"{where}.calibration: no calibration {wanted!r} in {one.bundle}: there are {known}")
     return missing_limits(record.stations[wanted].frame_limits)

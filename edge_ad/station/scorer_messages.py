@@ -10,6 +10,7 @@ from edge_ad.station.evidence_writer import EvidenceChoice
 from edge_ad.station.preview_writer import PreviewChoice
 from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.video_writer import VideoChoice
+from edge_ad.teaching.session import TeachingSettings
 from edge_ad.verdict import Verdict
 
 __all__ = [
@@ -30,7 +31,8 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     """The first order: which bundle, and how. ``handed_in``: of a camera whose frames clients hand in, its settings.
 
     ``trust``: the trust store by which the bundle has to be signed, ``None`` where that is not asked for. ``is_trial``:
-    the bundle may yet be given back, so the store does not remember it.
+    the bundle may yet be given back, so the store does not remember it. ``frames``: so many of them are a part.
+    ``cache``: the folder of compiled models.
     """
 
     bundle: str
@@ -39,6 +41,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     calibration: str | None
     device: str
     threads: int | None
+    cache: str | None = None
     station: str
     inspection: str
     camera: str
@@ -50,6 +53,8 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, tag="open"):
     drift: DriftChoice | None = None
     videos: tuple[VideoChoice, ...] = ()
     preview: PreviewChoice | None = None
+    teaching: TeachingSettings | None = None
+    frames: int = 1
 
 
 class RingGiven(msgspec.Struct, frozen=True, kw_only=True, tag="ring"):
@@ -63,7 +68,7 @@ class RingGiven(msgspec.Struct, frozen=True, kw_only=True, tag="ring"):
 class ScoreThis(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
     """Score a frame: at ``offset`` of the ``ring`` of a camera, or of the descriptor that comes with this message.
 
-    ``is_challenge``: it shows a labelled part, from which drift learns nothing.
+    ``is_challenge``: it shows a labelled part, from which drift learns nothing and which is not taught.
     """
 
     job: int
@@ -101,7 +106,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag="refusal"):
 class Scored(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
     """The answer to one :class:`ScoreThis`. ``videos``: the state of each video output.
 
-    ``preview_error``: why the last preview was not written.
+    ``preview_error``: why the last preview was not written; ``teaching_error``: the last frame that is taught.
     """
 
     job: int
@@ -112,6 +117,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True, tag="scored"):
     drift_error: str | None = None
     videos: dict[str, str] = {}
     preview_error: str | None = None
+    teaching_error: str | None = None
 
 
 Order = Opening | RingGiven | ScoreThis

@@ -42,6 +42,7 @@ from edge_ad.station.scorer_messages import (
     encode,
 )
 from edge_ad.station.video_writer import VideoWriter
+from edge_ad.teaching import TeachingWriter
 from edge_ad.update import open_for_station, slot_number
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ def main(fd: int) -> None:
             engine = f"{detector.engine.name} {detector.engine.version} {detector.engine.device}"
             name = f"{detector.bundle.manifest.name}@{detector.bundle.manifest.version}"
             drift = beside.drift
-            warnings = [*detector.passed_over, *([drift.warning] if drift and drift.warning else [])]
+            warnings = [*detector.passed_over, *detector.notices, *([drift.warning] if drift and drift.warning else [])]
+            if detector.calibration is None:
+                warnings.append(f"{name} is not calibrated: every part is INVALID until good parts have been taught")
             ready = ScorerReady(
                 bundle=name,
                 variant=detector.variant.id,
@@ -101,7 +104,15 @@ def open_detector(order: Opening) -> Detector:
     store = None if order.trust is None else TrustStore(Path(order.trust))
     was_taken = slot_number(order.bundle) is not None and not order.is_trial  # kept here, perhaps before a newer one
     signed = None if store is None else store.check(bundle, was_taken=was_taken)
-    detector = open_for_station(bundle, order.variant, order.calibration, order.device, order.threads)
+    detector = open_for_station(
+        bundle,
+        order.variant,
+        order.calibration,
+        order.device,
+        order.threads,
+        cache=order.cache,
+        may_teach=order.teaching is not None and not order.is_trial,
+    )
     if store is not None and signed is not None and not order.is_trial:
         try:
             store.remember(bundle, signed)
@@ -112,7 +123,7 @@ def open_detector(order: Opening) -> Detector:
 
 
 def _open_drift(order: Opening, detector: Detector) -> ScorerDrift | None:
-    if order.drift is None:
+    if order.drift is None or detector.calibration is None:
         return None
     slot = slot_number(order.bundle)  # the one before it may still write to its own file
     recipe = order.recipe if slot is None else f"{order.recipe}.{slot}"
@@ -133,7 +144,11 @@ def _open_beside(order: Opening, detector: Detector, stack: contextlib.ExitStack
     preview = None if order.preview is None else PreviewWriter(order.preview, order.inspection, detector)
     if preview is not None:
         stack.callback(preview.close)
-    return _Beside(evidence, drift, videos, preview)
+    taught = None
+    if order.teaching is not None:
+        taught = TeachingWriter(order.teaching, order.inspection, order.recipe, order.frames)
+        stack.callback(taught.close)
+    return _Beside(evidence, drift, videos, preview, taught)
 
 
 def inspection_facts(order: Opening, detector: Detector, bundle: str, engine: str) -> InspectionFacts | None:
@@ -177,6 +192,7 @@ class _Beside:
     drift: ScorerDrift | None
     videos: tuple[VideoWriter, ...]
     preview: PreviewWriter | None
+    taught: TeachingWriter | None
 
 
 class _Server:
@@ -238,6 +254,9 @@ class _Server:
         preview = self._beside.preview
         if preview is not None:
             preview.observe(verdict, order.part_id, frame, scored.map)
+        taught = self._beside.taught
+        if taught is not None and not order.is_challenge:
+            taught.observe(verdict, order.part_id, frame)
         self._station.send(
             encode(
                 Scored(
@@ -249,9 +268,12 @@ class _Server:
                     drift_error=drift.error if drift else None,
                     videos={one.name: one.state for one in self._beside.videos},
                     preview_error=preview.error if preview else None,
+                    teaching_error=taught.error if taught else None,
                 )
             )
         )
+        if preview is not None:
+            preview.draw()
 
     def _judged(self, order: ScoreThis, frame: NDArray[np.uint8]) -> ScoredFrame:
         fault = self._fault_of(order, frame)

@@ -22,6 +22,7 @@ from edge_ad.station.scorer_drift import DriftChoice
 from edge_ad.station.station_log import AuditSettings, LogSettings
 from edge_ad.station.stop_rules import StopRule
 from edge_ad.station.strict import convert, no_toml
+from edge_ad.teaching.session import TeachingSettings
 from edge_ad.update.challenge import ChallengeSettings, check_challenges
 from edge_ad.update.slots import UpdateSettings
 
@@ -131,6 +132,12 @@ class TrustSettings(Record, frozen=True, kw_only=True):
     store: str
 
 
+class CacheSettings(Record, frozen=True, kw_only=True):
+    """``[cache]``: scorers keep compiled models in ``folder``, from which they start sooner."""
+
+    folder: str
+
+
 _OF_CAMERAS = ("exposure_us", "gain")
 
 
@@ -156,7 +163,9 @@ class StationFile(Record, frozen=True, kw_only=True):
     log: LogSettings | None = None
     audit: AuditSettings | None = None
     trust: TrustSettings | None = None
+    cache: CacheSettings | None = None
     update: UpdateSettings | None = None
+    teaching: TeachingSettings | None = None
     proof: ProofSettings | None = None
     controller: dict[Identifier, dict[str, Any]] = msgspec.field(default_factory=dict)
 
@@ -276,7 +285,9 @@ def _below(file: StationFile, folder: Path) -> StationFile:
             ("log", "file"),
             ("audit", "file"),
             ("trust", "store"),
+            ("cache", "folder"),
             ("update", "folder"),
+            ("teaching", "folder"),
             ("proof", "file"),
         )
     }

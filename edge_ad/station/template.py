@@ -86,6 +86,9 @@ defect_rate = 0.01       # the share of parts that may really be defective
 # preview = "preview"
 # evidence = "evidence"
 # counters = "counts.json"
+
+# [teaching]               # good parts may be taught on the page; it needs [update]
+# folder = "teaching"
 """
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge_ad.station.station_file import StationFile
     from edge_ad.update.road import RecordStep
 
-__all__ = ["StationUpdates", "bundles_in_force", "deploy_order", "in_force"]
+__all__ = ["StationUpdates", "bundles_in_force", "damaged_bundles", "deploy_order", "in_force"]
 
 
 def deploy_order(
@@ -87,6 +87,12 @@ def bundles_in_force(file: StationFile) -> dict[str, str]:
     return {} if file.update is None else {one.named: one.in_force()[0] for one in _stores(file, file.update)}
 
 
+def damaged_bundles(file: StationFile) -> tuple[str, ...]:
+    """What is wrong with deployed bundles, so that others are used in their places."""
+    stores = [] if file.update is None else _stores(file, file.update)
+    return tuple(said for one in stores for said in one.in_force()[1])
+
+
 def in_force(file: StationFile) -> StationFile:
     """The same station with the bundles that were deployed to it, where they are whole."""
     places = bundles_in_force(file)
@@ -126,19 +132,38 @@ class StationUpdates:
 
     def begin(self) -> list[str]:
         """Gives back what was on trial when the station ended, and clears away what is left; what was done."""
-        said = []
-        for slots in self._stores.values():
-            state, (_, wrong) = slots.state(), slots.in_force()
-            ended = [] if state.trial is None else [(state.trial, "the station ended before it was kept")]
-            for slot, why in [*ended, *((state.active, text) for text in wrong[:1] if state.active is not None)]:
-                with contextlib.suppress(EdgeAdError):
-                    line = slots.note(Step.RETURNED, slot, reason=why)
-                    said.append(f"{line.bundle} was given back: {why}")
-                    if self._record is not None:
-                        self._record(slots, line.step.value, line.bundle, None, why)
-            with contextlib.suppress(EdgeAdError):
-                slots.clear_away()
+        return [said for slots in self._stores.values() for said in self._begin(slots)]
+
+    def _begin(self, slots: Slots) -> list[str]:
+        said: list[str] = []
+        try:
+            self._clear_up(slots, said)
+        except EdgeAdError as error:
+            said.append(str(error))
         return said
+
+    def _clear_up(self, slots: Slots, said: list[str]) -> None:
+        state, (used, wrong) = slots.state(), slots.in_force()
+        unexplained = slots.unexplained()
+        if unexplained:
+            said.append(
+                f"the journal of {slots.folder} has lost lines: it does not say what became of the bundles in slots "
+                f"{', '.join(map(str, unexplained))}; {used} is used, deploy the one that you want again"
+            )
+        ended = [] if state.trial is None else [(state.trial, "the station ended before it was kept")]
+        ended += [(one.slot, "its deployment ended before the station used it") for one in slots.unfinished()]
+        damaged = [one for one in (state.active, state.previous) if one is not None]
+        for slot, why in [*ended, *zip(damaged, wrong, strict=False)]:
+            last = next(one for one in reversed(slots.lines()) if one.slot == slot)
+            step = Step.REFUSED if last.step is Step.STAGED else Step.RETURNED
+            said.append(f"{last.bundle} was {'refused' if step is Step.REFUSED else 'given back'}: {why}")
+            try:
+                slots.note(step, slot, reason=why)
+                if self._record is not None:
+                    self._record(slots, step.value, last.bundle, None, why)
+            except EdgeAdError as error:
+                said.append(str(error))
+        slots.clear_away(*unexplained)
 
     def find(self, key: str, slot: int) -> WantedUpdate:
         """The bundle that is asked for.

@@ -1,4 +1,4 @@
-"""Whether a station may use a bundle: ``python -m edge_ad.update.checking`` says it from a process of its own.
+"""Whether a station may use a bundle, said from a process of its own.
 
 A model can crash or hang the engine that loads it, so no process that has something else to do loads it first.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge_ad.bundle import Bundle, TrustStore
+from edge_ad.bundle import DEFAULT_STATION, Bundle, TrustStore
 from edge_ad.errors import BundleError, DeviceError, EdgeAdError, InputError, counted, one_line
 from edge_ad.update.challenge import ChallengeSettings, run_challenge
 
@@ -62,9 +62,19 @@ class _Checked(msgspec.Struct, frozen=True):
 
 
 def open_for_station(
-    bundle: Bundle, variant: str | None, calibration: str | None, device: str, threads: int | None
+    bundle: Bundle,
+    variant: str | None,
+    calibration: str | None,
+    device: str,
+    threads: int | None,
+    *,
+    cache: str | None = None,
+    may_teach: bool = False,
 ) -> Detector:
     """A detector as a station needs it: self-tested, calibrated, its threads neither spin nor slow down at denormals.
+
+    ``cache``: a folder for compiled models, for an engine that keeps some.
+    ``may_teach``: a bundle that is not calibrated is taken, too; all that it says is ``INVALID(uncalibrated)``.
 
     Raises:
         EdgeAdError: the bundle cannot be used here, or not by a station.
@@ -72,10 +82,14 @@ def open_for_station(
     from edge_ad.detector import Detector
     from edge_ad.engines import EngineOptions
 
-    options = EngineOptions(device=device, threads=threads, spin=False, flush_denormals=True)
-    detector = Detector.open(bundle, variant, calibration, engine=options)
+    folder = Path(cache) if cache is not None and bundle.variant(variant).engine == "openvino" else None
+    options = EngineOptions(device=device, threads=threads, cache_dir=folder, spin=False, flush_denormals=True)
+    is_calibrated = not may_teach or _has_calibration(bundle, variant, calibration)
+    detector = Detector.open(
+        bundle, variant, calibration if is_calibrated else None, engine=options, calibrated=is_calibrated
+    )
     try:
-        if detector.calibration is None:
+        if detector.calibration is None and not may_teach:
             raise InputError(f"{bundle.path} is not calibrated, so it has no verdicts: run edge-ad calibrate")
         if detector.scorer.takes_objects or detector.scorer.takes_vectors:
             raise InputError(f"{bundle.path} scores objects or vectors: a station needs a bundle that scores frames")
@@ -83,6 +97,11 @@ def open_for_station(
         detector.close()
         raise
     return detector
+
+
+def _has_calibration(bundle: Bundle, variant: str | None, calibration: str | None) -> bool:
+    record = bundle.calibration(bundle.variant(variant))
+    return record is not None and (calibration or DEFAULT_STATION) in record.stations
 
 
 def check_bundle(order: CheckOrder) -> tuple[str, ...]:
@@ -148,7 +167,7 @@ def check_apart(order: CheckOrder, command: tuple[str, ...] | None = None) -> tu
         BundleError: also when this process crashes or does not end.
         DeviceError: it cannot be started.
     """
-    run = command or (sys.executable, "-m", "edge_ad.update.checking")
+    run = command or (sys.executable, "-c", "from edge_ad.update.checking import main; main()")
     try:
         done = subprocess.run(
             run, input=msgspec.json.encode(order), capture_output=True, timeout=_TIMEOUT_S, check=False
@@ -178,7 +197,3 @@ def main(check: Callable[[CheckOrder], tuple[str, ...]] = check_bundle) -> None:
     except EdgeAdError as error:
         said = _Checked(refused=one_line(error), code=error.exit_code)
     sys.stdout.buffer.write(msgspec.json.encode(said))
-
-
-if __name__ == "__main__":
-    main()

@@ -64,14 +64,21 @@ def deploy(
         with slots.staging() as slot:
             asked = _Road(slots, slot, f"{bundle.manifest.name}@{bundle.manifest.version}", order.who, told, record)
             asked.record("asked", None)
-            asked.stage(bundle)
-            asked.check(order, check)
+            try:
+                asked.stage(bundle)
+                asked.check(order, check)
+            except KeyboardInterrupt:
+                asked.withdraw(bundle)
+                raise
             try:
                 station.update(slots.key, slot, by=order.who)
             except LinkRefusedError as error:
                 asked.give_up(str(error))
                 raise
-        return _followed(station, asked) if waits else asked.last
+        try:
+            return _followed(station, asked) if waits else asked.last
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"{asked.last.title} is with the station, which goes on by itself") from None
 
 
 class _Road:
@@ -125,6 +132,13 @@ class _Road:
         """The station does not take it."""
         self.slots.discard(self.slot)
         self.note(Step.RETURNED, why)
+
+    def withdraw(self, bundle: Bundle) -> None:
+        """Whoever deploys it has thought better of it before the station was asked."""
+        self.slots.discard(self.slot)
+        with contextlib.suppress(EdgeAdError):
+            is_checked = self.last.step == Step.CHECKED.value
+            self.note(Step.RETURNED if is_checked else Step.REFUSED, "interrupted", bundle)
 
     def _refuse(self, error: EdgeAdError, bundle: Bundle | None = None) -> None:
         self.slots.discard(self.slot)

@@ -27,12 +27,13 @@ from edge_ad.bundle import Bundle, BundleWriter, calibration_name
 from edge_ad.bundle.fields import Record
 from edge_ad.bundle.signature import read_signature
 from edge_ad.errors import BundleError, DeviceError, OutputError
-from edge_ad.files import append_synced, check_space, output_error, sync_folder
+from edge_ad.files import append_synced, check_space, output_error, read_small, sync_folder
 
 __all__ = ["FOLLOWING", "JournalLine", "SlotState", "Slots", "Step", "UpdateSettings", "slot_number"]
 
 _SLOTS, _JOURNAL, _LOCK = "slots", "journal.jsonl", "lock"
 _LOCK_S, _LOCK_PAUSE_S = 5.0, 0.01
+_MOST_BYTES = 256 << 20
 
 
 class UpdateSettings(Record, frozen=True, kw_only=True):
@@ -125,7 +126,7 @@ class Slots:
     def lines(self) -> tuple[JournalLine, ...]:
         """The journal. A line that a power cut has torn says nothing, and nobody was told that it stands there."""
         try:
-            data = self._journal.read_bytes()
+            data = read_small(self._journal, _MOST_BYTES)
         except FileNotFoundError:
             return ()
         except OSError as error:
@@ -213,16 +214,36 @@ class Slots:
                 sync_folder(folder)
             return writer.commit_sealed(bundle.manifest_bytes)
 
+    def unfinished(self) -> tuple[JournalLine, ...]:
+        """The last line of each slot that was staged or checked, where whoever did so has ended without another one."""
+        if not self.folder.is_dir():
+            return ()
+        with self._held(wait=False) as is_held:
+            last = {one.slot: one for one in self.lines()} if is_held else {}
+        return tuple(one for one in last.values() if one.step in {Step.STAGED, Step.CHECKED})
+
+    def unexplained(self) -> tuple[int, ...]:
+        """The slots whose bundle is there, and of which the journal does not say what became: it has lost lines."""
+        lines, there = self.lines(), [int(one.name) for one in self._slots() if one.name.isdecimal()]
+        last, trial = {one.slot: one.step for one in lines}, _state_of(lines).trial
+        # A copy that was ended before its first line has the next number.
+        next_one = max(last) + 1 if last else 1 - (self.folder / f"{_JOURNAL}.lock").exists()
+        return tuple(
+            one
+            for one in sorted(there)
+            if (last[one] in {Step.SWITCHED, Step.WATCHED} and one != trial if one in last else one > next_one)
+        )
+
     def discard(self, slot: int) -> None:
         """Removes a slot that was not taken into use."""
         shutil.rmtree(self.path(slot), ignore_errors=True)
 
-    def clear_away(self, trial: int | None = None) -> None:
-        """Removes what is neither active nor previous nor on trial, unless somebody stages a bundle now."""
+    def clear_away(self, *others: int) -> None:
+        """Removes what is neither active nor previous nor one of ``others``, unless somebody stages a bundle now."""
         if not self.folder.is_dir():
             return
         state = self.state()
-        kept = {str(one) for one in (state.active, state.previous, trial) if one is not None}
+        kept = {str(one) for one in (state.active, state.previous, *others)}
         with self._held(wait=False) as is_held:
             for one in self._slots() if is_held else []:
                 if one.name not in kept:
@@ -235,6 +256,8 @@ class Slots:
             return list((self.folder / _SLOTS).iterdir())
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise OutputError(f"{self.folder / _SLOTS}: cannot be read: {error.strerror}") from error
 
     @contextlib.contextmanager
     def _held(self, *, wait: bool, name: str = _LOCK) -> Iterator[bool]:

@@ -32,7 +32,14 @@ from edge_ad_export.golden import (
 from edge_ad_export.graph.embedded import find_embedded
 from edge_ad_export.importers import ModelFile, import_model
 from edge_ad_export.importers.extractor import ImportedExtractor, check_fit, import_extractor, scorer_options
-from edge_ad_export.lowering.recipes import Recipe, baseline_for, calculates_bf16_here, chosen_recipes, usable_recipes
+from edge_ad_export.lowering.recipes import (
+    Recipe,
+    baseline_for,
+    calculates_bf16_here,
+    chosen_recipes,
+    usable_recipes,
+    with_shortlists,
+)
 from edge_ad_export.model.imported import ImportedModel
 from edge_ad_export.preparation.kernels import cost_of_kernel
 from edge_ad_export.preparation.learn_head import hold_out, learn_head
@@ -114,6 +121,8 @@ def export_bundle(
     with _blaming(held_out.blame), BundleWriter(request.target, replace=request.replace) as writer:
         setup = prepare(request, imported, images, notify, extractor)
         gate = _gate(request, imported)
+        if setup.shortlisted is not None and not request.variants:
+            recipes = with_shortlists(recipes)
         asked = tuple(dict.fromkeys((baseline, *recipes)))
         setup, of_time = fit_into_minutes(setup, request, asked, len(labelled.images))
         of_kernel = cost_of_kernel(setup, request.geometry.kernel)

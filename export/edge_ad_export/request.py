@@ -75,6 +75,11 @@ class ExportRequest:
         return not self.variants or any(name.endswith("int8") for name in self.variants)
 
     @property
+    def asks_for_shortlist(self) -> bool:
+        """Whether variants with a shortlist are made, where the model has a memory bank."""
+        return not self.variants or any(name.endswith("shortlist") for name in self.variants)
+
+    @property
     def torch(self) -> TorchOptions:
         """How a PyTorch model is to be read."""
         from edge_ad_export.files.torch_file import TorchOptions

@@ -11,9 +11,10 @@ import pytest
 from support import export_models, tiny
 from support.export_models import Tiny
 
+from benchmarks.peers.__main__ import AS_IT_IS, AVX2, AVX2_VNNI, Played, played_cpus
 from benchmarks.peers.accuracy import measure_accuracy
-from benchmarks.peers.cases import MaskedImage
 from benchmarks.peers.comparison import Conditions, Entry, Result, run_comparison
+from benchmarks.peers.images import MaskedImage
 from edge_ad_export import ExportRequest, Gate, export_bundle
 
 SIDE = 256
@@ -62,9 +63,27 @@ def test_accuracy_tells_marked_defects_from_normal_parts(tmp_path: Path) -> None
     maps = [np.zeros((8, 8), np.float32), np.where(mask > 0, np.float32(1), np.float32(0))]
     entry = Entry("made up", "edge-ad", Path(), Path(), ())
 
-    right = measure_accuracy(Result(entry, scores=[0.1, 0.9], maps=maps), images)
-    wrong = measure_accuracy(Result(entry, scores=[0.9, 0.1], maps=maps[::-1]), images)
+    reference = Result(entry, scores=[0.2, 0.8], maps=maps)
+    right = measure_accuracy(Result(entry, scores=[0.1, 0.9], maps=maps), images, reference)
+    wrong = measure_accuracy(Result(entry, scores=[0.9, 0.1], maps=maps[::-1]), images, reference)
 
     assert (right.image, right.pixel) == (1.0, 1.0)
+    assert [right.rank, wrong.rank] == pytest.approx([1.0, -1.0])
+    assert right.aupimo is None, "two maps of 8x8 have too few normal pixels"
     assert wrong.image == 0.0
     assert wrong.pixel < 0.5
+
+
+@pytest.mark.parametrize(
+    ("instructions", "expected"),
+    [
+        pytest.param(("avx2",), (AS_IT_IS, AVX2), id="avx2"),
+        pytest.param(("avx2", "avx512_vnni"), (AS_IT_IS, AVX2), id="vnni-of-avx512-only"),
+        pytest.param(("avx2", "avx_vnni"), (AS_IT_IS, AVX2, AVX2_VNNI), id="avx-vnni"),
+        pytest.param(("asimd",), (AS_IT_IS,), id="arm"),
+    ],
+)
+def test_only_a_cpu_that_has_the_instructions_is_played(
+    instructions: tuple[str, ...], expected: tuple[Played, ...]
+) -> None:
+    assert played_cpus(instructions) == expected

@@ -15,7 +15,6 @@ from edge_ad.bundle.records import Clip
 from edge_ad.scoring import golden, opening
 from edge_ad_calibration import CalibrationRequest, calibrate_bundle
 from edge_ad_calibration.request import CalibrationOutputs
-from edge_ad_calibration.scoring import opened
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -34,7 +33,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return golden.replay(*arguments)
 
     monkeypatch.setattr(opening, "open_engine", open_engine)
-    monkeypatch.setattr(opened, "replay", replay)
+    monkeypatch.setattr(opening, "replay", replay)
     return counted
 
 

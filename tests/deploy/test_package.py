@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from support.debian_packages import (
 from support.paths import ROOT
 
 from edge_ad.cli import main
+from edge_ad.errors import InputError
 from edge_ad.station import read_station_file
 from edge_ad_deploy.keys import KeyFolder
 from edge_ad_deploy.package import EXTRAS, PYTHONS, Lock, PackageTarget
@@ -273,6 +275,11 @@ class TestRefused:
     def test_a_clock_that_is_none(self, workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
         assert "SOURCE_DATE_EPOCH=yesterday: expected the seconds since 1970" in workshop.refusal()
+
+    def test_a_pipe_as_a_lock(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "lock")
+        with pytest.raises(InputError, match=r"cannot be read .*a pipe"):
+            Lock.read(tmp_path / "lock")
 
     def test_a_damaged_lock(self, workshop: Workshop) -> None:
         with (workshop.folder / "lock.txt").open("a") as file:

@@ -12,7 +12,7 @@ from support.station_trial import eventually
 from support.tiny_calibration import calibrate
 
 from edge_ad.bundle import Bundle, TrustStore
-from edge_ad.errors import SignatureError
+from edge_ad.errors import OutputError, SignatureError
 from edge_ad.station import check_station, read_station_file
 from edge_ad.station.scorer_messages import Opening, Refusal, ScorerReady
 from edge_ad.station.scorer_process import ScorerEvent, ScorerProcess
@@ -65,6 +65,28 @@ def test_a_scorer_opens_a_signed_bundle_and_remembers_it(opening: Opening, tmp_p
     assert isinstance(first_word(opening), ScorerReady)
     seen = msgspec.json.decode((tmp_path / "store" / "seen.json").read_bytes())
     assert seen["serials"] == {"tiny": 1}
+
+
+def test_a_full_disk_stops_no_bundle_that_was_taken_before(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = KeyFolder.create(tmp_path / "keys")
+    store = TrustStore.create(tmp_path / "store", keys.folder / "root.json")
+
+    def take() -> None:
+        bundle = Bundle.open(tiny_bundle)
+        store.remember(bundle, store.check(bundle))
+
+    def full(path: Path, data: bytes) -> None:
+        raise OutputError(f"{path}: the disk is full")
+
+    sign_bundle(tiny_bundle, keys)
+    take()
+    monkeypatch.setattr("edge_ad.bundle.signature.atomic_write", full)
+    take()
+    sign_bundle(tiny_bundle, keys)
+    with pytest.raises(OutputError, match=r"seen\.json: the disk is full"):
+        take()
 
 
 def test_the_station_file_names_the_store(opening: Opening, tmp_path: Path) -> None:

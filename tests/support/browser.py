@@ -10,16 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.paths import ROOT
 from support.videos import wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page
 
-__all__ = ["DESKTOP", "PANEL", "PHONE", "Watched", "chromium", "opened", "seen", "until"]
+__all__ = [
+    "AXE", "DESKTOP", "PANEL", "PHONE", "SMALL_TARGETS", "Watched", "chromium", "opened", "seen", "serious", "until",
+]  # fmt: skip
 
 CHROMIUM = Path("/usr/bin/chromium")
 DESKTOP, PANEL, PHONE = (1440, 900), (800, 480), (390, 844)
 PATIENCE_MS = 60_000.0
+AXE = ROOT / "build/axe-core/axe.min.js"
+SMALL_TARGETS = """() => [...document.querySelectorAll('button, a, select, input')]
+    .filter((one) => one.checkVisibility() && !one.classList.contains('skip'))
+    .map((one) => [one.id || one.textContent, one.getBoundingClientRect()])
+    .filter(([, box]) => box.width < 44 || box.height < 44).map(([name]) => name)"""
+"""What a gloved finger cannot hit: controls of less than 44 pixels."""
 
 
 @contextmanager
@@ -38,18 +47,25 @@ def chromium() -> Iterator[Browser]:
 
 
 class Watched:
-    """A page, and what went wrong in it: errors of scripts, refusals of the content security policy, dialogs."""
+    """A page, and what went wrong in it: errors of scripts, refusals of the content security policy, dialogs.
+
+    ``accepts``: the person says yes to what is asked; otherwise a dialog is wrong.
+    """
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.wrong: list[str] = []
         self.asked: list[str] = []
+        self.accepts = False
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
         page.on("dialog", self._dialog)
         page.on("request", lambda request: self.asked.append(request.url))
 
     def _dialog(self, dialog: Dialog) -> None:
+        if self.accepts:
+            dialog.accept()
+            return
         self.wrong.append(dialog.message)
         dialog.dismiss()
 
@@ -79,3 +95,10 @@ def seen(page: Page, selector: str, text: str) -> None:
 def until(page: Page, expression: str) -> None:
     """Waits until an expression is true. Playwright's own way needs ``eval``, which the page's policy forbids."""
     assert wait_for(lambda: bool(page.evaluate(expression)), PATIENCE_MS / 1e3), expression
+
+
+def serious(view: Page) -> list[object]:
+    """What axe, which the page has loaded, finds; but for what is minor."""
+    found = view.evaluate("axe.run(document).then((found) => found.violations)")
+    kept = [one for one in found if one["impact"] in {"serious", "critical", "moderate"}]
+    return [[one["id"], [node["html"][:120] for node in one["nodes"]]] for one in kept]

@@ -16,7 +16,7 @@ from edge_ad.controllers.security import AuditTrail
 from edge_ad.link import FakeStation, Judgement, RecordedRequest
 from edge_ad.station.station_log import AuditSettings
 
-__all__ = ["Served", "http_served", "settings"]
+__all__ = ["Served", "gateway_served", "http_served", "settings"]
 
 
 @dataclass
@@ -47,35 +47,46 @@ def http_served(
     **given: Any,
 ) -> Iterator[Served]:
     """Serves until the end of the block; ``given``: entries of the settings. ``station_file``: where bundles go."""
+    socket = folder / "s.sock"
+    with (
+        FakeStation(socket, recipes=recipes, judge=judge) as station,
+        gateway_served(folder, socket, station_file, **given) as (port, gateway),
+    ):
+        yield Served(port, station, gateway, folder, "https" if given.get("certificate") else "http")
+
+
+@contextmanager
+def gateway_served(
+    folder: Path, socket: Path, station_file: Path | None = None, **given: Any
+) -> Iterator[tuple[int, Gateway]]:
+    """The adapter alone, before the station at ``socket``: the port where it listens, and its gateway."""
     from edge_ad.controllers.http.server import listen, serve_on
 
     chosen = settings(**given)
     listener = listen("127.0.0.1", 0, "web")
-    port = listener.getsockname()[1]
     loop = asyncio.new_event_loop()
-    with FakeStation(folder / "s.sock", recipes=recipes, judge=judge) as station:
-        audit = AuditTrail(AuditSettings(file=str(folder / "audit.jsonl")), "web")
-        gateway = Gateway(folder / "s.sock", "web", chosen, audit=audit, station_file=station_file)
-        connected = threading.Event()
+    audit = AuditTrail(AuditSettings(file=str(folder / "audit.jsonl")), "web")
+    gateway = Gateway(socket, "web", chosen, audit=audit, station_file=station_file)
+    connected = threading.Event()
 
-        async def run() -> None:
-            gateway.changed.append(lambda: connected.set() if gateway.view.is_connected else None)
-            connecting = asyncio.create_task(gateway.run())
-            try:
-                await serve_on(listener, chosen, gateway, "web")
-            except asyncio.CancelledError:
-                pass
-            finally:
-                connecting.cancel()
-                await asyncio.gather(connecting, return_exceptions=True)
-
-        task = loop.create_task(run())
-        thread = threading.Thread(target=loop.run_until_complete, args=(task,))
-        thread.start()
+    async def run() -> None:
+        gateway.changed.append(lambda: connected.set() if gateway.view.is_connected else None)
+        connecting = asyncio.create_task(gateway.run())
         try:
-            assert connected.wait(60)
-            yield Served(port, station, gateway, folder, "https" if chosen.certificate else "http")
+            await serve_on(listener, chosen, gateway, "web")
+        except asyncio.CancelledError:
+            pass
         finally:
-            loop.call_soon_threadsafe(task.cancel)
-            thread.join(60)
-            loop.close()
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+
+    task = loop.create_task(run())
+    thread = threading.Thread(target=loop.run_until_complete, args=(task,))
+    thread.start()
+    try:
+        assert connected.wait(60)
+        yield listener.getsockname()[1], gateway
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(60)
+        loop.close()

@@ -11,20 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_ad.sources.frame_name import FrameName
+from edge_ad.thresholds.correlation import SHORTEST, matters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["SHORTEST", "Stream", "correlated_streams", "correlation_length", "has_streams"]
-
-SHORTEST = 30
-"""Fewer frames in a row do not tell whether neighbours score alike."""
-
-_LENGTH_THAT_MATTERS = 1.5
-# One in about a thousand streams of independent frames has neighbours as alike as this.
-_STANDARD_ERRORS = 3.0
+__all__ = ["Stream", "correlated_streams", "has_streams"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +40,6 @@ class Stream:
         return max(1, int(self.frames / self.length))
 
 
-def correlation_length(scores: NDArray[np.float64]) -> float:
-    """The integrated autocorrelation time ``1 + 2 * (rho_1 + rho_2 + ...)`` of the scores' ranks, in frames; 1 or more.
-
-    ``n`` frames estimate a mean, or a share above a threshold, about as well as ``n`` divided by this number of
-    independent frames. The sum ends where the sum of two neighbouring terms is no longer positive (C. J. Geyer,
-    "Practical Markov chain Monte Carlo", Statistical Science 7 (1992) 473-483). Ranks are used so that a single
-    outlier does not count more than another frame.
-
-    Args:
-        scores: float64 ``(n,)``, raw, in the order of time.
-    """
-    rho = _autocorrelation(scores)
-    total = 0.0
-    for lag in range(1, rho.size - 1, 2):
-        pair = float(rho[lag] + rho[lag + 1])
-        if pair <= 0:
-            break
-        total += pair
-    return max(1.0, 1 + 2 * total)
-
-
 def correlated_streams(names: Sequence[str], scores: NDArray[np.float64]) -> list[Stream]:
     """The videos and folders of numbered images whose neighbouring frames score alike.
 
@@ -76,10 +49,9 @@ def correlated_streams(names: Sequence[str], scores: NDArray[np.float64]) -> lis
     """
     found = []
     for where, values in _streams(names, scores):
-        alike = _autocorrelation(values)[1] * math.sqrt(values.size) > _STANDARD_ERRORS
-        stream = Stream(where, values.size, correlation_length(values))
-        if alike and stream.length > _LENGTH_THAT_MATTERS:
-            found.append(stream)
+        length = matters(values)
+        if length is not None:
+            found.append(Stream(where, values.size, length))
     return found
 
 
@@ -93,16 +65,6 @@ def _streams(names: Sequence[str], scores: NDArray[np.float64]) -> Iterator[tupl
         values = scores[list(group)]
         if where and values.size >= SHORTEST and values.min() < values.max():
             yield where, values
-
-
-def _autocorrelation(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.signal import correlate
-    from scipy.stats import rankdata
-
-    ranks = rankdata(scores)
-    ranks -= ranks.mean()
-    rho: NDArray[np.float64] = correlate(ranks, ranks, method="fft")[ranks.size - 1 :]
-    return rho / rho[0] if rho[0] > 0 else np.zeros_like(rho)
 
 
 def _stream_of(name: str) -> str:

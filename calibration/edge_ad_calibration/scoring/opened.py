@@ -14,8 +14,7 @@ import msgspec
 import edge_ad
 from edge_ad.bundle import Bundle
 from edge_ad.engines.base import EngineInfo
-from edge_ad.scoring.golden import replay
-from edge_ad.scoring.opening import open_scorer
+from edge_ad.scoring.opening import open_proven_scorer
 from edge_ad_metrics.machine import core_count, describe_cpu
 
 if TYPE_CHECKING:
@@ -59,13 +58,8 @@ def open_job(job: ScoreJob) -> OpenJob:
     bundle = Bundle.open(job.bundle)
     variant = bundle.variant(job.variant)
     # Other threads decode images at the same time and need the cores on which the engine's threads would wait.
-    scorer = open_scorer(bundle, variant, replace(job.engine, spin=False))
-    try:
-        replay(bundle, variant, scorer)
-        return OpenJob(job, bundle, variant, scorer)
-    except BaseException:
-        scorer.close()
-        raise
+    scorer, _ = open_proven_scorer(bundle, variant, replace(job.engine, spin=False))
+    return OpenJob(job, bundle, variant, scorer)
 
 
 @contextmanager

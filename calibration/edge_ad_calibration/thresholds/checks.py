@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_ad.sources.listing import is_stream
-from edge_ad_calibration.normals.correlation import SHORTEST, has_streams
+from edge_ad.thresholds.correlation import SHORTEST
+from edge_ad_calibration.normals.correlation import has_streams
 from edge_ad_calibration.normals.parts import file_of
 
 if TYPE_CHECKING:

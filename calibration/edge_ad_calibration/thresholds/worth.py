@@ -6,12 +6,12 @@ and this module says how much less, and which options would be accepted instead.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_ad.bundle.records import FixedCalibration, FixedThreshold, OrderStatistic, RankCalibration
 from edge_ad.sources.frame_name import FrameName
+from edge_ad.thresholds.correlation import rate_shown
 from edge_ad.thresholds.order_statistic import round_up, smallest_alpha, smallest_n
 
 if TYPE_CHECKING:
@@ -63,13 +63,8 @@ def shown_rate(rank: int, worth: Worth, confidence: float) -> float:
     The ``rank``-th largest of all scores is at least the ``rank``-th largest of those that were held out. Of
     correlated scores the threshold is taken at the same share of the independent ones.
     """
-    from scipy.stats import beta
-
     independent, held_out = worth.independent, worth.n - worth.repeated
-    if independent == 0:
-        return 1.0
-    equivalent = math.ceil(rank * independent / held_out)
-    return float(beta.ppf(confidence, equivalent, independent - equivalent + 1)) if equivalent <= independent else 1.0
+    return rate_shown(rank, held_out, independent, confidence) if independent else 1.0
 
 
 def doubt_about(made: AnyCalibration, worth: Worth, things: str) -> str | None:

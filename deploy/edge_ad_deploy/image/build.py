@@ -6,11 +6,12 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_ad.errors import InputError
-from edge_ad.files import check_output, check_space, output_error, part_file
+from edge_ad.files import check_output, check_space, output_error, part_file, read_small
 from edge_ad_deploy.image.disk import assemble, make_data, make_esp
 from edge_ad_deploy.image.layout import DiskLayout
 from edge_ad_deploy.image.root import RootRequest, build_root
@@ -32,6 +33,8 @@ _TOOLS = (
 )
 _ROOM_BYTES = 4e9
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+~-]*")
+_KERNEL_OPTION = re.compile(r"[A-Za-z0-9_.,=:/@+%*!~^-]+")  # GRUB reads them as a script
+_PACKAGE_HEAD = b"!<arch>\ndebian-binary"
 _COMPATIBLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -66,8 +69,10 @@ class BuiltImage:
     root_bytes: int
 
 
-def build_image(request: ImageRequest) -> BuiltImage:
+def build_image(request: ImageRequest, tell: Callable[[str], None]) -> BuiltImage:
     """Writes the image, sparse, and beside it the same compressed (``.zst``).
+
+    ``tell`` is called before each step that takes minutes, with what is done.
 
     Raises:
         DeviceError: a program that builds a part failed, such as for want of a network.
@@ -89,9 +94,11 @@ def build_image(request: ImageRequest) -> BuiltImage:
                 mirror=request.mirror,
             ),
             work,
+            tell,
         )
         request.layout.check_slot(root.stat().st_size)
         ready = work / "image"
+        tell("the disk image is put together and compressed")
         assemble(request.layout, {1: esp, 2: root, 4: make_data(request.layout, work)}, ready)
         run_tool(["zstd", "-q", "-10", "-T2", ready, "-o", work / "image.zst"])
         compressed = request.output.with_name(f"{request.output.name}.zst")
@@ -100,14 +107,14 @@ def build_image(request: ImageRequest) -> BuiltImage:
     return BuiltImage(request.output, compressed, compressed.stat().st_size, request.layout.size, root_bytes)
 
 
-def check_version(version: str) -> None:
+def check_version(version: str, option: str = "--image-version") -> None:
     """Devices compare versions as Debian does.
 
     Raises:
         InputError: it is no such version.
     """
     if not _VERSION.fullmatch(version):
-        raise InputError(f"--image-version {version}: expected a digit first, then letters, digits and . + ~ -")
+        raise InputError(f"{option} {version}: expected a digit first, then letters, digits and . + ~ -")
 
 
 def _check(request: ImageRequest) -> None:
@@ -117,10 +124,15 @@ def _check(request: ImageRequest) -> None:
     check_output(request.output, "-o")
     if not _COMPATIBLE.fullmatch(request.compatible):
         raise InputError(f"--compatible {request.compatible}: expected letters, digits and . _ -")
-    if not request.package.is_file() or request.package.suffix != ".deb":
+    for word in request.options:
+        if not _KERNEL_OPTION.fullmatch(word):
+            raise InputError(
+                f"--kernel-option {word}: expected one word, such as isolcpus=3, without spaces and quotes"
+            )
+    if request.package.suffix != ".deb" or not _is_package(request.package):
         raise InputError(f"--package {request.package}: expected the .deb that edge-ad package has written")
     try:
-        pem = request.keyring.read_text(encoding="ascii")
+        pem = read_small(request.keyring).decode("ascii")
     except (OSError, UnicodeDecodeError):
         pem = ""
     if "-----BEGIN CERTIFICATE-----" not in pem or "PRIVATE KEY" in pem:
@@ -130,6 +142,13 @@ def _check(request: ImageRequest) -> None:
     need_tools(_TOOLS)
     if os.geteuid() != 0:
         raise InputError("edge-ad image needs root, such as in a container: mmdebstrap makes files of other users")
+
+
+def _is_package(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_PACKAGE_HEAD)) == _PACKAGE_HEAD
 
 
 def _put(files: dict[Path, Path]) -> None:

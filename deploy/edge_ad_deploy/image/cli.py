@@ -76,14 +76,14 @@ IMAGE = OptionGroup(
         ),
         option(
             "--slot-mb",
-            type=click.IntRange(min=64),
+            type=click.IntRange(64, 16_384),
             metavar="MIB",
             heading=OTHER,
             help="The size of each of the two slots. It cannot change on the device.",
         ),
         option(
             "--data-mb",
-            type=click.IntRange(min=64),
+            type=click.IntRange(64, 1_048_576),
             metavar="MIB",
             heading=OTHER,
             help="The size of the data partition in the image. It grows on the device.",
@@ -146,7 +146,8 @@ def image(options: ImageOptions) -> None:
             provision=options.provision,
             layout=DiskLayout(slot_mib=options.slot_mb, data_mib=options.data_mb),
             options=options.kernel_option,
-        )
+        ),
+        lambda step: click.echo(f"{options.output}: {step}", err=True),
     )
     click.echo(
         f"{built.image}: {built.disk_bytes / 1e6:.0f} MB on a disk, the system {built.root_bytes / 1e6:.0f} MB\n"

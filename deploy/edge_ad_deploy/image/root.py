@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,12 +91,13 @@ def system_config(compatible: str) -> str:
     return _SYSTEM.format(compatible=compatible)
 
 
-def build_root(request: RootRequest, work: Path) -> Path:
-    """Makes the root as a squashfs file in ``work``, and returns its path."""
+def build_root(request: RootRequest, work: Path, tell: Callable[[str], None]) -> Path:
+    """Makes the root as a squashfs file in ``work``, and returns its path. ``tell`` is called before each long step."""
     early, late, tree, image = work / "early", work / "late", work / "root", work / "root.squashfs"
     _stage(early, late, request)
     packages = ",".join((*PACKAGES, KERNELS[request.kernel]))
     environment = {"SOURCE_DATE_EPOCH": str(epoch())} if epoch() is not None else {}
+    tell("Debian and the package are fetched and installed; this takes longest")
     run_tool(
         [
             "mmdebstrap",
@@ -120,6 +122,7 @@ def build_root(request: RootRequest, work: Path) -> Path:
     times = ["-all-time", str(epoch()), "-mkfs-time", str(epoch())] if epoch() is not None else []
     left_out = [word for pattern in _LEFT_OUT for word in ("-e", pattern)]
     # gzip: GRUB reads the kernel from it, and knows no zstd; xz takes the device three times as long.
+    tell("the system is packed for its slot")
     run_tool(["mksquashfs", tree, image, "-noappend", "-quiet", "-comp", "gzip", "-wildcards", *times, *left_out])
     shutil.rmtree(tree)
     return image

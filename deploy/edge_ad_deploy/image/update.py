@@ -97,7 +97,7 @@ def _check(request: SystemUpdateRequest) -> None:
         raise InputError(f"-o {request.output}: expected a name that ends with .raucb")
     check_output(request.output, "-o")
     if request.replaces is not None:
-        check_version(request.replaces)
+        check_version(request.replaces, "--replaces")
     for option, path in (("--certificate", request.certificate), ("--key", request.key)):
         if not path.is_file():
             raise InputError(f"{option} {path}: expected a PEM file, found none")
@@ -106,6 +106,8 @@ def _check(request: SystemUpdateRequest) -> None:
 
 def _cut_root(image: Path, root: Path) -> None:
     """Copies the squashfs of slot A, whose place the partition table of the image says."""
+    if image.exists() and not image.is_file():
+        raise InputError(f"{image}: expected an image of edge-ad image, found no file")
     try:
         with image.open("rb") as file:
             file.seek(_SECTOR)

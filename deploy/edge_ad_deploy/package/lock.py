@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from edge_ad.errors import InputError
+from edge_ad.files import read_small
 from edge_ad_deploy.package.pip import run_pip
 from edge_ad_deploy.package.target import PackageTarget
 
@@ -42,6 +43,7 @@ EXTRAS = (
 """The extras of edge-ad that a device may want."""
 
 # A device has no screen: the headless OpenCV is smaller and needs no libGL.
+_MOST_BYTES = 16 << 20
 _INSTEAD = MappingProxyType({"opencv-python": "opencv-python-headless"})
 
 _PIN = re.compile(
@@ -80,7 +82,7 @@ class Lock:
             InputError: it is not there, or a line of it is not as ``--update-lock`` writes it.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_small(path, _MOST_BYTES).decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not a text"
             raise InputError(f"the lock {path} cannot be read ({reason}): make it with --update-lock") from None

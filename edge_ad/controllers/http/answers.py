@@ -14,6 +14,7 @@ from edge_ad.controllers.security import DeniedError
 from edge_ad.controllers.view import StationView
 from edge_ad.errors import BundleError, EdgeAdError, InputError, LinkError, LinkRefusedError, OutputError
 from edge_ad.link.messages import Snapshot, StationState
+from edge_ad.teaching import ChangedError
 from edge_ad.verdict import State, Verdict
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
 _OF_REFUSAL = {"station_away": 503, "too_many_open": 429, "bad_part": 422}
 _OF_ERROR: tuple[tuple[type[EdgeAdError], int, str], ...] = (
     (LinkError, 503, "station_away"),
+    (ChangedError, 409, "changed"),
     (InputError, 422, "bad_input"),
     (BundleError, 422, "bundle_refused"),
     (OutputError, 507, "not_written"),

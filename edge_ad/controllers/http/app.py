@@ -16,6 +16,8 @@ from edge_ad.controllers.gateway import Gateway
 from edge_ad.controllers.http import (
     bundle_routes,
     challenge_routes,
+    commission_pictures,
+    commission_routes,
     evidence_routes,
     kept_routes,
     oip_routes,
@@ -64,6 +66,8 @@ def make_app(desk: Desk) -> FastAPI:
     app.include_router(page_routes.router, include_in_schema=False)
     app.include_router(kept_routes.router, include_in_schema=False)
     app.include_router(report_routes.router, include_in_schema=False)
+    app.include_router(commission_routes.router, include_in_schema=False)
+    app.include_router(commission_pictures.router, include_in_schema=False)
     app.include_router(challenge_routes.router, include_in_schema=False)
     app.add_middleware(_Guard, desk=desk)
     app.add_exception_handler(ProblemError, _problem)

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import sys
 from pathlib import Path as FilePath
 from typing import Annotated
 
@@ -17,11 +16,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from edge_ad.controllers.http.answers import ProblemError, json_answer
+from edge_ad.controllers.http.deploying import deployed
 from edge_ad.controllers.http.describing import asks_picture, says
 from edge_ad.controllers.http.desk import Desk, Engineer, Viewer, desk_of
 from edge_ad.controllers.http.requests import NO_MORE
-from edge_ad.controllers.security import Who
-from edge_ad.errors import BundleError, DeviceError, InputError, LinkRefusedError, one_line
+from edge_ad.errors import InputError
 from edge_ad.files import output_error, part_file
 from edge_ad.link.messages import UpdateChanged
 from edge_ad.station.updating import deploy_order
@@ -31,10 +30,8 @@ __all__ = ["UpdateAnswer", "clear_incoming", "router"]
 
 router = APIRouter(prefix="/api/v1/bundles", tags=["bundles"])
 
-_UPLOAD_S, _DEPLOY_S = 600.0, 900.0
+_UPLOAD_S = 600.0
 _ZIP = "application/zip"
-_ERRORS = {InputError.exit_code: InputError, BundleError.exit_code: BundleError}
-_BUSY = ("(update_pending)", "(recipe_pending)", "is under way: wait until it has ended")
 _STEPS = 50
 
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -66,6 +63,10 @@ async def put_bundle(request: Request, who: Engineer, recipe: Name, inspection: 
         detail = f"expected Content-Type: {_ZIP}, found {content or 'none'}"
         raise ProblemError(415, "content_type", detail, headers=NO_MORE)
     order = _order(desk, recipe, inspection)
+    limit = int(desk.settings.bundle_mb * 1e6)
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > limit:
+        raise _too_large(limit)
     if desk.uploading.locked():
         raise ProblemError(409, "busy", "another bundle is being handed in", headers=NO_MORE)
     async with desk.uploading:
@@ -74,10 +75,9 @@ async def put_bundle(request: Request, who: Engineer, recipe: Name, inspection: 
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             part = part_file(folder / "bundle.zip")
-            limit = int(desk.settings.bundle_mb * 1e6)
             sha256 = await asyncio.wait_for(_receive(request, part, limit), _UPLOAD_S)
             async with desk.gateway.audited("bundle", who, target=recipe, after=f"sha256 {sha256}"):
-                steps = await _deployed(desk, part, recipe, inspection, who)
+                steps = await deployed(desk, part, recipe, inspection, who)
         except asyncio.TimeoutError:
             raise ProblemError(408, "too_slow", "the bundle was not here in time", headers=NO_MORE) from None
         except ClientDisconnect:
@@ -133,6 +133,11 @@ def _slots(order: DeployOrder) -> Slots:
     return Slots(FilePath(order.settings.folder), order.named)
 
 
+def _too_large(limit: int) -> ProblemError:
+    detail = f"at most {limit} bytes are taken here: see bundle_mb of the controller"
+    return ProblemError(413, "too_large", detail, headers=NO_MORE)
+
+
 async def _receive(request: Request, part: FilePath, limit: int) -> str:
     """Writes the body to a file as it comes; its digest."""
     digest, size = hashlib.sha256(), 0
@@ -140,39 +145,9 @@ async def _receive(request: Request, part: FilePath, limit: int) -> str:
         async for block in request.stream():
             size += len(block)
             if size > limit:
-                raise ProblemError(413, "too_large", f"at most {limit} bytes are taken here", headers=NO_MORE)
+                raise _too_large(limit)
             digest.update(block)
             await asyncio.to_thread(file.write, block)
         file.flush()
         await asyncio.to_thread(os.fsync, file.fileno())
     return digest.hexdigest()
-
-
-async def _deployed(
-    desk: Desk, part: FilePath, recipe: str, inspection: str | None, who: Who
-) -> tuple[UpdateChanged, ...]:
-    """Runs ``edge-ad deploy`` in a process of its own until the station has taken the bundle; the steps so far.
-
-    Raises:
-        EdgeAdError: what that command says.
-    """
-    chosen = ["--recipe", recipe, *([] if inspection is None else ["--inspection", inspection])]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "edge_ad", "deploy", str(part), "--to", str(desk.gateway.station_file), *chosen,
-        "--no-wait", "--json", "--by", f"{desk.name}:{who}",
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), _DEPLOY_S)
-    except asyncio.TimeoutError:
-        raise BundleError(f"the bundle was not checked within {_DEPLOY_S:g} s") from None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-    if process.returncode != 0:
-        said = one_line(err.decode(errors="replace")).removeprefix("edge-ad: ").replace(str(part), "the bundle")
-        if any(one in said for one in _BUSY):
-            raise LinkRefusedError("busy", said[-400:])
-        kind = _ERRORS.get(process.returncode or 0, DeviceError)
-        raise kind(said[-400:] or f"the deployment ended with {process.returncode}")
-    return tuple(msgspec.json.decode(line, type=UpdateChanged) for line in out.splitlines())

@@ -21,7 +21,7 @@ from edge_ad.errors import OutputError
 if TYPE_CHECKING:
     from edge_ad.controllers.conversation import Outcome
 
-__all__ = ["COOKIE", "SUBJECT", "Desk", "Engineer", "Operator", "Supervisor", "Viewer", "desk_of", "finished"]
+__all__ = ["COOKIE", "SUBJECT", "Desk", "Engineer", "Operator", "Supervisor", "Viewer", "Work", "desk_of", "finished"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +35,21 @@ _BODIES_AT_ONCE, _PICTURES_AT_ONCE = 8, 2
 
 
 @dataclass(slots=True, eq=False)
+class Work:
+    """Something that goes on for an inspection while nobody looks. ``error``: why it ended without having been done."""
+
+    kind: str
+    by: str
+    at: float
+    is_going: bool = True
+    error: str | None = None
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True, eq=False)
 class Desk:
-    """``bodies``: how many large ones are held at once, ``pictures``: how many are decoded. ``closing``: the end."""
+    """``bodies``: how many large ones are held at once, ``pictures``: how many are decoded. ``closing``: the end.
+    ``works``: what goes on, by recipe and inspection."""
 
     settings: HttpSettings
     gateway: Gateway
@@ -51,6 +64,7 @@ class Desk:
     uploading: asyncio.Lock = field(default_factory=asyncio.Lock)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     recent: RecentResults = field(default_factory=RecentResults)
+    works: dict[tuple[str, str], Work] = field(default_factory=dict)
 
     async def identified(self, request: Request, token: str | None) -> Who:
         """Who has this token; raises :class:`DeniedError`, and records a wrong one."""

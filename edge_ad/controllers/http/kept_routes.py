@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path as FilePath
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from edge_ad.controllers.http.answers import ProblemError, json_answer
 from edge_ad.controllers.http.desk import Operator, Viewer, desk_of
 from edge_ad.controllers.http.evidence_routes import Inspection, Name, evidence_folder, inspections, kept_rows
 from edge_ad.controllers.http.requests import read_json
 from edge_ad.page.findings import Finding, Findings, Judged
+from edge_ad.page.found_good import write_found_good
 
 __all__ = ["KeptReject", "router"]
 
@@ -24,6 +27,7 @@ router = APIRouter(prefix="/page/kept")
 
 _COLUMNS = "name, captured_at, part_id, state, reason, score, threshold, recipe"
 _PRODUCTION = "state != 'ACCEPT' AND why != 'challenge'"
+_IN_MEMORY, _BLOCK = 16 << 20, 1 << 18
 _NOT_KEPT = {"Cache-Control": "no-store"}
 
 
@@ -54,6 +58,30 @@ async def kept(request: Request, _: Viewer, limit: Annotated[int, Query(ge=1, le
     """The kept frames that were not accepted, the newest first."""
     folder = evidence_folder(request)
     return json_answer(await asyncio.to_thread(_listed, folder, limit), headers=_NOT_KEPT)
+
+
+@router.get("/falsely-rejected.zip")
+async def found_good(
+    request: Request, _: Viewer, inspection: Annotated[str | None, Query(max_length=64)] = None
+) -> Response:
+    """The frames that people found falsely rejected, for whoever wants to calibrate with them."""
+    folder = evidence_folder(request)
+    target = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  it is closed when it has been sent
+    try:
+        async with desk_of(request).pictures:
+            await asyncio.to_thread(write_found_good, folder, target, inspection)
+    except BaseException:
+        target.close()
+        raise
+    headers = {**_NOT_KEPT, "Content-Disposition": 'attachment; filename="falsely-rejected.zip"'}
+    return StreamingResponse(_blocks(target), media_type="application/zip", headers=headers)
+
+
+async def _blocks(target: IO[bytes]) -> AsyncIterator[bytes]:
+    with target:
+        target.seek(0)
+        while block := await asyncio.to_thread(target.read, _BLOCK):
+            yield block
 
 
 @router.put("/{inspection}/{name}/finding")

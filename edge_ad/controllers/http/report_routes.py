@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edge_ad.controllers.http.answers import ProblemError, json_answer
+from edge_ad.controllers.http.challenge_routes import known_proofs
 from edge_ad.controllers.http.desk import Desk, Viewer, desk_of
 from edge_ad.controllers.security import read_trail
 from edge_ad.errors import EdgeAdError, one_line
@@ -67,7 +68,8 @@ def _report(desk: Desk, number: int) -> ShiftReport:
     snapshot = desk.gateway.view.snapshot
     drift = {} if snapshot is None else dict(snapshot.drift)
     changes = list(_changes(desk, names[number]))[-_CHANGES:]
-    return report_shift(counts.station, names[number], counts.shifts[number].recipes, evidence, changes, drift)
+    recipes = counts.shifts[number].recipes
+    return report_shift(counts.station, names[number], recipes, evidence, changes, drift, known_proofs(desk))
 
 
 def _counts(desk: Desk) -> CountsFile:
@@ -92,6 +94,7 @@ def _counters(present: PresentCounts) -> StationCounters:
         parts=dict(present.parts),
         reasons=dict(present.invalid),
         refused=dict(present.refused),
+        challenges=dict(present.challenges),
         lost_frames=present.lost_frames,
         faults=present.faults,
         scorer_restarts=present.scorer_restarts,
@@ -110,7 +113,8 @@ def _changes(desk: Desk, shift: ShiftName) -> Iterator[Change]:
         for one in read_trail(path):
             at = datetime.fromisoformat(one.time.replace("Z", "+00:00"))
             at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
-            if one.result == "done" and shift.begin <= at.timestamp() < (shift.end or float("inf")):
+            is_change = one.result == "done" and one.action != "challenge"  # which is told among the proofs
+            if is_change and shift.begin <= at.timestamp() < (shift.end or float("inf")):
                 yield Change(
                     time=f"{at.astimezone():%Y-%m-%dT%H:%M:%S}",
                     action=one.action,

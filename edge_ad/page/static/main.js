@@ -2,6 +2,7 @@
 
 import { $, act, ask, h, language, may, note, Refused, say, setZone, speak, t, time } from "./ui.js";
 import { showChallenge, startChallenge } from "./challenge.js";
+import { showCommission, startCommission } from "./commission.js";
 import { showKeptSoon, startKept } from "./kept.js";
 import { showOperate, startOperate } from "./operate.js";
 import { startPicture, wantPicture } from "./picture.js";
@@ -176,12 +177,14 @@ async function startSettings() {
 }
 
 function turn() {
-  const view = location.hash === "#prove" ? "prove" : "operate";
-  for (const name of ["operate", "prove"]) {
+  const views = ["operate", "commission", "prove"];
+  const view = views.find((name) => location.hash === `#${name}`) ?? "operate";
+  for (const name of views) {
     $(name).hidden = name !== view;
     if (name === view) $(`to-${name}`).setAttribute("aria-current", "page");
     else $(`to-${name}`).removeAttribute("aria-current");
   }
+  showCommission();
   draw();
 }
 
@@ -191,6 +194,7 @@ startOperate(known);
 startPicture();
 startKept(known);
 startProve(known);
+startCommission(known);
 startChallenge(known);
 addEventListener("hashchange", turn);
 turn();

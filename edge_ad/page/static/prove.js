@@ -1,6 +1,7 @@
 // The habits of a shift: its report, to be printed or taken along, and all kept rejects.
 
 import { $, ask, decimal, fill, h, language, number, percent, percentUp, Refused, say, t, word } from "./ui.js";
+import { proofTable, studyTable } from "./challenge.js";
 import { thumb } from "./kept.js";
 
 const SHOWN = 60;
@@ -10,7 +11,7 @@ export function startProve() {
   $("report-again").onclick = refresh;
   $("shift").onchange = fetchReport;
   $("report-print").onclick = () => print();
-  document.addEventListener("judged", () => { if (isShown) refresh(); });
+  for (const name of ["judged", "proved"]) document.addEventListener(name, () => { if (isShown) refresh(); });
 }
 
 export function showProve() {
@@ -42,7 +43,7 @@ async function fetchReport() {
 }
 
 const local = (text) => text.replace("T", " ");
-const table = (head, rows) => h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ...head.map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, ...rows)));
+const table = (head, rows) => h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, ...head.map((one) => h("th", { scope: "col" }, one)))), h("tbody", {}, ...rows)));
 const cells = (...values) => h("tr", {}, ...values.map((one) => (one instanceof Node ? one : h("td", {}, one))));
 const between = (rate) => t("between", { rate: percent(rate.of ? rate.count / rate.of : 0), low: percent(rate.low), high: percentUp(rate.high) });
 
@@ -52,7 +53,7 @@ function draw() {
   if (!report) return;
   fill("report", report, () => [
     h("h2", {}, `${t("report")}: ${t("report_of", { station: report.station, since: local(report.shift.since) })}`),
-    ...report.recipes.flatMap(recipe), ...places(), ...changes(), h("p", { class: "small" }, t("bounds_note")),
+    ...report.recipes.flatMap(recipe), ...places(), ...proofs(), ...drift(), ...changes(), h("p", { class: "small" }, t("bounds_note")),
   ]);
 }
 
@@ -61,6 +62,7 @@ function recipe(one) {
   const unseen = Math.max(0, one.rejected.count - one.found.bad - one.found.good);
   const rows = [
     [t("total"), number(total)], [t("state_ACCEPT"), number(one.accepted)], [t("state_REJECT"), number(one.rejected.count)], [t("state_INVALID"), number(one.invalid)],
+    ...(Object.keys(one.challenges).length ? [[t("challenge_count"), Object.entries(one.challenges).map(([state, count]) => `${t(`state_${state}`)} ${number(count)}`).join(", ")]] : []),
     [t("reject_rate"), between(one.rejected)], [t("truly_bad"), number(one.found.bad)], [t("falsely_rejected"), number(one.found.good)], [t("unseen_count"), number(unseen)],
     [t("false_rate"), between(one.false_rejects)], [t("faults"), number(one.faults)], [t("lost_frames"), number(one.lost_frames)],
     [t("latency"), one.latency_mean_ms === null ? "–" : `${decimal(one.latency_mean_ms)} ms, ${decimal(one.latency_max_ms)} ms`],
@@ -68,8 +70,25 @@ function recipe(one) {
   const reasons = [...Object.entries(one.reasons).map(([name, count]) => [word("reason", name), count]), ...Object.entries(one.refused).map(([name, count]) => [word("refused", name), count])].sort((a, b) => b[1] - a[1]);
   return [
     h("section", {}, h("h3", {}, `${t("recipe")} ${one.recipe}`), table([t("what"), t("count")], rows.map(([name, value]) => cells(name, value)))),
-    h("section", {}, h("h3", {}, t("reasons")), reasons.length ? table([t("reason"), t("count"), ""], reasons.map(([name, count]) => cells(name, number(count), bar(count, reasons[0][1])))) : h("p", {}, t("no_reasons"))),
+    h("section", {}, h("h3", {}, t("reasons")), reasons.length ? table([t("reason"), t("count"), t("cumulated"), ""], pareto(reasons)) : h("p", {}, t("no_reasons"))),
   ];
+}
+
+// The most frequent first, with the share that it and those before it have.
+function pareto(reasons) {
+  const all = reasons.reduce((sum, [, count]) => sum + count, 0);
+  let until = 0;
+  return reasons.map(([name, count]) => { until += count; return cells(name, number(count), percent(until / all), bar(count, reasons[0][1])); });
+}
+
+function proofs() {
+  if (!report.proofs.length && !report.studies.length) return [];
+  return [h("section", {}, h("h3", {}, t("proofs")), proofTable(report.proofs)), ...report.studies.map(studyTable)];
+}
+
+function drift() {
+  const known = Object.entries(report.drift);
+  return known.length ? [h("section", {}, h("h3", {}, t("drift_now")), table([t("inspection"), t("kind_drift")], known.map(([name, state]) => cells(name, t(`drift_${state}`)))))] : [];
 }
 
 function bar(count, most) {

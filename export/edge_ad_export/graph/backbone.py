@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Op", "find_backbone", "is_heavy", "is_smoothing"]
+__all__ = ["FLOAT_ONLY", "Op", "find_backbone", "is_heavy", "is_smoothing"]
+
+FLOAT_ONLY: Final = "float_only_"
+"""What the name of an operation begins with that is never quantized."""
 
 # A kernel of weights that are stored in float32 sums to 1 within this.
 _UNIT_SUM_TOLERANCE = 1e-3
@@ -71,7 +74,7 @@ def find_backbone(ops: Sequence[Op]) -> frozenset[str]:
             users.setdefault(source, []).append(op.name)
     before, after = _reachable(features, feeds), _reachable(features, users)
     linear = {op.name for op in ops if op.linear}
-    heavy = {op.name for op in ops if op.heavy}
+    heavy = {op.name for op in ops if op.heavy and not op.name.startswith(FLOAT_ONLY)}
     return frozenset(features) | (before & after) | (before & linear) | (after & heavy)
 
 

@@ -78,6 +78,13 @@ class GraphBuilder:
         """The first output of a node that has several."""
         return self._tape.op_multi_out(operator, inputs, attributes, num_outputs=outputs)[0]
 
+    def all_of(
+        self, operator: str, outputs: Sequence[tuple[Sequence[int], ir.DataType]], *inputs: ir.Value, **attributes: Any
+    ) -> Sequence[ir.Value]:
+        """The outputs of a node that has several, each of this shape and type."""
+        made = [ir.Value(type=ir.TensorType(dtype), shape=ir.Shape(shape)) for shape, dtype in outputs]
+        return self._tape.op_multi_out(operator, inputs, attributes, outputs=made)
+
     def copy(self, node: ir.Node, inputs: Sequence[ir.Value | None], shape: Sequence[int]) -> ir.Value:
         """The same operator with the same attributes on other inputs; the output has this ``shape``."""
         output = ir.Value(type=node.outputs[0].type, shape=ir.Shape(shape))

@@ -11,6 +11,8 @@ import onnx_ir as ir
 
 from edge_ad.bundle.records import MapSize, ModelInput
 from edge_ad.errors import ModelError
+from edge_ad_export.graph.backbone import FLOAT_ONLY
+from edge_ad_export.graph.match import reduced_axes
 from edge_ad_export.graph.static_shape import static_shape
 from edge_ad_export.heads.compose import HeadPass
 from edge_ad_export.model.imported import ImportedModel
@@ -31,7 +33,7 @@ from edge_ad_export.passes.cheaper import cheaper_passes
 from edge_ad_export.passes.contract import RequireStaticPass
 from edge_ad_export.passes.preprocessing import ClipInputPass, ClipPreprocessingPass
 
-__all__ = ["Batch", "Lowered", "apply_passes", "lower"]
+__all__ = ["Batch", "Lowered", "apply_passes", "lower", "shorten_search"]
 
 Batch = Literal["one", "rebatched", "repeated"]
 
@@ -76,6 +78,22 @@ def lower(imported: ImportedModel, agrees: Callable[[Lowered], bool], shrink: Sh
     return _cheapen(lowered, shrink, half=True)
 
 
+def shorten_search(lowered: Lowered, shrink: Shrink) -> Lowered | None:
+    """The graph with a shortlist in the search of its memory bank; ``None`` where it has none that takes long.
+
+    It changes maps, see :class:`~edge_ad_export.passes.ShortlistPass`.
+    """
+    plain = lowered.plain
+    searches = [] if plain is None else [node for node in plain.model.graph if node.op_type == "ReduceMin"]
+    if plain is None or not any(reduced_axes(node) == (1,) for node in searches):
+        return None
+    with suppress(ModelError):
+        candidate = _cheapen(plain, shrink, half=False, shortlist=True)
+        if any(str(node.name).startswith(FLOAT_ONLY) for node in candidate.model.graph):
+            return candidate
+    return None
+
+
 def _cheapen_exactly(lowered: Lowered, agrees: Callable[[Lowered], bool]) -> Lowered:
     for half in (True, False):
         with suppress(ModelError):
@@ -85,12 +103,11 @@ def _cheapen_exactly(lowered: Lowered, agrees: Callable[[Lowered], bool]) -> Low
     return lowered
 
 
-def _cheapen(lowered: Lowered, shrink: Shrink, *, half: bool) -> Lowered:
+def _cheapen(lowered: Lowered, shrink: Shrink, *, half: bool, shortlist: bool = False) -> Lowered:
     """``half``: large constants of the head are stored in 16 bits."""
     model = lowered.model.clone()
-    apply_passes(
-        [*cheaper_passes(shrink), SimplifyPass(), *([HalfStoragePass()] if half else []), OldestVersionsPass()], model
-    )
+    cheaper = cheaper_passes(shrink, shortlist=shortlist)
+    apply_passes([*cheaper, SimplifyPass(), *([HalfStoragePass()] if half else []), OldestVersionsPass()], model)
     return replace(lowered, model=model, plain=lowered)
 
 

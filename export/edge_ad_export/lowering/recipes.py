@@ -32,6 +32,7 @@ __all__ = [
     "calculates_bf16_here",
     "chosen_recipes",
     "usable_recipes",
+    "with_shortlists",
 ]
 
 
@@ -84,12 +85,15 @@ class Recipe:
     quantized form of the graph, every other one the float form alone.
 
     It raises :class:`~edge_ad.errors.ModelError` if the graph cannot be written in this form.
+
+    ``shortlist``: made of the graph whose search of a memory bank starts with a shortlist, where there is one.
     """
 
     id: str
     engine: Literal["onnxruntime", "openvino"]
     precision: Literal["fp32", "fp16", "bf16", "int8"]
     write: Callable[[FloatModel, Path, QuantizedGraph | None], None]
+    shortlist: bool = False
 
     @property
     def model(self) -> str:
@@ -137,8 +141,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         recipe.id: recipe
         for recipe in (
             BASELINE,
+            Recipe("onnx-shortlist", "onnxruntime", "fp32", _onnx_fp32, shortlist=True),
             Recipe("onnx-int8", "onnxruntime", "int8", _int8),
             Recipe("openvino-fp32", "openvino", "fp32", _openvino_fp32),
+            Recipe("openvino-shortlist", "openvino", "fp32", _openvino_fp32, shortlist=True),
             Recipe("openvino-fp16", "openvino", "fp16", _openvino_fp16),
             # The same file, opened otherwise.
             Recipe("openvino-bf16", "openvino", "bf16", _openvino_fp16),
@@ -191,7 +197,7 @@ def calculates_bf16_here() -> bool:
 
 
 def chosen_recipes(ids: Sequence[str], *, bf16: bool) -> tuple[Recipe, ...]:
-    """The recipes of these ids in the table's order, for none all that can gain anything.
+    """The recipes of these ids in the table's order, for none all that can gain anything with every kind of model.
 
     Args:
         bf16: whether :func:`calculates_bf16` says so; variants are measured where they are made.
@@ -202,7 +208,7 @@ def chosen_recipes(ids: Sequence[str], *, bf16: bool) -> tuple[Recipe, ...]:
     unknown = [name for name in ids if name not in RECIPES]
     if unknown:
         raise InputError(f"no variant {', '.join(unknown)}: choose from {', '.join(RECIPES)}")
-    chosen = tuple(recipe for recipe in RECIPES.values() if not ids or recipe.id in ids)
+    chosen = tuple(one for one in RECIPES.values() if one.id in ids or not (ids or one.shortlist))
     if bf16:
         return chosen
     if any(RECIPES[name].precision == "bf16" for name in ids):
@@ -211,3 +217,9 @@ def chosen_recipes(ids: Sequence[str], *, bf16: bool) -> tuple[Recipe, ...]:
             f"({' or '.join(sorted(_BF16_INSTRUCTIONS))}), and this one has none: leave it out"
         )
     return tuple(recipe for recipe in chosen if recipe.precision != "bf16")
+
+
+def with_shortlists(recipes: Sequence[Recipe]) -> tuple[Recipe, ...]:
+    """The recipes and, of each of their engines, the one with a shortlist; in the table's order."""
+    engines = {recipe.engine for recipe in recipes}
+    return tuple(one for one in RECIPES.values() if one in recipes or (one.shortlist and one.engine in engines))

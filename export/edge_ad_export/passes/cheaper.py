@@ -15,6 +15,7 @@ from edge_ad_export.passes.neutral import NeutralPass
 from edge_ad_export.passes.normalized_distance import NormalizedDistancePass
 from edge_ad_export.passes.project import ProjectPass
 from edge_ad_export.passes.separable_blur import SeparableBlurPass
+from edge_ad_export.passes.shortlist import ShortlistPass
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
 __all__ = ["cheaper_passes"]
 
 
-def cheaper_passes(shrink: Shrink) -> list[ir.passes.PassBase]:
-    """For a graph that follows the contract, simplified. What changes scores comes only if it is asked for."""
+def cheaper_passes(shrink: Shrink, *, shortlist: bool = False) -> list[ir.passes.PassBase]:
+    """For a graph that follows the contract, simplified. What changes scores comes only if it is asked for.
+
+    ``shortlist``: the nearest vectors of a memory bank are looked for in fewer dimensions, which changes maps.
+    """
     return [
         FoldPreprocessingPass(),
         NeutralPass(),
         *([] if shrink.coreset is None else [CoresetPass(shrink.coreset)]),
         NeighbourTablePass(),
         NearestPass(),
+        *([ShortlistPass()] if shortlist and shrink.project is None else []),
         *([] if shrink.project is None else [ProjectPass(shrink.project)]),
         CoarseProductPass(),
         GaussianPass(shrink.energy),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-__all__ = ["Points", "SquaredDistance", "are_norms", "match_squared_distance", "squared_norms"]
+__all__ = ["Points", "SquaredDistance", "are_norms", "match_squared_distance", "norms_taken_of", "squared_norms"]
 
 # Row norms stored in a file were summed in float32, in whatever order.
 _NORM_TOLERANCE = 1e-4
@@ -58,7 +58,7 @@ def match_squared_distance(value: ir.Value) -> SquaredDistance | None:
     if node is None or left is None:
         return None
     right = _transposed(node.inputs[1])
-    own = [other for other in others if _squared_norms_of(other) is left]
+    own = [other for other in others if norms_taken_of(other) is left]
     rest = [other for other in others if not any(other is o for o in own)]
     if right is None or len(own) != 1 or not _are_norms(rest[0], right):
         return None
@@ -113,8 +113,8 @@ def _transposed(value: ir.Value | None) -> Points | None:
     return Points(node.inputs[0], read_array(node.inputs[0]))
 
 
-def _squared_norms_of(value: ir.Value) -> ir.Value | None:
-    """What is squared and summed over its last dimension."""
+def norms_taken_of(value: ir.Value) -> ir.Value | None:
+    """What is squared and summed over its last dimension; ``None`` for a value made otherwise."""
     node, shape = made_by(value, "ReduceSum", "ReduceSumSquare"), static_shape(value)
     if node is None or shape is None or node.attributes.get_int("keepdims", 1) != 1:
         return None
@@ -136,4 +136,4 @@ def _are_norms(value: ir.Value, points: Points) -> bool:
         return are_norms(array, points.array)
     node = made_by(value, "Transpose")
     source = node.inputs[0] if node is not None else behind_reshapes(value)
-    return source is not None and points.value is not None and _squared_norms_of(source) is points.value
+    return source is not None and points.value is not None and norms_taken_of(source) is points.value

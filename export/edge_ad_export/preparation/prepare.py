@@ -21,7 +21,7 @@ from edge_ad.scoring.scorer import Scorer
 from edge_ad_export.fidelity.agreement import relative_error
 from edge_ad_export.fidelity.gate import parity_for
 from edge_ad_export.graph.embedded import find_embedded
-from edge_ad_export.lowering.contract import Lowered, lower
+from edge_ad_export.lowering.contract import Lowered, lower, shorten_search
 from edge_ad_export.lowering.recipes import FloatModel, baseline_for
 from edge_ad_export.preparation.first_stage import extractor_input, make_first_stage
 from edge_ad_export.reference.engine import ReferenceEngine
@@ -89,7 +89,7 @@ class Setup:
     """``mask``: uint8 ``(H, W)``, above 127 = not inspected, or ``None``. ``threads``: of the engines. ``split``: which
     of the ``images`` are for the quantizer, and which judge. ``run_s``: seconds that the imported model takes for an
     input. ``clip``: of a model of clips, whose ``images`` are clips too. ``first``: of a two-stage bundle; ``lowered``
-    is its scorer's graph."""
+    is its scorer's graph. ``shortlisted``: the graph of a memory bank that is searched with a shortlist, if any."""
 
     imported: ImportedModel
     lowered: Lowered
@@ -101,6 +101,7 @@ class Setup:
     run_s: float = 0.0
     clip: Clip | None = None
     first: FirstStage | None = None
+    shortlisted: Lowered | None = None
 
     @property
     def input(self) -> ModelInput:
@@ -225,7 +226,9 @@ def prepare(
     lowered, run_s = _lower(request, imported, setup)
     for line in _remarks_on_lowering(lowered, imported.input.batch):
         notify(line)
-    return replace(setup(lowered), run_s=run_s)
+    wanted = request.asks_for_shortlist and first is None
+    shortlisted = shorten_search(lowered, request.shrink) if wanted else None
+    return replace(setup(lowered), run_s=run_s, shortlisted=shortlisted)
 
 
 def _lower(request: ExportRequest, imported: ImportedModel, setup: Callable[[Lowered], Setup]) -> tuple[Lowered, float]:

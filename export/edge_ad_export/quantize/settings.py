@@ -33,9 +33,29 @@ class Target:
     measured: bool = False
 
 
-_X86 = ("openvino-int8", "openvino-mixed", "openvino-fp16", "openvino-fp32", "onnx-int8", "onnx-mixed", "onnx-fp32")
+_X86 = (
+    "openvino-int8",
+    "openvino-mixed",
+    "openvino-shortlist",
+    "openvino-fp16",
+    "openvino-fp32",
+    "onnx-int8",
+    "onnx-mixed",
+    "onnx-shortlist",
+    "onnx-fp32",
+)
 # OpenVINO has few int8 kernels for ARM; ONNX Runtime has good ones.
-_ARM = ("onnx-int8", "onnx-mixed", "openvino-fp16", "onnx-fp32", "openvino-fp32", "openvino-int8", "openvino-mixed")
+_ARM = (
+    "onnx-int8",
+    "onnx-mixed",
+    "onnx-shortlist",
+    "openvino-shortlist",
+    "openvino-fp16",
+    "onnx-fp32",
+    "openvino-fp32",
+    "openvino-int8",
+    "openvino-mixed",
+)
 
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {

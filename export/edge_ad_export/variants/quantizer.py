@@ -25,7 +25,7 @@ from edge_ad_export.variants.probes import Probes, Runner
 from edge_ad_metrics.sampling import evenly_spaced
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -86,8 +86,14 @@ class Mixed:
 class Quantizer:
     """Works in a folder that is gone in the end; see :func:`open_quantizer`."""
 
-    def __init__(self, model: FloatModel, plan: Plan, folder: Path, scorer: FloatModel | None = None) -> None:
-        self._model = model
+    def __init__(
+        self,
+        models: Mapping[EngineName, FloatModel],
+        plan: Plan,
+        folder: Path,
+        scorer: FloatModel | None = None,
+    ) -> None:
+        self._models = models
         self._scorer = scorer
         self._plan = plan
         self._folder = folder
@@ -142,11 +148,12 @@ class Quantizer:
         return self._folder / "pixels.npy"
 
     def _best(self, engine: EngineName) -> Int8:
-        ops = openvino_ops(self._model.openvino) if engine == "openvino" else onnx_ops(self._model.model.graph)
+        model = self._models[engine]
+        ops = openvino_ops(model.openvino) if engine == "openvino" else onnx_ops(model.model.graph)
         if not find_backbone(ops):
             raise ModelError(
                 "the model is quantized already: the float variants have its own int8 operators"
-                if _is_quantized(self._model.model)
+                if _is_quantized(model.model)
                 else "the graph has no convolution with constant weights to quantize"
             )
         choices = settings_for(engine, self._plan.effort, self._plan.target)
@@ -165,9 +172,10 @@ class Quantizer:
     def _quantize(self, engine: EngineName, settings: Settings) -> Int8:
         source, target = self._float_file(engine), self._folder / f"int8{_ending(engine)}"
         quantize_apart(source, self._pixels, target, settings)
+        model = self._models[engine]
         if engine == "openvino":
-            return Int8(OpenVinoInt8(self._model.openvino, _read_openvino(target)), settings)
-        return Int8(OnnxInt8(self._model.model, ir.from_proto(ir.to_proto(ir.load(target)))), settings)
+            return Int8(OpenVinoInt8(model.openvino, _read_openvino(target)), settings)
+        return Int8(OnnxInt8(model.model, ir.from_proto(ir.to_proto(ir.load(target)))), settings)
 
     def _damage(self, engine: EngineName, int8: Int8) -> float:
         path = self._folder / f"candidate{_ending(engine)}"
@@ -196,18 +204,20 @@ class Quantizer:
         path = self._folder / f"float{_ending(engine)}"
         if path.exists():
             return path
-        self._model.save(engine, path)
+        self._models[engine].save(engine, path)
         return path
 
 
 @contextmanager
-def open_quantizer(model: FloatModel, plan: Plan, scorer: FloatModel | None = None) -> Iterator[Quantizer]:
-    """Quantizes the float graph ``model`` in a temporary folder.
+def open_quantizer(
+    models: Mapping[EngineName, FloatModel], plan: Plan, scorer: FloatModel | None = None
+) -> Iterator[Quantizer]:
+    """Quantizes the float graph that ``models`` has for each engine, in a temporary folder.
 
     ``scorer``: the second stage, where the graph is an extractor.
     """
     with TemporaryDirectory(prefix="edge-ad-") as folder:
-        yield Quantizer(model, plan, Path(folder), scorer)
+        yield Quantizer(models, plan, Path(folder), scorer)
 
 
 def _is_quantized(model: ir.Model) -> bool:

@@ -134,7 +134,8 @@ _NOISE_MS = 0.05
 _WORTH_MIXING = 0.15
 # What is as slow as something more precise has to be smaller by this part.
 _SMALLER = 0.1
-_PRECISION = ("fp32", "fp16", "bf16", "int8")
+# The most precise first. With a shortlist scores are those of float32, but maps are not.
+_PRECISION = ("fp32", "fp16", "bf16", "shortlist", "int8")
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,11 @@ def most_in_float(mine: TimedVariant, others: Sequence[TimedVariant]) -> float:
 
 
 def _more_precise(recipe: Recipe, others: Sequence[TimedVariant]) -> list[TimedVariant]:
-    rank = _PRECISION.index(recipe.precision)
-    return [o for o in others if o.recipe.engine == recipe.engine and _PRECISION.index(o.recipe.precision) < rank]
+    return [o for o in others if o.recipe.engine == recipe.engine and _rank(o.recipe) < _rank(recipe)]
+
+
+def _rank(recipe: Recipe) -> int:
+    return _PRECISION.index("shortlist" if recipe.shortlist else recipe.precision)
 
 
 def _ratio(mine: TimedVariant, other: TimedVariant) -> float:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from edge_ad_export.fidelity.gate import Gate
     from edge_ad_export.preparation.prepare import Setup, Teller
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
-    from edge_ad_export.quantize.settings import Plan
-    from edge_ad_export.variants.quantizer import Int8, Quantizer
+    from edge_ad_export.quantize.settings import Plan, Target
+    from edge_ad_export.variants.quantizer import EngineName, Int8, Quantizer
     from edge_ad_metrics.datasets.dataset import LabelledImage
 
 __all__ = ["TrialResults", "Trials", "run_trials"]
@@ -94,15 +94,14 @@ def run_trials(setup: Setup, trials: Trials, root: Path, tell: Teller) -> TrialR
     """
     with ExitStack() as stack:
         evaluation = _Evaluation(setup, trials, root, tell, stack)
-        made = [evaluation.make(trials.recipes[0], step=1)]
+        first, rest = _in_two_rounds(trials.recipes)
+        made = [evaluation.make(recipe) for recipe in first]
         evaluation.score(made)
         if made[0].rejected is None:
-            quantizer = evaluation.quantizer()
-            made += [
-                evaluation.make(recipe, partial(quantizer.int8, recipe.engine), step=step)
-                for step, recipe in enumerate(trials.recipes[1:], 2)
-            ]
-            evaluation.score(made[1:])
+            quantizer = evaluation.quantizer(made)
+            made += [evaluation.make(recipe, partial(quantizer.int8, recipe.engine)) for recipe in rest]
+            evaluation.score(made[len(first) :])
+            made.sort(key=lambda one: trials.recipes.index(one.recipe))
             tell.say(f"timing {', '.join(one.recipe.id for one in made if one.candidate)} in turn")
             _measure_latency(made)
             made = _add_mixed(evaluation, made, quantizer)
@@ -115,6 +114,14 @@ def run_trials(setup: Setup, trials: Trials, root: Path, tell: Teller) -> TrialR
     return TrialResults(tuple(results), evaluation.reference_ms)
 
 
+def _in_two_rounds(recipes: Sequence[Recipe]) -> tuple[Sequence[Recipe], Sequence[Recipe]]:
+    """What is scored first, and the rest. Shortlists are judged before int8, which may be made of them."""
+    if not any(recipe.shortlist for recipe in recipes):
+        return recipes[:1], recipes[1:]
+    first = [recipe for recipe in recipes if recipe.precision == "fp32"]
+    return first, [recipe for recipe in recipes if recipe.precision != "fp32"]
+
+
 class _Evaluation:
     """Makes variants below ``root`` and scores them; the imported model has scored all frames once."""
 
@@ -122,6 +129,7 @@ class _Evaluation:
         self.setup, self.trials, self.root, self.tell, self.stack = setup, trials, root, tell, stack
         self.data = EvaluationData(setup.split.judging, setup.defects(), trials.labelled, setup.split.groups)
         self._model = FloatModel(setup.quantizable.model)
+        self._shortlisted = None if setup.shortlisted is None else FloatModel(setup.shortlisted.model)
         self._second_stage = None if setup.first is None else FloatModel(setup.lowered.model)
         images, defects = len(self.data.images), len(self.data.defects.samples)
         self._frames = f"{images} images and {defects} copies with a synthetic defect"
@@ -131,9 +139,16 @@ class _Evaluation:
             self.reference_ms = _reference_latency(scorer)
         self.reference = stack.enter_context(closing(reference))
 
-    def quantizer(self) -> Quantizer:
-        """The quantizer, which has been shown what the model sees of normals and of defects, none of which judge."""
-        quantizer = self.stack.enter_context(open_quantizer(self._model, self.trials.plan, self._second_stage))
+    def quantizer(self, made: Sequence[_Made]) -> Quantizer:
+        """The quantizer, which has been shown what the model sees of normals and of defects, none of which judge.
+
+        It quantizes the graph with a shortlist for the engines in which that is among ``made`` and worth shipping.
+        """
+        models: dict[EngineName, FloatModel] = {"onnxruntime": self._model, "openvino": self._model}
+        if self._shortlisted is not None and any(one.recipe.shortlist for one in made):
+            _measure_latency(made)
+            models |= dict.fromkeys(_better_with_shortlist(made, self.trials.plan.target), self._shortlisted)
+        quantizer = self.stack.enter_context(open_quantizer(models, self.trials.plan, self._second_stage))
         if len(self.setup.split.fitting):
             quantizer.use_calibration_data(
                 self.setup.quantizable_pixels(self.setup.split.fitting, _QUANTIZATION_SAMPLES),
@@ -141,9 +156,11 @@ class _Evaluation:
             )
         return quantizer
 
-    def make(self, recipe: Recipe, quantize: Callable[[], Int8] | None = None, *, step: int | None = None) -> _Made:
-        """Writes and opens a variant, the ``step``-th of those that were asked for."""
-        self.tell.say(f"making {recipe.id}" + (f" ({step} of {len(self.trials.recipes)})" if step else ""))
+    def make(self, recipe: Recipe, quantize: Callable[[], Int8] | None = None) -> _Made:
+        """Writes and opens a variant."""
+        asked = list(self.trials.recipes)
+        step = f" ({asked.index(recipe) + 1} of {len(asked)})" if recipe in asked else ""
+        self.tell.say(f"making {recipe.id}{step}")
         (self.root / recipe.model).parent.mkdir(parents=True)
         try:
             int8 = None if quantize is None or recipe.precision != "int8" else quantize()
@@ -154,10 +171,13 @@ class _Evaluation:
         return _Made(recipe, Candidate(recipe.id, scorer), label=None if int8 is None else int8.settings.label)
 
     def _write(self, recipe: Recipe, int8: QuantizedGraph | None) -> None:
+        model = self._shortlisted if recipe.shortlist else self._model
+        if model is None:
+            raise ModelError("the model has no memory bank whose search takes long enough for a shortlist")
         if self._second_stage is None:
-            recipe.write(self._model, self.root / recipe.model, int8)
+            recipe.write(model, self.root / recipe.model, int8)
             return
-        recipe.write(self._model, self.root / recipe.extractor, int8)
+        recipe.write(model, self.root / recipe.extractor, int8)
         recipe.in_float.write(self._second_stage, self.root / recipe.model, None)
 
     def score(self, variants: Sequence[_Made], *, least_map_correlation: float = -1.0) -> None:
@@ -202,6 +222,14 @@ def _reference_latency(scorer: Scorer) -> float | None:
     if not isinstance(scorer.engine, ReferenceEngine) or isinstance(scorer, WholeClipScorer):
         return None
     return statistics.median(measure_latency([scorer.engine.run_graph])[0])
+
+
+def _better_with_shortlist(made: Sequence[_Made], target: Target) -> list[EngineName]:
+    """The engines whose variant with a shortlist passed the gate and, where that can be measured, saves time."""
+    timed = [TimedVariant(one.recipe, one.latencies_ms) for one in made if one.candidate and not one.rejected]
+    exact = [one for one in timed if not one.recipe.shortlist]
+    shortlists = [one for one in timed if one.recipe.shortlist]
+    return [one.recipe.engine for one in shortlists if not target.measured or not not_worth_shipping(one, exact)]
 
 
 def _measure_latency(variants: Sequence[_Made]) -> None:

@@ -9,7 +9,8 @@ from scipy.signal import lfilter
 from support.calibrating import calibrated, frames_of, ranked
 
 from edge_ad.bundle.records import Exclusion
-from edge_ad_calibration.normals.correlation import correlated_streams, correlation_length
+from edge_ad.thresholds.correlation import correlation_length
+from edge_ad_calibration.normals.correlation import correlated_streams
 from edge_ad_calibration.thresholds.cautions import about_confirmed, about_method, excluded_sentence
 from edge_ad_calibration.thresholds.groups import compare_groups, describe_difference
 from edge_ad_calibration.thresholds.methods import ByFixed, ByMad, ByRank, ByTail, Method

@@ -73,8 +73,7 @@ def device(tmp_path: Path) -> Path:
 def provisioned(place: Path, programs: FakePrograms, folder: Path) -> list[str]:
     provision = load("provision")
     made = provision.ProvisionedDevice(place / "stations", place / "settings", place / "kept", "me", programs.run)
-    lines: list[str] = provision.take(folder, made)
-    return lines
+    return list(provision.take(folder, made))
 
 
 @pytest.mark.usefixtures("user")
@@ -84,6 +83,7 @@ def test_a_stick_makes_a_station_once(given: Path, device: Path) -> None:
         "hostname line-one: taken",
         "ntp 10.0.0.1 10.0.0.2: taken",
         "root.json: taken",
+        "station line1: is copied and checked",
         "station line1: taken",
     ]
     assert (device / "stations/line1/station.toml").read_text() == STATION
@@ -98,6 +98,15 @@ def test_a_stick_makes_a_station_once(given: Path, device: Path) -> None:
 def test_a_station_that_does_not_pass_its_check_leaves_nothing(given: Path, device: Path) -> None:
     programs = FakePrograms({"run --check": (3, "edge-ad: inspect.main.bundle: it is not signed\n")})
     assert "station line1: refused: inspect.main.bundle: it is not signed" in provisioned(device, programs, given)
+    assert sorted(path.name for path in (device / "stations").iterdir()) == []
+
+
+@pytest.mark.usefixtures("user")
+def test_a_file_that_cannot_be_read_from_the_stick_is_named(given: Path, device: Path) -> None:
+    (given / "stations/line1/bundles/a").symlink_to(given / "gone")
+    (line,) = [line for line in provisioned(device, FakePrograms(), given) if "refused" in line]
+    assert line.startswith("station line1: refused: bundles/a could not be copied: ")
+    assert "No such file or directory" in line
     assert sorted(path.name for path in (device / "stations").iterdir()) == []
 
 
@@ -278,6 +287,21 @@ def test_a_damaged_update_is_refused_before_the_other_slot_is_touched(tmp_path: 
     script = ["sh", str(PROGRAMS / "refuse-older")]
     done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "refused: the update is damaged\n")
+
+
+def test_an_older_system_is_refused_before_all_of_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "bundle/root.img").mkdir(parents=True)  # Reading it would say that it is damaged.
+    (tmp_path / "bundle/version").write_text("1\n")
+    (tmp_path / "here").write_text("2\n")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "RAUC_BUNDLE_MOUNT_POINT": str(tmp_path / "bundle"),
+        "EDGE_AD_VERSION_FILE": str(tmp_path / "here"),
+        "EDGE_AD_GOOD_FILE": str(tmp_path / "good"),
+    }
+    script = ["sh", str(PROGRAMS / "refuse-older")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == "refused: version 1 is older than 2\n"
 
 
 def test_the_environment_of_grub_is_never_empty(tmp_path: Path) -> None:

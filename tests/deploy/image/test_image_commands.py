@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,14 +15,16 @@ from edge_ad.cli import main
 from edge_ad_deploy.image import SystemUpdateRequest, build_update
 from edge_ad_deploy.image.disk import assemble, make_data
 from edge_ad_deploy.image.layout import MIB, DiskLayout
-from edge_ad_deploy.image.root import system_config
+from edge_ad_deploy.image.root import RootRequest, build_root, system_config
 
 SMALL = DiskLayout(esp_mib=1, slot_mib=8, data_mib=64)
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    (tmp_path / "edge-ad.deb").write_bytes(b"!<arch>\n")
+    (tmp_path / "edge-ad.deb").write_bytes(b"!<arch>\ndebian-binary   ")
+    (tmp_path / "other.deb").write_bytes(b"something else")
+    os.mkfifo(tmp_path / "pipe.deb")
     (tmp_path / "update.pem").write_text("-----BEGIN CERTIFICATE-----\n")
     (tmp_path / "update.key").write_text("-----BEGIN PRIVATE KEY-----\n")
     return tmp_path
@@ -40,8 +44,27 @@ def said(*given: str) -> tuple[int, str]:
         ({"--keyring": "update.key"}, "expected a certificate (PEM) without a private key"),
         ({"--provision": "."}, "expected a folder with stations/NAME/station.toml"),
         ({"--compatible": "a b"}, "--compatible a b: expected letters"),
+        ({"--package": "pipe.deb"}, "expected the .deb that edge-ad package has written"),
+        ({"--package": "other.deb"}, "expected the .deb that edge-ad package has written"),
+        ({"--keyring": "pipe.deb"}, "expected a certificate (PEM) without a private key"),
+        ({"--kernel-option": "quiet; rm"}, "--kernel-option quiet; rm: expected one word"),
+        ({"--slot-mb": "99999999"}, "99999999 is not in the range 64<=x<=16384"),
+        ({"--data-mb": "99999999"}, "99999999 is not in the range 64<=x<=1048576"),
     ],
-    ids=["version", "output", "package", "keyring", "provision", "compatible"],
+    ids=[
+        "version",
+        "output",
+        "package",
+        "keyring",
+        "provision",
+        "compatible",
+        "pipe",
+        "no-package",
+        "keyring-pipe",
+        "kernel-option",
+        "slot",
+        "data",
+    ],
 )
 def test_what_an_image_refuses(files: Path, changed: dict[str, str], message: str) -> None:
     places = {"--package": "edge-ad.deb", "--keyring": "update.pem", "-o": "out.img", "--image-version": "1"}
@@ -60,6 +83,19 @@ def test_missing_programs_are_named_with_their_packages(files: Path, monkeypatch
     code, text = said("image", *words, "-o", str(files / "out.img"))
     assert code == 2
     assert "sgdisk, mmd, mcopy not found on this machine: apt-get install gdisk mtools" in " ".join(text.split())
+
+
+def test_an_update_of_a_pipe_is_refused(files: Path) -> None:
+    words = ["--certificate", str(files / "update.pem"), "--key", str(files / "update.key")]
+    code, text = said("image-update", str(files / "pipe.deb"), *words, "-o", str(files / "out.raucb"))
+    assert code == 2
+    assert "found no file" in text or "not found on this machine" in text
+
+
+def test_a_wrong_version_is_named_by_its_option(files: Path) -> None:
+    words = ["--certificate", str(files / "update.pem"), "--key", str(files / "update.key"), "--replaces", "v1"]
+    code, text = said("image-update", str(files / "some.img"), *words, "-o", str(files / "out.raucb"))
+    assert (code, "--replaces v1: expected a digit first" in text) == (2, True), text
 
 
 def test_an_update_needs_an_image(files: Path) -> None:
@@ -89,6 +125,27 @@ def made_image(folder: Path) -> Path:
     (folder / "work").mkdir()
     assemble(SMALL, {2: squashed, 4: make_data(SMALL, folder / "work")}, image)
     return image
+
+
+def test_each_long_step_is_told_before_it_begins(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+
+    def run(command: Sequence[str | Path], **_: object) -> str:
+        (files / "work/root").mkdir(exist_ok=True)
+        happened.append(str(command[0]))
+        return ""
+
+    monkeypatch.setattr("edge_ad_deploy.image.root.run_tool", run)
+    (files / "work").mkdir()
+    package, keyring = files / "edge-ad.deb", files / "update.pem"
+    asked = RootRequest(package=package, keyring=keyring, version="1", compatible="line-box")
+    build_root(asked, files / "work", happened.append)
+    assert happened == [
+        "Debian and the package are fetched and installed; this takes longest",
+        "mmdebstrap",
+        "the system is packed for its slot",
+        "mksquashfs",
+    ]
 
 
 def test_each_part_lies_where_the_table_says(tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.browser import DESKTOP, PANEL, PHONE, chromium, opened, seen, until
+from support.browser import AXE, DESKTOP, PANEL, PHONE, SMALL_TARGETS, chromium, opened, seen, serious, until
 from support.cable import cable_to
 from support.page_served import PageServed, keep_rejects, page_served, write_preview
-from support.paths import ROOT
 from support.videos import wait_for
 
 from edge_ad.controllers.security import Role, add_token
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
 
 SIZES = pytest.mark.parametrize("size", [DESKTOP, PANEL, PHONE], ids=["desktop", "panel", "phone"])
 SCRIPT = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-AXE = ROOT / "build/axe-core/axe.min.js"
-_SMALL_TARGETS = """() => [...document.querySelectorAll('button, a, select, input')]
-    .filter((one) => one.checkVisibility() && !one.classList.contains('skip'))
-    .map((one) => [one.id || one.textContent, one.getBoundingClientRect()])
-    .filter(([, box]) => box.width < 44 || box.height < 44).map(([name]) => name)"""
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +95,7 @@ def test_operate_shows_all_there_is(browser: Browser, page: PageServed, size: tu
         seen(view, "#health", "frames are darker")
         assert view.locator("#thumbs img").count() == 3
         assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert view.evaluate(_SMALL_TARGETS) == []
+        assert view.evaluate(SMALL_TARGETS) == []
         height = view.evaluate("parseFloat(getComputedStyle(document.querySelector('#word')).fontSize)")
         assert height >= 60
         assert watched.wrong == []
@@ -317,13 +311,6 @@ def test_axe_has_nothing_serious_to_say(browser: Browser, page: PageServed, them
         assert [one for one in shown.items() if one[1]] == []
 
 
-def serious(view: Page) -> list[object]:
-    """What axe finds, but for what is minor."""
-    found = view.evaluate("axe.run(document).then((found) => found.violations)")
-    kept = [one for one in found if one["impact"] in {"serious", "critical", "moderate"}]
-    return [[one["id"], [node["html"][:120] for node in one["nodes"]]] for one in kept]
-
-
 @pytest.mark.slow
 @SIZES
 def test_a_report_of_the_shift_is_read_and_saved(browser: Browser, page: PageServed, size: tuple[int, int]) -> None:
@@ -345,7 +332,7 @@ def test_a_report_of_the_shift_is_read_and_saved(browser: Browser, page: PageSer
             view.locator("#report-csv").click()
         assert "parts,a,REJECT,1" in Path(saving.value.path()).read_text()
         assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert view.evaluate(_SMALL_TARGETS) == []
+        assert view.evaluate(SMALL_TARGETS) == []
         view.emulate_media(media="print")
         assert view.locator("#report").is_visible()
         assert not view.locator("header").is_visible()

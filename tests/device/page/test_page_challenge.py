@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import httpx
@@ -10,7 +12,10 @@ from support.page_served import page_served
 
 from edge_ad.link.messages import ChallengeFacts, ChallengePart, ChallengeRequest
 from edge_ad.page.proofs_shown import show_proofs, study_proofs
-from edge_ad.station.proofs import Outcome, Proof, add_proof
+from edge_ad.page.shift_report import list_shifts, report_shift, report_table
+from edge_ad.station.counting import StationCounters
+from edge_ad.station.kept_counts import ShiftCounts
+from edge_ad.station.proofs import Proof, ProofOutcome, add_proof
 from edge_ad.update.replaying import ProvedPart
 
 RIGHT = (("G-1", False, "ACCEPT"), ("B-1", True, "REJECT"))
@@ -25,7 +30,7 @@ def a_proof(
     software: str = "1",
 ) -> Proof:
     return Proof(
-        at=at, kind=kind, recipe="a", outcome=Outcome(outcome), who="anna", why=("software",), software=software,
+        at=at, kind=kind, recipe="a", outcome=ProofOutcome(outcome), who="anna", why=("software",), software=software,
         identity={"software": software},
         parts=tuple(ProvedPart(name=name, is_bad=is_bad, state=state) for name, is_bad, state in parts),
     )  # fmt: skip
@@ -88,3 +93,18 @@ def test_other_requests_are_refused(body: dict[str, object], tmp_path: Path) -> 
 def test_who_may_only_look_asks_for_nothing(tmp_path: Path) -> None:
     with page_served(tmp_path, local_role="viewer") as one:
         assert httpx.post(f"{one.url}/page/challenge", json={"action": "begin"}).status_code == 403
+
+
+def test_the_report_of_a_shift_has_its_proofs_and_the_figures_of_its_end(tmp_path: Path) -> None:
+    counts = StationCounters(parts={"ACCEPT": 5, "REJECT": 0, "INVALID": 0}, challenges={"REJECT": 1})
+    names = list_shifts([ShiftCounts(shift="2001-01-01T06:00"), ShiftCounts(shift="2001-01-01T14:00")])
+    begin = names[0].begin
+    proofs = [a_proof(begin - 5, RIGHT), a_proof(begin + 5, WRONG, "failed"), a_proof(begin + 9 * 3_600, RIGHT)]
+    made = report_shift("line1", names[0], {"a": counts}, None, proofs=proofs)
+    assert [one.at for one in made.proofs] == [begin + 5]
+    assert [(one.proofs, one.system.runs) for one in made.studies] == [(2, 4)]
+    rows = list(csv.reader(io.StringIO(report_table(made).decode())))
+    assert ["challenge_parts", "a", "REJECT", "1"] in rows
+    assert ["measurement_system", "a", "parts effectiveness", "0"] in rows
+    assert ["measurement_system", "a", "parts miss_rate_grade", "unacceptable"] in rows
+    assert [row[3] for row in rows if row[0] == "proof"] == ["failed", "anna"]

@@ -12,7 +12,7 @@ from edge_ad.link.messages import ChallengeFacts, ChallengeRequest
 from edge_ad.station.actions import HandedIn, KeepProof, NoteUpdate, ReplaySet, ScoreFrame, WantedUpdate
 from edge_ad.station.core import StationCore
 from edge_ad.station.parts import Asker, InspectedPart, Moment
-from edge_ad.station.proofs import Outcome, Proof
+from edge_ad.station.proofs import Proof, ProofOutcome
 from edge_ad.station.station_file import StationFile
 from edge_ad.update.replaying import ProvedPart
 from edge_ad.verdict import State
@@ -113,7 +113,7 @@ def test_parts_are_put_in_one_after_the_other_and_are_no_production() -> None:
         assert line.part(State.REJECT).challenge == name
     assert line.core.counters.parts == {"ACCEPT": 0, "REJECT": 1, "INVALID": 0}
     assert line.core.counters.challenges == {"ACCEPT": 1, "REJECT": 2}
-    assert [one.outcome for one in line.kept] == [Outcome.BEGUN, Outcome.PASSED]
+    assert [one.outcome for one in line.kept] == [ProofOutcome.BEGUN, ProofOutcome.PASSED]
     assert [(one.name, one.is_bad, one.state) for one in line.kept[-1].parts] == [
         ("G-1", False, "ACCEPT"), ("B-1", True, "REJECT"), ("B-2", True, "REJECT"),
     ]  # fmt: skip
@@ -123,7 +123,7 @@ def test_parts_are_put_in_one_after_the_other_and_are_no_production() -> None:
 def test_a_bad_part_that_is_accepted_fails_the_challenge_and_raises_an_alarm() -> None:
     line = Line(a_file())
     line.challenge(State.ACCEPT, State.ACCEPT, State.REJECT)
-    assert (line.kept[-1].outcome, line.kept[-1].detail) == (Outcome.FAILED, "wrong: B-1")
+    assert (line.kept[-1].outcome, line.kept[-1].detail) == (ProofOutcome.FAILED, "wrong: B-1")
     assert line.core.condition.alarms["challenge"].text == "the challenge parts were not passed: wrong: B-1"
     assert line.part(State.ACCEPT).state is State.ACCEPT
     line.challenge(*RIGHT)
@@ -152,14 +152,16 @@ def test_two_people_do_not_run_one_challenge_twice() -> None:
     line.part(State.ACCEPT)
     assert line.ask("next", "G-1", by="ben") == ["other_part"]
     assert line.ask("cancel", by="ben") == []
-    assert (line.kept[-1].outcome, line.kept[-1].who) == (Outcome.CANCELLED, "ben")
+    assert (line.kept[-1].outcome, line.kept[-1].who) == (ProofOutcome.CANCELLED, "ben")
     assert line.ask("next", "B-1") == ["no_challenge_running"]
 
 
 @pytest.mark.parametrize(
-    ("wait_s", "outcome"), [(1_799.0, Outcome.BEGUN), (1_801.0, Outcome.ABANDONED)], ids=["in time", "too late"]
+    ("wait_s", "outcome"),
+    [(1_799.0, ProofOutcome.BEGUN), (1_801.0, ProofOutcome.ABANDONED)],
+    ids=["in time", "too late"],
 )
-def test_a_challenge_that_nobody_goes_on_with_ends(wait_s: float, outcome: Outcome) -> None:
+def test_a_challenge_that_nobody_goes_on_with_ends(wait_s: float, outcome: ProofOutcome) -> None:
     line = Line(a_file())
     line.ask("begin")
     line.tick(wait_s)
@@ -209,18 +211,20 @@ class TestLock:
         assert line.part(State.ACCEPT).reason == "locked"
 
     def test_a_failed_challenge_locks(self) -> None:
-        line = Line(a_file({"lock": True}), proofs=(a_proof(Outcome.PASSED),))
+        line = Line(a_file({"lock": True}), proofs=(a_proof(ProofOutcome.PASSED),))
         assert line.part(State.ACCEPT).state is State.ACCEPT
         line.challenge(State.REJECT, State.REJECT, State.REJECT)
         assert line.part(State.ACCEPT).detail == "the challenge parts were not passed: wrong: G-1"
 
-    @pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.ABANDONED, Outcome.INTERRUPTED, Outcome.BEGUN])
-    def test_what_has_no_result_does_not_open_it(self, outcome: Outcome) -> None:
+    @pytest.mark.parametrize(
+        "outcome", [ProofOutcome.CANCELLED, ProofOutcome.ABANDONED, ProofOutcome.INTERRUPTED, ProofOutcome.BEGUN]
+    )
+    def test_what_has_no_result_does_not_open_it(self, outcome: ProofOutcome) -> None:
         line = Line(a_file({"lock": True}), proofs=(a_proof(outcome),))
         assert line.part(State.ACCEPT).reason == "locked"
 
     def test_what_a_restart_finds_in_the_file_counts(self) -> None:
-        line = Line(a_file({"lock": True, "every_hours": 8.0}), at=HOUR, proofs=(a_proof(Outcome.PASSED),))
+        line = Line(a_file({"lock": True, "every_hours": 8.0}), at=HOUR, proofs=(a_proof(ProofOutcome.PASSED),))
         assert line.part(State.ACCEPT).state is State.ACCEPT
 
     def test_parts_that_are_held_trip_no_stop_rule(self) -> None:
@@ -234,7 +238,7 @@ class TestLock:
         assert line.core.condition.cause is None
 
 
-def a_proof(outcome: Outcome, kind: str = "parts", **more: Any) -> Proof:
+def a_proof(outcome: ProofOutcome, kind: str = "parts", **more: Any) -> Proof:
     part = ProvedPart(name="B-1", is_bad=True, state="REJECT")
     return Proof(at=0.0, kind=kind, recipe="default", outcome=outcome, who="anna", parts=(part,), **more)
 
@@ -266,18 +270,20 @@ class TestReplay:
         assert line.ask("replay") == ["challenge_running"]
 
     def test_a_set_that_is_not_passed_raises_an_alarm_and_locks_where_asked(self) -> None:
-        line = Line(a_file({"lock": True}), proofs=(a_proof(Outcome.PASSED),))
-        line.core.challenges.kept(a_proof(Outcome.FAILED, "replay", detail="B-1 is accepted", why=("software",)), None)
+        line = Line(a_file({"lock": True}), proofs=(a_proof(ProofOutcome.PASSED),))
+        line.core.challenges.kept(
+            a_proof(ProofOutcome.FAILED, "replay", detail="B-1 is accepted", why=("software",)), None
+        )
         text = "the challenge set of default is not passed: B-1 is accepted"
         assert line.core.condition.alarms["challenge set"].text == text
         assert line.part(State.ACCEPT).detail == text
         assert (line.facts().replay, line.facts().replay_why) == ("failed", ("software",))
-        line.core.challenges.kept(a_proof(Outcome.PASSED, "replay"), None)
+        line.core.challenges.kept(a_proof(ProofOutcome.PASSED, "replay"), None)
         assert line.part(State.ACCEPT).state is State.ACCEPT
 
     def test_a_result_that_cannot_be_written_down_shows(self) -> None:
         line = Line(a_file())
-        line.core.challenges.kept(a_proof(Outcome.PASSED, "replay"), "proof.jsonl: the disk is full")
+        line.core.challenges.kept(a_proof(ProofOutcome.PASSED, "replay"), "proof.jsonl: the disk is full")
         assert (line.facts().replay, line.facts().kept) == ("passed", "proof.jsonl: the disk is full")
 
 
@@ -291,7 +297,7 @@ def test_another_recipe_has_its_own_lock_and_ends_a_challenge() -> None:
         line.core.scorer_ready(slot, line.now)
     assert line.part(State.ACCEPT).reason == "locked"
     line.tick()
-    assert (line.kept[-1].outcome, line.kept[-1].detail) == (Outcome.CANCELLED, "the recipe changed to b")
+    assert (line.kept[-1].outcome, line.kept[-1].detail) == (ProofOutcome.CANCELLED, "the recipe changed to b")
 
 
 def test_without_a_table_proof_nothing_is_proved() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ from support.tiny_calibration import calibrate
 from support.videos import wait_for
 
 from edge_ad import Detector
+from edge_ad.page.pictures import Size, shown_frame
 from edge_ad.page.previews import read_preview
+from edge_ad.station.evidence import EvidenceRecord
 from edge_ad.station.preview_writer import PreviewChoice, PreviewWriter, want_previews
 from edge_ad.verdict import State
 
@@ -30,6 +33,7 @@ def detector(tiny_bundle: Path) -> Iterator[Detector]:
 def observe(writer: PreviewWriter, detector: Detector, frame: NDArray[np.uint8], part_id: str) -> None:
     scored = detector.score_with_map(frame, captured_at=1000.0)
     writer.observe(scored.verdict, part_id, frame, scored.map)
+    writer.draw()
 
 
 def test_a_preview_has_picture_map_and_verdict(detector: Detector, tmp_path: Path) -> None:
@@ -49,6 +53,32 @@ def test_a_preview_has_picture_map_and_verdict(detector: Detector, tmp_path: Pat
     shown = np.asarray(cv2.imdecode(np.frombuffer(rest[head.picture :], np.uint8), cv2.IMREAD_UNCHANGED))
     assert shown.shape[2] == 4
     assert (shown.shape[1] / shown.shape[0]) == pytest.approx(4 / 3, rel=0.02)
+
+
+@pytest.mark.slow
+def test_a_picture_of_20_megapixels_is_shrunk_wherever_it_is_shown(detector: Detector, tmp_path: Path) -> None:
+    frame = np.random.default_rng(0).integers(20, 60, (3648, 5472, 3), np.uint8)
+    frame[1000:2000, 1000:2000] = 255
+    writer = PreviewWriter(PreviewChoice(folder=str(tmp_path)), "top", detector)
+    want_previews(tmp_path)
+    observe(writer, detector, frame, "A-1")
+    assert wait_for(lambda: read_preview(tmp_path, "top") is not None, 60)
+    writer.close()
+    preview = read_preview(tmp_path, "top")
+    assert preview is not None
+    picture = preview.data.partition(b"\n")[2][: preview.head.picture]
+    assert np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)).shape[:2] == (640, 960)
+    assert len(preview.data) < 1_000_000
+    record = EvidenceRecord(
+        why="reject", station="line1", inspection="top", camera="top", recipe="a", part_id="A-1", frame="1.png",
+        frame_sha256="0" * 64, map=None, artefact_sha256="a" * 64, verdict=preview.head.verdict,
+    )  # fmt: skip
+    png = cv2.imencode(".png", frame, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
+    sizes: tuple[tuple[Size, int], ...] = (("small", 240), ("large", 1600))
+    for size, width in sizes:
+        shown = shown_frame(png, msgspec.json.encode(record), size)
+        assert shown is not None
+        assert np.asarray(cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR)).shape[1] == width
 
 
 def test_nothing_is_drawn_while_nobody_looks(detector: Detector, tmp_path: Path) -> None:

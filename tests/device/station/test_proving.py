@@ -17,7 +17,7 @@ from support.tiny_calibration import calibrate
 
 from edge_ad.errors import OutputError
 from edge_ad.station.actions import KeepProof, ReplaySet
-from edge_ad.station.proofs import Outcome, Proof, add_proof, read_proofs
+from edge_ad.station.proofs import Proof, ProofOutcome, add_proof, read_proofs
 from edge_ad.station.proving import StationProofs, identity_of, what_changed
 from edge_ad.station.station_file import StationFile
 from edge_ad.update import BundleUse, ChallengeSettings
@@ -117,7 +117,7 @@ def test_what_has_changed_is_replayed_once_and_named(bundle: Path, pictures: Cha
     with proving(a_station(tmp_path, bundle, pictures), replays) as proofs:
         first = asked_for(proofs, bundle)
         assert isinstance(first, Proof)
-        assert (first.outcome, first.why, first.at) == (Outcome.PASSED, ("first",), 100.0)
+        assert (first.outcome, first.why, first.at) == (ProofOutcome.PASSED, ("first",), 100.0)
         assert asked_for(proofs, bundle) == "default"
         calibrate(bundle, 0.4)
         second = asked_for(proofs, bundle)
@@ -149,13 +149,13 @@ def test_bundle_set_and_software_are_told_apart(bundle: Path, pictures: Challeng
 @pytest.mark.parametrize(
     ("result", "outcome", "detail"),
     [
-        (ReplayResult(problem="top: B-1 is accepted"), Outcome.FAILED, "top: B-1 is accepted"),
-        (ReplayResult(error="no picture"), Outcome.ERROR, "no picture"),
+        (ReplayResult(problem="top: B-1 is accepted"), ProofOutcome.FAILED, "top: B-1 is accepted"),
+        (ReplayResult(error="no picture"), ProofOutcome.ERROR, "no picture"),
     ],
     ids=["failed", "error"],
 )
 def test_how_it_ended_is_written_down(
-    result: ReplayResult, outcome: Outcome, detail: str, bundle: Path, pictures: ChallengeSettings, tmp_path: Path
+    result: ReplayResult, outcome: ProofOutcome, detail: str, bundle: Path, pictures: ChallengeSettings, tmp_path: Path
 ) -> None:
     replays = Replays()
     replays.result = result
@@ -167,7 +167,7 @@ def test_how_it_ended_is_written_down(
 
 
 def begun(at: float = 1.0) -> Proof:
-    return Proof(at=at, kind="parts", recipe="default", outcome=Outcome.BEGUN, who="anna")
+    return Proof(at=at, kind="parts", recipe="default", outcome=ProofOutcome.BEGUN, who="anna")
 
 
 def test_a_challenge_in_whose_midst_the_station_ended_has_an_end(
@@ -176,10 +176,10 @@ def test_a_challenge_in_whose_midst_the_station_ended_has_an_end(
     path = tmp_path / "proof.jsonl"
     add_proof(path, begun())
     with proving(a_station(tmp_path, bundle, pictures), Replays()) as proofs:
-        assert [one.outcome for one in proofs.known] == [Outcome.BEGUN]
+        assert [one.outcome for one in proofs.known] == [ProofOutcome.BEGUN]
     with proving(a_station(tmp_path, bundle, pictures), Replays()):
         pass
-    assert [one.outcome for one in read_proofs(path)] == [Outcome.BEGUN, Outcome.INTERRUPTED]
+    assert [one.outcome for one in read_proofs(path)] == [ProofOutcome.BEGUN, ProofOutcome.INTERRUPTED]
     assert read_proofs(path)[1].detail == "the station ended before the challenge did"
 
 

@@ -103,6 +103,7 @@ def test_the_schema_knows_every_table() -> None:
     schema = station_schema()
     assert set(schema["$defs"]["StationFile"]["properties"]) == {  # type: ignore[index]
         "station",
+        "cache",
         "counters",
         "metrics",
         "log",
@@ -121,4 +122,5 @@ def test_the_schema_knows_every_table() -> None:
         "trust",
         "audit",
         "proof",
+        "teaching",
     }

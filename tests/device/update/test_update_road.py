@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from support.station_files import to_toml
 from support.tiny_calibration import calibrate
 
 from edge_ad.cli import main
+from edge_ad.cli.deploy import _user
 from edge_ad.controllers.security import read_trail
 from edge_ad.errors import BundleError
 from edge_ad.link import FakeStation, UpdateChanged
@@ -189,6 +191,45 @@ def test_a_station_without_the_table_says_so(tmp_path: Path, bundle: Path) -> No
     (tmp_path / "station.toml").write_text(to_toml({k: v for k, v in TABLES.items() if k != "update"}))
     done = run(bundle, "--to", tmp_path / "station.toml")
     assert (done.exit_code, "add a table [update]" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("at", ["stage", "check"])
+def test_what_is_interrupted_before_the_station_is_asked_leaves_nothing(
+    file: Path, bundle: Path, station: FakeStation, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def interrupted(*_: object) -> tuple[str, ...]:
+        raise KeyboardInterrupt
+
+    if at == "stage":
+        monkeypatch.setattr(Slots, "stage", interrupted)
+    order = deploy_order(read_station_file(file), bundle, None, None, "anna")
+    with pytest.raises(KeyboardInterrupt):
+        deploy(order, check=interrupted)
+    slots = Slots(Path(order.settings.folder), order.named)
+    assert (slots.lines()[-1].step, slots.lines()[-1].reason) == (Step.REFUSED, "interrupted")
+    assert list((slots.folder / "slots").iterdir()) == []
+    assert station.requests == []
+
+
+@pytest.mark.usefixtures("_passes", "station")
+def test_interrupted_later_it_says_that_the_station_goes_on(
+    file: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edge_ad.update.road._followed", interrupted)
+    done = run(bundle, "--to", file)
+    assert done.exit_code == 130
+    assert done.stderr.strip() == "edge-ad: interrupted: tiny@1 is with the station, which goes on by itself"
+
+
+def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert _user() == f"uid {os.getuid()}"
 
 
 def test_local_means_the_only_station_of_this_device(

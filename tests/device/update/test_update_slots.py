@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from support.station_files import station_file, to_toml
 
 from edge_ad.bundle import Bundle
 from edge_ad.cli import main
-from edge_ad.errors import BundleError, DeviceError, OutputError
+from edge_ad.errors import BundleError, DeviceError, InputError, OutputError
 from edge_ad.station import StationFile
+from edge_ad.station.running import check_station
 from edge_ad.station.updating import StationUpdates, in_force
 from edge_ad.update import Slots, SlotState, Step
 
@@ -84,7 +87,7 @@ def put(slots: Slots, bundle: Path, *steps: str) -> int:
         slots.note(Step.STAGED, slot, slots.stage(Bundle.open(bundle), slot))
         for step in steps:
             slots.note(Step(step), slot)
-    slots.clear_away(trial=slot)
+    slots.clear_away(slot)
     return slot
 
 
@@ -183,6 +186,90 @@ def test_damaged_files_of_the_active_bundle_send_it_back_at_a_start(slots: Slots
     shutil.rmtree(slots.path(1))
     started(slots)
     assert slots.in_force() == (slots.named, ())
+
+
+def test_where_both_deployed_bundles_are_damaged_both_are_given_back(slots: Slots, tiny_bundle: Path) -> None:
+    put(slots, tiny_bundle, *KEPT)
+    for one in (1, 2):
+        shutil.rmtree(slots.path(one))
+    assert [said.partition(":")[0] for said in started(slots)] == ["tiny@1 was given back"] * 2
+    assert slots.state().active is None
+
+
+def test_where_the_named_bundle_is_refused_too_the_check_says_why_it_is_used(slots: Slots) -> None:
+    (slots.path(1) / "variants/onnx-fp32/model.onnx").write_bytes(b"spoilt")
+    with pytest.raises(
+        InputError, match=r"tiny is not calibrated: .*; the deployed bundle .*/slots/1 cannot be used: "
+    ):
+        check_station(a_station(slots))
+
+
+@pytest.mark.parametrize(("steps", "end"), [((), Step.REFUSED), (("CHECKED",), Step.RETURNED)])
+def test_what_was_never_handed_to_the_station_is_ended_at_a_start(
+    slots: Slots, tiny_bundle: Path, steps: tuple[str, ...], end: Step
+) -> None:
+    slot = put(slots, tiny_bundle, *steps)
+    (said,) = started(slots)
+    assert "its deployment ended before the station used it" in said
+    assert (slots.lines()[-1].slot, slots.lines()[-1].step, slots.path(slot).exists()) == (slot, end, False)
+    assert started(slots) == []
+
+
+def test_what_somebody_deploys_just_now_is_left_alone_at_a_start(slots: Slots, tiny_bundle: Path) -> None:
+    with slots.staging() as slot:
+        slots.note(Step.STAGED, slot, slots.stage(Bundle.open(tiny_bundle), slot))
+        assert started(slots) == []
+        assert slots.lines()[-1].step is Step.STAGED
+        assert slots.path(slot).is_dir()
+
+
+def _without_the_line_that_keeps_it(journal: Path) -> None:
+    journal.write_bytes(b"".join(one for one in journal.read_bytes().splitlines(True) if b"KEPT" not in one))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(Path.unlink, id="missing"),
+        pytest.param(lambda journal: journal.write_bytes(b""), id="empty"),
+        pytest.param(lambda journal: journal.write_bytes(bytes(journal.stat().st_size)), id="zeros"),
+    ],
+)
+def test_a_journal_that_was_lost_is_told_and_no_bundle_is_removed(
+    slots: Slots, damage: Callable[[Path], object]
+) -> None:
+    damage(slots.folder / "journal.jsonl")
+    (said,) = started(slots)
+    assert "has lost lines: it does not say what became of the bundles in slots 1;" in said
+    assert slots.path(1).is_dir()
+
+
+def test_a_lost_line_is_told(slots: Slots, tiny_bundle: Path) -> None:
+    put(slots, tiny_bundle, *KEPT)
+    _without_the_line_that_keeps_it(slots.folder / "journal.jsonl")
+    assert "has lost lines: it does not say what became of the bundles in slots 1;" in started(slots)[0]
+
+
+def test_a_copy_that_was_ended_before_its_first_line_is_no_lost_line(slots: Slots, tiny_bundle: Path) -> None:
+    with slots.staging() as slot:
+        slots.stage(Bundle.open(tiny_bundle), slot)
+    assert started(slots) == []
+    assert not slots.path(slot).exists()
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_journal_that_is_no_file_is_one_line(slots: Slots, make: Callable[[Path], None]) -> None:
+    journal = slots.folder / "journal.jsonl"
+    journal.unlink()
+    make(journal)
+    with pytest.raises(OutputError, match="cannot be read"):
+        slots.lines()
+
+
+def test_what_is_wrong_with_the_folder_is_told_at_a_start(slots: Slots) -> None:
+    shutil.rmtree(slots.folder / "slots")
+    (slots.folder / "slots").write_text("in the way")
+    assert "slots: cannot be read: Not a directory" in started(slots)[0]
 
 
 def test_the_station_file_is_read_with_the_deployed_bundle(slots: Slots) -> None:

@@ -16,7 +16,7 @@ from support.export_onnx import run
 
 from edge_ad.errors import ModelError
 from edge_ad_export import ImportOptions, ModelFile, import_model
-from edge_ad_export.graph.backbone import find_backbone
+from edge_ad_export.graph.backbone import FLOAT_ONLY, find_backbone
 from edge_ad_export.graph.match import known_shape
 from edge_ad_export.heads.embedding import FitOptions
 from edge_ad_export.heads.features import FeatureStack, LayerOutput
@@ -222,3 +222,22 @@ def test_features_of_very_different_spread_keep_their_digits() -> None:
     (distance,) = expected(head, inputs)[0]
     assert scored(model, inputs)[0] == pytest.approx(distance, rel=1e-3)
     assert rounded != pytest.approx(distance**2, rel=0.05)
+
+
+@pytest.mark.parametrize("neighbours", [1, 4])
+def test_a_large_bank_is_searched_with_a_shortlist(neighbours: int) -> None:
+    layers = (LayerOutput("fine", FINE, 16, 16), LayerOutput("coarse", 186, 8, 8))
+    features = FeatureStack(layers, "none", "linear")
+    random = np.random.default_rng(3)
+    plane = random.normal(0, 1, (10, features.channels))
+    bank = random.normal(0, 1, (2_100, 10)) @ plane + random.normal(0, 0.1, (2_100, features.channels))
+    head = MemoryBankHead(features, MapPostprocessor(16, 16, 1.0, 1.0), bank, neighbours)
+    inputs = [(0.1 * array).astype(np.float32) for array in values(features)]
+    model = export_heads.compose(head, inputs, NO_FRAME)
+
+    apply_passes([SimplifyPass(), *cheaper_passes(EXACT, shortlist=True), SimplifyPass()], model)
+
+    assert any(str(node.name).startswith(FLOAT_ONLY) for node in model.graph)
+    (score, anomaly_map), (wanted, wanted_map) = scored(model, inputs), expected(head, inputs)
+    assert_allclose(score, wanted, rtol=1e-4)
+    assert np.corrcoef(anomaly_map, wanted_map)[0, 1] > 0.99

@@ -15,7 +15,7 @@ from support.export_onnx import operators
 from support.onnx_session import open_session
 from support.real_models import RealModels
 
-from edge_ad_export.lowering.contract import Lowered
+from edge_ad_export.lowering.contract import Lowered, shorten_search
 from edge_ad_export.model.shrink import Shrink
 
 pytestmark = pytest.mark.shared
@@ -98,3 +98,23 @@ def test_a_smaller_bank_scores_much_the_same(
 
     assert size(small) < part * size(exact)
     assert_allclose(scores[1], scores[0], rtol=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["cookies/patchcore.onnx", "cookies/patchcore_batch2.onnx", "cookies/patchcore_v120/model.onnx"]
+)
+def test_a_shortlist_keeps_scores_and_hardly_changes_maps(shared: Path, real_models: RealModels, name: str) -> None:
+    short = shorten_search(real_models.cheap(name), Shrink())
+    assert short is not None
+
+    sessions = [opened(real_models.plain(name)), opened(short)]
+    for frame in frames(shared):
+        (score, anomaly_map), (found, found_map) = (session.run(None, {"frame": frame}) for session in sessions)
+        assert_allclose(found, score, rtol=1e-4)
+        assert np.corrcoef(found_map.ravel(), anomaly_map.ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("name", ["cookies/padim.onnx", "cookies/stfpm.onnx"])
+def test_a_model_without_a_memory_bank_has_no_shortlist(real_models: RealModels, name: str) -> None:
+    assert shorten_search(real_models.cheap(name), Shrink()) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,10 @@ class _Overfitting:
 
 
 @contextmanager
-def _open_overfitting(model: FloatModel, _plan: object, _scorer: object = None) -> Iterator[_Overfitting]:
-    yield _Overfitting(model)
+def _open_overfitting(
+    models: Mapping[str, FloatModel], _plan: object, _scorer: object = None
+) -> Iterator[_Overfitting]:
+    yield _Overfitting(models["onnxruntime"])
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ from support.tiny_calibration import calibrate
 from edge_ad.bundle import Bundle, TrustStore, pack
 from edge_ad.cli import main
 from edge_ad.controllers.security import read_trail
-from edge_ad.errors import BundleError
+from edge_ad.errors import BundleError, InputError
 from edge_ad.link import UpdateChanged, UpdateRequest
 from edge_ad.sources import read_image
 from edge_ad.station.evidence import EvidenceRecord, EvidenceStore
 from edge_ad.update import Slots, Step
-from edge_ad.update.remote import deploy_to
+from edge_ad.update.remote import _Device, deploy_to
 from edge_ad.verdict import State, Verdict
 from edge_ad_deploy.keys import KeyFolder
 from edge_ad_deploy.signing import sign_bundle
@@ -160,9 +160,19 @@ def test_what_cannot_be_used_is_refused_and_leaves_nothing(
 def test_a_bundle_that_is_too_large_is_cut_off(tmp_path: Path) -> None:
     (tmp_path / "updates/incoming-web").mkdir(parents=True)  # a controller that was killed has left it
     with http_served(tmp_path, station_file=a_station_file(tmp_path), bundle_mb=0.001) as served:
-        answer = httpx.put(f"{served.url}/api/v1/bundles/b", content=b"x" * 2_000, headers=ZIP, timeout=60)
-        assert answer.status_code == 413
+        for content in (b"x" * 2_000, iter([b"x" * 2_000])):
+            answer = httpx.put(f"{served.url}/api/v1/bundles/b", content=content, headers=ZIP, timeout=60)
+            assert answer.status_code == 413
     assert list((tmp_path / "updates").iterdir()) == []
+
+
+def test_the_command_says_why_a_large_bundle_is_refused_before_it_was_sent(tmp_path: Path) -> None:
+    (tmp_path / "large.zip").write_bytes(bytes(30_000_000))
+    with (
+        http_served(tmp_path, station_file=a_station_file(tmp_path), bundle_mb=0.001) as served,
+        pytest.raises(InputError, match="at most 1000 bytes are taken here: see bundle_mb"),
+    ):
+        _Device(served.url, None, None).ask("PUT", "/api/v1/bundles/b", tmp_path / "large.zip")
 
 
 def test_without_a_table_update_no_bundle_is_taken(tmp_path: Path) -> None:

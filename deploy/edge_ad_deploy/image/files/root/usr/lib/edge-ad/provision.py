@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,18 +57,22 @@ class ProvisionedDevice:
         return sorted(file.parent.name for file in self.stations.glob("[!.]*/station.toml"))
 
 
-def take(folder: Path, device: ProvisionedDevice) -> list[str]:
-    """Takes what ``folder`` has and the device has not. Returns a line for each thing that was taken or refused."""
+def take(folder: Path, device: ProvisionedDevice) -> Iterator[str]:
+    """Takes what ``folder`` has and the device has not. Yields a line when something was taken or refused.
+
+    Before a station is copied and checked, which can take minutes, a line says so.
+    """
     if not folder.is_dir():
-        return []
-    lines = [*_take_settings(folder, device), *_take_root(folder, device)]
+        return
+    yield from _take_settings(folder, device)
+    yield from _take_root(folder, device)
     for file in sorted((folder / "stations").glob("*/station.toml")):
         name = file.parent.name
         if NAME.fullmatch(name) is None or name in TAKEN:
-            lines.append(f"stations/{name}: refused: expected a name of letters, digits, _ and -")
+            yield f"stations/{name}: refused: expected a name of letters, digits, _ and -"
         elif not (device.stations / name).exists():
-            lines.append(f"station {name}: {_take_station(file.parent, device)}")
-    return lines
+            yield f"station {name}: is copied and checked"
+            yield f"station {name}: {_take_station(file.parent, device)}"
 
 
 def _take_settings(folder: Path, device: ProvisionedDevice) -> list[str]:
@@ -121,6 +125,9 @@ def _take_station(source: Path, device: ProvisionedDevice) -> str:
         os.sync()
         stage.rename(place)
         os.sync()
+    except shutil.Error as errors:  # What copytree raises: source, copy and reason of each file that failed.
+        file, _, reason = errors.args[0][0]
+        return f"refused: {Path(file).relative_to(source)} could not be copied: {reason}"
     except OSError as error:
         return f"refused: it could not be copied: {error.strerror}"
     finally:

@@ -1,0 +1,1 @@
+"""What the resize costs a model that was trained on Pillow's pictures: frame ROC-AUC in torch and through edge-ad."""

@@ -1,0 +1,85 @@
+"""Which variants with a shortlist are tried, in which order, and when int8 is made of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from edge_ad_export.lowering.recipes import RECIPES, chosen_recipes, with_shortlists
+from edge_ad_export.quantize.settings import TARGETS
+from edge_ad_export.variants import trials
+from edge_ad_export.variants.result import TimedVariant, not_worth_shipping
+
+if TYPE_CHECKING:
+    from edge_ad_export.fidelity.evaluation import Candidate
+
+HERE = replace(TARGETS["x86-vnni"], id="this", measured=True)
+
+
+def names(*asked: str) -> list[str]:
+    return [recipe.id for recipe in with_shortlists(chosen_recipes(asked, bf16=False))]
+
+
+def made(name: str, latency_ms: float, rejected: str | None = None) -> trials._Made:
+    return trials._Made(RECIPES[name], cast("Candidate", name), rejected, latencies_ms=[latency_ms] * 3)
+
+
+def timed(name: str, latency_ms: float) -> TimedVariant:
+    return TimedVariant(RECIPES[name], [latency_ms] * 3, 100)
+
+
+def test_each_engine_that_is_asked_for_gets_a_shortlist() -> None:
+    assert names("onnx-fp32") == ["onnx-fp32", "onnx-shortlist"]
+    assert names("onnx-fp32", "openvino-int8") == ["onnx-fp32", "onnx-shortlist", "openvino-shortlist", "openvino-int8"]
+    assert {"onnx-shortlist", "openvino-shortlist"} <= set(names())
+
+
+def test_shortlists_are_judged_with_the_exact_forms_before_anything_is_quantized() -> None:
+    first, rest = trials._in_two_rounds(with_shortlists(chosen_recipes((), bf16=False)))
+
+    assert [recipe.id for recipe in first] == ["onnx-fp32", "onnx-shortlist", "openvino-fp32", "openvino-shortlist"]
+    assert {"onnx-int8", "openvino-int8", "openvino-fp16"} == {recipe.id for recipe in rest}
+
+
+def test_without_a_shortlist_the_baseline_is_judged_first() -> None:
+    first, rest = trials._in_two_rounds(chosen_recipes((), bf16=False))
+
+    assert [recipe.id for recipe in first] == ["onnx-fp32"]
+    assert "openvino-fp32" in {recipe.id for recipe in rest}
+
+
+@pytest.mark.parametrize(
+    ("shortlist_ms", "rejected", "engines"),
+    [
+        pytest.param(5.0, None, ["onnxruntime"], id="faster"),
+        pytest.param(20.0, None, [], id="slower"),
+        pytest.param(5.0, "map correlation 0.9 below 0.99", [], id="refused"),
+    ],
+)
+def test_int8_is_made_of_a_shortlist_that_passes_and_saves_time(
+    shortlist_ms: float, rejected: str | None, engines: list[str]
+) -> None:
+    found = [made("onnx-fp32", 10.0), made("onnx-shortlist", shortlist_ms, rejected)]
+
+    assert trials._better_with_shortlist(found, HERE) == engines
+
+
+def test_where_latencies_mean_nothing_the_gate_alone_decides() -> None:
+    found = [made("onnx-fp32", 10.0), made("onnx-shortlist", 20.0)]
+
+    assert trials._better_with_shortlist(found, TARGETS["arm64"]) == ["onnxruntime"]
+
+
+@pytest.mark.parametrize(
+    ("mine", "other"),
+    [
+        pytest.param("openvino-shortlist", "openvino-fp32", id="shortlist-than-exact"),
+        pytest.param("openvino-shortlist", "openvino-fp16", id="shortlist-than-16-bits"),
+        pytest.param("openvino-int8", "openvino-shortlist", id="int8-than-shortlist"),
+    ],
+)
+def test_what_is_slower_than_something_more_precise_is_left_out(mine: str, other: str) -> None:
+    assert not_worth_shipping(timed(mine, 10), [timed(other, 5)])
+    assert not_worth_shipping(timed(other, 10), [timed(mine, 5)]) is None
