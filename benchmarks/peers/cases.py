@@ -70,10 +70,20 @@ def enter(case: Case, shared: Path, bundle: Path, peer: Path | None, *, only_ope
     if not only_openvino:
         entries.append(Entry("bare onnxruntime", "onnxruntime", model, ours, (model,)))
     if peer is not None:
-        python = peer / "bin" / "python" if peer.is_dir() else peer
-        # Its own inferencer mixes up the outputs of some of its ONNX exports: it gets its IR where there is one.
-        graph = model.with_name(f"{model.stem}_openvino") / "model.xml"
-        files = (graph, graph.with_suffix(".bin")) if graph.exists() else (model,)
-        entries.append(Entry("peer's inferencer", "peer", files[0], python, files))
+        python, graph = peer / "bin" / "python" if peer.is_dir() else peer, _openvino_file(model, bundle)
+        entries.append(Entry("peer's inferencer", "peer", graph, python, (graph, graph.with_suffix(".bin"))))
     entries.append(Entry("edge-ad exact", "float32", bundle, ours, ()))
     return tuple(entries)
+
+
+def _openvino_file(model: Path, bundle: Path) -> Path:
+    """The peer's own OpenVINO export, or what OpenVINO makes of its ONNX file, of which its inferencer sometimes mixes
+    up the outputs."""
+    own = model.with_name(f"{model.stem}_openvino") / "model.xml"
+    if own.exists():
+        return own
+    import openvino
+
+    made = bundle.with_name(f"{bundle.name}-peer") / "model.xml"
+    openvino.save_model(openvino.convert_model(model), made, compress_to_fp16=False)
+    return made
