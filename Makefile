@@ -9,7 +9,7 @@ SPREAD := -n $(JOBS) --dist worksteal
 # The tests start hundreds of Python processes, which must not compile the same files anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers axe-core lint format bench bench-station bench-page soak fuzz advisories bench-controllers bench-fleet bench-peers training-pixels families image update image-test clean
+.PHONY: demo test test-slow test-explore test-telemetry onnxruntime-headers axe-core lint format bench bench-station bench-page soak fuzz advisories bench-controllers bench-fleet bench-peers training-pixels families zoo image update image-test clean
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -92,6 +92,9 @@ training-pixels: .venv/.installed  ## what the resize costs a predictor trained 
 
 families: .venv/.installed  ## a real model of every family through export, into docs/families.md; PEER=a python with torch
 	$(BIN)/python -m benchmarks.families $(if $(PEER),--peer $(PEER))
+
+zoo: .venv/.installed  ## anomalib's models through export, into docs/families.md; PEER=DIR is an environment that holds it
+	$(BIN)/python -m benchmarks.zoo --peer $(PEER)
 
 # BUNDLES="part other" go into the package, signed by KEYS; MIRROR= is a mirror of Debian. It needs root and a network.
 IMAGE := build/image

@@ -19,7 +19,7 @@ from edge_ad.teaching import CalibrateOrder, Regions, TeachingFolder, TeachingSe
 from edge_ad.thresholds.order_statistic import smallest_n
 from edge_ad.update import JournalLine, Slots
 
-__all__ = ["BundleFacts", "CommissionState", "Place", "commission_state", "find_place", "list_places"]
+__all__ = ["BundleFacts", "CommissionState", "CommissionedInspection", "commission_state", "find_place", "list_places"]
 
 _RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 _SCORES = 400
@@ -27,7 +27,7 @@ _STEPS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CommissionedInspection:
     """An inspection of a recipe. ``settings``: as the station file has it. ``bundle``: the one in force.
 
     ``others``: variants of the same bundle that other inspections name. ``shared``: inspections that use the very
@@ -131,7 +131,7 @@ def list_places(station_file: Path) -> list[tuple[str, str]]:
     return [(recipe, name) for recipe in file.recipes for name in file.inspections(recipe)]
 
 
-def find_place(station_file: Path, recipe: str, inspection: str) -> Place:
+def find_place(station_file: Path, recipe: str, inspection: str) -> CommissionedInspection:
     """Where an inspection of a recipe is commissioned.
 
     Raises:
@@ -145,7 +145,7 @@ def find_place(station_file: Path, recipe: str, inspection: str) -> Place:
     settings = file.inspections(recipe)[inspection]
     slots = Slots(Path(file.update.folder), settings.bundle)
     others, shared = _beside(file, recipe, inspection, settings)
-    return Place(
+    return CommissionedInspection(
         recipe=recipe,
         inspection=inspection,
         settings=settings,
@@ -176,7 +176,7 @@ def _beside(
     return tuple(sorted(variants)), tuple(sorted(shared))
 
 
-def commission_state(place: Place) -> CommissionState:
+def commission_state(place: CommissionedInspection) -> CommissionState:
     """How it stands now.
 
     Raises:
@@ -221,7 +221,7 @@ def _fits(raw: bytes, session: TeachingSession, bundle: BundleFacts) -> bool:
     return head.version == session.version and (head.type == "refused" or head.base == bundle.seal)
 
 
-def previous_bundle(place: Place) -> str | None:
+def previous_bundle(place: CommissionedInspection) -> str | None:
     """Where the bundle lies that was in force before; ``None`` where nothing was deployed."""
     state = place.slots.state()
     if state.active is None:
@@ -229,7 +229,7 @@ def previous_bundle(place: Place) -> str | None:
     return place.slots.named if state.previous is None else str(place.slots.path(state.previous))
 
 
-def _previous(place: Place) -> BundleFacts | None:
+def _previous(place: CommissionedInspection) -> BundleFacts | None:
     path = previous_bundle(place)
     return None if path is None else bundle_facts(path, place.settings)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from edge_ad.teaching.calibrating import CalibrateOrder, Proposal, Refused, calibrate_taught
+from edge_ad.teaching.calibrating import CalibrateOrder, Proposal, RefusedCalibration, calibrate_taught
 from edge_ad.teaching.collecting import TeachingWriter
 from edge_ad.teaching.derived import is_version_of, regions_of
 from edge_ad.teaching.session import (
     ChangedError,
-    Exclude,
+    ExcludedPart,
     Regions,
     TaughtFrame,
     TeachingFolder,
@@ -19,9 +19,9 @@ from edge_ad.teaching.setting import ThresholdOrder, normals_above, set_threshol
 __all__ = [
     "CalibrateOrder",
     "ChangedError",
-    "Exclude",
+    "ExcludedPart",
     "Proposal",
-    "Refused",
+    "RefusedCalibration",
     "Regions",
     "TaughtFrame",
     "TeachingFolder",

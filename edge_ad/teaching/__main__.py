@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from edge_ad.errors import EdgeAdError, NotEnoughNormalsError, one_line
-from edge_ad.teaching.calibrating import CalibrateOrder, Proposal, Refused, calibrate_taught
+from edge_ad.teaching.calibrating import CalibrateOrder, Proposal, RefusedCalibration, calibrate_taught
 from edge_ad.teaching.session import TeachingFolder
 
 _NICENESS = 12
@@ -27,13 +27,13 @@ def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=CalibrateOrder)
     taught = TeachingFolder(Path(order.folder), order.inspection, order.recipe)
     version = taught.session().version
-    told: Proposal | Refused
+    told: Proposal | RefusedCalibration
     try:
         told = calibrate_taught(order)
     except NotEnoughNormalsError as error:
-        told = Refused(version=version, reason="too_few", detail=one_line(error), needed=error.needed)
+        told = RefusedCalibration(version=version, reason="too_few", detail=one_line(error), needed=error.needed)
     except EdgeAdError as error:
-        told = Refused(version=version, reason="failed", detail=one_line(error))
+        told = RefusedCalibration(version=version, reason="failed", detail=one_line(error))
     taught.propose(msgspec.json.encode(told))
 
 

@@ -24,7 +24,7 @@ from edge_ad.scoring.opening import open_proven_scorer
 from edge_ad.sources import read_image
 from edge_ad.teaching.derived import copy_bundle, with_regions
 from edge_ad.teaching.measuring import Measured, TaughtPart, measure
-from edge_ad.teaching.session import Exclude, Regions, TeachingFolder
+from edge_ad.teaching.session import ExcludedPart, Regions, TeachingFolder
 from edge_ad.thresholds.correlation import matters, rate_shown
 from edge_ad.thresholds.frame_limits import learn_limits, limits_risk
 from edge_ad.thresholds.order_statistic import (
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from edge_ad.bundle.records import Calibration, Variant
     from edge_ad.scoring.scorer import Scorer
 
-__all__ = ["CalibrateOrder", "Proposal", "Refused", "calibrate_taught", "frames_only"]
+__all__ = ["CalibrateOrder", "Proposal", "RefusedCalibration", "calibrate_taught", "frames_only"]
 
 _RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 _SHOWN = 12
@@ -71,7 +71,7 @@ class CalibrateOrder(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[str, ...] = ()
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
+class RefusedCalibration(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
     """Why nothing is proposed. ``needed``: so many parts would be enough, where that is the reason; ``rate``: what
     the ``parts`` that there are can promise."""
 
@@ -124,7 +124,7 @@ def frames_only(bundle: Bundle) -> None:
         )
 
 
-def calibrate_taught(order: CalibrateOrder) -> Proposal | Refused:
+def calibrate_taught(order: CalibrateOrder) -> Proposal | RefusedCalibration:
     """Scores what was taught with the bundle, and writes the bundle that is proposed.
 
     Raises:
@@ -168,10 +168,10 @@ def calibrate_taught(order: CalibrateOrder) -> Proposal | Refused:
     return msgspec.structs.replace(told, base=bundle.manifest.seal)
 
 
-def _too_few(version: int, parts: int, needed: int, confidence: float) -> Refused:
+def _too_few(version: int, parts: int, needed: int, confidence: float) -> RefusedCalibration:
     rate = round_up(smallest_alpha(parts, confidence)) if parts else None
     detail = f"{parts} parts were counted, and {needed} are needed"
-    return Refused(version=version, reason="too_few", detail=detail, parts=parts, needed=needed, rate=rate)
+    return RefusedCalibration(version=version, reason="too_few", detail=detail, parts=parts, needed=needed, rate=rate)
 
 
 def _calibration(bundle: Bundle, variant: Variant, station: str | None) -> Calibration | None:
@@ -215,7 +215,7 @@ def _calibrated(measured: Measured, scorer: Scorer, bundle: Bundle, alpha: float
 
 
 def _with_excluded(
-    made: RankCalibration, excluded: tuple[Exclude, ...], scorer: Scorer, taught: TeachingFolder
+    made: RankCalibration, excluded: tuple[ExcludedPart, ...], scorer: Scorer, taught: TeachingFolder
 ) -> RankCalibration:
     """The record with the parts that a person took out, and what would hold if they had been good after all."""
     parts, found, warnings = taught.parts(), [], []

@@ -23,7 +23,7 @@ from edge_ad.files import atomic_write, output_error
 
 __all__ = [
     "ChangedError",
-    "Exclude",
+    "ExcludedPart",
     "Regions",
     "TaughtFrame",
     "TeachingFolder",
@@ -70,7 +70,7 @@ class Regions(Record, frozen=True, kw_only=True):
             raise ValueError("expected 3 to 256 corners for each area that is ignored")
 
 
-class Exclude(Record, frozen=True, kw_only=True):
+class ExcludedPart(Record, frozen=True, kw_only=True):
     """A part that was taken out by a person, and why."""
 
     part: str
@@ -94,7 +94,7 @@ class TeachingSession(Record, frozen=True, kw_only=True):
     collecting: bool = False
     alpha: Rate = 0.01
     confidence: Annotated[float, msgspec.Meta(ge=0.5, lt=1)] = 0.95
-    excluded: tuple[Exclude, ...] = ()
+    excluded: tuple[ExcludedPart, ...] = ()
     regions: Regions | None = None
 
 

@@ -19,7 +19,7 @@ from edge_ad.controllers.http.desk import Viewer, desk_of
 from edge_ad.errors import EdgeAdError
 from edge_ad.page import read_preview
 from edge_ad.page.aids import Shift, find_shift, reference_picture, shrunk_jpeg
-from edge_ad.page.commission import Place
+from edge_ad.page.commission import CommissionedInspection
 
 __all__ = ["router"]
 
@@ -85,7 +85,7 @@ async def aids(request: Request, _: Viewer, recipe: Recipe, inspection: Inspecti
     return json_answer(AidsAnswer(shift=shift), headers={"Cache-Control": "no-store"})
 
 
-def _reference(place: Place) -> bytes | None:
+def _reference(place: CommissionedInspection) -> bytes | None:
     parts = place.folder.parts()
     first = next(iter(parts.values()), None)
     taught = None if first is None else place.folder.picture(first[0].name or "")

@@ -27,8 +27,8 @@ from edge_ad.controllers.http.desk import Desk, Engineer, Viewer, Work, desk_of
 from edge_ad.controllers.http.requests import read_json
 from edge_ad.controllers.security import Who
 from edge_ad.errors import BundleError, EdgeAdError, InputError, one_line
-from edge_ad.page.commission import Place, bundle_facts, commission_state, list_places, previous_bundle
-from edge_ad.teaching import ChangedError, Exclude, Regions, TeachingSession, ThresholdOrder, set_threshold
+from edge_ad.page.commission import CommissionedInspection, bundle_facts, commission_state, list_places, previous_bundle
+from edge_ad.teaching import ChangedError, ExcludedPart, Regions, TeachingSession, ThresholdOrder, set_threshold
 
 __all__ = ["router"]
 
@@ -161,7 +161,7 @@ async def exclude(request: Request, who: Engineer, recipe: Recipe, inspection: I
 
     def changed(before: TeachingSession) -> TeachingSession:
         others = tuple(one for one in before.excluded if one.part != asked.part)
-        more = () if asked.reason is None else (Exclude(part=asked.part, reason=asked.reason, who=who.name),)
+        more = () if asked.reason is None else (ExcludedPart(part=asked.part, reason=asked.reason, who=who.name),)
         return msgspec.structs.replace(before, excluded=(*others, *more))
 
     after = f"in again: {asked.part}" if asked.reason is None else f"out: {asked.part} ({asked.reason})"
@@ -308,14 +308,14 @@ async def _changed(
         await asyncio.to_thread(place.folder.change, version, who.name, made, forget=forget)
 
 
-async def _touch(who: Who, place: Place, version: int) -> None:
+async def _touch(who: Who, place: CommissionedInspection, version: int) -> None:
     """Nobody who has seen an older version may change anything after this."""
     if place.shared:
         raise InputError(f"{', '.join(place.shared)} would change along: give each a calibration of its own name")
     await asyncio.to_thread(place.folder.change, version, who.name, lambda before: before)
 
 
-async def _idle(desk: Desk, recipe: str, inspection: str) -> Place:
+async def _idle(desk: Desk, recipe: str, inspection: str) -> CommissionedInspection:
     """The place, unless something is being done there."""
     place = await asyncio.to_thread(place_of, desk, recipe, inspection)
     work = desk.works.get((recipe, inspection))
@@ -324,7 +324,9 @@ async def _idle(desk: Desk, recipe: str, inspection: str) -> Place:
     return place
 
 
-def _begin(desk: Desk, place: Place, kind: str, who: Who, doing: Callable[[], Awaitable[None]]) -> None:
+def _begin(
+    desk: Desk, place: CommissionedInspection, kind: str, who: Who, doing: Callable[[], Awaitable[None]]
+) -> None:
     work = Work(kind, who.name, time.time())
     desk.works[place.recipe, place.inspection] = work
 
@@ -342,7 +344,7 @@ def _begin(desk: Desk, place: Place, kind: str, who: Who, doing: Callable[[], Aw
     work.task = asyncio.create_task(go())
 
 
-async def _calibrate(place: Place) -> None:
+async def _calibrate(place: CommissionedInspection) -> None:
     """Calibrates in a process of its own."""
     await _run(msgspec.json.encode(place.order()))
 
@@ -364,7 +366,7 @@ async def _run(order: bytes) -> None:
         raise BundleError(f"the process that calibrates ended with {process.returncode}: {last}")
 
 
-async def _deploy(desk: Desk, place: Place, bundle: FilePath, who: Who) -> None:
+async def _deploy(desk: Desk, place: CommissionedInspection, bundle: FilePath, who: Who) -> None:
     """Hands a bundle to the station. Copies that were made for that go."""
     try:
         await deployed(desk, bundle, place.recipe, place.inspection, who)

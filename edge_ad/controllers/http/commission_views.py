@@ -13,7 +13,7 @@ from edge_ad.controllers.http.desk import Desk
 from edge_ad.controllers.http.evidence_routes import inspections, kept_rows
 from edge_ad.errors import EdgeAdError, InputError
 from edge_ad.page import Rate, observed_rate
-from edge_ad.page.commission import CommissionState, Place, bundle_facts, commission_state, find_place
+from edge_ad.page.commission import CommissionedInspection, CommissionState, bundle_facts, commission_state, find_place
 from edge_ad.page.findings import Findings
 from edge_ad.teaching import normals_above
 
@@ -75,7 +75,7 @@ class ThresholdChange(msgspec.Struct, frozen=True, kw_only=True):
     examples: tuple[KeptChange, ...]
 
 
-def place_of(desk: Desk, recipe: str, inspection: str) -> Place:
+def place_of(desk: Desk, recipe: str, inspection: str) -> CommissionedInspection:
     """Where an inspection is commissioned; raises :class:`ProblemError` where it cannot be."""
     file = desk.gateway.station_file
     if file is None:
@@ -126,7 +126,7 @@ def threshold_change(desk: Desk, recipe: str, inspection: str, value: float) -> 
     )
 
 
-def _kept(desk: Desk, place: Place) -> list[KeptChange]:
+def _kept(desk: Desk, place: CommissionedInspection) -> list[KeptChange]:
     """The kept frames that this very bundle has scored, the newest first."""
     if desk.settings.evidence is None:
         return []

@@ -19,9 +19,9 @@ from edge_ad.detector import Detector
 from edge_ad.errors import InputError
 from edge_ad.teaching import (
     ChangedError,
-    Exclude,
+    ExcludedPart,
     Proposal,
-    Refused,
+    RefusedCalibration,
     Regions,
     TeachingFolder,
     TeachingSettings,
@@ -95,7 +95,7 @@ def test_the_same_numbers_as_on_the_workstation(tiny_bundle: Path, tmp_path: Pat
 def test_too_few_parts_say_how_many_and_what_they_are_enough_for(tiny_bundle: Path, tmp_path: Path) -> None:
     taught = teach_parts(tmp_path, 15)
     told = calibrate_taught(order_of(tiny_bundle, tmp_path))
-    assert isinstance(told, Refused)
+    assert isinstance(told, RefusedCalibration)
     assert (told.reason, told.parts, told.needed, told.rate) == ("too_few", 15, 22, 0.15)
     assert not taught.proposed.exists()
 
@@ -158,7 +158,7 @@ def test_parts_that_score_like_their_neighbours_show_no_guarantee(tiny_bundle: P
 def test_a_part_that_was_taken_out_stands_in_the_record(tiny_bundle: Path, tmp_path: Path) -> None:
     taught = teach_parts(tmp_path, 24)
     worst = proposed(tiny_bundle, tmp_path).highest[0]
-    changed(taught, excluded=(Exclude(part=worst.part, reason="it is dirty", who="anna"),))
+    changed(taught, excluded=(ExcludedPart(part=worst.part, reason="it is dirty", who="anna"),))
     told = proposed(tiny_bundle, tmp_path)
     assert told.parts == 23
     assert worst.part not in {one.part for one in told.highest}

@@ -1,0 +1,1 @@
+"""Anomalib's models, exported by anomalib with random weights, through export."""
