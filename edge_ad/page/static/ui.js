@@ -67,7 +67,8 @@ export function doubtOf(text) {
 
 export const number = (value) => new Intl.NumberFormat(formats).format(value);
 export const decimal = (value) => (value === null || value === undefined ? "–" : new Intl.NumberFormat(formats, { maximumSignificantDigits: 4 }).format(value));
-export const percent = (value) => new Intl.NumberFormat(formats, { style: "percent", maximumSignificantDigits: 2 }).format(value);
+// Nearly all is not all: 99.8 % is not rounded to 100 %.
+export const percent = (value) => new Intl.NumberFormat(formats, { style: "percent", maximumSignificantDigits: value >= 0.995 && value < 1 ? 3 : 2 }).format(value);
 // A bound is rounded up, and so never promises more than it is.
 export function percentUp(value) {
   const digits = value > 0 ? Math.max(0, 1 - Math.floor(Math.log10(value * 100))) : 0;
