@@ -63,6 +63,7 @@ function statusOf(now, parts) {
   if (now.running_by) said.push(t("challenge_by", { who: person(now.running_by) }));
   if (parts.length === 0) return said.join(" ");
   said.push(now.last ? t("challenge_last", { what: t(`outcome_${now.last}`), when: dateTime(now.last_at), who: person(now.last_by) }) : t("challenge_never"));
+  if (now.last === "failed" && !now.running_by) said.push(t("challenge_failed"));
   if (now.is_due) said.push(t("challenge_is_due"));
   else if (now.due_at) said.push(t("challenge_due", { when: dateTime(now.due_at) }));
   return said.join(" ");

@@ -96,6 +96,7 @@ def test_a_missed_part_is_shown_and_two_people_do_not_get_in_each_others_way(
         put_in(first.page, "B-2 dent")
         station.part(is_bad=True)
         seen(second.page, "#challenge-status", "Last challenge: FAILED")
+        seen(second.page, "#challenge-status", "A part was judged wrongly. Look at the part, the camera and the light")
         seen(second.page, "#proved", "wrong: B-1 scratch")
         seen(second.page, "#report", "NOT ACCEPTABLE")
         second.page.get_by_role("link", name="Operate").click()
