@@ -34,7 +34,7 @@ def main(folder: Path, only: tuple[str, ...], resume: bool, seed: int, model_cut
 
     With --only or --resume the device of a run before is taken, where there is one.
     """
-    began = time.monotonic()
+    began, folder = time.monotonic(), folder.resolve()
     trial = _trial(folder, seed, again=resume or bool(only))
     trial.model_cuts, trial.system_cuts = model_cuts, system_cuts
     rows: list[Row] = []
