@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import shutil
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import InputError, OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = [
+    "alone",
     "append_synced",
     "atomic_write",
     "check_folder",
@@ -26,6 +30,8 @@ __all__ = [
     "read_small",
     "sync_folder",
 ]
+
+_LOCK_WAIT_S, _LOCK_PAUSE_S = 5.0, 0.01
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space and run again",
@@ -93,6 +99,32 @@ def append_synced(file: int, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.ftruncate(file, size)
         raise
+
+
+@contextlib.contextmanager
+def alone(lock_file: Path, told: str) -> Iterator[None]:
+    """No other process is in here with this lock meanwhile. One that was stopped in here is not waited for without end.
+
+    Raises:
+        OutputError: another process is in here for seconds, which ``told`` says; or the lock cannot be opened.
+    """
+    try:
+        lock = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    except OSError as error:
+        raise output_error(lock_file, error) from error
+    try:
+        end = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise OutputError(told) from None
+                time.sleep(_LOCK_PAUSE_S)
+        yield
+    finally:
+        os.close(lock)
 
 
 def output_error(path: Path | str, error: OSError) -> OutputError:

@@ -16,12 +16,11 @@ from edge_ad.errors import BundleError, EdgeAdError, InputError, one_line
 from edge_ad.station import read_station_file
 from edge_ad.station.station_file import InspectionSettings, StationFile
 from edge_ad.teaching import CalibrateOrder, Regions, TeachingFolder, TeachingSession, is_version_of, regions_of
-from edge_ad.thresholds.order_statistic import smallest_n
+from edge_ad.thresholds.order_statistic import USUAL_RATES, smallest_n
 from edge_ad.update import JournalLine, Slots
 
 __all__ = ["BundleFacts", "CommissionState", "CommissionedInspection", "commission_state", "find_place", "list_places"]
 
-_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 _SCORES = 400
 _STEPS = 8
 
@@ -197,7 +196,7 @@ def commission_state(place: CommissionedInspection) -> CommissionState:
         parts=len(parts),
         frames=sum(map(len, parts.values())),
         needed=needed_parts(session.alpha, session.confidence),
-        table=tuple((rate, needed_parts(rate, session.confidence)) for rate in _RATES),
+        table=tuple((rate, needed_parts(rate, session.confidence)) for rate in USUAL_RATES),
         bundle=bundle,
         previous=_previous(place),
         proposal=None if raw is None else msgspec.Raw(raw),

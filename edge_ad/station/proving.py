@@ -12,13 +12,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
+from edge_ad import __version__
 from edge_ad.bundle import Bundle, calibration_name
 from edge_ad.errors import EdgeAdError, InputError, one_line
 from edge_ad.sources import list_images
@@ -57,9 +57,9 @@ class StationProofs:
         self._path = Path(file.proof.file)
         self._clock = clock
         self._start = replays
-        self._software = version("edge-ad")
+        self._software = str(__version__)
         self.known = read_proofs(self._path)
-        self._identities = {one.recipe: one.identity for one in self.known if one.kind == "replay"}
+        self._last = {one.recipe: one for one in self.known if one.kind == "replay"}
         self._orders: queue.SimpleQueue[KeepProof | None] = queue.SimpleQueue()
         self._replays: queue.SimpleQueue[ReplaySet | None] = queue.SimpleQueue()
         self._done: deque[tuple[Proof | str, str | None]] = deque()
@@ -126,16 +126,18 @@ class StationProofs:
     def _replay_all(self) -> None:
         while (what := self._replays.get()) is not None:
             known = identity_of(self._file, what.recipe, what.bundles, self._software)
-            before = self._identities.get(what.recipe)
-            why = ("first",) if before is None else what_changed(before, known)
+            last = self._last.get(what.recipe)
+            why = ("first",) if last is None else what_changed(last.identity, known)
+            if not why and last is not None and last.outcome is ProofOutcome.ERROR:
+                why = ("error",)
             if what.who is None and not why:
                 self._tell((what.recipe, None))
                 continue
             result = self._replayed(what)
             if self._closes:
                 return
-            self._identities[what.recipe] = known
-            self.keep(KeepProof(self._proof_of(what, result, why, known), {}))
+            self._last[what.recipe] = proof = self._proof_of(what, result, why, known)
+            self.keep(KeepProof(proof, {}))
 
     def _replayed(self, what: ReplaySet) -> ReplayResult:
         uses = tuple(

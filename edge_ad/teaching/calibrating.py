@@ -28,6 +28,7 @@ from edge_ad.teaching.session import ExcludedPart, Regions, TeachingFolder
 from edge_ad.thresholds.correlation import matters, rate_shown
 from edge_ad.thresholds.frame_limits import learn_limits, limits_risk
 from edge_ad.thresholds.order_statistic import (
+    USUAL_RATES,
     confidence_with_excluded,
     kept_scores,
     largest_rank,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CalibrateOrder", "Proposal", "RefusedCalibration", "calibrate_taught", "frames_only"]
 
-_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 _SHOWN = 12
 _NOT_CHECKED = (
     "whether a part was among those that the model was trained on, which only edge-ad calibrate --train can say"
@@ -278,7 +278,7 @@ def _proposal(
     n = scores.size
     order = np.argsort(-scores, kind="stable")[:_SHOWN]
     spread = np.sort(scores)[np.unique(np.linspace(0, n - 1, min(n, 400)).round().astype(int))]
-    lower = [rate for rate in _RATES if rate < made.alpha][:3]
+    lower = [rate for rate in USUAL_RATES if rate < made.alpha][:3]
     return Proposal(
         version=version,
         base="",

@@ -24,6 +24,7 @@ from edge_ad.teaching.session import Regions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edge_ad.bundle import Manifest
     from edge_ad.bundle.records import Geometry, Variant
     from edge_ad.engines import EngineOptions
 
@@ -156,10 +157,7 @@ def _version(version: str, regions: Regions) -> str:
     return f"{version.partition('+')[0]}+{digest[:8]}"
 
 
-def _written(target: Path, files: dict[str, bytes], manifest: object) -> Bundle:
-    from edge_ad.bundle import Manifest
-
-    assert isinstance(manifest, Manifest)  # noqa: S101
+def _written(target: Path, files: dict[str, bytes], manifest: Manifest) -> Bundle:
     with BundleWriter(target) as writer:
         for name, data in files.items():
             path = writer.root / name

@@ -7,8 +7,6 @@ scorer. So teaching goes on while nobody looks, and is found again after a resta
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +16,8 @@ from typing import Annotated
 import msgspec
 
 from edge_ad.bundle.fields import Record
-from edge_ad.errors import InputError, OutputError
-from edge_ad.files import atomic_write, output_error
+from edge_ad.errors import InputError
+from edge_ad.files import alone, atomic_write, output_error
 
 __all__ = [
     "ChangedError",
@@ -32,7 +30,6 @@ __all__ = [
 ]
 
 _SESSION, _FRAMES, _PICTURES, _PROPOSAL, _LOCK = "session.json", "frames.jsonl", "frames", "proposal.json", "lock"
-_LOCK_S, _LOCK_PAUSE_S = 5.0, 0.01
 _MOST_PARTS = 100_000
 
 Pixel = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
@@ -225,19 +222,7 @@ class TeachingFolder:
         """No other process changes the session meanwhile."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
         except OSError as error:
             raise output_error(self.folder, error) from error
-        try:
-            end = time.monotonic() + _LOCK_S
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > end:
-                        raise OutputError(f"{self.folder}: another process holds the session") from None
-                    time.sleep(_LOCK_PAUSE_S)
+        with alone(self.folder / _LOCK, f"{self.folder}: another process holds the session"):
             yield
-        finally:
-            os.close(lock)

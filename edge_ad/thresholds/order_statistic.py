@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_SCORES",
+    "USUAL_RATES",
     "attained_confidence",
     "check_enough",
     "check_probability",
@@ -49,6 +50,9 @@ __all__ = [
 
 MOST_SCORES = 100_000
 """How many scores a record keeps."""
+
+USUAL_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+"""False-reject rates that people are offered, the largest first."""
 
 # No set of normals shows a rate or a risk below one in a trillion; above it every integer here is exact.
 _SMALLEST = 1e-12

@@ -6,14 +6,12 @@ Several processes may append to one trail; what was recorded has reached the dis
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from edge_ad.errors import OutputError
-from edge_ad.files import append_synced, output_error, sync_folder
+from edge_ad.files import alone, append_synced, output_error, sync_folder
 
 if TYPE_CHECKING:
     from edge_ad.station.station_log import AuditSettings
@@ -33,8 +31,6 @@ Result = Literal["asked", "done", "refused", "failed"]
 GENESIS = "0" * 64
 """What stands as the hash before the first record."""
 _TAIL_BYTES = 1 << 16
-_LOCK_S = 5.0
-_LOCK_PAUSE_S = 0.01
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -76,7 +72,8 @@ class AuditTrail:
             OutputError: it cannot be written. Then what was to be recorded must not be done.
         """
         try:
-            with self._alone():
+            lock = self.path.with_name(f".{self.path.name}.lock")
+            with alone(lock, f"{self.path}: another process holds the audit trail"):
                 return self._append(action, result, known)
         except OSError as error:
             if isinstance(error, OutputError):
@@ -140,24 +137,6 @@ class AuditTrail:
             os.close(file)
         if is_new:
             sync_folder(self.path.parent)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other process appends meanwhile. One that was stopped while it did is not waited for without end."""
-        lock = os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            end = time.monotonic() + _LOCK_S
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > end:
-                        raise OutputError(f"{self.path}: another process holds the audit trail") from None
-                    time.sleep(_LOCK_PAUSE_S)
-            yield
-        finally:
-            os.close(lock)
 
 
 def line_of(record: AuditRecord) -> bytes:

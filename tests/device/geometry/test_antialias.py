@@ -72,7 +72,7 @@ def test_a_large_frame_as_pillow_resizes_it_at_once(kernel: str, side: int) -> N
 @pytest.mark.parametrize("kernel", FILTERS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_pixels_are_torchvisions(kernel: str, channels: int) -> None:
-    torch: Any = pytest.importorskip("torch")
+    torch: Any = pytest.importorskip("torch", reason="needs the extra [torch]")
     mode = {"antialiased-linear": "bilinear", "antialiased-cubic": "bicubic"}[kernel]
     image = picture(150, 97, channels, "noise", 3)
     planes = torch.from_numpy(image.reshape(97, 150, -1)).permute(2, 0, 1)[None].float()

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import tiny
-from support.browser import DESKTOP, PHONE, chromium, opened, seen, until
+from support.browser import AXE, DESKTOP, PHONE, SMALL_TARGETS, opened, seen, serious, until
 from support.commission_ends import Line, line_with
 from support.commissioned import Commissioned, commissioned
 from support.page_served import write_preview
-from support.paths import ROOT
 from support.taught import teach
 from support.tiny_calibration import calibrate
 
@@ -21,20 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-_SMALL_TARGETS = """() => [...document.querySelectorAll('button, a, select, input')]
-    .filter((one) => one.checkVisibility() && !one.classList.contains('skip'))
-    .map((one) => [one.id || one.textContent, one.getBoundingClientRect()])
-    .filter(([, box]) => box.width < 44 || box.height < 44).map(([name]) => name)"""
-
-
-AXE = ROOT / "build/axe-core/axe.min.js"
 SCRIPT = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
 
 
 @pytest.fixture
@@ -74,7 +60,7 @@ def test_a_person_teaches_and_sets_a_threshold(browser: Browser, line: Line, siz
         line.kept(2)
         seen(view, "#c-status", "in doubt. The threshold was set by hand by local: the customer wants <b>fewer</b>")
         assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert view.evaluate(_SMALL_TARGETS) == []
+        assert view.evaluate(SMALL_TARGETS) == []
         assert [one for one in watched.wrong if "threshold" in one or "Content" in one] == []
 
 
@@ -194,9 +180,3 @@ def test_axe_finds_no_barrier(browser: Browser, desk: Commissioned, theme: str) 
         view.locator("#c-highest button").first.click()
         shown["taken out"] = serious(view)
         assert [one for one in shown.items() if one[1]] == []
-
-
-def serious(view: Page) -> list[str]:
-    """What axe-core finds that is moderate or worse."""
-    found = view.evaluate("async () => (await axe.run()).violations")
-    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] not in {"minor", None}]

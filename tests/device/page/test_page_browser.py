@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.browser import AXE, DESKTOP, PANEL, PHONE, SMALL_TARGETS, chromium, opened, seen, serious, until
+from support.browser import AXE, DESKTOP, PANEL, PHONE, SMALL_TARGETS, opened, seen, serious, until
 from support.cable import cable_to
 from support.page_served import PageServed, keep_rejects, page_served, write_preview
 from support.videos import wait_for
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 SIZES = pytest.mark.parametrize("size", [DESKTOP, PANEL, PHONE], ids=["desktop", "panel", "phone"])
 SCRIPT = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
 
 
 @pytest.fixture

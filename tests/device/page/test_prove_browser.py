@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.browser import AXE, DESKTOP, PHONE, SMALL_TARGETS, chromium, opened, seen, serious, until
+from support.browser import AXE, DESKTOP, PHONE, SMALL_TARGETS, opened, seen, serious, until
 from support.proving_station import proving_station
 from support.tiny_calibration import calibrate
 
@@ -20,12 +19,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 SCRIPT = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
 
 
 @pytest.fixture

@@ -103,6 +103,19 @@ def test_a_set_that_is_not_passed_and_one_that_is_gone_say_so(bundle: Path, pict
     assert "nowhere" in str(replay(ReplayOrder(uses=(ReplayUse(bundle=str(bundle), use=gone),))).error)
 
 
+def test_a_replay_that_could_not_be_done_is_tried_again_at_the_next_start(
+    bundle: Path, pictures: ChallengeSettings, tmp_path: Path
+) -> None:
+    file, replays = a_station(tmp_path, bundle, pictures), Replays()
+    works, replays.result = replays.result, ReplayResult(error="no memory")
+    for _ in range(3):
+        with proving(file, replays) as proofs:
+            asked_for(proofs, bundle)
+        replays.result = works
+    known = [(one.outcome, one.why) for one in read_proofs(tmp_path / "proof.jsonl")]
+    assert known == [(ProofOutcome.ERROR, ("first",)), (ProofOutcome.PASSED, ("error",))]
+
+
 @pytest.mark.slow
 def test_a_process_of_its_own_replays(bundle: Path, pictures: ChallengeSettings) -> None:
     use = BundleUse(recipe="default", inspection="top", challenge=pictures)
