@@ -302,10 +302,9 @@ def _score_mixed(evaluation: _Evaluation, recipe: Recipe, mixed: Mixed, rivals: 
 
 def _no_gain(evaluation: _Evaluation, made: _Made, rivals: Sequence[_Made]) -> str | None:
     """Why a mixed form would be left out for its latency whatever the gate says; its latencies are noted."""
-    timed = [
-        (one, one.candidate) for one in (made, *rivals) if one.candidate and one.recipe.engine == made.recipe.engine
-    ]
-    found = measure_latency([candidate.scorer.run_bare for _, candidate in timed], ROUGH_ROUNDS)
+    engine = made.recipe.engine
+    timed = [(one, one.candidate.scorer) for one in (made, *rivals) if one.candidate and one.recipe.engine == engine]
+    found = measure_latency([scorer.run_bare for _, scorer in timed], ROUGH_ROUNDS)
     made.latencies_ms = found[0]
     if not evaluation.trials.plan.target.measured:
         return None
