@@ -1,7 +1,7 @@
 // What the station says now: verdict, fault, counts, rates, health, recipe.
 
 import { drawChart } from "./chart.js";
-import { $, act, ask, decimal, doubtOf, fill, h, number, percent, percentUp, say, t, time, word } from "./ui.js";
+import { $, act, ask, decimal, doubtOf, fill, h, has, number, percent, percentUp, say, t, time, word } from "./ui.js";
 
 const HELD_MS = 10000;
 let asked = null; // the recipe that was asked for here
@@ -68,15 +68,34 @@ function showVerdict(known) {
 
 function showFault(known, station) {
   const isFault = !known.isLost && station.connected && station.state === "FAULT";
-  if (isFault && $("fault").hidden) say("urgent", `${t("fault")}: ${station.cause ?? ""}`);
+  const texts = (station.cause ?? "").split("; ");
+  const causes = (station.causes.length ? station.causes : texts).map((name, place) => ({ name, text: texts[place] ?? name }));
+  if (isFault && $("fault").hidden) say("urgent", `${t("fault")}: ${causes.map((one) => headline(one.name, one.text) ?? one.text).join("; ")}`);
   $("fault").hidden = !isFault;
   if (!isFault) return;
   $("reset").hidden = !known.may("operator");
-  const texts = (station.cause ?? "").split("; ");
-  fill("causes", [station.causes, texts], () => (station.causes.length ? station.causes : texts).map((cause, place) => {
-    const kind = cause.replace(/^stop rule.*/, "stop").split(" ")[0];
-    return h("li", {}, h("strong", {}, texts[place] ?? cause), h("p", {}, t(["camera", "scorer", "stop", "input"].includes(kind) ? `do_${kind}` : "do_other")));
+  fill("causes", causes, () => causes.map(({ name, text }) => {
+    const kind = `do_${kindOf(name)}`;
+    return h("li", {}, ...told(name, text), h("p", {}, t(has(kind) ? kind : "do_other")));
   }));
+}
+
+// The first words of what the station names are one of these: "camera top", "stop rule in_a_row", "challenge set".
+const KINDS = ["camera", "scorer", "stop rule", "input", "drift", "challenge set", "challenge", "update"];
+
+const kindOf = (name) => (KINDS.find((kind) => name === kind || name.startsWith(`${kind} `)) ?? "other").replace(" ", "_");
+
+// What is the matter in the language of the page; undefined where only the station's own words say it.
+function headline(name, text) {
+  const kind = kindOf(name);
+  return kind === "other" || name === text ? undefined : t(`about_${kind}`, { name: name.slice(kind.length + 1) });
+}
+
+// The headline, and below it the station's own words, which are English.
+function told(name, text) {
+  const head = headline(name, text);
+  if (head === undefined) return [h("strong", {}, text)];
+  return [h("strong", {}, head), h("p", { class: "small", lang: "en" }, text)];
 }
 
 function showAlarms(known, station) {
@@ -84,9 +103,9 @@ function showAlarms(known, station) {
   $("alarms").hidden = alarms.length === 0;
   const mayActs = known.may("operator");
   fill("alarm-list", [alarms, mayActs], () => alarms.map(([name, text]) => {
-    const button = h("button", { type: "button", class: "act", "data-name": name, "aria-label": `${t("acknowledge")}: ${text}` }, t("acknowledge"));
+    const button = h("button", { type: "button", class: "act", "data-name": name, "aria-label": `${t("acknowledge")}: ${headline(name, text) ?? text}` }, t("acknowledge"));
     button.onclick = () => act(button, () => ask("POST", `api/v1/alarms/${encodeURIComponent(name)}/acknowledge`));
-    return h("li", {}, h("span", {}, text), mayActs ? button : null);
+    return h("li", {}, h("div", {}, ...told(name, text)), mayActs ? button : null);
   }));
 }
 
