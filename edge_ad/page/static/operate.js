@@ -45,7 +45,7 @@ function verdictOf(known) {
   if (known.isLost) return ["lost", t("lost"), "", t(known.isDenied ? "log_in_needed" : "lost_long")];
   const station = state.station;
   if (!station.connected) return ["lost", t("away"), "", t("away_long")];
-  if (station.state === "FAULT") return ["fault", t("fault"), "", station.causes.join(", ")];
+  if (station.state === "FAULT") return ["fault", t("fault"), "", causesOf(station).map(headline).join("; ")];
   if (station.state === "STARTING" || station.state === "STOPPING") return ["wait", word("station", station.state), "", ""];
   const last = known.last;
   const age = performance.now() - known.lastAt;
@@ -68,15 +68,14 @@ function showVerdict(known) {
 
 function showFault(known, station) {
   const isFault = !known.isLost && station.connected && station.state === "FAULT";
-  const texts = (station.cause ?? "").split("; ");
-  const causes = (station.causes.length ? station.causes : texts).map((name, place) => ({ name, text: texts[place] ?? name }));
-  if (isFault && $("fault").hidden) say("urgent", `${t("fault")}: ${causes.map((one) => headline(one.name, one.text) ?? one.text).join("; ")}`);
+  const causes = causesOf(station);
+  if (isFault && $("fault").hidden) say("urgent", `${t("fault")}: ${causes.map(headline).join("; ")}`);
   $("fault").hidden = !isFault;
   if (!isFault) return;
   $("reset").hidden = !known.may("operator");
-  fill("causes", causes, () => causes.map(({ name, text }) => {
-    const kind = `do_${kindOf(name)}`;
-    return h("li", {}, ...told(name, text), h("p", {}, t(has(kind) ? kind : "do_other")));
+  fill("causes", causes, () => causes.map((cause) => {
+    const kind = `do_${kindOf(cause.name)}`;
+    return h("li", {}, ...told(cause), h("p", {}, t(has(kind) ? kind : "do_other")));
   }));
 }
 
@@ -85,17 +84,21 @@ const KINDS = ["camera", "scorer", "stop rule", "input", "drift", "challenge set
 
 const kindOf = (name) => (KINDS.find((kind) => name === kind || name.startsWith(`${kind} `)) ?? "other").replace(" ", "_");
 
-// What is the matter in the language of the page; undefined where only the station's own words say it.
-function headline(name, text) {
+const causesOf = (station) => {
+  const texts = (station.cause ?? "").split("; ");
+  return (station.causes.length ? station.causes : texts).map((name, place) => ({ name, text: texts[place] ?? name }));
+};
+
+// What is the matter in the language of the page; what only the station's own words say is told in these.
+function headline({ name, text }) {
   const kind = kindOf(name);
-  return kind === "other" || name === text ? undefined : t(`about_${kind}`, { name: name.slice(kind.length + 1) });
+  return kind === "other" || name === text ? text : t(`about_${kind}`, { name: name.slice(kind.length + 1) });
 }
 
 // The headline, and below it the station's own words, which are English.
-function told(name, text) {
-  const head = headline(name, text);
-  if (head === undefined) return [h("strong", {}, text)];
-  return [h("strong", {}, head), h("p", { class: "small", lang: "en" }, text)];
+function told(one) {
+  const head = headline(one);
+  return [h("strong", {}, head), head === one.text ? null : h("p", { class: "small", lang: "en" }, one.text)];
 }
 
 function showAlarms(known, station) {
@@ -103,9 +106,9 @@ function showAlarms(known, station) {
   $("alarms").hidden = alarms.length === 0;
   const mayActs = known.may("operator");
   fill("alarm-list", [alarms, mayActs], () => alarms.map(([name, text]) => {
-    const button = h("button", { type: "button", class: "act", "data-name": name, "aria-label": `${t("acknowledge")}: ${headline(name, text) ?? text}` }, t("acknowledge"));
+    const button = h("button", { type: "button", class: "act", "data-name": name, "aria-label": `${t("acknowledge")}: ${headline({ name, text })}` }, t("acknowledge"));
     button.onclick = () => act(button, () => ask("POST", `api/v1/alarms/${encodeURIComponent(name)}/acknowledge`));
-    return h("li", {}, h("div", {}, ...told(name, text)), mayActs ? button : null);
+    return h("li", {}, h("div", {}, ...told({ name, text })), mayActs ? button : null);
   }));
 }
 
