@@ -282,22 +282,22 @@ def _mixed_form(evaluation: _Evaluation, int8: _Made, others: Sequence[_Made], q
 def _score_mixed(evaluation: _Evaluation, recipe: Recipe, mixed: Mixed, rivals: Sequence[_Made]) -> _Made:
     """The mixed variant; where the gate refuses it on all frames, with more operations in float. A form that would be
     left out for its latency is not scored, and is the last."""
-    form = 1
-    while True:
+    for form in range(1, _MIXED_FORMS + 1):
         chosen = _mixed_recipe(recipe, mixed)
         shutil.rmtree((evaluation.root / chosen.model).parent, ignore_errors=True)
         evaluation.tell.say(f"{chosen.id}: {mixed.label}")
         made = evaluation.make(chosen)
         made.label = mixed.label
-        made.rejected = made.rejected or _no_gain(evaluation, made, rivals)
         further = mixed.with_more() if form < _MIXED_FORMS else None
-        least = -1.0 if further is None else evaluation.trials.gate.min_map_correlation
-        if made.rejected:
-            return made
-        evaluation.score([made], least_map_correlation=least)
+        if no_gain := made.rejected or _no_gain(evaluation, made, rivals):
+            made.rejected, further = no_gain, None
+        else:
+            least = -1.0 if further is None else evaluation.trials.gate.min_map_correlation
+            evaluation.score([made], least_map_correlation=least)
         if further is None or not made.rejected:
-            return made
-        mixed, form = further, form + 1
+            break
+        mixed = further
+    return made
 
 
 def _no_gain(evaluation: _Evaluation, made: _Made, rivals: Sequence[_Made]) -> str | None:
