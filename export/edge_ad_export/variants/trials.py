@@ -258,7 +258,8 @@ def _mixed_form(evaluation: _Evaluation, int8: _Made, others: Sequence[_Made], q
     share = 1.0
     if evaluation.trials.plan.target.measured:
         mine = TimedVariant(int8.recipe, int8.latencies_ms)
-        timed = [TimedVariant(one.recipe, one.latencies_ms) for one in others if one.agreement]
+        measured = [one for one in others if one.agreement]
+        timed = [TimedVariant(one.recipe, one.latencies_ms, rejected=bool(one.rejected)) for one in measured]
         if faster := outpaced_by(mine, timed):
             notify(f"{name} fails the gate and is hardly faster than {faster}: a mixed form would be no gain")
             return None
