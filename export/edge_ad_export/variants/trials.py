@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from edge_ad.scoring.scorer import Scorer
     from edge_ad_export.fidelity.gate import Gate
+    from edge_ad_export.lowering.contract import Lowered
     from edge_ad_export.preparation.prepare import Setup, Teller
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
     from edge_ad_export.quantize.settings import Plan, Target
@@ -128,9 +129,9 @@ class _Evaluation:
     def __init__(self, setup: Setup, trials: Trials, root: Path, tell: Teller, stack: ExitStack) -> None:
         self.setup, self.trials, self.root, self.tell, self.stack = setup, trials, root, tell, stack
         self.data = EvaluationData(setup.split.judging, setup.defects(), trials.labelled, setup.split.groups)
-        self._model = FloatModel(setup.quantizable.model)
-        self._shortlisted = None if setup.shortlisted is None else FloatModel(setup.shortlisted.model)
-        self._second_stage = None if setup.first is None else FloatModel(setup.lowered.model)
+        self._model = _float_model(setup.quantizable)
+        self._shortlisted = None if setup.shortlisted is None else _float_model(setup.shortlisted)
+        self._second_stage = None if setup.first is None else _float_model(setup.lowered)
         images, defects = len(self.data.images), len(self.data.defects.samples)
         self._frames = f"{images} images and {defects} copies with a synthetic defect"
         with closing(setup.reference()) as scorer:
@@ -215,6 +216,10 @@ class _Evaluation:
             agreement = replace(agreement, latency_ms=statistics.median(made.latencies_ms))
         size = sum(path.stat().st_size for path in (self.root / made.recipe.model).parent.iterdir())
         return VariantResult(made.recipe, agreement, size, made.rejected, made.label, len(self.data.labelled))
+
+
+def _float_model(lowered: Lowered) -> FloatModel:
+    return FloatModel(lowered.model, lowered.fast)
 
 
 def _reference_latency(scorer: Scorer) -> float | None:
