@@ -78,6 +78,8 @@ class Detector:
     Without a calibration there are scores but no verdicts: every frame is ``INVALID(uncalibrated)``.
 
     ``passed_over``: a sentence for each variant that was tried first and is not used on this device.
+    ``choice``: of a bundle for several kinds of CPU, a sentence about why this variant was taken; ``None`` where it was
+    named, and of every other bundle.
     ``notices``: a sentence for each compiled model that could not be kept, or was kept and could not be used.
     """
 
@@ -88,6 +90,7 @@ class Detector:
         self.calibration = calibration
         self.station: str | None = None
         self.passed_over: tuple[str, ...] = ()
+        self.choice: str | None = None
         self.notices = tuple(info.notice for info in scorer.engines if info.notice is not None)
         self._is_closed = False
         self._name = f"{bundle.manifest.name}@{bundle.manifest.version}"
@@ -106,8 +109,9 @@ class Detector:
     ) -> Detector:
         """Opens a bundle, loads one variant and replays its golden frames.
 
-        ``variant``: ``None`` is the bundle's default. Where that one cannot run here, or gives other scores here, the
-        next one that is calibrated too takes its place (:meth:`Bundle.substitutes`), and :attr:`passed_over` says why.
+        ``variant``: ``None`` is the bundle's first choice for this device (:meth:`Bundle.choices`). Where that one
+        cannot run here, or gives other scores here, the next one that is calibrated too takes its place, and
+        :attr:`passed_over` says why.
         ``frame_limits``: outside of them a frame is ``INVALID(out_of_range)``; ``None``: those of the calibration.
         ``calibrated``: without it the calibration is not looked at, and there are no verdicts but ``INVALID``.
 
@@ -119,13 +123,13 @@ class Detector:
             EngineError: the engine refuses the model.
         """
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        first = opened.variant(variant)
+        choices = opened.choices(station) if variant is None else (opened.variant(variant),)
         passed_over: list[str] = []
         failure: EdgeAdError | None = None
-        for chosen in (first, *(opened.substitutes(station) if variant is None else ())):
+        for chosen in choices:
             try:
                 options = engine
-                if engine is not None and chosen is not first and chosen.engine == "onnxruntime":
+                if engine is not None and chosen is not choices[0] and chosen.engine == "onnxruntime":
                     options = replace(engine, cache_dir=None)  # it keeps no compiled models
                 detector = cls._open_variant(
                     opened, chosen, station, options, self_test=self_test, calibrated=calibrated
@@ -138,6 +142,8 @@ class Detector:
             usual = detector.calibration.frame_limits if detector.calibration else None
             detector.scorer.guard.limits = frame_limits or usual
             detector.passed_over = tuple(passed_over)
+            if variant is None and opened.target is not None:
+                detector.choice = _choice(opened.target, detector, is_tested=self_test)
             return detector
         assert failure is not None  # noqa: S101 - there is always a first variant
         raise failure
@@ -356,6 +362,12 @@ class Detector:
             variant=self.variant.id,
             station=self.station,
         )
+
+
+def _choice(target: str, detector: Detector, *, is_tested: bool) -> str:
+    proof = " whose golden frames agree here" if is_tested else "; its golden frames were not checked"
+    kind = "variant" if detector.calibration is None else "calibrated variant"
+    return f"{detector.variant.id} scores: it is the fastest {kind} for this kind of CPU ({target}){proof}"
 
 
 def _covered(measured: Measurement, frame_id: int) -> FrameSpan | None:

@@ -22,6 +22,7 @@ from edge_ad.bundle.records import (
 from edge_ad.bundle.seal import broken_seal
 from edge_ad.bundle.store import MissingFileError, Store, check_name, open_store
 from edge_ad.engines.base import Artefact
+from edge_ad.engines.processor import Processor, this_processor
 from edge_ad.errors import BundleFormatError, BundleIntegrityError, CalibrationError, InputError
 
 __all__ = ["MANIFEST", "Bundle", "calibration_name", "hash_geometry"]
@@ -39,16 +40,21 @@ class _Header(msgspec.Struct):
 class Bundle:
     """An opened bundle. The manifest is checked; the other files are checked when they are read."""
 
-    def __init__(self, path: Path, store: Store, manifest: Manifest, data: bytes) -> None:
+    def __init__(
+        self, path: Path, store: Store, manifest: Manifest, data: bytes, processor: Processor | None = None
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self.manifest_bytes = data
         """What a signature is about, as it was read: the file may be changed meanwhile."""
         self._store = store
+        self._processor = processor
 
     @classmethod
-    def open(cls, path: str | Path) -> Bundle:
+    def open(cls, path: str | Path, processor: Processor | None = None) -> Bundle:
         """Opens the bundle at ``path``, a folder or a zip file.
+
+        ``processor``: the CPU by which a bundle for several kinds of them chooses its variant; ``None``: this one.
 
         Raises:
             InputError: nothing is there.
@@ -63,10 +69,12 @@ class Bundle:
             raise BundleFormatError(f"{path} is no bundle: {error}") from None
         manifest = _parse(data, Manifest, FORMAT, f"{MANIFEST} of {path}")
         _check_manifest(manifest)
-        return cls(path, store, manifest, data)
+        return cls(path, store, manifest, data, processor)
 
-    def variant(self, variant_id: str | None = None) -> Variant:
-        """The variant of that id, the default one for ``None``."""
+    def variant(self, variant_id: str | None = None, station: str | None = None) -> Variant:
+        """The variant of that id. ``None``: the first of :meth:`choices` for the group ``station``."""
+        if variant_id is None and self.target is not None:
+            return self.choices(station)[0]
         wanted = variant_id or self.manifest.default_variant
         for variant in self.manifest.variants:
             if variant.id == wanted:
@@ -74,16 +82,47 @@ class Bundle:
         ids = ", ".join(v.id for v in self.manifest.variants)
         raise InputError(f"the bundle {self.path} has no variant {wanted!r}: choose one of {ids}")
 
-    def substitutes(self, station: str | None = None) -> tuple[Variant, ...]:
-        """The variants that may take the place of the default one on a device, those that were faster at export first.
+    @property
+    def target(self) -> str | None:
+        """The kind of CPU whose variants this device takes. ``None``: the bundle was made for one kind, or
+        for none that this device is of."""
+        kinds = (self._processor or this_processor()).kinds if self.manifest.orders else ()
+        return next((kind for kind in kinds if kind in self.manifest.orders), None)
 
-        Export shipped them, and they are calibrated for the group ``station`` (``None``: for every group of the default
-        one). Where the default one is not calibrated, nothing takes its place.
+    def choices(self, station: str | None = None) -> tuple[Variant, ...]:
+        """The variants that may be used where none is named, the first choice first.
+
+        Of a bundle for several kinds of CPU those that are meant for this device's and are calibrated for the group
+        ``station`` (``None``: for every group of the first one that is calibrated). If none is, only the first one that
+        is meant for it. Of every other bundle: the default one, and then what may take its place. These are the
+        calibrated ones that export shipped, those that were faster at export first, and if the default one is not
+        calibrated, nothing takes its place.
 
         Raises:
             CalibrationError: a calibration was made for something else, or it was changed.
         """
-        default = self.variant()
+        target = self.target
+        if target is None:
+            return (self.variant(self.manifest.default_variant), *self._substitutes(station))
+        order = [self.variant(one) for one in self.manifest.orders[target]]
+        groups = {station} if station else next(filter(None, map(self._groups, order)), None)
+        able = [one for one in order if groups and groups <= self._groups(one)]
+        return tuple(able or order[:1])
+
+    def to_calibrate(self) -> tuple[Variant, ...]:
+        """What a calibration covers if no variant is named, so that every device has one that is calibrated.
+
+        Of a bundle for several kinds of CPU: for each kind its fastest variant, and the fastest one in float, which
+        every CPU calculates alike. Of every other bundle: the default one.
+        """
+        found = []
+        for order in self.manifest.orders.values():
+            variants = [self.variant(one) for one in order]
+            found += [variants[0], *[one for one in variants if one.precision in ("fp32", "fp16")][:1]]
+        return tuple({one.id: one for one in found}.values()) or (self.variant(self.manifest.default_variant),)
+
+    def _substitutes(self, station: str | None) -> tuple[Variant, ...]:
+        default = self.variant(self.manifest.default_variant)
         groups = self._groups(default) if station is None else {station} & self._groups(default)
         others = (one for one in self.manifest.variants if one != default and self.manifest.rejected(one.id) is None)
         able = (one for one in others if groups and groups <= self._groups(one))
@@ -283,6 +322,13 @@ def _check_manifest(manifest: Manifest) -> None:
 
 def _check_default(manifest: Manifest) -> None:
     default, ids = manifest.default_variant, [variant.id for variant in manifest.variants]
+    for kind, order in manifest.orders.items():
+        wrong = [one for one in order if one not in ids or manifest.rejected(one) is not None]
+        if wrong or not order or len(set(order)) != len(order):
+            raise BundleFormatError(
+                f"the manifest's variants for {kind} are {', '.join(order) or 'none'}: expected one or more of "
+                f"{', '.join(ids)} that export did not reject, each once"
+            )
     if default not in ids:
         raise BundleFormatError(f"the default variant {default!r} is none of {', '.join(ids)}")
     if (reason := manifest.rejected(default)) is not None:

@@ -247,7 +247,8 @@ class Manifest(Record, frozen=True, kw_only=True):
 
     ``clip``: ``None`` where the model scores single frames. With it, :attr:`Clip.golden_frames` golden frames in a row
     make one golden clip. ``input``: of a two-stage bundle that of the extractor. ``judging``: ``None`` in a bundle that
-    an earlier version wrote, whose quantizer was shown the images that judged.
+    an earlier version wrote, whose quantizer was shown the images that judged. ``targets``: for each kind of CPU that
+    the bundle was made for, the ids of its variants, the fastest first; absent where it was made for one kind.
     """
 
     format: Literal["edge-ad/1"]
@@ -265,12 +266,22 @@ class Manifest(Record, frozen=True, kw_only=True):
     trials: tuple[Trial, ...] = ()
     golden: Golden
     judging: Judging | None = None
+    targets: dict[Identifier, tuple[Identifier, ...]] | msgspec.UnsetType = msgspec.UNSET
     files: dict[str, FileEntry]
     provenance: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
 
     def rejected(self, variant_id: str) -> str | None:
         """Why export rejected a variant that is here all the same; ``None`` of one that it shipped."""
         return next((trial.rejected for trial in self.trials if trial.id == variant_id), None)
+
+    @property
+    def orders(self) -> dict[str, tuple[str, ...]]:
+        """:attr:`targets`; empty where the bundle was made for one kind of CPU."""
+        return {} if isinstance(self.targets, msgspec.UnsetType) else self.targets
+
+    def made_for(self, variant_id: str) -> tuple[str, ...]:
+        """The kinds of CPU that a variant is meant for; empty where the bundle was made for one kind."""
+        return tuple(kind for kind, order in self.orders.items() if variant_id in order)
 
     @property
     def takes_vectors(self) -> bool:

@@ -57,7 +57,8 @@ def verify(bundle: Path, variant: str | None, engine: EngineOptions, trust: Path
 
     Every file is compared with its checksum. The golden frames are scored again, and their scores must equal those
     in the bundle. The exit code is 0 only if the variant that edge-ad score takes was among them: the one of --variant,
-    or the default one, or, where that one does not work here, another one that is calibrated too.
+    or the default one, or, where that one does not work here, another one that is calibrated too. Of a bundle for
+    several kinds of CPU, variants for other CPUs than this one are not run.
 
     BUNDLE may also be a station file, station.toml: then each bundle is checked that an inspection of it uses now, one
     that was deployed in place of the named one included, with the variant, engine and trust store of the file.
@@ -106,9 +107,11 @@ def _print_verification(result: Verification) -> None:
         calibrated = f"calibrated for {', '.join(one.stations)}" if one.stations else "not calibrated"
         outcome = (one.skipped and f"skipped: {one.skipped}") or f"{len(one.replays)} golden frames replayed, all equal"
         needed = f"; needs onnxruntime {one.min_runtime} or newer" if one.min_runtime else ""
-        click.echo(f"  {one.id}: {outcome}; {calibrated}{needed}")
+        meant = f" (for {', '.join(one.made_for)})" if one.made_for else ""
+        click.echo(f"  {one.id}{meant}: {outcome}; {calibrated}{needed}")
     if result.scores and any(one.skipped for one in result.variants):
-        click.echo(f"  edge-ad score takes {result.scores} on this device")
+        kind = f", whose CPU is {result.target}" if result.target else ""
+        click.echo(f"  edge-ad score takes {result.scores} on this device{kind}")
 
 
 @command()
@@ -161,6 +164,8 @@ def _lines(manifest: Manifest, calibrations: Mapping[str, Mapping[str, Calibrati
         *([] if manifest.clip is None else [f"clips     {_clip(manifest.clip)}"]),
         "variants",
         *(_variant(v, manifest, calibrations.get(v.id, {})) for v in manifest.variants),
+        *(["what a device takes, by its CPU"] if manifest.orders else []),
+        *(f"  {kind}: {', '.join(order)}" for kind, order in manifest.orders.items()),
         "provenance",
         *(f"  {key}: {value}" for key, value in sorted(manifest.provenance.items())),
     ]

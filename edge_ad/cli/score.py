@@ -166,6 +166,8 @@ def score(
         calibrated = detector.calibration is not None
         for one in detector.passed_over:
             click.echo(f"edge-ad: warning: {one}; {detector.variant.id} scores", err=True)
+        if detector.choice is not None:
+            click.echo(f"edge-ad: {detector.choice}", err=True)
         for one in detector.notices:
             click.echo(f"edge-ad: warning: {one}", err=True)
         _warn_of_limits(detector)

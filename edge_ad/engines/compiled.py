@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import platform
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from edge_ad.errors import EdgeAdError, one_line
 from edge_ad.files import atomic_write
 
-__all__ = ["CompiledModels", "describe_processor"]
+__all__ = ["CompiledModels"]
 
 _SUFFIX = ".compiled"
 _MOST_BYTES = 512 << 20
@@ -77,15 +76,6 @@ class CompiledModels:
             room -= status.st_size
             if room < 0:
                 one.unlink(missing_ok=True)
-
-
-def describe_processor() -> str:
-    """The model and the instructions of this processor, as far as the system tells."""
-    words = [platform.machine(), *(f"{name}={value}" for name, value in os.environ.items() if "MAX_CPU_ISA" in name)]
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").partition("\n\n")[0].splitlines()
-        words += [line for line in lines if line.startswith(("model", "stepping", "flags", "CPU ", "Features"))]
-    return " ".join(words)
 
 
 def _header(model: bytes | memoryview) -> bytes:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutput, choose_device
-from edge_ad.engines.compiled import CompiledModels, describe_processor
+from edge_ad.engines.compiled import CompiledModels
 from edge_ad.engines.contract import Shapes, check_contract, check_extractor
+from edge_ad.engines.processor import describe_processor
 from edge_ad.errors import EngineError, MissingExtraError, one_line
 
 __all__ = ["OpenVinoEngine", "OpenVinoExtractor", "check_precision", "load_openvino", "switch_off_telemetry"]

@@ -21,13 +21,15 @@ __all__ = ["Verification", "VerifiedVariant", "verify_bundle"]
 @dataclass(frozen=True)
 class VerifiedVariant:
     """``skipped`` says why the variant could not run here; ``stations`` are the calibrated ones. ``min_runtime``: the
-    version of its engine that its file was made for, ``None`` for the oldest supported one."""
+    version of its engine that its file was made for, ``None`` for the oldest supported one. ``made_for``: the kinds of
+    CPU that it is meant for; empty where the bundle was made for one kind."""
 
     id: str
     stations: tuple[str, ...]
     replays: tuple[Replay, ...]
     skipped: str | None = None
     min_runtime: str | None = None
+    made_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Verification:
 
     ``problem``: why the bundle cannot be used here as it is, although everything that could be checked is in order: the
     variant that is scored with, where none is named, could not run, and none takes its place. ``None`` where one can be
-    used, or another was asked for. ``scores``: the id of the one that is scored with here.
+    used, or another was asked for. ``scores``: the id of the one that is scored with here. ``target``: the kind of CPU
+    that this device was taken for; ``None`` where the bundle was made for one kind, or for none that this device is of.
     """
 
     bundle: str
@@ -44,6 +47,7 @@ class Verification:
     variants: tuple[VerifiedVariant, ...]
     problem: str | None = None
     scores: str | None = None
+    target: str | None = None
 
 
 def verify_bundle(
@@ -52,35 +56,46 @@ def verify_bundle(
     """Checks every file's hash, every calibration's binding, and replays the golden frames on each variant.
 
     A variant whose engine is not installed is skipped and says so, unless it was asked for by name; so is another
-    variant than the default one that its engine refuses here. Where another calibrated variant takes the place of the
-    default one (:meth:`Bundle.substitutes`), the default one may also be refused or give other scores here. Where
-    nothing takes its place, :attr:`Verification.problem` says what to do: the device cannot use the bundle as it is.
+    variant than the first of :meth:`Bundle.choices` that its engine refuses here, and one that is meant for other CPUs
+    than this one. Where another calibrated variant takes the place of the first choice, that may also be refused or
+    give other scores here. Where nothing takes its place, :attr:`Verification.problem` says what to do: the device
+    cannot use the bundle as it is.
 
     Raises:
         BundleError: something is damaged, or this device scores differently; the message names the file.
         GoldenError: also when no variant at all could run here.
-        EngineError: the engine refuses the default variant, or the one that was asked for.
+        EngineError: the engine refuses the first choice, or the variant that was asked for.
     """
     bundle = path if isinstance(path, Bundle) else Bundle.open(path)
     for name in bundle.manifest.files:
         bundle.check_file(name)
     chosen = bundle.manifest.variants if variant is None else (bundle.variant(variant),)
-    substitutes = () if variant is not None else bundle.substitutes()
-    may_differ = {bundle.manifest.default_variant, *(one.id for one in substitutes)} if substitutes else set()
+    choices = bundle.choices() if variant is None else chosen
+    may_differ = {one.id for one in choices} if len(choices) > 1 else set()
     checked = tuple(
-        _verify(bundle, one, options, must_run=variant is not None, may_differ=one.id in may_differ) for one in chosen
+        _verify(bundle, one, options, _Rules(choices[0].id, variant is not None, one.id in may_differ))
+        for one in chosen
     )
     if all(one.skipped for one in checked):
         raise GoldenError(f"no variant of {bundle.path} can run here: {'; '.join(str(one.skipped) for one in checked)}")
     works = {one.id for one in checked if one.skipped is None}
-    order = [bundle.variant(variant), *substitutes]
-    scores = next((one.id for one in order if one.id in works), None)
-    problem = None if scores is not None else _problem(bundle, checked)
-    return Verification(str(bundle.path), len(bundle.manifest.files) + len((MANIFEST,)), checked, problem, scores)
+    scores = next((one.id for one in choices if one.id in works), None)
+    problem = None if scores is not None else _problem(choices[0].id, checked)
+    files = len(bundle.manifest.files) + len((MANIFEST,))
+    return Verification(str(bundle.path), files, checked, problem, scores, bundle.target)
 
 
-def _problem(bundle: Bundle, checked: Sequence[VerifiedVariant]) -> str:
-    default = bundle.manifest.default_variant
+@dataclass(frozen=True)
+class _Rules:
+    """``first``: the id of the first choice. ``must_run``: this variant was asked for. ``may_differ``: another one
+    takes its place if it cannot be used here."""
+
+    first: str
+    must_run: bool
+    may_differ: bool
+
+
+def _problem(default: str, checked: Sequence[VerifiedVariant]) -> str:
     reason = next(one.skipped for one in checked if one.id == default)
     others = [f"--variant {one.id}" for one in checked if one.skipped is None]
     return (
@@ -89,23 +104,24 @@ def _problem(bundle: Bundle, checked: Sequence[VerifiedVariant]) -> str:
     )
 
 
-def _verify(
-    bundle: Bundle, variant: Variant, options: EngineOptions | None, *, must_run: bool, may_differ: bool
-) -> VerifiedVariant:
-    record = bundle.calibration(variant)
+def _verify(bundle: Bundle, variant: Variant, options: EngineOptions | None, rules: _Rules) -> VerifiedVariant:
+    record, made_for, target = bundle.calibration(variant), bundle.manifest.made_for(variant.id), bundle.target
     stations = tuple(sorted(record.stations)) if record else ()
-    if options is not None and not must_run and variant.engine == "onnxruntime":
+    checked = VerifiedVariant(variant.id, stations, (), min_runtime=variant.min_runtime, made_for=made_for)
+    if not rules.must_run and target is not None and target not in made_for and made_for:
+        return replace(checked, skipped=f"it is made for {' and '.join(made_for)}, and this CPU is {target}")
+    if options is not None and not rules.must_run and variant.engine == "onnxruntime":
         options = replace(options, cache_dir=None)  # it keeps no compiled models; the other engine may
     try:
         scorer, replays = open_proven_scorer(bundle, variant, options)
     except GoldenError as error:
-        if not may_differ:
+        if not rules.may_differ:
             raise
-        return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
+        return replace(checked, skipped=str(error))
     except (MissingExtraError, EngineError) as error:
-        is_default = variant.id == bundle.manifest.default_variant
-        if must_run or (is_default and isinstance(error, EngineError) and not may_differ):
+        is_first = variant.id == rules.first
+        if rules.must_run or (is_first and isinstance(error, EngineError) and not rules.may_differ):
             raise
-        return VerifiedVariant(variant.id, stations, (), skipped=str(error), min_runtime=variant.min_runtime)
+        return replace(checked, skipped=str(error))
     scorer.close()
-    return VerifiedVariant(variant.id, stations, replays, min_runtime=variant.min_runtime)
+    return replace(checked, replays=replays)

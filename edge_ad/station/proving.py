@@ -205,7 +205,7 @@ def identity_of(file: StationFile, recipe: str, bundles: dict[str, str], softwar
         try:
             bundle = Bundle.open(path)
             manifest = msgspec.json.encode(bundle.manifest)
-            threshold = bundle.companion(calibration_name(bundle.variant(one.variant))) or b""
+            threshold = bundle.companion(calibration_name(bundle.variant(one.variant, one.calibration))) or b""
         except (EdgeAdError, OSError):
             manifest, threshold = b"", b""
         chosen = f"{one.variant} {one.device}".encode()

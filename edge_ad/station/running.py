@@ -193,7 +193,7 @@ def _check_bundle(one: InspectionSettings, store: TrustStore | None, where: str,
         if store is not None:
             store.check(bundle, was_taken=slot_number(one.bundle) is not None)
     with _entry(f"{where}.variant"):
-        variant = bundle.variant(one.variant)
+        variant = bundle.variant(one.variant, one.calibration)
     with _entry(f"{where}.bundle"):
         record = bundle.calibration(variant)
         if record is None and may_teach:

@@ -141,7 +141,7 @@ def calibrate_taught(order: CalibrateOrder) -> Proposal | RefusedCalibration:
     bundle = Bundle.open(order.bundle)
     frames_only(bundle)
     options = EngineOptions(device=order.device, threads=order.threads, spin=False, flush_denormals=True)
-    variant = bundle.variant(order.variant)
+    variant = bundle.variant(order.variant, order.calibration)
     before = _calibration(bundle, variant, order.calibration)
     regions = session.regions
     taught.discard_proposal()

@@ -131,6 +131,7 @@ def _regioned(
         geometry=geometry,
         variants=(variant,),
         default_variant=variant.id,
+        targets=msgspec.UNSET,
         trials=tuple(one for one in manifest.trials if one.id == variant.id),
         golden=Golden(frames=names, expected={variant.id: expected}),
         provenance={**manifest.provenance, "regions": "drawn at the station"},

@@ -47,7 +47,7 @@ def set_threshold(order: ThresholdOrder) -> Bundle:
         InputError: the bundle has no calibration, or the value is no threshold.
     """
     bundle = Bundle.open(order.bundle)
-    variant, station = bundle.variant(order.variant), order.calibration or DEFAULT_STATION
+    variant, station = bundle.variant(order.variant, order.calibration), order.calibration or DEFAULT_STATION
     record = bundle.calibration(variant)
     before = None if record is None else record.stations.get(station)
     if before is None:

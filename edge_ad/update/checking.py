@@ -82,7 +82,7 @@ def open_for_station(
     from edge_ad.detector import Detector
     from edge_ad.engines import EngineOptions
 
-    folder = Path(cache) if cache is not None and bundle.variant(variant).engine == "openvino" else None
+    folder = Path(cache) if cache is not None and bundle.variant(variant, calibration).engine == "openvino" else None
     options = EngineOptions(device=device, threads=threads, cache_dir=folder, spin=False, flush_denormals=True)
     is_calibrated = not may_teach or _has_calibration(bundle, variant, calibration)
     detector = Detector.open(
@@ -102,7 +102,7 @@ def open_for_station(
 
 
 def _has_calibration(bundle: Bundle, variant: str | None, calibration: str | None) -> bool:
-    record = bundle.calibration(bundle.variant(variant))
+    record = bundle.calibration(bundle.variant(variant, calibration))
     return record is not None and (calibration or DEFAULT_STATION) in record.stations
 
 
@@ -132,6 +132,7 @@ def check_bundle(order: CheckOrder) -> tuple[str, ...]:
             found += [f"{where}: {one}" for one in detector.passed_over]
             golden = counted(len(bundle.manifest.golden.frames), "golden frame")
             found.append(f"{where}: {detector.variant.id}, {golden} replayed, all equal")
+            found += [] if detector.choice is None else [f"{where}: {detector.choice}"]
             found += _timed(detector, order.latency_ms, where)
             if use.challenge is not None:
                 result = run_challenge(detector, use.challenge)

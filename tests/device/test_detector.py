@@ -266,4 +266,4 @@ def test_nothing_takes_the_place_of_a_variant_that_is_not_calibrated(differing_d
     calibrate(differing_default, 0.3, variant="openvino-fp32")
     with pytest.raises(GoldenError):
         Detector.open(differing_default)
-    assert Bundle.open(differing_default).substitutes() == ()
+    assert [one.id for one in Bundle.open(differing_default).choices()] == ["onnx-fp32"]

@@ -55,7 +55,7 @@ def checked_bundles(
                 bundle.check_file(file)
             if store is not None:
                 store.check(bundle)
-            variant = bundle.variant()
+            variant = bundle.variant(bundle.manifest.default_variant)
             if variant.engine == "openvino" and "openvino" not in extras:
                 raise InputError(
                     f"{path}: its default variant {variant.id} runs on OpenVINO, which the package would not bring: "

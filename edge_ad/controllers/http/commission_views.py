@@ -105,7 +105,7 @@ def threshold_change(desk: Desk, recipe: str, inspection: str, value: float) -> 
     """
     place = place_of(desk, recipe, inspection)
     bundle = Bundle.open(place.bundle)
-    record = bundle.calibration(bundle.variant(place.settings.variant))
+    record = bundle.calibration(bundle.variant(place.settings.variant, place.settings.calibration))
     made = None if record is None else record.stations.get(place.settings.calibration or DEFAULT_STATION)
     if made is None:
         raise ProblemError(409, "uncalibrated", "this inspection is not calibrated: teach it good parts first")

@@ -15,7 +15,8 @@ from support.tiny_calibration import calibrate
 from edge_ad import Detector, EngineOptions
 from edge_ad.bundle import Bundle
 from edge_ad.engines import open_engine
-from edge_ad.engines.compiled import CompiledModels, describe_processor
+from edge_ad.engines.compiled import CompiledModels
+from edge_ad.engines.processor import describe_processor
 from edge_ad.scoring.verification import verify_bundle
 from edge_ad.update import open_for_station
 
