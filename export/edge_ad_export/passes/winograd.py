@@ -61,9 +61,9 @@ class _Convolution:
 
     source: ir.Value
     weights: NDArray[np.float32]
-    pads: tuple[int, int, int, int]
-    input: tuple[int, int, int]
-    output: tuple[int, int, int]
+    pads: tuple[int, ...]
+    input: tuple[int, ...]
+    output: tuple[int, ...]
     tile: int
 
     @property
@@ -105,20 +105,12 @@ def _convolution(node: ir.Node) -> _Convolution | None:
     source, kernel = node.inputs[0], weights.shape[2]
     before = None if source is None else static_shape(source)
     after = static_shape(node.outputs[0])
-    if (
-        source is None
-        or before is None
-        or after is None
-        or before[0] != 1
-        or kernel != weights.shape[3]
-        or kernel not in _KERNELS
-    ):
+    if source is None or before is None or after is None:
         return None
-    pads = node.attributes.get_ints("pads", (0, 0, 0, 0))
-    candidates = [
-        _Convolution(source, weights, (pads[0], pads[1], pads[2], pads[3]), before[1:], after[1:], tile)
-        for tile in _TILES
-    ]
+    if before[0] != 1 or kernel != weights.shape[3] or kernel not in _KERNELS:
+        return None
+    pads = tuple(node.attributes.get_ints("pads", (0, 0, 0, 0)))
+    candidates = [_Convolution(source, weights, pads, before[1:], after[1:], tile) for tile in _TILES]
     best = min(candidates, key=_cost)
     products = weights.size * prod(after[2:])
     return best if prod(best.grid) >= _TILES_MIN and products >= _SAVING_MIN * _cost(best) else None
@@ -138,7 +130,7 @@ def _cost(of: _Convolution) -> int:
     """In multiplications."""
     outputs, inputs, kernel, _ = of.weights.shape
     places = (of.tile + kernel - 1) ** 2 * prod(of.grid)
-    return places * (outputs * inputs + _NUMBER_COST * (outputs + inputs))
+    return int(places * (outputs * inputs + _NUMBER_COST * (outputs + inputs)))
 
 
 def _rewrite(graph: ir.Graph, node: ir.Node, found: _Convolution) -> None:
@@ -183,7 +175,7 @@ def _both_axes(matrix: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.kron(matrix, matrix).astype(np.float32)
 
 
-def _pads(found: _Convolution, side: int) -> tuple[int, int, int, int]:
+def _pads(found: _Convolution, side: int) -> tuple[int, ...]:
     """With what the last tiles need beyond the padded input."""
     top, left, bottom, right = found.pads
     down, across = found.grid
