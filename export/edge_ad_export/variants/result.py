@@ -141,12 +141,11 @@ _PRECISION = ("fp32", "fp16", "bf16", "shortlist", "int8")
 @dataclass(frozen=True)
 class TimedVariant:
     """A variant's ``latencies_ms``, one a round, and its size. Rounds are compared pairwise, as what else the machine
-    does slows all variants of a round. ``rejected``: the gate refused it, so that it is no rival of others."""
+    does slows all variants of a round."""
 
     recipe: Recipe
     latencies_ms: Sequence[float]
     size_bytes: int = 0
-    rejected: bool = False
 
 
 def not_worth_shipping(mine: TimedVariant, others: Sequence[TimedVariant]) -> str | None:
@@ -179,8 +178,7 @@ def most_in_float(mine: TimedVariant, others: Sequence[TimedVariant]) -> float:
 
 
 def _more_precise(recipe: Recipe, others: Sequence[TimedVariant]) -> list[TimedVariant]:
-    shippable = (other for other in others if other.recipe.engine == recipe.engine and not other.rejected)
-    return [other for other in shippable if _rank(other.recipe) < _rank(recipe)]
+    return [o for o in others if o.recipe.engine == recipe.engine and _rank(o.recipe) < _rank(recipe)]
 
 
 def _rank(recipe: Recipe) -> int:

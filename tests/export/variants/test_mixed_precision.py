@@ -333,14 +333,6 @@ def test_nothing_is_mixed_that_is_hardly_faster_as_it_is(mine: float, expected: 
     assert outpaced_by(timed("openvino-int8", [mine]), others) == expected
 
 
-def test_what_the_gate_refused_is_no_rival_of_a_mixed_form() -> None:
-    refused = TimedVariant(RECIPES["openvino-bf16"], [1.0], rejected=True)
-    others, mine = [timed("openvino-fp32", [2.0]), refused], timed("openvino-int8", [1.0])
-
-    assert outpaced_by(mine, others) is None
-    assert most_in_float(mine, others) == pytest.approx(0.9)
-
-
 @pytest.mark.parametrize(
     ("capabilities", "instructions", "max_isa", "expected"),
     [
