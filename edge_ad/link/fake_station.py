@@ -147,10 +147,13 @@ class FakeStation:
         with self._changed:
             self._refusal = reason
 
-    def fault(self, cause: str) -> None:
-        """Goes into FAULT: open triggers get no result, new ones are refused until a client resets."""
+    def fault(self, cause: str, name: str | None = None) -> None:
+        """Goes into FAULT: open triggers get no result, new ones are refused until a client resets.
+
+        ``name``: what has failed, as a station names it, such as ``camera top``; the cause itself otherwise.
+        """
         with self._changed:
-            self._publish(StateChanged(state=StationState.FAULT, cause=cause, causes=(cause,)))
+            self._publish(StateChanged(state=StationState.FAULT, cause=cause, causes=(name or cause,)))
             closed = self._ledger.fault()
             self._asked.clear()
             to = {client: name for trigger in closed for client, name in trigger.to.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -93,13 +94,15 @@ class RecipeReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShiftReport(msgspec.Struct, frozen=True, kw_only=True):
-    """``frames``: how many kept rejects ``places`` is about. ``drift``: of this moment, by inspection.
+    """``until``: seconds since the epoch, the end of the shift or the time of the report. ``frames``: how many kept
+    rejects ``places`` is about. ``drift``: of this moment, by inspection.
 
     ``proofs``: those of this time, the newest first. ``studies``: of what was proved at its end.
     """
 
     station: str
     shift: ShiftName
+    until: float
     recipes: tuple[RecipeReport, ...]
     places: tuple[MarkedPlace, ...]
     frames: int
@@ -143,6 +146,7 @@ def report_shift(
     return ShiftReport(
         station=station,
         shift=shift,
+        until=time.time() if shift.end is None else shift.end,
         recipes=tuple(_of_recipe(name, one, evidence, shift.begin, end) for name, one in counts.items()),
         places=tuple(
             MarkedPlace(inspection=inspection, row=row, column=column, count=count)
@@ -224,6 +228,7 @@ def report_table(report: ShiftReport) -> bytes:
 def _rows(report: ShiftReport) -> Iterator[tuple[object, ...]]:
     yield "shift", "", "station", report.station
     yield "shift", "", "since", report.shift.since
+    yield "shift", "", "until", datetime.fromtimestamp(report.until).isoformat(timespec="seconds")
     for one in report.recipes:
         name = one.recipe
         yield "parts", name, "ACCEPT", one.accepted

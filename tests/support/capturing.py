@@ -56,13 +56,17 @@ class Driver:
     def step(self) -> None:
         """One round of a station's loop."""
         due = self.camera.tick(time.monotonic_ns())
+        self._see_process()  # it may have ended by the time that what it said is taken
         for event in self.camera.receive():
             self._take(event)
-        if self.camera.pid is not None:
-            self.pids.add(self.camera.pid)
+        self._see_process()
         wait = 0.05 if due is None else min(max((due - time.monotonic_ns()) / _NS, 0), 0.05)
         watched = self.camera.fileno()
         select.select([] if watched is None else [watched], [], [], wait)
+
+    def _see_process(self) -> None:
+        if self.camera.pid is not None:
+            self.pids.add(self.camera.pid)
 
     def until_state(self, state: CameraState) -> None:
         """Returns once the camera is in this state."""

@@ -53,7 +53,8 @@ class Registers:
 
 @contextlib.asynccontextmanager
 async def modbus_client(port: int) -> AsyncIterator[AsyncModbusTcpClient]:
-    one = AsyncModbusTcpClient("127.0.0.1", port=port, retries=0, timeout=60)
+    # It does not connect again by itself: where a server takes one client, it would turn out the next one.
+    one = AsyncModbusTcpClient("127.0.0.1", port=port, retries=0, timeout=60, reconnect_delay=0)
     assert await one.connect()
     try:
         yield one

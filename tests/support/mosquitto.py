@@ -15,16 +15,10 @@ from typing import Any
 
 import pytest
 
+from support.ports import free_port
 from support.videos import wait_for
 
-__all__ = ["Mosquitto", "Subscriber", "free_port", "mosquitto", "subscribed", "write_user"]
-
-
-def free_port() -> int:
-    """A port of loopback that nobody uses now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+__all__ = ["Mosquitto", "Subscriber", "mosquitto", "subscribed", "write_user"]
 
 
 def write_user(path: Path, name: str, password: str) -> None:
@@ -125,6 +119,10 @@ class Subscriber:
     def of(self, topic: str) -> list[Any]:
         """The payloads of a topic of the station ``fake``."""
         return [payload for name, payload in self.messages if name == f"edge-ad/fake/{topic}"]
+
+    def wait_until_connected(self) -> None:
+        """Returns when the adapter has told that it hears the station: what the station said before is not heard."""
+        assert wait_for(lambda: any(one["connected"] for one in self.of("state")[-1:]), 60)
 
     def wait(self, topic: str, count: int, timeout_s: float = 60) -> list[Any]:
         """The payloads of a topic, as soon as there are so many."""

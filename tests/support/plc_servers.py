@@ -17,9 +17,10 @@ from edge_ad.controllers.ethernet_ip import EthernetIpSettings
 from edge_ad.controllers.layout import INPUTS, OUTPUTS
 from edge_ad.controllers.modbus import ModbusClientSettings
 from edge_ad.controllers.s7 import S7Settings
+from support.ports import free_port
 from support.videos import wait_for
 
-__all__ = ["PLCS", "PlcProcess", "free_port"]
+__all__ = ["PLCS", "PlcProcess"]
 
 MODBUS = """
 import asyncio, sys
@@ -38,14 +39,6 @@ server.start(tcp_port=int(sys.argv[1]))
 while True:
     time.sleep(60)
 """
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 class PlcProcess:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from edge_ad.link import Client, StationState
 from support.modbus_ends import Registers, modbus_client
-from support.mosquitto import free_port
 from support.plc_ends import Plc
+from support.ports import free_port
 from support.station_files import to_toml
 from support.videos import wait_for
 
@@ -78,7 +78,13 @@ def running(*arguments: str) -> Iterator[None]:
 
 
 def write_station(folder: Path, port: int) -> None:
-    camera = {"source": "../held-out", "trigger": "software", "loop": True, "allow_repeats": True}
+    camera = {
+        "source": "../held-out",
+        "trigger": "software",
+        "loop": True,
+        "allow_repeats": True,
+        "stale_after_s": 60.0,
+    }
     tables = {
         "station": {"name": "line1", "trigger": "link", "deadline_ms": 60_000},
         "camera": {"top": camera},

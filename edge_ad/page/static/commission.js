@@ -62,6 +62,7 @@ async function refresh() {
     if (!places?.length) places = await ask("GET", "page/commission");
     fill("c-place", places, () => places.map((one) => h("option", {}, `${one.recipe} · ${one.inspection}`)));
     for (const one of document.querySelectorAll("#commission > section:not(#c-head)")) one.hidden = places.length === 0;
+    $("c-places").hidden = places.length === 0;
     if (places.length === 0) { say("c-status", t("c_none")); return; }
     const place = chosen();
     const answer = await ask("GET", path(place));

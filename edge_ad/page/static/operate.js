@@ -1,7 +1,7 @@
 // What the station says now: verdict, fault, counts, rates, health, recipe.
 
 import { drawChart } from "./chart.js";
-import { $, act, ask, decimal, doubtOf, fill, h, number, percent, percentUp, say, t, time, word } from "./ui.js";
+import { $, act, ask, decimal, doubtOf, fill, h, has, number, percent, percentUp, say, t, time, word } from "./ui.js";
 
 const HELD_MS = 10000;
 let asked = null; // the recipe that was asked for here
@@ -45,7 +45,7 @@ function verdictOf(known) {
   if (known.isLost) return ["lost", t("lost"), "", t(known.isDenied ? "log_in_needed" : "lost_long")];
   const station = state.station;
   if (!station.connected) return ["lost", t("away"), "", t("away_long")];
-  if (station.state === "FAULT") return ["fault", t("fault"), "", station.causes.join(", ")];
+  if (station.state === "FAULT") return ["fault", t("fault"), "", causesOf(station).map(headline).join("; ")];
   if (station.state === "STARTING" || station.state === "STOPPING") return ["wait", word("station", station.state), "", ""];
   const last = known.last;
   const age = performance.now() - known.lastAt;
@@ -68,15 +68,37 @@ function showVerdict(known) {
 
 function showFault(known, station) {
   const isFault = !known.isLost && station.connected && station.state === "FAULT";
-  if (isFault && $("fault").hidden) say("urgent", `${t("fault")}: ${station.cause ?? ""}`);
+  const causes = causesOf(station);
+  if (isFault && $("fault").hidden) say("urgent", `${t("fault")}: ${causes.map(headline).join("; ")}`);
   $("fault").hidden = !isFault;
   if (!isFault) return;
   $("reset").hidden = !known.may("operator");
-  const texts = (station.cause ?? "").split("; ");
-  fill("causes", [station.causes, texts], () => (station.causes.length ? station.causes : texts).map((cause, place) => {
-    const kind = cause.replace(/^stop rule.*/, "stop").split(" ")[0];
-    return h("li", {}, h("strong", {}, texts[place] ?? cause), h("p", {}, t(["camera", "scorer", "stop", "input"].includes(kind) ? `do_${kind}` : "do_other")));
+  fill("causes", causes, () => causes.map((cause) => {
+    const kind = `do_${kindOf(cause.name)}`;
+    return h("li", {}, ...told(cause), h("p", {}, t(has(kind) ? kind : "do_other")));
   }));
+}
+
+// The first words of what the station names are one of these: "camera top", "stop rule in_a_row", "challenge set".
+const KINDS = ["camera", "scorer", "stop rule", "input", "drift", "challenge set", "challenge", "update"];
+
+const kindOf = (name) => (KINDS.find((kind) => name === kind || name.startsWith(`${kind} `)) ?? "other").replace(" ", "_");
+
+const causesOf = (station) => {
+  const texts = (station.cause ?? "").split("; ");
+  return (station.causes.length ? station.causes : texts).map((name, place) => ({ name, text: texts[place] ?? name }));
+};
+
+// What is the matter in the language of the page; what only the station's own words say is told in these.
+function headline({ name, text }) {
+  const kind = kindOf(name);
+  return kind === "other" || name === text ? text : t(`about_${kind}`, { name: name.slice(kind.length + 1) });
+}
+
+// The headline, and below it the station's own words, which are English.
+function told(one) {
+  const head = headline(one);
+  return [h("strong", {}, head), head === one.text ? null : h("p", { class: "small", lang: "en" }, one.text)];
 }
 
 function showAlarms(known, station) {
@@ -84,9 +106,9 @@ function showAlarms(known, station) {
   $("alarms").hidden = alarms.length === 0;
   const mayActs = known.may("operator");
   fill("alarm-list", [alarms, mayActs], () => alarms.map(([name, text]) => {
-    const button = h("button", { type: "button", class: "act", "data-name": name, "aria-label": `${t("acknowledge")}: ${text}` }, t("acknowledge"));
+    const button = h("button", { type: "button", class: "act", "data-name": name, "aria-label": `${t("acknowledge")}: ${headline({ name, text })}` }, t("acknowledge"));
     button.onclick = () => act(button, () => ask("POST", `api/v1/alarms/${encodeURIComponent(name)}/acknowledge`));
-    return h("li", {}, h("span", {}, text), mayActs ? button : null);
+    return h("li", {}, h("div", {}, ...told({ name, text })), mayActs ? button : null);
   }));
 }
 

@@ -1,6 +1,6 @@
 // The habits of a shift: its report, to be printed or taken along, and all kept rejects.
 
-import { $, ask, decimal, fill, h, language, number, percent, percentUp, Refused, say, t, word } from "./ui.js";
+import { $, ask, dateTime, decimal, fill, h, language, number, percent, percentUp, Refused, say, t, word } from "./ui.js";
 import { proofTable, studyTable } from "./challenge.js";
 import { thumb } from "./kept.js";
 
@@ -52,7 +52,7 @@ function draw() {
   fill("all-thumbs", kept, () => kept.map(thumb));
   if (!report) return;
   fill("report", report, () => [
-    h("h2", {}, `${t("report")}: ${t("report_of", { station: report.station, since: local(report.shift.since) })}`),
+    h("h2", {}, `${t("report")}: ${t("report_of", { station: report.station, since: dateTime(report.shift.begin), until: dateTime(report.until) })}`),
     ...report.recipes.flatMap(recipe), ...places(), ...proofs(), ...drift(), ...changes(), h("p", { class: "small" }, t("bounds_note")),
   ]);
 }

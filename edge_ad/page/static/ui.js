@@ -84,15 +84,16 @@ export function setZone(name, offset) {
   zone.offset = offset;
 }
 
-export function time(seconds, options = { hour: "2-digit", minute: "2-digit", second: "2-digit" }) {
+export function time(seconds, options = { hour: "2-digit", minute: "2-digit", second: "2-digit" }, as = formats) {
   const when = new Date(seconds * 1000);
   try {
-    if (zone.name) return new Intl.DateTimeFormat(formats, { ...options, timeZone: zone.name }).format(when);
+    if (zone.name) return new Intl.DateTimeFormat(as, { ...options, timeZone: zone.name }).format(when);
   } catch { /* a zone that this browser does not know */ }
-  return new Intl.DateTimeFormat(formats, { ...options, timeZone: "UTC" }).format(new Date(when.getTime() + zone.offset * 60000));
+  return new Intl.DateTimeFormat(as, { ...options, timeZone: "UTC" }).format(new Date(when.getTime() + zone.offset * 60000));
 }
 
-export const dateTime = (seconds) => time(seconds, { dateStyle: "short", timeStyle: "medium" });
+// Days as 2026-11-27 in every language: 11/12/26 is two days. Sweden writes them so.
+export const dateTime = (seconds) => time(seconds, { dateStyle: "short", timeStyle: "medium" }, "sv");
 
 // --- requests
 

@@ -24,11 +24,18 @@ if TYPE_CHECKING:
     from edge_ad_metrics.datasets.dataset import LabelledImage
     from edge_ad_metrics.pixels import PixelSample
 
-__all__ = ["Agreement", "LabelledFigures", "agree", "measure_latency", "relative_error"]
+__all__ = ["ROUGH_ROUNDS", "ROUNDS", "Agreement", "LabelledFigures", "agree", "measure_latency", "relative_error"]
+
+ROUNDS = 12
+"""So many rounds of :func:`measure_latency` tell which of several engines is faster."""
+
+ROUGH_ROUNDS = 4
+"""So many tell which is much faster, and how long one takes by itself."""
 
 # Below this part of the scores' spread a score counts as near zero, where a relative error means nothing.
 _NEAR_ZERO = 0.01
-_ROUNDS = 12
+# Fast models are timed in more rounds: after the fewest, the rounds go on until this time is over.
+_ROUNDS_MIN, _ROUNDS_S = 5, 6.0
 _WARM_UP_RUNS = 1
 _TIMED_RUNS = 3
 
@@ -167,13 +174,19 @@ def agree(candidate: Candidate, reference: Reference, data: EvaluationData) -> A
     )
 
 
-def measure_latency(runs: Sequence[Callable[[], object]]) -> tuple[list[float], ...]:
+def measure_latency(runs: Sequence[Callable[[], object]], most: int = ROUNDS) -> tuple[list[float], ...]:
     """Times the bare engines in turn, on the last image, each warm before it is timed: milliseconds, by round.
 
     Of every round the fastest run counts: whatever else the machine does makes runs slower, never faster.
+
+    Args:
+        most: so many rounds at most; fewer where the runs take long.
     """
     found: tuple[list[float], ...] = tuple([] for _ in runs)
-    for _ in range(_ROUNDS):
+    start = perf_counter()
+    for done in range(most):
+        if done >= _ROUNDS_MIN and perf_counter() - start > _ROUNDS_S:
+            break
         for run, latencies in zip(runs, found, strict=True):
             # ONNX Runtime's threads go on spinning for a while after a run, at the cost of whoever comes next.
             timed = [_timed(run) for _ in range(_WARM_UP_RUNS + _TIMED_RUNS)]

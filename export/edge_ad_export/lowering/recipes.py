@@ -37,10 +37,16 @@ __all__ = [
 
 
 class FloatModel:
-    """A lowered graph, converted to OpenVINO once and only when that is asked for."""
+    """A lowered graph, converted to OpenVINO once and only when that is asked for.
 
-    def __init__(self, model: ir.Model) -> None:
+    Args:
+        model: the graph, which int8 variants are made of, too.
+        fast: the same graph as float32 variants have it, where that is another one.
+    """
+
+    def __init__(self, model: ir.Model, fast: ir.Model | None = None) -> None:
         self.model = model
+        self._fast = None if fast is None else FloatModel(fast)
 
     @property
     def openvino(self) -> Any:
@@ -68,8 +74,10 @@ class FloatModel:
             return error
 
     def save(self, engine: Literal["onnxruntime", "openvino"], path: Path) -> None:
-        """Writes the graph as it is, in float32; for OpenVINO the weights lie beside ``path``."""
-        if engine == "openvino":
+        """Writes the graph in float32; for OpenVINO the weights lie beside ``path``."""
+        if self._fast is not None:
+            self._fast.save(engine, path)
+        elif engine == "openvino":
             self.save_openvino(path, half=False)
         else:
             ir.save(self.model, path)

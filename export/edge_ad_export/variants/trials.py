@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import EngineError, ModelError
-from edge_ad_export.fidelity.agreement import Agreement, agree, measure_latency
+from edge_ad_export.fidelity.agreement import ROUGH_ROUNDS, ROUNDS, Agreement, agree, measure_latency
 from edge_ad_export.fidelity.evaluation import (
     Candidate,
     EvaluationData,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from edge_ad.scoring.scorer import Scorer
     from edge_ad_export.fidelity.gate import Gate
+    from edge_ad_export.lowering.contract import Lowered
     from edge_ad_export.preparation.prepare import Setup, Teller
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
     from edge_ad_export.quantize.settings import Plan
@@ -130,9 +131,9 @@ class _Evaluation:
     def __init__(self, setup: Setup, trials: Trials, root: Path, tell: Teller, stack: ExitStack) -> None:
         self.setup, self.trials, self.root, self.tell, self.stack = setup, trials, root, tell, stack
         self.data = EvaluationData(setup.split.judging, setup.defects(), trials.labelled, setup.split.groups)
-        self._model = FloatModel(setup.quantizable.model)
-        self._shortlisted = None if setup.shortlisted is None else FloatModel(setup.shortlisted.model)
-        self._second_stage = None if setup.first is None else FloatModel(setup.lowered.model)
+        self._model = _float_model(setup.quantizable)
+        self._shortlisted = None if setup.shortlisted is None else _float_model(setup.shortlisted)
+        self._second_stage = None if setup.first is None else _float_model(setup.lowered)
         images, defects = len(self.data.images), len(self.data.defects.samples)
         self._frames = f"{images} images and {defects} copies with a synthetic defect"
         with closing(setup.reference()) as scorer:
@@ -149,7 +150,7 @@ class _Evaluation:
         """
         models: dict[EngineName, FloatModel] = {"onnxruntime": self._model, "openvino": self._model}
         if self._shortlisted is not None and any(one.recipe.shortlist for one in made):
-            _measure_latency(made)
+            _measure_latency(made, ROUGH_ROUNDS)
             models |= dict.fromkeys(_better_with_shortlist(made, self.trials.plan), self._shortlisted)
         opened: dict[str, Quantizer] = {}
 
@@ -227,15 +228,23 @@ class _Evaluation:
         agreement = made.agreement
         if agreement is not None and made.latencies_ms:
             agreement = replace(agreement, latency_ms=statistics.median(made.latencies_ms))
-        size = sum(path.stat().st_size for path in (self.root / made.recipe.model).parent.iterdir())
+        size = self.size_bytes(made.recipe)
         return VariantResult(made.recipe, agreement, size, made.rejected, made.label, len(self.data.labelled))
+
+    def size_bytes(self, recipe: Recipe) -> int:
+        """Of the files of a variant that was made."""
+        return sum(path.stat().st_size for path in (self.root / recipe.model).parent.iterdir())
+
+
+def _float_model(lowered: Lowered) -> FloatModel:
+    return FloatModel(lowered.model, lowered.fast)
 
 
 def _reference_latency(scorer: Scorer) -> float | None:
     """Of the imported model's own graph, in milliseconds."""
     if not isinstance(scorer.engine, ReferenceEngine) or isinstance(scorer, WholeClipScorer):
         return None
-    return statistics.median(measure_latency([scorer.engine.run_graph])[0])
+    return statistics.median(measure_latency([scorer.engine.run_graph], ROUGH_ROUNDS)[0])
 
 
 def _better_with_shortlist(made: Sequence[_Made], plan: Plan) -> list[EngineName]:
@@ -246,10 +255,10 @@ def _better_with_shortlist(made: Sequence[_Made], plan: Plan) -> list[EngineName
     return [one.recipe.engine for one in shortlists if not plan.measured or not not_worth_shipping(one, exact)]
 
 
-def _measure_latency(variants: Sequence[_Made]) -> None:
-    """Of all variants that could be scored, in turn."""
+def _measure_latency(variants: Sequence[_Made], most: int = ROUNDS) -> None:
+    """Of all variants that could be scored, in turn, in so many rounds at most."""
     scored = [(one, one.candidate.scorer) for one in variants if one.candidate and one.agreement]
-    found = measure_latency([scorer.run_bare for _, scorer in scored])
+    found = measure_latency([scorer.run_bare for _, scorer in scored], most)
     for (one, _), latencies in zip(scored, found, strict=True):
         one.latencies_ms = latencies
 
@@ -261,13 +270,15 @@ def _int8(quantizer_of: QuantizerOf, recipe: Recipe) -> Int8:
 def _add_mixed(evaluation: _Evaluation, made: Sequence[_Made], quantizer_of: QuantizerOf) -> list[_Made]:
     """The variants, and behind every int8 one that the gate refuses its mixed form where there is one."""
     found: list[_Made] = []
+    passed: list[_Made] = []
     for one in made:
         found.append(one)
         if one.recipe.precision == "int8" and one.agreement and one.rejected and evaluation.trials.plan.effort != "low":
             mixed = _mixed_form(evaluation, one, made, quantizer_of(one.recipe))
             found += [] if mixed is None else [mixed]
-    if len(found) > len(made):
-        _measure_latency(found)
+            passed += [] if mixed is None or mixed.rejected else [mixed]
+    if passed:  # what is not shipped is not compared with it
+        _measure_latency([one for one in found if not one.rejected])
     return found
 
 
@@ -276,7 +287,7 @@ def _mixed_form(evaluation: _Evaluation, int8: _Made, others: Sequence[_Made], q
     share = 1.0
     if evaluation.trials.plan.measured:
         mine = TimedVariant(int8.recipe, int8.latencies_ms)
-        timed = [TimedVariant(one.recipe, one.latencies_ms) for one in others if one.agreement]
+        timed = [TimedVariant(one.recipe, one.latencies_ms) for one in others if not one.rejected]
         if faster := outpaced_by(mine, timed):
             notify(f"{name} fails the gate and is hardly faster than {faster}: a mixed form would be no gain")
             return None
@@ -288,11 +299,12 @@ def _mixed_form(evaluation: _Evaluation, int8: _Made, others: Sequence[_Made], q
         return None
     if mixed.unranked:
         notify(f"{name}: the time limit of the search was reached before {mixed.unranked} operations were measured")
-    return _score_mixed(evaluation, int8.recipe, mixed)
+    return _score_mixed(evaluation, int8.recipe, mixed, [one for one in others if not one.rejected])
 
 
-def _score_mixed(evaluation: _Evaluation, recipe: Recipe, mixed: Mixed) -> _Made:
-    """The mixed variant; where the gate refuses it on all frames, with more operations in float."""
+def _score_mixed(evaluation: _Evaluation, recipe: Recipe, mixed: Mixed, rivals: Sequence[_Made]) -> _Made:
+    """The mixed variant; where the gate refuses it on all frames, with more operations in float. A form that would be
+    left out for its latency is not scored, and is the last."""
     for form in range(1, _MIXED_FORMS + 1):
         chosen = _mixed_recipe(recipe, mixed)
         shutil.rmtree((evaluation.root / chosen.model).parent, ignore_errors=True)
@@ -300,12 +312,30 @@ def _score_mixed(evaluation: _Evaluation, recipe: Recipe, mixed: Mixed) -> _Made
         made = evaluation.make(chosen)
         made.label = mixed.label
         further = mixed.with_more() if form < _MIXED_FORMS else None
-        least = -1.0 if further is None else evaluation.trials.gate.min_map_correlation
-        evaluation.score([made], least_map_correlation=least)
+        if no_gain := made.rejected or _no_gain(evaluation, made, rivals):
+            made.rejected, further = no_gain, None
+        else:
+            least = -1.0 if further is None else evaluation.trials.gate.min_map_correlation
+            evaluation.score([made], least_map_correlation=least)
         if further is None or not made.rejected:
             break
         mixed = further
     return made
+
+
+def _no_gain(evaluation: _Evaluation, made: _Made, rivals: Sequence[_Made]) -> str | None:
+    """Why a mixed form would be left out for its latency whatever the gate says; its latencies are noted."""
+    engine = made.recipe.engine
+    timed = [(one, one.candidate.scorer) for one in (made, *rivals) if one.candidate and one.recipe.engine == engine]
+    found = measure_latency([scorer.run_bare for _, scorer in timed], ROUGH_ROUNDS)
+    made.latencies_ms = found[0]
+    if not evaluation.trials.plan.measured:
+        return None
+    mine, *others = (
+        TimedVariant(one.recipe, latencies, evaluation.size_bytes(one.recipe))
+        for (one, _), latencies in zip(timed, found, strict=True)
+    )
+    return not_worth_shipping(mine, others)
 
 
 def _mixed_recipe(recipe: Recipe, mixed: Mixed) -> Recipe:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,12 +27,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def files(source: Path, **more: Any) -> CameraSettings:
+    """A camera that reads files, with a capture process that is waited for also on a machine under load."""
+    return CameraSettings(source=str(source), stale_after_s=60.0, hang_after_s=60.0, **more)
+
+
 def grays(driver: Driver) -> list[int]:
     return [int(pixels[0, 0].max()) for pixels in driver.pixels]
 
 
 def test_a_folder_gives_every_picture_in_order_and_ends(folder: Path) -> None:
-    with camera(CameraSettings(source=str(folder), pace="fast", slots=2)) as driver:
+    with camera(files(folder, pace="fast", slots=2)) as driver:
         driver.until(lambda: driver.ended)
         assert grays(driver) == [10 * index for index in range(12)]
         assert [frame.sequence for frame in driver.frames] == list(range(12))
@@ -44,14 +50,14 @@ def test_a_folder_gives_every_picture_in_order_and_ends(folder: Path) -> None:
 
 
 def test_each_trigger_gets_the_next_picture(folder: Path) -> None:
-    with camera(CameraSettings(source=str(folder), trigger="software")) as driver:
+    with camera(files(folder, trigger="software")) as driver:
         answers = [driver.trigger(number) for number in (7, 8, 9)]
         assert [(frame.trigger, frame.sequence) for frame in answers] == [(7, 0), (8, 1), (9, 2)]
         assert grays(driver) == [0, 10, 20]
 
 
 def test_triggers_that_come_together_are_answered_one_by_one(folder: Path) -> None:
-    with camera(CameraSettings(source=str(folder), trigger="software", slots=2)) as driver:
+    with camera(files(folder, trigger="software", slots=2)) as driver:
         driver.until_state(CameraState.STREAMING)
         assert all(driver.camera.trigger(number) for number in range(6))
         driver.until(lambda: len(driver.frames) >= 6)
@@ -59,7 +65,7 @@ def test_triggers_that_come_together_are_answered_one_by_one(folder: Path) -> No
 
 
 def test_without_a_free_slot_a_live_pace_drops_frames_and_counts_them(folder: Path) -> None:
-    with camera(CameraSettings(source=str(folder), fps=200, slots=2, loop=True)) as driver:
+    with camera(files(folder, fps=200, slots=2, loop=True)) as driver:
         driver.releases = False
         driver.until(lambda: len(driver.frames) >= 2)
         held, ring = driver.frames[:], driver.camera.ring
@@ -77,7 +83,7 @@ def test_without_a_free_slot_a_live_pace_drops_frames_and_counts_them(folder: Pa
 
 
 def test_latest_gives_the_newest_frame_only_and_counts_the_others(folder: Path) -> None:
-    with camera(CameraSettings(source=str(folder), pace="fast", slots=8, queue="latest")) as driver:
+    with camera(files(folder, pace="fast", slots=8, queue="latest")) as driver:
         driver.until(lambda: driver.ended)
         assert grays(driver)[-1] == 110
         assert len(driver.frames) + sum(frame.lost_before for frame in driver.frames) == 12
@@ -85,7 +91,7 @@ def test_latest_gives_the_newest_frame_only_and_counts_the_others(folder: Path) 
 
 def test_a_video_is_decoded_into_the_ring(tmp_path: Path) -> None:
     path = videos.write_video(tmp_path / "clip.avi", 20)
-    with camera(CameraSettings(source=str(path), pace="fast")) as driver:
+    with camera(files(path, pace="fast")) as driver:
         driver.until(lambda: driver.ended)
         assert [round(float(pixels[32:, 32:].mean()) / videos.STEP) for pixels in driver.pixels] == list(range(20))
         assert driver.statuses[0].settings == {"width": videos.WIDTH, "height": videos.HEIGHT}
@@ -94,7 +100,7 @@ def test_a_video_is_decoded_into_the_ring(tmp_path: Path) -> None:
 
 def test_a_video_that_loops_begins_again(tmp_path: Path) -> None:
     path = videos.write_video(tmp_path / "clip.avi", 5)
-    with camera(CameraSettings(source=str(path), pace="fast", loop=True)) as driver:
+    with camera(files(path, pace="fast", loop=True)) as driver:
         driver.until(lambda: len(driver.frames) >= 12)
         numbers = [round(float(pixels[32:, 32:].mean()) / videos.STEP) for pixels in driver.pixels]
         assert numbers[:12] == [index % 5 for index in range(12)]
@@ -102,7 +108,7 @@ def test_a_video_that_loops_begins_again(tmp_path: Path) -> None:
 
 def test_damaged_frames_are_marked(tmp_path: Path, folder: Path) -> None:
     (folder / "part-3.png").write_bytes(b"no picture")
-    with camera(CameraSettings(source=str(folder), pace="fast")) as driver:
+    with camera(files(folder, pace="fast")) as driver:
         driver.until(lambda: driver.ended)
         damaged = [frame for frame in driver.frames if frame.damaged]
         assert [(frame.sequence, frame.slot, frame.height) for frame in damaged] == [(3, -1, 0)]
@@ -111,7 +117,7 @@ def test_damaged_frames_are_marked(tmp_path: Path, folder: Path) -> None:
 
 
 def test_a_folder_goes_on_where_it_was_after_its_process_was_killed(folder: Path) -> None:
-    with camera(CameraSettings(source=str(folder), trigger="software")) as driver:
+    with camera(files(folder, trigger="software")) as driver:
         driver.trigger(0)
         driver.trigger(1)
         first, ring = driver.camera.pid, driver.camera.ring
@@ -133,7 +139,7 @@ def test_a_folder_goes_on_where_it_was_after_its_process_was_killed(folder: Path
 
 
 def test_a_slot_of_a_former_ring_is_passed_over(folder: Path) -> None:
-    with camera(CameraSettings(source=str(folder), trigger="software")) as driver:
+    with camera(files(folder, trigger="software")) as driver:
         driver.releases = False
         old = driver.trigger(0)
         ring, pid = driver.camera.ring, driver.camera.pid
@@ -157,7 +163,7 @@ def test_a_slot_of_a_former_ring_is_passed_over(folder: Path) -> None:
 )
 def test_a_source_that_cannot_be_opened_is_refused_with_one_line(tmp_path: Path, source: str, said: str) -> None:
     (tmp_path / "text.mp4").write_text("no video")
-    with camera(CameraSettings(source=str(tmp_path / source), pace="fast")) as driver:
+    with camera(files(tmp_path / source, pace="fast")) as driver:
         driver.until_state(CameraState.REFUSED)
         assert said in str(driver.statuses[-1].detail)
         assert "\n" not in str(driver.statuses[-1].detail)
@@ -165,7 +171,7 @@ def test_a_source_that_cannot_be_opened_is_refused_with_one_line(tmp_path: Path,
 
 def test_a_frame_that_is_larger_than_a_slot_says_which_setting_helps(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "large.png"), np.zeros((800, 800, 3), np.uint8))
-    with camera(CameraSettings(source=str(tmp_path), pace="fast", max_frame_mib=1)) as driver:
+    with camera(files(tmp_path, pace="fast", max_frame_mib=1)) as driver:
         driver.until(lambda: driver.ended)
         assert "set max_frame_mib to 2" in str(driver.frames[0].damaged)
 

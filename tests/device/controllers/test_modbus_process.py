@@ -14,7 +14,7 @@ from pathlib import Path
 
 from support.modbus_ends import Registers, modbus_client
 from support.plc_ends import Plc, play, until
-from support.plc_servers import free_port
+from support.ports import free_port
 from support.station_files import to_toml
 from support.videos import wait_for
 
@@ -71,7 +71,7 @@ def test_an_adapter_that_is_killed_in_the_middle_of_a_part_comes_back(tmp_path: 
                 assert (await plc.trigger(2)).trigger_ack
                 (adapter,) = children(watcher.pid)
                 os.kill(adapter, signal.SIGKILL)
-            await until(lambda: "plc" not in station.clients.values())
+            await until(lambda: "plc" not in station.clients.values() and adapter not in children(watcher.pid))
             station.release()
             await until(lambda: not station.open)
             assert await asyncio.to_thread(wait_for, lambda: listens(port), 60)
@@ -100,9 +100,9 @@ def test_an_adapter_that_is_stopped_costs_no_verdict(tmp_path: Path) -> None:
                 adapter.send_signal(signal.SIGSTOP)
                 station.release()
                 before = len(station.published)
-                passed, longest_ms = await asyncio.to_thread(parts_beside, tmp_path / "s.sock")
+                passed, long = await asyncio.to_thread(parts_beside, tmp_path / "s.sock")
                 assert passed == 500
-                assert longest_ms < 1_000  # a station that waited for the stopped one would take seconds
+                assert long <= 1  # a station that waited for the stopped one would be late with all that follow
                 assert len(station.published) > before
                 await until(lambda: "plc" not in station.clients.values())
                 adapter.send_signal(signal.SIGCONT)
@@ -114,11 +114,15 @@ def test_an_adapter_that_is_stopped_costs_no_verdict(tmp_path: Path) -> None:
     play(tmp_path / "s.sock", scene)
 
 
-def parts_beside(path: Path) -> tuple[int, float]:
-    """How many of 500 parts of another client pass, and the longest time that the station took for one."""
+def parts_beside(path: Path) -> tuple[int, int]:
+    """How many of 500 parts of another client pass, and how many of them took the station more than a second.
+
+    One may: the machine itself can stand still for a moment.
+    """
     with Client(path) as client:
         results = [client.result(client.trigger(f"beside {number}"), timeout_s=60) for number in range(500)]
-    return sum(one.state.value == "ACCEPT" for one in results), max(one.latency_ms or 0.0 for one in results)
+    passed = sum(one.state.value == "ACCEPT" for one in results)
+    return passed, sum((one.latency_ms or 0.0) > 1_000 for one in results)
 
 
 def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.modbus_ends import serve_modbus
-from support.plc_servers import free_port
+from support.ports import free_port
 
 from edge_ad.controllers.modbus.server import ModbusServer
 from edge_ad.link import FakeStation, Judgement

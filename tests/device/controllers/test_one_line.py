@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from support.modbus_ends import Registers, modbus_client
-from support.mosquitto import Mosquitto, Subscriber, free_port, mosquitto
+from support.mosquitto import Mosquitto, Subscriber, mosquitto
 from support.plc_ends import Plc
+from support.ports import free_port
 from support.station_files import to_toml
 from support.tiny_calibration import calibrate
 from support.videos import wait_for

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 from support.plc_ends import Plc, connected, log_lines, play, told
-from support.plc_servers import PLCS, PlcProcess, free_port, plc_process
+from support.plc_servers import PLCS, PlcProcess, plc_process
+from support.ports import free_port
 
 from edge_ad.controllers import FaultCode, Gateway, RefusalCode, ResultCode
 from edge_ad.controllers.adapter import Protocol, load_protocol
@@ -135,7 +136,7 @@ def test_a_controller_that_goes_and_comes_back(
     leave, come = {"killed": (process.kill, process.start), "stopped": (process.stop, process.go_on)}[how]
 
     async def scene(station: FakeStation) -> None:
-        one = patient(settings, timeout_ms=300)
+        one = patient(settings, timeout_ms=2_000)
         async with adapter(tmp_path / "s.sock", name, one) as gateway:
             with program(process, one) as before:
                 station.hold()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,11 +81,16 @@ def count(desk: Commissioned, parts: int, name: str = "P") -> None:
     teach(desk.folder / "teaching", pictures, since=since)
 
 
-def drag(view: Page, places: list[tuple[float, float]]) -> None:
-    """Draws with the mouse from place to place, as shares of the picture."""
+def points_on(view: Page, places: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Places as shares of the picture, in pixels of the window."""
     box = view.locator("#c-stage").bounding_box()
     assert box is not None
-    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+    return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+
+
+def drag(view: Page, places: list[tuple[float, float]]) -> None:
+    """Draws with the mouse from place to place."""
+    points = points_on(view, places)
     view.mouse.move(*points[0])
     view.mouse.down()
     for point in points[1:]:
@@ -92,22 +98,45 @@ def drag(view: Page, places: list[tuple[float, float]]) -> None:
     view.mouse.up()
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def swipe(view: Page, places: list[tuple[float, float]]) -> None:
+    """Draws with a finger from place to place. Playwright itself can only tap."""
+    touch = view.context.new_cdp_session(view)
+
+    def send(kind: str, *points: tuple[float, float]) -> None:
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
+
+    points = points_on(view, places)
+    send("touchStart", points[0])
+    for (x, y), (to_x, to_y) in pairwise(points):
+        for step in range(1, 9):
+            send("touchMove", (x + (to_x - x) * step / 8, y + (to_y - y) * step / 8))
+    send("touchEnd")
+
+
+@pytest.mark.parametrize(
+    ("size", "draw", "context"),
+    [(DESKTOP, drag, {}), (PHONE, drag, {}), (PHONE, swipe, {"has_touch": True, "is_mobile": True})],
+    ids=["desktop", "phone", "finger"],
+)
 def test_regions_are_drawn_and_wait_for_a_calibration(
-    browser: Browser, desk: Commissioned, size: tuple[int, int]
+    browser: Browser,
+    desk: Commissioned,
+    size: tuple[int, int],
+    draw: Callable[[Page, list[tuple[float, float]]], None],
+    context: dict[str, bool],
 ) -> None:
-    with opened(browser, f"{desk.url}/#commission", size) as watched:
+    with opened(browser, f"{desk.url}/#commission", size, **context) as watched:
         view = watched.page
         seen(view, "#c-regions-note", "The whole picture is inspected")
         until(view, "document.querySelector('#c-roi-w').value === '160'")
         view.get_by_role("button", name="Draw region").click()
         view.locator("#c-stage").scroll_into_view_if_needed()
-        drag(view, [(0.25, 0.25), (0.75, 0.75)])
+        draw(view, [(0.25, 0.25), (0.75, 0.75)])
         seen(view, "#c-regions-note", "Drawn, not saved")
         until(view, "Math.abs(document.querySelector('#c-roi-w').value - 80) < 4")
         view.get_by_role("button", name="Draw ignored area").click()
         view.locator("#c-stage").scroll_into_view_if_needed()
-        drag(view, [(0.3, 0.3), (0.5, 0.3), (0.5, 0.5), (0.3, 0.5)])
+        draw(view, [(0.3, 0.3), (0.5, 0.3), (0.5, 0.5), (0.3, 0.5)])
         seen(view, "#c-regions-note", "Areas that are ignored: 1")
         view.locator("#c-roi-x").fill("10")
         view.locator("#c-roi-x").press("Tab")

@@ -58,6 +58,15 @@ def test_every_word_of_the_station_has_a_text(keys: list[str]) -> None:
     assert [key for key in keys if key not in TEXTS["en"]] == []
 
 
+def test_every_kind_of_alarm_and_fault_has_a_headline() -> None:
+    kinds = re.search(r"const KINDS = \[(.*)\]", STATIC["operate.js"])
+    assert kinds is not None
+    found = {name.replace(" ", "_") for name in re.findall(r'"(.*?)"', kinds[1])}
+    assert found == {"camera", "scorer", "stop_rule", "input", "drift", "challenge", "challenge_set", "update"}
+    assert {f"about_{kind}" for kind in found} <= TEXTS["en"].keys()
+    assert {f"do_{kind}" for kind in ("camera", "scorer", "stop_rule", "input", "other")} <= TEXTS["en"].keys()
+
+
 def test_a_fourth_language_is_added_by_a_file(tmp_path: Path) -> None:
     french = TEXTS["en"] | {"language": "Français"}
     (tmp_path / "fr.json").write_bytes(msgspec.json.encode(french))
@@ -69,7 +78,7 @@ def test_a_fourth_language_is_added_by_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("fr.json", b'{"language": "x"}', r"fr\.json: texts are missing: acknowledge, "),
+        ("fr.json", b'{"language": "x"}', r"fr\.json: texts are missing: about_camera, "),
         ("fr.json", b"[]", "expected a JSON object of texts"),
         ("french.json", b"{}", "expected the name of a language such as"),
     ],

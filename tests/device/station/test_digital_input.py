@@ -108,7 +108,7 @@ def images(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 def test_a_station_inspects_a_part_for_each_pulse_and_recovers_with_its_line(tiny_bundle: Path, images: Path) -> None:
     tables = BY_INPUT | {
-        "camera": {"top": {"source": str(images), "trigger": "software", "loop": True}},
+        "camera": {"top": {"source": str(images), "trigger": "software", "loop": True, "stale_after_s": 60.0}},
         "inspect": {"top": {"camera": "top", "bundle": str(tiny_bundle)}},
     }
     lines, told = [RecordedInput()], list[InspectedPart]()

@@ -241,7 +241,7 @@ class Held(RecordedParts):
 
 def test_a_result_that_waited_too_long_is_not_let_through() -> None:
     held = Held()
-    held.latest_s = 0.05
+    held.latest_s = WAIT_S
     held.go_on.set()
     queued = QueuedOutput("gate", held, 10)
     queued.put(a_part(State.ACCEPT, "first"))

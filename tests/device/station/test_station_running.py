@@ -47,18 +47,19 @@ def images(tmp_path: Path) -> Path:
 def on_a_folder(bundle: Path, images: Path, **station: Any) -> dict[str, Any]:
     return {
         "station": {"name": "trial", "deadline_ms": 60_000, **station},
-        "camera": {"top": {"source": str(images), "pace": "fast", "allow_repeats": True}},
+        "camera": {"top": {"source": str(images), "pace": "fast", "allow_repeats": True, "stale_after_s": 60.0}},
         "inspect": {"top": {"camera": "top", "bundle": str(bundle)}},
     }
 
 
 def by_link(bundle: Path, socket: Path, images: Path | None = None, **station: Any) -> dict[str, Any]:
     """Triggered by the link; the frames are handed in, or come from a folder."""
-    camera = {"source": "link"}
+    camera: dict[str, Any] = {"source": "link"}
     if images is not None:
-        camera = {"source": str(images), "trigger": "software", "loop": True, "allow_repeats": True}  # type: ignore[dict-item]
-    given = on_a_folder(bundle, socket, trigger="link", **station)
-    return {**given, "camera": {"top": camera}, "link": {"socket": str(socket)}}
+        given = {"trigger": "software", "loop": True, "allow_repeats": True, "stale_after_s": 60.0}
+        camera = {"source": str(images), **given}
+    tables = on_a_folder(bundle, socket, trigger="link", **station)
+    return {**tables, "camera": {"top": camera}, "link": {"socket": str(socket)}}
 
 
 @contextmanager
@@ -201,7 +202,7 @@ def test_a_scorer_that_is_killed_is_started_again(bundle: Path, images: Path, tm
 def test_a_scorer_that_hangs_costs_one_part(bundle: Path, images: Path, tmp_path: Path) -> None:
     socket = tmp_path / "s"
     tables = by_link(bundle, socket, images)
-    tables["inspect"]["top"]["hang_ms"] = 300
+    tables["inspect"]["top"]["hang_ms"] = 5_000  # longer than any other part takes
     with running(tables) as (loop, _), connected(socket) as client:
         os.kill(loop.scorer_pids()[0], signal.SIGSTOP)
         result = client.result(client.trigger("held"), timeout_s=WAIT_S)

@@ -137,6 +137,7 @@ def test_a_station_that_is_lost_is_told_by_what_it_wrote_down(
         station._silent = True
 
     monkeypatch.setattr(station, "_update_asked", writes_and_is_gone)
+    monkeypatch.setattr("edge_ad.link.client_side._SILENT_BEATS", 3)  # nothing else than this silence is waited for
     done = run(bundle, "--to", file)
     assert done.exit_code == code, done.output
     assert said in done.stderr

@@ -17,7 +17,7 @@ from edge_ad.controllers.files import PROTOCOL, FilesSettings
 from edge_ad.controllers.files.daily_csv import COLUMNS, DailyCsv
 from edge_ad.controllers.gateway import Gateway
 from edge_ad.errors import DeviceError
-from edge_ad.link import FakeStation, Judgement, PartResult
+from edge_ad.link import Client, FakeStation, Judgement, PartResult, RecordedRequest
 from edge_ad.verdict import State, Verdict
 
 EAST = timezone(timedelta(hours=2))
@@ -128,18 +128,22 @@ def test_every_part_of_a_station_has_a_row(tmp_path: Path) -> None:
     settings = FilesSettings(protocol="files", csv=str(folder))
     PROTOCOL.check(settings)
 
+    def judge(asked: RecordedRequest) -> Judgement:
+        is_last = getattr(asked.request, "part_id", None) == "last"
+        return Judgement(state=State.REJECT if is_last else State.ACCEPT)
+
     def written() -> list[dict[str, str]]:
         return [row for one in sorted(folder.glob("results-fake-*.csv")) for row in rows(one)]
 
     with (
-        FakeStation(path, judge=lambda _: Judgement(state=State.REJECT)) as station,
+        FakeStation(path, judge=judge),
         serving(PROTOCOL, settings, path) as gateway,
+        Client(path) as line,
     ):
-        assert wait_for(lambda: gateway.view.snapshot is not None, 60)
-        for number in range(1, 101):
-            station.publish(PartResult(trigger=number, part_id=f"P{number}", state=State.ACCEPT, latency_ms=1.0))
+        assert wait_for(lambda: gateway.view.is_connected, 60)
+        assert all(line.passes(f"P{number}") for number in range(1, 101))
         assert wait_for(lambda: len(written()) == 100, 60)
-        station.publish(PartResult(trigger=101, part_id="last", state=State.REJECT, latency_ms=1.0))
+        assert not line.passes("last")
         assert wait_for(lambda: gateway.view.counts.ng == 1, 60)
     found = written()
     assert [row["part_id"] for row in found] == [*(f"P{number}" for number in range(1, 101)), "last"]

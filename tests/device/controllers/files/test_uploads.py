@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 from support.adapters import serving
-from support.mosquitto import free_port
+from support.ports import free_port
 from support.videos import wait_for
 
 from edge_ad.controllers.adapter import read_settings

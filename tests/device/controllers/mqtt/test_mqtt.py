@@ -53,8 +53,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         serving(PROTOCOL, settings(tmp_path, broker.port), path),
         subscribed(broker, "edge-ad/#") as heard,
     ):
-        heard.wait("online", 1)
-        heard.wait("state", 1)
+        heard.wait_until_connected()
         yield Scene(station, broker, heard)
 
 

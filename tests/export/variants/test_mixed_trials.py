@@ -1,0 +1,107 @@
+"""Mixed variants are timed before they are scored, and slow models in fewer rounds than fast ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from edge_ad_export.fidelity import agreement
+from edge_ad_export.fidelity.agreement import ROUGH_ROUNDS, ROUNDS, measure_latency
+from edge_ad_export.fidelity.evaluation import Candidate
+from edge_ad_export.lowering.recipes import RECIPES
+from edge_ad_export.variants import trials
+
+
+def made(name: str, latency_ms: float) -> trials._Made:
+    """Its engine says how long it takes."""
+    scorer = SimpleNamespace(run_bare=lambda: latency_ms)
+    return trials._Made(RECIPES[name], Candidate(name, cast("Any", scorer)))
+
+
+class _Files:
+    """In place of the evaluation that made the variants: their sizes, and whether this CPU is the one they are for."""
+
+    def __init__(self, sizes: dict[str, int], *, measured: bool = True) -> None:
+        self._sizes = sizes
+        self.trials = SimpleNamespace(plan=SimpleNamespace(target=SimpleNamespace(measured=measured)))
+
+    def size_bytes(self, recipe: Any) -> int:
+        return self._sizes[recipe.id]
+
+
+@pytest.fixture
+def engines_that_say_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "measure_latency", lambda runs, most: tuple([run()] * most for run in runs))
+
+
+SLOWER = "2.00 times as slow as openvino-fp32, which is more precise"
+NO_GAIN = "neither faster nor smaller than openvino-fp32, which is more precise"
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "size", "measured", "expected"),
+    [
+        pytest.param(5.0, 100, True, None, id="faster"),
+        pytest.param(20.0, 10, True, SLOWER, id="slower"),
+        pytest.param(10.0, 50, True, None, id="smaller"),
+        pytest.param(10.0, 95, True, NO_GAIN, id="neither"),
+        pytest.param(20.0, 95, False, None, id="made-for-another-cpu"),
+    ],
+)
+@pytest.mark.usefixtures("engines_that_say_their_time")
+def test_a_mixed_form_has_to_be_worth_its_scoring(
+    latency_ms: float, size: int, expected: str | None, *, measured: bool
+) -> None:
+    evaluation = cast("Any", _Files({"openvino-int8": size, "openvino-fp32": 100}, measured=measured))
+    mixed = made("openvino-int8", latency_ms)
+
+    found = trials._no_gain(evaluation, mixed, [made("onnx-fp32", 0.1), made("openvino-fp32", 10.0)])
+
+    assert found == expected
+    assert mixed.latencies_ms == [latency_ms] * ROUGH_ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("run_s", "most", "rounds"),
+    [
+        pytest.param(0.001, ROUNDS, ROUNDS, id="fast"),
+        pytest.param(10.0, ROUNDS, 5, id="slow"),
+        pytest.param(0.2, ROUNDS, 8, id="between"),
+        pytest.param(0.001, 4, 4, id="asked-for-fewer"),
+    ],
+)
+def test_what_takes_long_is_timed_in_fewer_rounds(
+    monkeypatch: pytest.MonkeyPatch, run_s: float, most: int, rounds: int
+) -> None:
+    now = [0.0]
+
+    def run() -> None:
+        now[0] += run_s
+
+    monkeypatch.setattr(agreement, "perf_counter", lambda: now[0])
+
+    (found,) = measure_latency([run], most)
+
+    assert found == pytest.approx([run_s * 1e3] * rounds)
+
+
+def test_a_form_that_would_be_left_out_for_its_latency_is_not_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    evaluation = cast(
+        "Any",
+        SimpleNamespace(
+            root=tmp_path, tell=SimpleNamespace(say=said.append), make=lambda recipe: trials._Made(recipe, None)
+        ),
+    )
+    mixed = cast("Any", SimpleNamespace(label="half of it in float", with_more=lambda: None))
+    monkeypatch.setattr(trials, "_no_gain", lambda *_: SLOWER)
+
+    found = trials._score_mixed(evaluation, RECIPES["openvino-int8"], mixed, [])
+
+    assert (found.recipe.id, found.rejected, found.agreement) == ("openvino-mixed", SLOWER, None)
+    assert said == ["openvino-mixed: half of it in float"]
