@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from edge_ad.link import Client
 from edge_ad.link.messages import PartResult
 from support import tiny
+from support.ports import free_port
 from support.station_files import to_toml
 from support.videos import wait_for
 
@@ -97,8 +97,7 @@ class Line:
 @contextmanager
 def line_with(bundle: Path, folder: Path, **more: dict[str, Any]) -> Iterator[Line]:
     """Runs until the end of the block. ``more``: tables of the station file."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     tables: dict[str, Any] = {
         "station": {"name": "line-7", "trigger": "link", "deadline_ms": 60_000},
         "camera": {"top": {"source": "link"}},

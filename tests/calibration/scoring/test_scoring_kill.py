@@ -81,10 +81,12 @@ def test_a_killed_calibration_resumes_to_the_same_bits(tiny_bundle: Path, images
     cache, undisturbed = tmp_path / "cache", Path(shutil.copytree(tiny_bundle, tmp_path / "undisturbed"))
     expected = calibrated(undisturbed, images, "--no-cache")
 
-    slow, endless = fifo.SlowImage(images[20]), fifo.SlowImage(images[40])
+    # Twice: the process may stand still once, and add all that it has just when the first one is let go.
+    slow, endless = [fifo.SlowImage(images[20]), fifo.SlowImage(images[30])], fifo.SlowImage(images[40])
     run = start(calibration(tiny_bundle, images, "--cache", cache, "--workers", 1))
-    with slow.being_held():
-        time.sleep(1.5)  # what is added next is more than a second old, so all before it is written
+    for one in slow:
+        with one.being_held():
+            time.sleep(1.5)  # what is added next is more than a second old, so all before it is written
     with endless.being_read():
         run.send_signal(signal.SIGKILL)
         assert run.wait() == -signal.SIGKILL

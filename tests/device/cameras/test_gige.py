@@ -57,7 +57,7 @@ def test_lost_packets_make_damaged_frames_or_gaps_and_no_whole_frame_of_other_by
 
 def test_it_is_lost_when_it_is_unplugged_and_back_when_it_is_there(wire: Wire) -> None:
     wire.plug()
-    with camera(settings(stale_after_s=3.0)) as driver:
+    with camera(settings(stale_after_s=6.0)) as driver:
         driver.until(lambda: len(driver.frames) >= 3)
         wire.unplug()
         driver.until_state(LOST)
@@ -81,7 +81,7 @@ def test_an_unplugged_camera_that_waits_for_its_line_is_noticed(wire: Wire) -> N
 def test_a_killed_capture_process_is_followed_by_one_that_works(wire: Wire) -> None:
     wire.plug()
     numbers = itertools.count(1)
-    with camera(settings(trigger="software", stale_after_s=3.0)) as driver:
+    with camera(settings(trigger="software", stale_after_s=6.0)) as driver:
         driver.trigger(0)
         assert driver.camera.pid is not None
         os.kill(driver.camera.pid, signal.SIGKILL)

@@ -49,9 +49,9 @@ def test_a_stream_that_falls_silent_is_lost(mjpeg: MjpegCamera) -> None:
 def test_garbage_among_the_bytes_of_a_picture_is_noticed(mjpeg: MjpegCamera) -> None:
     mjpeg.damages = True
     with camera(CameraSettings(source=mjpeg.url, stale_after_s=5)) as driver:
-        driver.until(lambda: len(driver.frames) >= 12)
-        damaged = sum(frame.damaged is not None for frame in driver.frames)
-        assert 2 <= damaged <= 6
+        # Which pictures arrive depends on how fast they are read: every third of those that are sent is damaged.
+        driver.until(lambda: sum(frame.damaged is not None for frame in driver.frames) >= 3)
+        driver.until(lambda: sum(frame.damaged is None for frame in driver.frames) >= 6)
 
 
 @pytest.mark.parametrize(

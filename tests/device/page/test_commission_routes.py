@@ -44,8 +44,8 @@ def test_what_may_be_commissioned(one: Commissioned) -> None:
 
 def test_a_station_file_without_teaching_has_nothing_to_commission(tiny_bundle: Path, tmp_path: Path) -> None:
     with http_served(tmp_path) as served:
-        assert httpx.get(f"{served.url}/page/commission").json() == []
-        assert httpx.get(f"{served.url}{PLACE}").json()["reason"] == "no_teaching"
+        assert httpx.get(f"{served.url}/page/commission", timeout=60).json() == []
+        assert httpx.get(f"{served.url}{PLACE}", timeout=60).json()["reason"] == "no_teaching"
 
 
 def test_parts_are_counted_while_nobody_looks(one: Commissioned) -> None:

@@ -63,10 +63,10 @@ def test_without_findings_the_archive_has_only_its_manifest(tmp_path: Path) -> N
 
 def test_it_is_downloaded_with_the_pictures_as_they_were_kept(tmp_path: Path) -> None:
     with page_served(tmp_path) as one:
-        kept = httpx.get(f"{one.url}/page/kept").json()[0]
+        kept = httpx.get(f"{one.url}/page/kept", timeout=60).json()[0]
         path = f"{one.url}/page/kept/{kept['inspection']}/{kept['name']}"
-        assert httpx.put(f"{path}/finding", json={"judged": "good"}).status_code == 200
-        answer = httpx.get(f"{one.url}/page/kept/falsely-rejected.zip")
+        assert httpx.put(f"{path}/finding", json={"judged": "good"}, timeout=60).status_code == 200
+        answer = httpx.get(f"{one.url}/page/kept/falsely-rejected.zip", timeout=60)
         assert answer.headers["content-type"] == "application/zip"
         with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
             name = f"{kept['inspection']}/{kept['name']}.png"

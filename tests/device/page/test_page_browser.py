@@ -14,6 +14,7 @@ from support.page_served import PageServed, keep_rejects, page_served, write_pre
 from support.videos import wait_for
 
 from edge_ad.controllers.security import Role, add_token
+from edge_ad.page import read_preview
 from edge_ad.verdict import State
 
 if TYPE_CHECKING:
@@ -192,7 +193,9 @@ def test_three_languages_and_the_times_of_the_station(
         view = watched.page
         page.part("A-1", State.REJECT)
         seen(view, "#word", "SCHLECHT")
-        seen(view, "#caption", time.strftime("%H:%M", time.localtime()))
+        shown = read_preview(page.preview, "top")
+        assert shown is not None
+        seen(view, "#caption", time.strftime("%H:%M", time.localtime(shown.head.verdict.captured_at)))
         page.served.station.alarm("drift top", "drift of top: WATCH: brightness lower")
         seen(view, "#alarm-list strong", "top sieht nicht mehr, worauf kalibriert wurde")
         seen(view, "#alarm-list [lang=en]", "drift of top: WATCH: brightness lower")
@@ -216,7 +219,8 @@ def test_a_wrong_clock_of_the_browser_changes_nothing(browser: Browser, page: Pa
         watched.page.reload()
         page.part("A-1", State.REJECT)
         seen(watched.page, "#word", "REJECT")
-        seen(watched.page, "#clock", time.strftime("%I:", time.localtime()).lstrip("0"))
+        clock = watched.page.locator("#clock")
+        assert wait_for(lambda: time.strftime("%I:", time.localtime()).lstrip("0") in clock.inner_text(), 60)
 
 
 @pytest.mark.slow

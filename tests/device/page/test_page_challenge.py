@@ -64,15 +64,18 @@ def test_what_is_proved_is_told_and_asked(tmp_path: Path) -> None:
     for at in (1.0, 2.0):
         add_proof(path, a_proof(at, RIGHT))
     with page_served(tmp_path, proof=str(path)) as one:
-        told = httpx.get(f"{one.url}/page/challenge").json()
+        told = httpx.get(f"{one.url}/page/challenge", timeout=60).json()
         assert [proof["at"] for proof in told["proofs"]] == [2.0, 1.0]
         assert told["studies"][0]["system"]["effectiveness"]["of"] == 2
-        refused = httpx.post(f"{one.url}/page/challenge", json={"action": "begin"})
+        refused = httpx.post(f"{one.url}/page/challenge", json={"action": "begin"}, timeout=60)
         assert (refused.status_code, refused.json()["reason"]) == (409, "no_challenge")
         facts = ChallengeFacts(parts=(ChallengePart(name="B-1", is_bad=True),), has_set=True)
         one.served.station.challenge(facts)
-        assert httpx.post(f"{one.url}/page/challenge", json={"action": "next", "part": "B-1"}).status_code == 200
-        state = httpx.get(f"{one.url}/page/state").json()["station"]["snapshot"]["challenge"]
+        assert (
+            httpx.post(f"{one.url}/page/challenge", json={"action": "next", "part": "B-1"}, timeout=60).status_code
+            == 200
+        )
+        state = httpx.get(f"{one.url}/page/state", timeout=60).json()["station"]["snapshot"]["challenge"]
         assert state["parts"] == [{"name": "B-1", "is_bad": True}]
         asked = [got.request for got in one.served.station.requests if isinstance(got.request, ChallengeRequest)]
         assert [(got.action, got.part) for got in asked] == [("begin", None), ("next", "B-1")]
@@ -86,13 +89,13 @@ def test_what_is_proved_is_told_and_asked(tmp_path: Path) -> None:
 )
 def test_other_requests_are_refused(body: dict[str, object], tmp_path: Path) -> None:
     with page_served(tmp_path) as one:
-        assert httpx.post(f"{one.url}/page/challenge", json=body).status_code == 422
-        assert httpx.get(f"{one.url}/page/challenge").json() == {"proofs": [], "studies": []}
+        assert httpx.post(f"{one.url}/page/challenge", json=body, timeout=60).status_code == 422
+        assert httpx.get(f"{one.url}/page/challenge", timeout=60).json() == {"proofs": [], "studies": []}
 
 
 def test_who_may_only_look_asks_for_nothing(tmp_path: Path) -> None:
     with page_served(tmp_path, local_role="viewer") as one:
-        assert httpx.post(f"{one.url}/page/challenge", json={"action": "begin"}).status_code == 403
+        assert httpx.post(f"{one.url}/page/challenge", json={"action": "begin"}, timeout=60).status_code == 403
 
 
 def test_the_report_of_a_shift_has_its_proofs_and_the_figures_of_its_end(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import httpx
 import pytest
 from support import tiny
 from support.browser import chromium, opened, seen, until
+from support.ports import free_port
 from support.station_files import to_toml
 from support.tiny_calibration import calibrate
 from support.videos import wait_for
@@ -25,8 +25,7 @@ def test_a_real_station_shows_what_it_sees(tiny_bundle: Path, tmp_path: Path) ->
     for number in range(3, 400, 4):
         pictures[number] = tiny.spotted(pictures[number], 20, 20)
     tiny.write_images(tmp_path / "images", pictures)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     tables = {
         "station": {"name": "line-7", "deadline_ms": 60_000},
         "camera": {"top": {"source": "images", "pace": "real", "fps": 4.0}},

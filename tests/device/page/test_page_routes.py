@@ -178,7 +178,10 @@ def test_a_damaged_file_of_findings_costs_only_the_findings(
 
 def test_a_person_logs_in_by_a_cookie_that_scripts_cannot_read(tmp_path: Path) -> None:
     token = add_token(tmp_path / "tokens.toml", "anna", Role.SUPERVISOR)
-    with page_served(tmp_path, tokens=str(tmp_path / "tokens.toml")) as one, httpx.Client(base_url=one.url) as web:
+    with (
+        page_served(tmp_path, tokens=str(tmp_path / "tokens.toml")) as one,
+        httpx.Client(base_url=one.url, timeout=60) as web,
+    ):
         assert web.get("/").status_code == 200
         assert web.get("/page/state").status_code == 401
         assert web.post("/page/session", json={"token": "ea_wrong"}).status_code == 401
@@ -198,7 +201,7 @@ def test_a_kiosk_may_only_look(tmp_path: Path) -> None:
     add_token(tmp_path / "tokens.toml", "anna", Role.OPERATOR)
     with (
         page_served(tmp_path, tokens=str(tmp_path / "tokens.toml"), kiosk=True) as one,
-        httpx.Client(base_url=one.url) as web,
+        httpx.Client(base_url=one.url, timeout=60) as web,
     ):
         state = web.get("/page/state").json()
         assert (state["who"], state["role"], state["may_log_in"]) == ("kiosk", "viewer", True)

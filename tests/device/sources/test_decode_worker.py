@@ -66,7 +66,7 @@ def test_a_decoder_that_does_not_come_to_an_end_is_ended() -> None:
         "import time; from edge_ad.sources import decode_worker as worker; worker._STUCK_S = 0.5\n"
         "progress = worker._Progress(); progress.end(); time.sleep(2); progress.begin(); time.sleep(60)"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == Ended.STUCK
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == Ended.STUCK
 
 
 @pytest.mark.parametrize("size", [(60_000, 60_000), (16_000, 20_000)])

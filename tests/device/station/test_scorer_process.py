@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -56,7 +57,9 @@ def test_one_that_does_not_leave_is_not_waited_for_and_then_killed(opening: Open
     assert scorer.pid is None, "one that was let go is not started again"
 
 
-def test_one_that_hangs_while_it_opens_its_bundle_is_refused_and_started_again_later(opening: Opening) -> None:
+def test_one_that_hangs_while_it_opens_its_bundle_is_refused_and_started_again_later(
+    opening: Opening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now_ns = time.monotonic_ns()
 
     def clock() -> int:
@@ -69,11 +72,15 @@ def test_one_that_hangs_while_it_opens_its_bundle_is_refused_and_started_again_l
         heard.extend(scorer.receive())
         return any(isinstance(one, kind) for one in heard)
 
-    due_ns = scorer.tick(now_ns)
+    hanging = tmp_path / "hanging"  # from its first moment on: stopped from here, it might be ready already
+    hanging.write_text("#!/bin/sh\nkill -STOP $$\n")
+    hanging.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(hanging))
+        due_ns = scorer.tick(now_ns)
     pid = scorer.pid
     assert pid is not None
     assert due_ns is not None
-    os.kill(pid, signal.SIGSTOP)
     now_ns += 19 * SECOND_NS
     scorer.tick(now_ns)
     assert Path(f"/proc/{pid}").exists()
