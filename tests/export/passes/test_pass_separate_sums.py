@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
+from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from edge_ad_export.passes import SeparateSumsPass
@@ -19,12 +20,9 @@ def gemm(attributes: str, added: str = "sums") -> ir.Model:
     )
 
 
-def run(model: ir.Model) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def run(model: ir.Model) -> NDArray[np.float32]:
     x = np.array([[1, -2, 3], [0.5, 4, -1]], np.float32)
-    found: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = ReferenceEvaluator(ir.to_proto(model)).run(
-        None, {"x": x}
-    )
-    return found[0]
+    return np.asarray(ReferenceEvaluator(ir.to_proto(model)).run(None, {"x": x})[0])
 
 
 @pytest.mark.parametrize("attributes", ["", ", alpha = -2.0"])
