@@ -22,7 +22,8 @@ def gemm(attributes: str, added: str = "sums") -> ir.Model:
 
 def run(model: ir.Model) -> NDArray[np.float32]:
     x = np.array([[1, -2, 3], [0.5, 4, -1]], np.float32)
-    return np.asarray(ReferenceEvaluator(ir.to_proto(model)).run(None, {"x": x})[0])
+    (found,) = ReferenceEvaluator(ir.to_proto(model)).run(None, {"x": x})
+    return np.asarray(found)
 
 
 @pytest.mark.parametrize("attributes", ["", ", alpha = -2.0"])
