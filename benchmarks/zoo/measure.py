@@ -18,6 +18,7 @@ from edge_ad.engines import Artefact, EngineOptions, open_engine
 from edge_ad_export import ModelFile, import_model
 from edge_ad_export.lowering.contract import Lowered, apply_passes, lower
 from edge_ad_export.model.shrink import Shrink
+from edge_ad_export.passes import WinogradPass
 from edge_ad_export.passes.cheaper import cheaper_passes
 from edge_ad_export.passes.simplify import SimplifyPass
 from edge_ad_export.reference.sessions import open_session
@@ -104,7 +105,7 @@ def passes_applied(file: Path) -> tuple[str, ...]:
     lowered: Lowered = lower(import_model(ModelFile(file)), lambda _candidate: False)
     model = lowered.model.clone()
     names = []
-    for one in cheaper_passes(Shrink()):
+    for one in (*cheaper_passes(Shrink()), WinogradPass()):
         if one(model).modified:
             names.append(type(one).__name__.removesuffix("Pass"))
             apply_passes([SimplifyPass()], model)

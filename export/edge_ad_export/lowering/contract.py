@@ -28,6 +28,7 @@ from edge_ad_export.passes import (
     SelectOutputsPass,
     SimplifyPass,
     StaticShapePass,
+    WinogradPass,
 )
 from edge_ad_export.passes.cheaper import cheaper_passes
 from edge_ad_export.passes.contract import RequireStaticPass
@@ -44,6 +45,7 @@ class Lowered:
 
     ``one``: there was none. ``rebatched``: the graph was rewritten to one image. ``repeated``: the image is fed to
     it as often as it insists on. ``plain``: of a graph made cheaper, the one before the passes that save work.
+    ``fast``: the graph with large convolutions in fewer multiplications, for float32 alone; ``None`` where it has none.
     """
 
     model: ir.Model
@@ -51,6 +53,7 @@ class Lowered:
     map: MapSize | None
     batch: Batch
     plain: Lowered | None = None
+    fast: ir.Model | None = None
 
     @property
     def cheaper(self) -> bool:
@@ -70,12 +73,12 @@ def lower(imported: ImportedModel, agrees: Callable[[Lowered], bool], shrink: Sh
             shrink.
     """
     lowered = _to_contract(imported, agrees)
-    exact = _cheapen_exactly(lowered, agrees)
+    exact = _convolve_faster(_cheapen_exactly(lowered, agrees), agrees)
     if shrink is None or not shrink.is_asked:
         return exact
     if not exact.cheaper:
         raise ModelError(f"the head of this model is not understood well enough for {shrink}: leave it out")
-    return _cheapen(lowered, shrink, half=True)
+    return _as_fast_as(exact, _cheapen(lowered, shrink, half=True))
 
 
 def shorten_search(lowered: Lowered, shrink: Shrink) -> Lowered | None:
@@ -90,8 +93,22 @@ def shorten_search(lowered: Lowered, shrink: Shrink) -> Lowered | None:
     with suppress(ModelError):
         candidate = _cheapen(plain, shrink, half=False, shortlist=True)
         if any(str(node.name).startswith(FLOAT_ONLY) for node in candidate.model.graph):
-            return candidate
+            return _as_fast_as(lowered, candidate)
     return None
+
+
+def _convolve_faster(lowered: Lowered, agrees: Callable[[Lowered], bool]) -> Lowered:
+    """With the graph for float32 variants, where the model has large convolutions and it scores as the model does."""
+    model = lowered.model.clone()
+    if not WinogradPass()(model).modified:
+        return lowered
+    apply_passes([OldestVersionsPass()], model)
+    return replace(lowered, fast=model) if agrees(replace(lowered, model=model)) else lowered
+
+
+def _as_fast_as(other: Lowered, lowered: Lowered) -> Lowered:
+    """The same of a graph whose convolutions are those of another one, which was looked at."""
+    return lowered if other.fast is None else _convolve_faster(lowered, lambda _candidate: True)
 
 
 def _cheapen_exactly(lowered: Lowered, agrees: Callable[[Lowered], bool]) -> Lowered:

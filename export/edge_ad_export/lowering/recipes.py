@@ -37,10 +37,16 @@ __all__ = [
 
 
 class FloatModel:
-    """A lowered graph, converted to OpenVINO once and only when that is asked for."""
+    """A lowered graph, converted to OpenVINO once and only when that is asked for.
 
-    def __init__(self, model: ir.Model) -> None:
+    Args:
+        model: the graph, which int8 variants are made of, too.
+        fast: the same graph as float32 variants have it, where that is another one.
+    """
+
+    def __init__(self, model: ir.Model, fast: ir.Model | None = None) -> None:
         self.model = model
+        self._fast = None if fast is None else FloatModel(fast)
 
     @property
     def openvino(self) -> Any:
@@ -68,8 +74,10 @@ class FloatModel:
             return error
 
     def save(self, engine: Literal["onnxruntime", "openvino"], path: Path) -> None:
-        """Writes the graph as it is, in float32; for OpenVINO the weights lie beside ``path``."""
-        if engine == "openvino":
+        """Writes the graph in float32; for OpenVINO the weights lie beside ``path``."""
+        if self._fast is not None:
+            self._fast.save(engine, path)
+        elif engine == "openvino":
             self.save_openvino(path, half=False)
         else:
             ir.save(self.model, path)
@@ -87,6 +95,7 @@ class Recipe:
     It raises :class:`~edge_ad.errors.ModelError` if the graph cannot be written in this form.
 
     ``shortlist``: made of the graph whose search of a memory bank starts with a shortlist, where there is one.
+    ``made_for``: in a bundle for several kinds of CPU those that an int8 variant is made for; empty: for all.
     """
 
     id: str
@@ -94,6 +103,7 @@ class Recipe:
     precision: Literal["fp32", "fp16", "bf16", "int8"]
     write: Callable[[FloatModel, Path, QuantizedGraph | None], None]
     shortlist: bool = False
+    made_for: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:

@@ -23,6 +23,8 @@ from edge_ad_export.passes.project import ProjectPass
 from edge_ad_export.passes.separable_blur import SeparableBlurPass
 from edge_ad_export.passes.shortlist import ShortlistPass
 from edge_ad_export.passes.simplify import SimplifyPass
+from edge_ad_export.passes.unused_channels import UnusedChannelsPass
+from edge_ad_export.passes.winograd import WinogradPass
 
 __all__ = [
     "CoarseProductPass",
@@ -47,4 +49,6 @@ __all__ = [
     "ShortlistPass",
     "SimplifyPass",
     "StaticShapePass",
+    "UnusedChannelsPass",
+    "WinogradPass",
 ]

@@ -169,7 +169,7 @@ def test_what_fails_the_gate_in_int8_is_shipped_in_mixed_precision(tmp_path: Pat
         target=tmp_path / "part",
         gate=Gate(0.5, least, max_roc_auc_lost=1, max_more_false_rejects=1, max_aupimo_lost=1),
         variants=(f"{engine}-fp32", f"{engine}-int8"),
-        target_cpu="x86-avx2",  # no variant is left out for its latency
+        target_cpus=("x86-avx2",),  # no variant is left out for its latency
         report=tmp_path / "page.html",
         threads=1,
     )
@@ -191,7 +191,7 @@ def test_for_another_cpu_latency_decides_nothing(tmp_path: Path) -> None:
         images=tiny.write_images(tmp_path / "normals", export_models.parts(5)),
         target=tmp_path / "part",
         variants=("onnx-fp32", "openvino-fp32", "openvino-fp16"),
-        target_cpu="arm64",
+        target_cpus=("arm64",),
         gate=Gate(-1, -1, max_roc_auc_lost=1, max_more_false_rejects=1, max_aupimo_lost=1),
         report=tmp_path / "page.html",
         threads=1,
