@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
@@ -43,19 +43,29 @@ def measure(name: str, file: Path, images: Path, target: Path, options: Sequence
     bundle = Bundle.open(target)
     manifest = bundle.manifest
     floats = [one.id for one in manifest.variants if one.id in _FLOATS]
-    runs = {**_untouched(file), **{one: _run_of(bundle, one) for one in {*floats, manifest.default_variant}}}
-    found = _in_turn(runs)
+    untouched = _untouched(file)
+    times = _in_turn({**untouched, **{one: _run_of(bundle, one) for one in {*floats, manifest.default_variant}}})
+    rejected = [(one.id, one.rejected.split(", ")[0]) for one in manifest.trials if one.rejected]
     return ZooRow(
         model=name,
-        head=manifest.family if manifest.provenance.get("source_score_composed") else "of the file",
         passes=passes_applied(file),
-        onnxruntime_ms=found.get("onnxruntime"),
-        openvino_ms=found.get("openvino"),
-        float32_ms=min((found[one] for one in floats), default=None),
+        file_ms=statistics.median(_better(times, untouched)) * 1e3,
+        float32_gain=_gain(times, untouched, floats) if floats else None,
         default=manifest.default_variant,
-        default_ms=found[manifest.default_variant],
+        default_gain=_gain(times, untouched, [manifest.default_variant]),
+        rejected=tuple(f"{one}: {why}" for one, why in rejected),
         export_s=took,
     )
+
+
+def _gain(times: dict[str, list[float]], before: Iterable[str], after: Iterable[str]) -> float:
+    """How many times as fast the best of ``after`` is as the best of ``before``: the median of the rounds' ratios."""
+    return statistics.median(a / b for a, b in zip(_better(times, before), _better(times, after), strict=True))
+
+
+def _better(times: dict[str, list[float]], names: Iterable[str]) -> list[float]:
+    """The times of the one whose median is the smallest."""
+    return min((times[name] for name in names), key=statistics.median)
 
 
 def _untouched(file: Path) -> dict[str, Callable[[], object]]:
@@ -85,8 +95,8 @@ def _run_of(bundle: Bundle, variant: str) -> Callable[[], object]:
     return engine.run
 
 
-def _in_turn(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Medians in milliseconds; a busy machine slows all of them."""
+def _in_turn(runs: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Seconds of every round. Those of a round count together: a busy machine slows all of them."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     began = perf_counter()
     for number in range(_ROUNDS):
@@ -97,12 +107,12 @@ def _in_turn(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
             times[name].append(perf_counter() - start)
         if perf_counter() - began > _LONGEST_S and number >= 2:
             break
-    return {name: statistics.median(found) * 1e3 for name, found in times.items()}
+    return times
 
 
 def passes_applied(file: Path) -> tuple[str, ...]:
     """The names of the passes that change the graph."""
-    lowered: Lowered = lower(import_model(ModelFile(file)), lambda _candidate: False)
+    lowered: Lowered = lower(import_model(ModelFile(file)), lambda candidate: not candidate.cheaper)
     model = lowered.model.clone()
     names = []
     for one in (*cheaper_passes(Shrink()), WinogradPass()):
