@@ -72,8 +72,8 @@ def main(
     keep: Path | None,
 ) -> None:
     """Writes the table between the two marks of DOCS; takes some minutes a model."""
-    options = ("--max-images", str(images), "--max-minutes", str(minutes), "--effort", effort)
-    options += ("--variants", variants) if variants else ()
+    chosen = ("--variants", variants) if variants else ()
+    options = ("--max-images", str(images), "--max-minutes", str(minutes), "--effort", effort, *chosen)
     with tempfile.TemporaryDirectory() as folder:
         work = Workplace(shared, keep or Path(folder), peer, images)
         data = magnetic_tile(shared)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from edge_ad.bundle import Bundle
 from edge_ad.engines import Artefact, EngineOptions, open_engine
 from edge_ad_export import ModelFile, import_model
 from edge_ad_export.lowering.contract import Lowered, apply_passes, lower
+from edge_ad_export.model.imported import ImportedModel
 from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.passes import WinogradPass
 from edge_ad_export.passes.cheaper import cheaper_passes
@@ -43,12 +44,15 @@ def measure(name: str, file: Path, images: Path, target: Path, options: Sequence
     bundle = Bundle.open(target)
     manifest = bundle.manifest
     floats = [one.id for one in manifest.variants if one.id in _FLOATS]
-    untouched = _untouched(file)
+    model = import_model(ModelFile(file))
+    untouched = _untouched(file, model)
     times = _in_turn({**untouched, **{one: _run_of(bundle, one) for one in {*floats, manifest.default_variant}}})
+    for one in untouched:  # some of anomalib's files are for two images
+        times[one] = [took_s / model.input.batch for took_s in times[one]]
     rejected = [(one.id, one.rejected.split(", ")[0]) for one in manifest.trials if one.rejected]
     return ZooRow(
         model=name,
-        passes=passes_applied(file),
+        passes=passes_applied(model),
         file_ms=statistics.median(_better(times, untouched)) * 1e3,
         float32_gain=_gain(times, untouched, floats) if floats else None,
         default=manifest.default_variant,
@@ -68,14 +72,13 @@ def _better(times: dict[str, list[float]], names: Iterable[str]) -> list[float]:
     return min((times[name] for name in names), key=statistics.median)
 
 
-def _untouched(file: Path) -> dict[str, Callable[[], object]]:
+def _untouched(file: Path, model: ImportedModel) -> dict[str, Callable[[], object]]:
     """The file as it is, in both engines."""
     import openvino as ov
 
-    model = import_model(ModelFile(file))
     shape = model.input.shape(model.input.batch)
     image = np.random.default_rng(0).random(shape, np.float32)
-    session = open_session(model.model, model.outputs_read)
+    session = open_session(model.model, model.outputs_read, threads=1)
     runs: dict[str, Callable[[], object]] = {"onnxruntime": lambda: session.run(image)}
     with suppress(RuntimeError):  # OpenVINO cannot convert every file
         graph = ov.Core().read_model(file)
@@ -85,34 +88,34 @@ def _untouched(file: Path) -> dict[str, Callable[[], object]]:
     return runs
 
 
-_CONFIG = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+_CONFIG = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 
 
 def _run_of(bundle: Bundle, variant: str) -> Callable[[], object]:
     one = bundle.variant(variant)
-    engine = open_engine(one.engine, Artefact(bundle.path / one.model), EngineOptions(), precision=one.precision)
+    options = EngineOptions(threads=1)
+    engine = open_engine(one.engine, Artefact(bundle.path / one.model), options, precision=one.precision)
     engine.input[:] = np.random.default_rng(0).integers(0, 255, engine.input.shape, np.uint8)
     return engine.run
 
 
 def _in_turn(runs: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Seconds of every round. Those of a round count together: a busy machine slows all of them."""
+    """CPU seconds of every round, of one thread: they depend little on what else the machine does."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     began = perf_counter()
     for number in range(_ROUNDS):
         for name, run in runs.items():
-            run()  # the threads of the one before still spin
-            start = perf_counter()
+            start = process_time()
             run()
-            times[name].append(perf_counter() - start)
+            times[name].append(process_time() - start)
         if perf_counter() - began > _LONGEST_S and number >= 2:
             break
     return times
 
 
-def passes_applied(file: Path) -> tuple[str, ...]:
+def passes_applied(imported: ImportedModel) -> tuple[str, ...]:
     """The names of the passes that change the graph."""
-    lowered: Lowered = lower(import_model(ModelFile(file)), lambda candidate: not candidate.cheaper)
+    lowered: Lowered = lower(imported, lambda candidate: not candidate.cheaper)
     model = lowered.model.clone()
     names = []
     for one in (*cheaper_passes(Shrink()), WinogradPass()):

@@ -10,6 +10,7 @@ from support.export_models import Tiny
 
 from benchmarks.zoo.measure import _gain, passes_applied
 from benchmarks.zoo.rows import ZooRow, write_rows
+from edge_ad_export import ModelFile, import_model
 
 _DOCS = "before\n<!-- zoo: begin -->\nold\n<!-- zoo: end -->\nafter\n"
 
@@ -44,4 +45,4 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_only_passes_that_change_the_graph_are_named(tmp_path: Path) -> None:
-    assert passes_applied(export_models.write(tmp_path, Tiny())) == ("FoldPreprocessing",)
+    assert passes_applied(import_model(ModelFile(export_models.write(tmp_path, Tiny())))) == ("FoldPreprocessing",)
