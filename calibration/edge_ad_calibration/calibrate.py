@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 # Used after the scoring only: loaded here, so that a missing library is found before hours of it.
@@ -12,7 +13,15 @@ import scipy.stats  # noqa: F401
 
 from edge_ad.bundle import FrameLimits, calibration_name, write_calibrations
 from edge_ad.bundle.records import Exclusion, FixedCalibration, RankCalibration, Threshold
-from edge_ad.errors import BundleError, InputError
+from edge_ad.errors import (
+    BundleError,
+    EdgeAdError,
+    EngineError,
+    GoldenError,
+    InputError,
+    MissingExtraError,
+    one_line,
+)
 from edge_ad.files import check_output
 from edge_ad.sources.listing import is_stream
 from edge_ad.sources.object_table import read_objects
@@ -39,7 +48,14 @@ if TYPE_CHECKING:
     from edge_ad_calibration.scoring import Progress
     from edge_ad_calibration.thresholds.methods import Clock
 
-__all__ = ["CalibrationRequest", "CalibrationResult", "calibrate_bundle", "calibrate_stations"]
+__all__ = [
+    "CalibrationRequest",
+    "CalibrationResult",
+    "CalibrationResults",
+    "calibrate_bundle",
+    "calibrate_stations",
+    "calibrate_variants",
+]
 
 
 class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +101,49 @@ class CalibrationResult(msgspec.Struct, frozen=True, kw_only=True):
     plot: str
     report: str | None
     sheet: str | None
+
+
+@dataclass(frozen=True)
+class CalibrationResults:
+    """Of every variant and station that was calibrated. ``left_out``: a sentence for each variant that was not, because
+    this machine cannot run it or gives other scores."""
+
+    results: tuple[CalibrationResult, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def calibrate_variants(
+    bundle: Bundle, sources: Sequence[str | Path], request: CalibrationRequest, progress: Progress = no_progress
+) -> CalibrationResults:
+    """As :func:`calibrate_stations`, for every variant that the devices of a bundle for several kinds of CPU need
+    (:meth:`Bundle.to_calibrate`), unless the request names one. Of every other bundle it is one variant, too.
+
+    Raises:
+        EdgeAdError: as :func:`calibrate_stations`; or no variant at all can be calibrated on this machine.
+    """
+    if request.variant is not None or not bundle.manifest.orders:
+        return CalibrationResults(tuple(calibrate_stations(bundle, sources, request, progress)))
+    variants = bundle.to_calibrate()
+    if request.outputs.asked and len(variants) > 1:
+        raise InputError(
+            f"{request.outputs.asked[0]} would be written for each of {', '.join(one.id for one in variants)}, which "
+            "are calibrated for several kinds of CPU: leave out --plot, --report and --sheet, or name one --variant"
+        )
+
+    def calibrated(variant: str) -> list[CalibrationResult] | EdgeAdError:
+        try:
+            return calibrate_stations(bundle, sources, replace(request, variant=variant), progress)
+        except (GoldenError, MissingExtraError, EngineError) as error:
+            return error
+
+    found = {one.id: calibrated(one.id) for one in variants}
+    results = [result for some in found.values() if isinstance(some, list) for result in some]
+    failures = {name: one for name, one in found.items() if isinstance(one, EdgeAdError)}
+    if not results:
+        raise next(iter(failures.values()))
+    left_out = tuple(f"{name} is not calibrated by this machine: {one_line(why)}" for name, why in failures.items())
+    told = (msgspec.structs.replace(one, uncalibrated=_uncalibrated(bundle, one.station)) for one in results)
+    return CalibrationResults(tuple(told), left_out)
 
 
 def calibrate_bundle(

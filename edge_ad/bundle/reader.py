@@ -110,16 +110,10 @@ class Bundle:
         return tuple(able or order[:1])
 
     def to_calibrate(self) -> tuple[Variant, ...]:
-        """What a calibration covers if no variant is named, so that every device has one that is calibrated.
-
-        Of a bundle for several kinds of CPU: for each kind its fastest variant, and the fastest one in float, which
-        every CPU calculates alike. Of every other bundle: the default one.
-        """
-        found = []
-        for order in self.manifest.orders.values():
-            variants = [self.variant(one) for one in order]
-            found += [variants[0], *[one for one in variants if one.precision in ("fp32", "fp16")][:1]]
-        return tuple({one.id: one for one in found}.values()) or (self.variant(self.manifest.default_variant),)
+        """What a calibration covers if no variant is named: of a bundle for several kinds of CPU what each of them
+        needs (:meth:`Manifest.needed_for`), of every other bundle the default one."""
+        found = {one.id: one for kind in self.manifest.orders for one in self.manifest.needed_for(kind)}
+        return tuple(found.values()) or (self.variant(self.manifest.default_variant),)
 
     def _substitutes(self, station: str | None) -> tuple[Variant, ...]:
         default = self.variant(self.manifest.default_variant)

@@ -283,6 +283,13 @@ class Manifest(Record, frozen=True, kw_only=True):
         """The kinds of CPU that a variant is meant for; empty where the bundle was made for one kind."""
         return tuple(kind for kind, order in self.orders.items() if variant_id in order)
 
+    def needed_for(self, kind: str) -> tuple[Variant, ...]:
+        """What has to be calibrated for devices with this kind of CPU: their first choice, and their first choice in
+        float, which every CPU calculates alike."""
+        order = [one for name in self.orders[kind] for one in self.variants if one.id == name]
+        others = [one for one in order[1:] if one.precision in ("fp32", "fp16")]
+        return (order[0],) if order[0].precision in ("fp32", "fp16") else (order[0], *others[:1])
+
     @property
     def takes_vectors(self) -> bool:
         """Whether the caller gives feature vectors instead of pictures."""

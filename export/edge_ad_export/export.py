@@ -18,6 +18,7 @@ import onnx_ir as ir
 
 from edge_ad.bundle import FORMAT, UNSEALED, Bundle, BundleWriter, Manifest
 from edge_ad.bundle.records import Golden, Identifier
+from edge_ad.engines.processor import this_processor
 from edge_ad.errors import GateError, InputError, ModelError, counted
 from edge_ad.files import check_space
 from edge_ad_export.fidelity.gate import Gate, parity_for
@@ -50,6 +51,7 @@ from edge_ad_export.request import ExportRequest, check_report, check_target
 from edge_ad_export.samples.clips import select_clips
 from edge_ad_export.samples.geometry import MASK_NAME
 from edge_ad_export.samples.images import ImageSet, select_images
+from edge_ad_export.variants.fleet import for_targets, order_by_target, remarks_on_targets
 from edge_ad_export.variants.result import VariantResult, pick_default
 from edge_ad_export.variants.trials import Trials, run_trials
 from edge_ad_metrics.aupimo import RESOLVABLE_PIXELS
@@ -104,7 +106,8 @@ def export_bundle(
     check_report(request.report)
     check_target(request.target, replace=request.replace)
     file = ModelFile(request.model, request.torch)
-    check_space(request.target, file.size_bytes * sum(_SHARE[one.precision] for one in recipes))
+    shares = (_SHARE[one.precision] for one in for_targets(recipes, request.plan))
+    check_space(request.target, file.size_bytes * sum(shares))
     labelled = LabelledSet(layout="none") if request.labelled is None else read_labelled_images(request.labelled)
     extractor = _import_extractor(request)
     imported = import_model(file, scorer_options(request.importing, extractor))
@@ -116,14 +119,15 @@ def export_bundle(
     baseline, recipes = baseline_for(graph), usable_recipes(recipes, graph)
     assumptions = (*(extractor.model.assumptions if extractor else ()), *imported.assumptions)
     remarks = (*_remarks(images), *([held_out.note] if held_out.note else []), *labelled.remarks)
-    for line in (*assumptions, *remarks, *_remarks_on_target(request)):
+    of_targets = remarks_on_targets(request.plan, this_processor(), int8=request.asks_for_int8)
+    for line in (*assumptions, *remarks, *of_targets):
         notify(line)
     with _blaming(held_out.blame), BundleWriter(request.target, replace=request.replace) as writer:
         setup = prepare(request, imported, images, notify, extractor)
         gate = _gate(request, imported)
         if setup.shortlisted is not None and not request.variants:
             recipes = with_shortlists(recipes)
-        asked = tuple(dict.fromkeys((baseline, *recipes)))
+        asked = tuple(dict.fromkeys((baseline, *for_targets(recipes, request.plan))))
         setup, of_time = fit_into_minutes(setup, request, asked, len(labelled.images))
         of_kernel = cost_of_kernel(setup, request.geometry.kernel)
         for line in filter(None, (of_time, *_remarks_on_number(setup, asked), of_kernel)):
@@ -163,7 +167,7 @@ def _blaming(blame: str | None) -> Iterator[None]:
 
 def _calculates_bf16(request: ExportRequest) -> bool:
     """Whether a variant in bfloat16 can be measured here; for another CPU it is made only when it was asked for."""
-    return (bool(request.variants) or request.plan.target.measured) and calculates_bf16_here()
+    return (bool(request.variants) or request.plan.measured) and calculates_bf16_here()
 
 
 def _import_extractor(request: ExportRequest) -> ImportedExtractor | None:
@@ -214,14 +218,6 @@ def _remarks_on_number(setup: Setup, recipes: Sequence[Recipe]) -> Iterator[str]
         yield f"only {counted(used, 'image')}: correlations over so few say little; give 30 or more"
 
 
-def _remarks_on_target(request: ExportRequest) -> Iterator[str]:
-    if not request.plan.target.measured:
-        yield (
-            f"made for {request.target_cpu}: latencies are this machine's and were not measured there, so no variant "
-            "is left out for them and the default is chosen by what such CPUs are known for; run edge-ad bench there"
-        )
-
-
 def _limits_of_judging(setup: Setup, results: Sequence[VariantResult], baseline: Recipe) -> Iterator[str]:
     found = next(one.agreement for one in results if one.recipe is baseline)
     if setup.clip is not None or found is None or found.map_correlation_min is None:
@@ -257,12 +253,9 @@ def _further_images(setup: Setup, results: Sequence[VariantResult], gate: Gate) 
 def _further_effort(request: ExportRequest, results: Sequence[VariantResult], gate: Gate) -> Iterator[str]:
     """What else can be tried where an engine has no int8 variant because none is close enough to the model."""
     made = [one for one in results if one.recipe.precision == "int8" and one.agreement is not None]
-    has_one = {one.recipe.engine for one in made if not one.rejected}
-    refused = [
-        one.recipe.id
-        for one in made
-        if one.recipe.engine not in has_one and one.agreement and gate.refuses(one.agreement, "int8")
-    ]
+    has_one = {(one.recipe.engine, one.recipe.made_for) for one in made if not one.rejected}
+    without = [one for one in made if (one.recipe.engine, one.recipe.made_for) not in has_one]
+    refused = [one.recipe.id for one in without if one.agreement and gate.refuses(one.agreement, "int8")]
     more = _MORE_EFFORT.get(request.effort)
     if refused and more:
         yield f"not close enough at --effort {request.effort}: {', '.join(refused)}; {more}"
@@ -309,6 +302,8 @@ def _write(
         (root / MASK_NAME).parent.mkdir()
         (root / MASK_NAME).write_bytes(cv2.imencode(".png", setup.mask)[1].tobytes())
     variants = tuple(one.variant(setup, root) for one in (*shipped, *held))
+    orders = order_by_target(variants[: len(shipped)], [one.recipe for one in shipped], request.plan)
+    first = next(iter(orders.values()))[0] if orders else pick_default(variants[: len(shipped)], request.plan.target)
     return Manifest(
         format=FORMAT,
         seal=UNSEALED,
@@ -321,7 +316,8 @@ def _write(
         geometry=setup.geometry,
         clip=setup.clip,
         variants=variants,
-        default_variant=pick_default(variants[: len(shipped)], request.plan.target),
+        default_variant=first,
+        targets=orders or msgspec.UNSET,
         trials=tuple(one.trial() for one in results),
         golden=golden,
         judging=setup.judging(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from edge_ad.engines.processor import this_processor
 from edge_ad_metrics.machine import describe_cpu
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ def reference_figures(file: ModelFile, setup: Setup, latency_ms: float | None) -
 
 
 def collect_provenance(request: ExportRequest, file: ModelFile, setup: Setup) -> Provenance:
-    """The manifest's provenance. It contains no path of this computer."""
+    """The manifest's provenance. It contains no path of this computer.
+
+    ``cpu``, ``cpu_instructions`` and ``cpu_kind`` are of the CPU that made all figures and golden scores.
+    """
     cpu = describe_cpu()
     first = None if setup.first is None else setup.first.imported
     spec = setup.imported.input if first is None else first.model.input
@@ -58,10 +62,11 @@ def collect_provenance(request: ExportRequest, file: ModelFile, setup: Setup) ->
         "min_spearman": request.gate.min_spearman,
         "min_map_correlation": request.gate.min_map_correlation,
         "effort": request.effort,
-        "target_cpu": request.target_cpu,
+        "target_cpu": ", ".join(request.target_cpus),
         "engine_threads": request.threads,
         "cpu": cpu.model,
         "cpu_instructions": " ".join(cpu.instructions),
+        "cpu_kind": next(iter(this_processor().kinds), None),
         **{tool: _version(tool) for tool in _TOOLS},
     }
 

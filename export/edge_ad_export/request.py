@@ -12,7 +12,7 @@ from edge_ad.files import check_output
 from edge_ad_export.fidelity.gate import Gate
 from edge_ad_export.model.imported import ImportOptions
 from edge_ad_export.model.shrink import Shrink
-from edge_ad_export.quantize.settings import Effort, Plan, TargetName, choose_target
+from edge_ad_export.quantize.settings import Effort, Plan, Target, TargetName, choose_target
 from edge_ad_export.samples.geometry import GeometryOptions
 from edge_ad_metrics.machine import describe_cpu
 
@@ -30,8 +30,8 @@ class ExportRequest:
 
     ``images``: a folder, a file or a glob. ``variants``: ids of the recipes to try, all when empty. ``name``:
     ``None`` takes the target's. ``threads``: of the engines, ``None`` leaves the choice to them. ``replace``: an
-    existing bundle at ``target`` gives way. ``effort``: how hard to look for a good int8 variant. ``target_cpu``: the
-    kind of CPU the bundle is made for. ``part_by``: which images show one part and are not split, see
+    existing bundle at ``target`` gives way. ``effort``: how hard to look for a good int8 variant. ``target_cpus``:
+    the kinds of CPU the bundle is made for. ``part_by``: which images show one part and are not split, see
     :func:`~edge_ad_export.samples.split.split_images`. ``labelled``: a data set, see
     :func:`~edge_ad_metrics.datasets.layouts.read_labelled_images`. ``report``: a page to write.
     ``keep_rejected``: variants that were measured and rejected are written too, but never as the default.
@@ -56,7 +56,7 @@ class ExportRequest:
     threads: int | None = None
     replace: bool = False
     effort: Effort = "normal"
-    target_cpu: TargetName = "this"
+    target_cpus: tuple[TargetName, ...] = ("this",)
     labelled: Path | None = None
     report: Path | None = None
     keep_rejected: bool = False
@@ -66,8 +66,13 @@ class ExportRequest:
 
     @cached_property
     def plan(self) -> Plan:
-        """How variants are looked for, and for which CPU."""
-        return Plan(self.effort, choose_target(self.target_cpu, describe_cpu()), self.threads)
+        """How variants are looked for, and for which CPUs. A kind that is named twice counts once."""
+        chosen: dict[str, Target] = {}
+        for name in self.target_cpus or ("this",):
+            target = choose_target(name, describe_cpu())
+            chosen.setdefault(target.id, target)
+        first, *further = chosen.values()
+        return Plan(self.effort, first, self.threads, tuple(further))
 
     @property
     def asks_for_int8(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import cv2
@@ -13,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support import tiny
+from support.changed_bundle import spoil_golden
 from support.tiny_calibration import calibrate
 
 from edge_ad import Detector, Reason, State
-from edge_ad.bundle import Bundle, Manifest
+from edge_ad.bundle import Bundle
 from edge_ad.bundle.calibrations import conformal_p_value
-from edge_ad.bundle.records import FileEntry, Geometry, Resize, Roi, Tiles
-from edge_ad.bundle.seal import sealed_json
+from edge_ad.bundle.records import Geometry, Resize, Roi, Tiles
 from edge_ad.errors import CalibrationError, FrameError, GoldenError, InputError
 from edge_ad.geometry import Preprocessor
 from edge_ad.scoring.scorer import Scorer
@@ -224,16 +223,7 @@ def test_a_closed_detector_says_so(tiny_bundle: Path, variant: str) -> None:
 @pytest.fixture
 def differing_default(tiny_bundle: Path) -> Path:
     """A bundle whose default variant, onnx-fp32, gives other scores here than were written down for it."""
-    expected = tiny_bundle / "golden" / "onnx-fp32.npz"
-    with np.load(expected) as stored:
-        arrays = {name: stored[name] * (2 if name == "scores" else 1) for name in stored.files}
-    np.savez(expected, **arrays)
-    path = tiny_bundle / "manifest.json"
-    manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    data = expected.read_bytes()
-    entry = FileEntry(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-    files = {**manifest.files, "golden/onnx-fp32.npz": entry}
-    path.write_bytes(sealed_json(msgspec.structs.replace(manifest, files=files)))
+    spoil_golden(tiny_bundle, "onnx-fp32")
     return tiny_bundle
 
 

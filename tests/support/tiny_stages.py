@@ -132,6 +132,6 @@ def make_request(folder: Path, output: str | None = "vector", clip: ClipOptions 
         variants=FLOAT,
         max_images=12,
         threads=1,
-        target_cpu="x86-avx2",  # not this one: latencies of a busy machine would leave variants out
+        target_cpus=("x86-avx2",),  # not this one: latencies of a busy machine would leave variants out
         extractor=ExtractorOptions(extractor, output),
     )

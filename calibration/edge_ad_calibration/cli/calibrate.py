@@ -49,31 +49,35 @@ def calibrate(
     """Set the thresholds of BUNDLE from normal images.
 
     The thresholds come with a guarantee about false rejects. They hold for one variant of the bundle and for one
-    station, or for each station that --groups names. If there are too few images for the guarantee, nothing is written
+    station, or for each station that --groups names. Of a bundle for several kinds of CPU, every variant is calibrated
+    that a device needs, unless --variant names one. If there are too few images for the guarantee, nothing is written
     and the message says how many are needed. A calibration that is replaced is kept; --restore takes it back.
     """
     if restoring.restore is not None:
         restore(bundle, request.variant, restoring.restore, as_json=as_json)
         return
     from edge_ad.bundle import Bundle
-    from edge_ad_calibration.calibrate import calibrate_stations
+    from edge_ad_calibration.calibrate import calibrate_variants
 
     selection = selecting.selection()
     asked = replace(request, method=method, selection=selection, outputs=outputs, engine=engine, plan=plan)
-    results = calibrate_stations(
-        Bundle.open(bundle), selecting.normals, asked, progress=progress_bar("scoring normal images")
-    )
-    for warning in dict.fromkeys(warning for result in results for warning in result.warnings):
+    opened = Bundle.open(bundle)
+    done = calibrate_variants(opened, selecting.normals, asked, progress=progress_bar("scoring normal images"))
+    results = done.results
+    warnings = (*done.left_out, *(warning for result in results for warning in result.warnings))
+    for warning in dict.fromkeys(warnings):
         click.echo(f"edge-ad: warning: {warning}", err=True)
     if as_json:
-        echo_json(results if selection.groups and not selection.pooled else results[0])
+        is_fleet = request.variant is None and bool(opened.manifest.orders)
+        echo_json(results if is_fleet or (selection.groups and not selection.pooled) else results[0])
         return
-    for result in results:
-        for line in _lines(result):
+    for number, result in enumerate(results):
+        is_last = result.station not in (one.station for one in results[number + 1 :])
+        for line in _lines(result, is_last=is_last):
             click.echo(line)
 
 
-def _lines(result: CalibrationResult) -> list[str]:
+def _lines(result: CalibrationResult, *, is_last: bool) -> list[str]:
     from edge_ad.thresholds.wording import describe_threshold, percent
 
     lines = [
@@ -105,7 +109,7 @@ def _lines(result: CalibrationResult) -> list[str]:
             f"replaced         the earlier calibration of group {result.station}; it is kept, take it back with  "
             f"edge-ad calibrate {result.bundle} --variant {result.variant} --restore {result.replaced}"
         )
-    if result.uncalibrated:
+    if result.uncalibrated and is_last:
         lines.append(f"not calibrated   {', '.join(result.uncalibrated)}: no verdicts until they are calibrated too")
     return lines
 

@@ -63,7 +63,7 @@ def export(
     It may be an export of anomalib or AnomaVision, or any model from one image to a score, an anomaly map or features.
     """
     from edge_ad_export.export import export_bundle
-    from edge_ad_export.pages.variant_table import format_table
+    from edge_ad_export.pages.variant_table import format_table, target_lines
 
     described = head.family is not None or head.given()
     importing = replace(importing, head=head if described else None, clip=check_clip(clip, head.family))
@@ -75,6 +75,7 @@ def export(
             {
                 "bundle": str(result.bundle.path),
                 "default_variant": manifest.default_variant,
+                "targets": manifest.orders,
                 "trials": manifest.trials,
                 "provenance": manifest.provenance,
             }
@@ -82,7 +83,8 @@ def export(
         return
     written = [variant.id for variant in manifest.variants]
     click.echo(format_table(manifest.trials, manifest.default_variant, manifest.provenance, written))
-    click.echo(f"\nwritten: {result.bundle.path}")
+    blocks = ("\n".join(target_lines(manifest)), f"written: {result.bundle.path}")
+    click.echo("\n" + "\n\n".join(filter(None, blocks)))
     objects = " --objects FILE.csv" if manifest.geometry.level == "object" else ""
     click.echo(f"next:    edge-ad calibrate {result.bundle.path} --normal FOLDER{objects}")
 

@@ -90,10 +90,12 @@ REQUEST = OptionGroup(
         option("--version-label", into="version", metavar="TEXT", help="The version of the bundle, as you count it."),
         option(
             "--target",
-            into="target_cpu",
+            into="target_cpus",
             heading=MEASURING,
             type=click.Choice(["this", "x86-avx2", "x86-vnni", "arm64"]),
-            help="The kind of CPU that the int8 variants are made for. Latency is always measured on this computer.",
+            multiple=True,
+            help="The kind of CPU that the int8 variants are made for. Latency is always measured on this computer. "
+            "Repeat the option for one bundle for several kinds; a device then takes the variant for its own.",
         ),
         option(
             "--max-images",

@@ -95,6 +95,7 @@ class Recipe:
     It raises :class:`~edge_ad.errors.ModelError` if the graph cannot be written in this form.
 
     ``shortlist``: made of the graph whose search of a memory bank starts with a shortlist, where there is one.
+    ``made_for``: in a bundle for several kinds of CPU those that an int8 variant is made for; empty: for all.
     """
 
     id: str
@@ -102,6 +103,7 @@ class Recipe:
     precision: Literal["fp32", "fp16", "bf16", "int8"]
     write: Callable[[FloatModel, Path, QuantizedGraph | None], None]
     shortlist: bool = False
+    made_for: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:

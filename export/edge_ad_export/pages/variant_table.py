@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_ad.bundle.records import Fidelity, Trial
+    from edge_ad.bundle.records import Fidelity, Manifest, Trial
     from edge_ad_export.provenance import Provenance
 
-__all__ = ["SOURCE", "SourceFigures", "change_text", "figure_text", "format_table", "source_figures"]
+__all__ = ["SOURCE", "SourceFigures", "change_text", "figure_text", "format_table", "source_figures", "target_lines"]
 
 SOURCE: Final = "as imported"
 
@@ -37,6 +37,16 @@ def format_table(trials: Sequence[Trial], default: str, provenance: Provenance, 
         rows.append((SOURCE, source.latency, source.size, *("-",) * (len(_HEADER) - 4), source.name))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
     return "\n".join(_line(row, widths) for row in rows)
+
+
+def target_lines(manifest: Manifest) -> list[str]:
+    """Of a bundle for several kinds of CPU, what a device of each kind takes: a sentence each."""
+    lines = []
+    for kind in manifest.orders:
+        first, *others = (one.id for one in manifest.needed_for(kind))
+        otherwise = f", or {others[0]} if that scores differently there" if others else ""
+        lines.append(f"on {kind} a device takes {first}{otherwise}")
+    return lines
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -21,8 +21,10 @@ from edge_ad_export.passes.oldest_versions import OldestVersionsPass
 from edge_ad_export.passes.preprocessing import PreprocessingPass
 from edge_ad_export.passes.project import ProjectPass
 from edge_ad_export.passes.separable_blur import SeparableBlurPass
+from edge_ad_export.passes.separate_sums import SeparateSumsPass
 from edge_ad_export.passes.shortlist import ShortlistPass
 from edge_ad_export.passes.simplify import SimplifyPass
+from edge_ad_export.passes.unused_channels import UnusedChannelsPass
 from edge_ad_export.passes.winograd import WinogradPass
 
 __all__ = [
@@ -45,8 +47,10 @@ __all__ = [
     "RepeatPass",
     "SelectOutputsPass",
     "SeparableBlurPass",
+    "SeparateSumsPass",
     "ShortlistPass",
     "SimplifyPass",
     "StaticShapePass",
+    "UnusedChannelsPass",
     "WinogradPass",
 ]

@@ -16,6 +16,7 @@ from edge_ad_export.passes.normalized_distance import NormalizedDistancePass
 from edge_ad_export.passes.project import ProjectPass
 from edge_ad_export.passes.separable_blur import SeparableBlurPass
 from edge_ad_export.passes.shortlist import ShortlistPass
+from edge_ad_export.passes.unused_channels import UnusedChannelsPass
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -40,6 +41,7 @@ def cheaper_passes(shrink: Shrink, *, shortlist: bool = False) -> list[ir.passes
         *([] if shrink.project is None else [ProjectPass(shrink.project)]),
         CoarseProductPass(),
         GaussianPass(shrink.energy),
+        UnusedChannelsPass(),
         NormalizedDistancePass(),
         SeparableBlurPass(),
         LinearMapPass(),

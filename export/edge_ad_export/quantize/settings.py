@@ -78,7 +78,7 @@ def choose_target(name: TargetName, cpu: Cpu) -> Target:
         return TARGETS[name]
     instructions = set(cpu.instructions)
     kind = "arm64" if "asimd" in instructions else "x86-vnni" if instructions & _VNNI else "x86-avx2"
-    return replace(TARGETS[kind], id="this", measured=True)
+    return replace(TARGETS[kind], measured=True)
 
 
 Effort = Literal["low", "normal", "high"]
@@ -145,8 +145,25 @@ def settings_for(engine: Literal["onnxruntime", "openvino"], effort: Effort, tar
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to search for a good int8 variant, and for which kind of CPU. ``threads``: of the engines."""
+    """How long to search for a good int8 variant, and for which kinds of CPU. ``threads``: of the engines.
+    ``further``: the targets beside the first one, each of another kind."""
 
     effort: Effort
     target: Target
     threads: int | None
+    further: tuple[Target, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """All kinds of CPU."""
+        return (self.target, *self.further)
+
+    def for_target(self, name: str | None) -> Plan:
+        """The plan for the target of that id alone; for ``None`` the first one."""
+        found = next((target for target in self.targets if target.id == name), self.target)
+        return replace(self, target=found, further=())
+
+    @property
+    def measured(self) -> bool:
+        """Whether latencies that are measured here decide which variants are worth shipping: for this CPU alone."""
+        return self.target.measured and not self.further

@@ -31,7 +31,7 @@ from edge_ad_export.variants.result import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from edge_ad.scoring.scorer import Scorer
@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     from edge_ad_export.lowering.contract import Lowered
     from edge_ad_export.preparation.prepare import Setup, Teller
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
-    from edge_ad_export.quantize.settings import Plan, Target
+    from edge_ad_export.quantize.settings import Plan
     from edge_ad_export.variants.quantizer import EngineName, Int8, Quantizer
     from edge_ad_metrics.datasets.dataset import LabelledImage
+
+    QuantizerOf = Callable[[Recipe], Quantizer]
 
 __all__ = ["TrialResults", "Trials", "run_trials"]
 
@@ -99,15 +101,15 @@ def run_trials(setup: Setup, trials: Trials, root: Path, tell: Teller) -> TrialR
         made = [evaluation.make(recipe) for recipe in first]
         evaluation.score(made)
         if made[0].rejected is None:
-            quantizer = evaluation.quantizer(made)
-            made += [evaluation.make(recipe, partial(quantizer.int8, recipe.engine)) for recipe in rest]
+            quantizer_of = evaluation.quantizers(made)
+            made += [evaluation.make(recipe, partial(_int8, quantizer_of, recipe)) for recipe in rest]
             evaluation.score(made[len(first) :])
             made.sort(key=lambda one: trials.recipes.index(one.recipe))
             tell.say(f"timing {', '.join(one.recipe.id for one in made if one.candidate)} in turn")
             _measure_latency(made)
-            made = _add_mixed(evaluation, made, quantizer)
+            made = _add_mixed(evaluation, made, quantizer_of)
         results = [evaluation.result(one) for one in made]
-    if trials.plan.target.measured:
+    if trials.plan.measured:
         results = _without_slow(results, made)
     for result in results:
         if result.rejected and not (trials.keep_rejected and result.agreement is not None):
@@ -140,16 +142,28 @@ class _Evaluation:
             self.reference_ms = _reference_latency(scorer)
         self.reference = stack.enter_context(closing(reference))
 
-    def quantizer(self, made: Sequence[_Made]) -> Quantizer:
-        """The quantizer, which has been shown what the model sees of normals and of defects, none of which judge.
+    def quantizers(self, made: Sequence[_Made]) -> QuantizerOf:
+        """The quantizer for a recipe, one for each kind of CPU. It has been shown what the model sees of normals and of
+        defects, none of which judge.
 
         It quantizes the graph with a shortlist for the engines in which that is among ``made`` and worth shipping.
         """
         models: dict[EngineName, FloatModel] = {"onnxruntime": self._model, "openvino": self._model}
         if self._shortlisted is not None and any(one.recipe.shortlist for one in made):
             _measure_latency(made, ROUGH_ROUNDS)
-            models |= dict.fromkeys(_better_with_shortlist(made, self.trials.plan.target), self._shortlisted)
-        quantizer = self.stack.enter_context(open_quantizer(models, self.trials.plan, self._second_stage))
+            models |= dict.fromkeys(_better_with_shortlist(made, self.trials.plan), self._shortlisted)
+        opened: dict[str, Quantizer] = {}
+
+        def quantizer_of(recipe: Recipe) -> Quantizer:
+            plan = self.trials.plan.for_target(next(iter(recipe.made_for), None))
+            if plan.target.id not in opened:
+                opened[plan.target.id] = self._open_quantizer(models, plan)
+            return opened[plan.target.id]
+
+        return quantizer_of
+
+    def _open_quantizer(self, models: Mapping[EngineName, FloatModel], plan: Plan) -> Quantizer:
+        quantizer = self.stack.enter_context(open_quantizer(models, plan, self._second_stage))
         if len(self.setup.split.fitting):
             quantizer.use_calibration_data(
                 self.setup.quantizable_pixels(self.setup.split.fitting, _QUANTIZATION_SAMPLES),
@@ -233,12 +247,12 @@ def _reference_latency(scorer: Scorer) -> float | None:
     return statistics.median(measure_latency([scorer.engine.run_graph], ROUGH_ROUNDS)[0])
 
 
-def _better_with_shortlist(made: Sequence[_Made], target: Target) -> list[EngineName]:
+def _better_with_shortlist(made: Sequence[_Made], plan: Plan) -> list[EngineName]:
     """The engines whose variant with a shortlist passed the gate and, where that can be measured, saves time."""
     timed = [TimedVariant(one.recipe, one.latencies_ms) for one in made if one.candidate and not one.rejected]
     exact = [one for one in timed if not one.recipe.shortlist]
     shortlists = [one for one in timed if one.recipe.shortlist]
-    return [one.recipe.engine for one in shortlists if not target.measured or not not_worth_shipping(one, exact)]
+    return [one.recipe.engine for one in shortlists if not plan.measured or not not_worth_shipping(one, exact)]
 
 
 def _measure_latency(variants: Sequence[_Made], most: int = ROUNDS) -> None:
@@ -249,14 +263,18 @@ def _measure_latency(variants: Sequence[_Made], most: int = ROUNDS) -> None:
         one.latencies_ms = latencies
 
 
-def _add_mixed(evaluation: _Evaluation, made: Sequence[_Made], quantizer: Quantizer) -> list[_Made]:
+def _int8(quantizer_of: QuantizerOf, recipe: Recipe) -> Int8:
+    return quantizer_of(recipe).int8(recipe.engine)
+
+
+def _add_mixed(evaluation: _Evaluation, made: Sequence[_Made], quantizer_of: QuantizerOf) -> list[_Made]:
     """The variants, and behind every int8 one that the gate refuses its mixed form where there is one."""
     found: list[_Made] = []
     passed: list[_Made] = []
     for one in made:
         found.append(one)
         if one.recipe.precision == "int8" and one.agreement and one.rejected and evaluation.trials.plan.effort != "low":
-            mixed = _mixed_form(evaluation, one, made, quantizer)
+            mixed = _mixed_form(evaluation, one, made, quantizer_of(one.recipe))
             found += [] if mixed is None else [mixed]
             passed += [] if mixed is None or mixed.rejected else [mixed]
     if passed:  # what is not shipped is not compared with it
@@ -267,7 +285,7 @@ def _add_mixed(evaluation: _Evaluation, made: Sequence[_Made], quantizer: Quanti
 def _mixed_form(evaluation: _Evaluation, int8: _Made, others: Sequence[_Made], quantizer: Quantizer) -> _Made | None:
     notify, name = evaluation.tell.say, int8.recipe.id
     share = 1.0
-    if evaluation.trials.plan.target.measured:
+    if evaluation.trials.plan.measured:
         mine = TimedVariant(int8.recipe, int8.latencies_ms)
         timed = [TimedVariant(one.recipe, one.latencies_ms) for one in others if not one.rejected]
         if faster := outpaced_by(mine, timed):
@@ -293,7 +311,7 @@ def _score_mixed(evaluation: _Evaluation, recipe: Recipe, mixed: Mixed, rivals: 
         evaluation.tell.say(f"{chosen.id}: {mixed.label}")
         made = evaluation.make(chosen)
         made.label = mixed.label
-        further = mixed.with_more() if form < _MIXED_FORMS else None
+        further = mixed.with_more(_MIXED_FORMS - form)
         if no_gain := made.rejected or _no_gain(evaluation, made, rivals):
             made.rejected, further = no_gain, None
         else:
@@ -311,7 +329,7 @@ def _no_gain(evaluation: _Evaluation, made: _Made, rivals: Sequence[_Made]) -> s
     timed = [(one, one.candidate.scorer) for one in (made, *rivals) if one.candidate and one.recipe.engine == engine]
     found = measure_latency([scorer.run_bare for _, scorer in timed], ROUGH_ROUNDS)
     made.latencies_ms = found[0]
-    if not evaluation.trials.plan.target.measured:
+    if not evaluation.trials.plan.measured:
         return None
     mine, *others = (
         TimedVariant(one.recipe, latencies, evaluation.size_bytes(one.recipe))
@@ -321,9 +339,7 @@ def _no_gain(evaluation: _Evaluation, made: _Made, rivals: Sequence[_Made]) -> s
 
 
 def _mixed_recipe(recipe: Recipe, mixed: Mixed) -> Recipe:
-    return Recipe(
-        recipe.id.replace("int8", "mixed"), recipe.engine, "int8", lambda _model, path, _int8: mixed.write(path)
-    )
+    return replace(recipe, id=recipe.id.replace("int8", "mixed"), write=lambda _model, path, _int8: mixed.write(path))
 
 
 def _without_slow(results: Sequence[VariantResult], made: Sequence[_Made]) -> list[VariantResult]:

@@ -41,7 +41,7 @@ def test_a_controller_gets_the_same_score_from_the_file_alone(tmp_path: Path, va
         variants=(variant,),
         threads=1,
         effort="low",
-        target_cpu="x86-avx2",  # for another CPU nothing is left out for being slow
+        target_cpus=("x86-avx2",),  # for another CPU nothing is left out for being slow
     )
     bundle = export_bundle(request).bundle
     with Detector.open(bundle, variant) as detector:

@@ -99,7 +99,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportRequest:
         gate=Gate(min_spearman=0.95, max_more_false_rejects=1),
         threads=1,
         effort="low",
-        target_cpu="x86-vnni",
+        target_cpus=("x86-vnni",),
     )
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from edge_ad_export.lowering.recipes import RECIPES, chosen_recipes, with_shortlists
-from edge_ad_export.quantize.settings import TARGETS
+from edge_ad_export.quantize.settings import TARGETS, Plan
 from edge_ad_export.variants import trials
 from edge_ad_export.variants.result import TimedVariant, not_worth_shipping
 
 if TYPE_CHECKING:
     from edge_ad_export.fidelity.evaluation import Candidate
 
-HERE = replace(TARGETS["x86-vnni"], id="this", measured=True)
+HERE = replace(TARGETS["x86-vnni"], measured=True)
 
 
 def names(*asked: str) -> list[str]:
@@ -63,13 +63,13 @@ def test_int8_is_made_of_a_shortlist_that_passes_and_saves_time(
 ) -> None:
     found = [made("onnx-fp32", 10.0), made("onnx-shortlist", shortlist_ms, rejected)]
 
-    assert trials._better_with_shortlist(found, HERE) == engines
+    assert trials._better_with_shortlist(found, Plan("normal", HERE, 1)) == engines
 
 
 def test_where_latencies_mean_nothing_the_gate_alone_decides() -> None:
     found = [made("onnx-fp32", 10.0), made("onnx-shortlist", 20.0)]
 
-    assert trials._better_with_shortlist(found, TARGETS["arm64"]) == ["onnxruntime"]
+    assert trials._better_with_shortlist(found, Plan("normal", TARGETS["arm64"], 1)) == ["onnxruntime"]
 
 
 @pytest.mark.parametrize(
