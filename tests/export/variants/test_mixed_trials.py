@@ -29,7 +29,7 @@ class _Files:
 
     def __init__(self, sizes: dict[str, int], *, measured: bool = True) -> None:
         self._sizes = sizes
-        self.trials = SimpleNamespace(plan=SimpleNamespace(target=SimpleNamespace(measured=measured)))
+        self.trials = SimpleNamespace(plan=SimpleNamespace(measured=measured))
 
     def size_bytes(self, recipe: Any) -> int:
         return self._sizes[recipe.id]
