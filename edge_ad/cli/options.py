@@ -36,7 +36,10 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 bundle_argument = click.argument("bundle", type=PATH)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of text.")
 
-_VARIANT_HELP = "The variant of the bundle to use. Without this option it is the bundle's default variant."
+_VARIANT_HELP = (
+    "The variant of the bundle to use. Without this option it is the bundle's default variant, or, of a bundle for "
+    "several kinds of CPU, the fastest calibrated one for this CPU."
+)
 VARIANT = option("--variant", metavar="ID", help=_VARIANT_HELP)
 
 ENGINE = OptionGroup(

@@ -27,7 +27,7 @@ source = {source}
 [inspect.main]
 camera = "main"
 bundle = {bundle}  # {title}
-# variant = "openvino-int8"   # otherwise the bundle's default
+# variant = "openvino-int8"   # otherwise the bundle's default, or the fastest for this CPU
 threads = 1              # processor cores for this bundle
 memory_mb = 1024         # a scorer that takes more is started again
 

@@ -119,7 +119,8 @@ def export_bundle(
     baseline, recipes = baseline_for(graph), usable_recipes(recipes, graph)
     assumptions = (*(extractor.model.assumptions if extractor else ()), *imported.assumptions)
     remarks = (*_remarks(images), *([held_out.note] if held_out.note else []), *labelled.remarks)
-    for line in (*assumptions, *remarks, *remarks_on_targets(request.plan, this_processor())):
+    of_targets = remarks_on_targets(request.plan, this_processor(), int8=request.asks_for_int8)
+    for line in (*assumptions, *remarks, *of_targets):
         notify(line)
     with _blaming(held_out.blame), BundleWriter(request.target, replace=request.replace) as writer:
         setup = prepare(request, imported, images, notify, extractor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from support.ports import free_port
 
 from edge_ad_deploy.advisories import main
 
@@ -106,9 +106,7 @@ def test_a_known_fault_is_a_line_and_exit_code_5(database: Database, tmp_path: P
 
 
 def unreachable() -> str:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{one.getsockname()[1]}/v1/query"
+    return f"http://127.0.0.1:{free_port()}/v1/query"
 
 
 def test_where_no_database_can_be_reached_it_is_skipped_with_the_reason(tmp_path: Path) -> None:

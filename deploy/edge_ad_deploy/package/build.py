@@ -85,7 +85,7 @@ def build_package(request: PackageRequest) -> BuiltPackage:
     check_output(output, "-o")
     fields = _fields(request, made)
     extras = tuple(dict.fromkeys((*request.extras, *(("trust",) if request.trust else ()))))
-    bundles, warnings = checked_bundles(request.bundles, request.trust, extras)
+    bundles, warnings = checked_bundles(request.bundles, request.trust, extras, request.target.machine)
     if request.maintainer is None:
         warnings.append(f"the package names {_NOBODY} as its maintainer: say who answers for it with --maintainer")
     pins = Lock.read(request.lock or request.target.lock).chosen(extras)

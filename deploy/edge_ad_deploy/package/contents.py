@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edge_ad.bundle import Bundle, TrustStore, pack, unpack
+from edge_ad.engines.processor import Processor
 from edge_ad.errors import InputError
 from edge_ad.station.template import station_template
 
@@ -36,9 +37,11 @@ C {_STORE}/root.json 0640 edge-ad edge-ad - /opt/edge-ad/trust/root.json
 
 
 def checked_bundles(
-    paths: Sequence[Path], root: Path | None, extras: Sequence[str]
+    paths: Sequence[Path], root: Path | None, extras: Sequence[str], machine: str
 ) -> tuple[dict[str, Bundle], list[str]]:
     """The bundles by the name that they get on the device, and what a builder should know about them.
+
+    ``machine``: the device's architecture, as wheels name it. Nothing else is known of its CPU.
 
     Raises:
         BundleError: one is damaged, or ``root`` is given and does not vouch for it.
@@ -48,14 +51,14 @@ def checked_bundles(
     warnings = []
     with _trusting(root) as store:
         for path in paths:
-            bundle, name = Bundle.open(path), path.resolve().name.removesuffix(".zip")
+            bundle, name = Bundle.open(path, Processor(machine)), path.resolve().name.removesuffix(".zip")
             if not _NAME.fullmatch(name) or name in found:
                 raise InputError(f"{path}: expected bundles with different names of letters, digits and . _ + -")
             for file in bundle.manifest.files:
                 bundle.check_file(file)
             if store is not None:
                 store.check(bundle)
-            variant = bundle.variant(bundle.manifest.default_variant)
+            variant = bundle.variant()
             if variant.engine == "openvino" and "openvino" not in extras:
                 raise InputError(
                     f"{path}: its default variant {variant.id} runs on OpenVINO, which the package would not bring: "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge_ad_export.fidelity.evaluation import EvaluationData
 from edge_ad_export.fidelity.examples import choose_examples, example_galleries
 from edge_ad_export.pages.agreement_charts import bar_chart, scatter_chart
-from edge_ad_export.pages.variant_table import SOURCE, change_text, figure_text, source_figures
+from edge_ad_export.pages.variant_table import SOURCE, change_text, figure_text, source_figures, target_lines
 from edge_ad_export.variants.result import NOISE
 from edge_ad_metrics.machine import describe_cpu
 from edge_ad_report import Fact, Facts, Note, Page, Section, Table, Text
@@ -97,7 +97,8 @@ def _target_note(manifest: Manifest) -> tuple[Note, ...]:
     target = manifest.provenance.get("target_cpu")
     if target == "this":
         return ()
-    return (Note(f"Made for {target}: the latencies on this page were not measured there.", "warning"),)
+    takes = "".join(f" {line[0].upper()}{line[1:]}." for line in target_lines(manifest))
+    return (Note(f"Made for {target}: the latencies on this page were not measured there.{takes}", "warning"),)
 
 
 _HEAD = (

@@ -21,6 +21,7 @@ from edge_ad_export.passes.oldest_versions import OldestVersionsPass
 from edge_ad_export.passes.preprocessing import PreprocessingPass
 from edge_ad_export.passes.project import ProjectPass
 from edge_ad_export.passes.separable_blur import SeparableBlurPass
+from edge_ad_export.passes.separate_sums import SeparateSumsPass
 from edge_ad_export.passes.shortlist import ShortlistPass
 from edge_ad_export.passes.simplify import SimplifyPass
 from edge_ad_export.passes.unused_channels import UnusedChannelsPass
@@ -46,6 +47,7 @@ __all__ = [
     "RepeatPass",
     "SelectOutputsPass",
     "SeparableBlurPass",
+    "SeparateSumsPass",
     "ShortlistPass",
     "SimplifyPass",
     "StaticShapePass",

@@ -76,8 +76,10 @@ def order_by_target(variants: Sequence[Variant], recipes: Sequence[Recipe], plan
 
 
 def _ordered(variants: Sequence[Variant], made_for: dict[str, tuple[str, ...]], target: Target) -> Iterator[str]:
-    own = [one for one in variants if target.id in (made_for[one.id] or (target.id,))]
-    lent = [one for one in variants if one not in own and target.id == X86_VNNI and X86_AVX2 in made_for[one.id]]
+    # CPUs that calculate in bfloat16 have VNNI, too.
+    able = [one for one in variants if one.precision != "bf16" or target.id == X86_VNNI]
+    own = [one for one in able if target.id in (made_for[one.id] or (target.id,))]
+    lent = [one for one in able if one not in own and target.id == X86_VNNI and X86_AVX2 in made_for[one.id]]
     kind = {one.id: _kind(one.id, made_for[one.id]) for one in variants}  # such as openvino-int8
     if target.measured and (own or lent):
         of_kind = {kind[one.id]: one for one in (*lent, *own)}
@@ -93,8 +95,8 @@ def _kind(variant_id: str, made_for: Sequence[str]) -> str:
     return variant_id.removesuffix(f"-{made_for[0]}") if made_for else variant_id
 
 
-def remarks_on_targets(plan: Plan, processor: Processor) -> Iterator[str]:
-    """What an export for other CPUs than this one cannot know, a sentence each."""
+def remarks_on_targets(plan: Plan, processor: Processor, *, int8: bool = True) -> Iterator[str]:
+    """What an export for other CPUs than this one cannot know, a sentence each. ``int8``: whether any is made."""
     if not plan.measured:
         yield (
             f"made for {', '.join(target.id for target in plan.targets)}: latencies are this machine's and were not "
@@ -103,7 +105,7 @@ def remarks_on_targets(plan: Plan, processor: Processor) -> Iterator[str]:
         )
     here = processor.kinds[0] if processor.kinds else processor.machine
     for target in plan.targets:
-        if target.id in processor.kinds:
+        if target.id in processor.kinds or not int8:
             continue
         if target.id == X86_VNNI and here == X86_AVX2:
             yield (

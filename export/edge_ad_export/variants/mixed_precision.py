@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from edge_ad_export.fidelity.gate import Gate
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
-    from edge_ad_export.variants.probes import Probes, Runner
+    from edge_ad_export.variants.probes import Probe, Probes, Runner
 
-__all__ = ["Ranking", "fewest_floats", "holds_on", "rank_layers"]
+__all__ = ["Ranking", "Search", "fewest_floats", "rank_layers"]
 
 
 def fewest_floats(most: int, holds: Callable[[int], bool]) -> int | None:
@@ -31,22 +31,43 @@ def fewest_floats(most: int, holds: Callable[[int], bool]) -> int | None:
     return high
 
 
-def holds_on(
-    probes: Probes, runner: Runner, quantized: QuantizedGraph, layers: tuple[str, ...], gate: Gate, path: Path
-) -> Callable[[int], bool]:
-    """Whether the gate's correlations hold on the probes with so many of the ``layers`` in float.
+@dataclass(frozen=True)
+class Search:
+    """Tries how many of the ``layers`` have to be in float, on the probes; ``path``: of a temporary file.
 
-    What else the gate asks takes more than the probes can tell: the highest pixels of a few normals are no measure of
-    those of all, and where a defect lies is known of whole frames, not of what the model is given. The outcome is
-    judged by all of it afterwards, and has more put to float where it fails.
+    The probes are too few for the interval that the gate asks for: on them even a graph that is all but in float is
+    not certain to be above the limit. So they say where to begin, and the gate itself decides how to go on.
     """
 
-    def holds(count: int) -> bool:
-        quantized.save(path, layers[:count])
-        found = probes.run(path, runner)
-        return probes.spearman(found) >= gate.min_spearman and probes.worst_map(found) >= gate.min_map_correlation
+    probes: Probes
+    runner: Runner
+    quantized: QuantizedGraph
+    layers: tuple[str, ...]
+    gate: Gate
+    path: Path
 
-    return holds
+    def holds(self, count: int) -> bool:
+        """Whether the gate's correlations hold on the probes with so many of the layers in float.
+
+        What else the gate asks takes more than the probes can tell: the highest pixels of a few normals are no measure
+        of those of all, and where a defect lies is known of whole frames, not of what the model is given.
+        """
+        found = self._run(count)
+        return self.probes.spearman(found) >= self.gate.min_spearman and self._maps_hold(found)
+
+    def refutes(self, count: int) -> bool:
+        """Whether the maps fail on the probes, or the rank correlation by more than its interval is wide."""
+        found = self._run(count)
+        correlation = self.probes.spearman(found)
+        highest = 2 * correlation - self.probes.spearman_low(found)
+        return highest < self.gate.min_spearman or not self._maps_hold(found)
+
+    def _maps_hold(self, found: Probe) -> bool:
+        return self.probes.worst_map(found) >= self.gate.min_map_correlation
+
+    def _run(self, count: int) -> Probe:
+        self.quantized.save(self.path, self.layers[:count])
+        return self.probes.run(self.path, self.runner)
 
 
 @dataclass(frozen=True)

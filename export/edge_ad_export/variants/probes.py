@@ -12,7 +12,7 @@ import numpy as np
 from edge_ad.engines import Artefact, Engine, EngineOptions, open_engine, open_extractor
 from edge_ad.scoring.golden import correlate
 from edge_ad_export.reference.two_stage import FrozenClipEngine
-from edge_ad_metrics.rank_correlation import spearman
+from edge_ad_metrics.rank_correlation import spearman, spearman_low
 from edge_ad_metrics.sampling import evenly_spaced
 
 if TYPE_CHECKING:
@@ -95,6 +95,10 @@ class Probes:
     def spearman(self, found: Probe) -> float:
         """The rank correlation of the scores; 0 for scores that are all the same."""
         return 0.0 if np.ptp(self.expected.scores) == 0 else spearman(found.scores, self.expected.scores)
+
+    def spearman_low(self, found: Probe) -> float:
+        """The lower end of its interval, each probe taken for a part of its own."""
+        return 0.0 if np.ptp(self.expected.scores) == 0 else spearman_low(found.scores, self.expected.scores)
 
     def worst_map(self, found: Probe) -> float:
         """The correlation of the worst map; 1 without maps."""

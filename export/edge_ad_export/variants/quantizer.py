@@ -17,10 +17,12 @@ import onnx_ir as ir
 from edge_ad.errors import EngineError, ModelError
 from edge_ad_export.graph.backbone import find_backbone
 from edge_ad_export.graph.libraries import load_openvino
+from edge_ad_export.lowering.recipes import FloatModel
+from edge_ad_export.passes import SeparateSumsPass
 from edge_ad_export.quantize.int8_graph import OnnxInt8, OpenVinoInt8, onnx_ops, openvino_ops
 from edge_ad_export.quantize.quantizers import quantize_apart
 from edge_ad_export.quantize.settings import Settings, settings_for
-from edge_ad_export.variants.mixed_precision import fewest_floats, holds_on, rank_layers
+from edge_ad_export.variants.mixed_precision import Search, fewest_floats, rank_layers
 from edge_ad_export.variants.probes import Probes, Runner
 from edge_ad_metrics.sampling import evenly_spaced
 
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_ad_export.fidelity.gate import Gate
-    from edge_ad_export.lowering.recipes import FloatModel
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
     from edge_ad_export.quantize.settings import Plan
 
@@ -68,10 +69,13 @@ class Mixed:
     most: int
     unranked: int = 0
 
-    def with_more(self) -> Mixed | None:
-        """Twice as many in float and two, ``most`` of them at most; ``None`` where no more are left."""
-        count = min(2 * self.count + 2, self.most)
-        return replace(self, count=count) if count > self.count else None
+    def with_more(self, forms: int) -> Mixed | None:
+        """More of them in float: so many more that after ``forms`` such steps of one ratio it is ``most`` of them.
+        ``None`` where no more are left, or no step."""
+        if forms < 1 or self.count >= self.most:
+            return None
+        count = math.ceil(self.count * (self.most / self.count) ** (1 / forms) - 1e-9)
+        return replace(self, count=min(max(count, self.count + 1), self.most))
 
     def write(self, path: Path) -> None:
         """Writes the model; for OpenVINO the weights beside it."""
@@ -93,7 +97,7 @@ class Quantizer:
         folder: Path,
         scorer: FloatModel | None = None,
     ) -> None:
-        self._models = models
+        self._models = {**models, "onnxruntime": _with_separate_sums(models["onnxruntime"])}
         self._scorer = scorer
         self._plan = plan
         self._folder = folder
@@ -123,10 +127,10 @@ class Quantizer:
         return self._made[engine]
 
     def mixed(self, engine: EngineName, gate: Gate, share: float = 1.0) -> Mixed | None:
-        """The int8 graph with as few of its most harmful layers in float as the gate takes, judged on the probes.
+        """The int8 graph with as few of its most harmful layers in float as suffice on the probes.
 
-        ``share``: at most this part of the layers, and at least one less than all, may be in float. ``None`` where that
-        does not suffice, or with low effort.
+        ``share``: at most this part of the layers, and at least one less than all, may be in float. Where that does not
+        suffice on the probes, but may on more frames, as many are. ``None`` where it cannot, or with low effort.
         """
         effort = self._plan.effort
         if effort == "low":
@@ -140,7 +144,8 @@ class Quantizer:
         few, asked = probes.few(_RANKING_PROBES), min(_RANKED_LAYERS[effort], len(layers))
         deadline_s = monotonic() + _SEARCH_LIMIT_S[effort]
         ranking = rank_layers(int8.quantized, few, runner, self._folder, asked, deadline_s)
-        count = fewest_floats(most, holds_on(probes, runner, int8.quantized, ranking.layers, gate, path))
+        search = Search(probes, runner, int8.quantized, ranking.layers, gate, path)
+        count = fewest_floats(most, search.holds) or (None if search.refutes(most) else most)
         return None if count is None else Mixed(int8, ranking.layers, count, most, asked - ranking.measured)
 
     @property
@@ -218,6 +223,12 @@ def open_quantizer(
     """
     with TemporaryDirectory(prefix="edge-ad-") as folder:
         yield Quantizer(models, plan, Path(folder), scorer)
+
+
+def _with_separate_sums(model: FloatModel) -> FloatModel:
+    """The same where NNCF can read every sum, else a graph of its own."""
+    graph = model.model.clone()
+    return FloatModel(graph) if SeparateSumsPass()(graph).modified else model
 
 
 def _is_quantized(model: ir.Model) -> bool:

@@ -311,7 +311,7 @@ def _score_mixed(evaluation: _Evaluation, recipe: Recipe, mixed: Mixed, rivals: 
         evaluation.tell.say(f"{chosen.id}: {mixed.label}")
         made = evaluation.make(chosen)
         made.label = mixed.label
-        further = mixed.with_more() if form < _MIXED_FORMS else None
+        further = mixed.with_more(_MIXED_FORMS - form)
         if no_gain := made.rejected or _no_gain(evaluation, made, rivals):
             made.rejected, further = no_gain, None
         else:

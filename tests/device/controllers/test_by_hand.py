@@ -78,7 +78,9 @@ def test_mbpoll_drives_a_part(tmp_path: Path) -> None:
         pytest.skip("needs the distribution's package mbpoll")
 
     async def scene(station: FakeStation, server: ModbusServer) -> None:
-        calls = [shlex.split(one.replace("1502", str(server.port))) for one in commands("modbus.md", "mbpoll")]
+        # By itself it gives a server no more than a second.
+        patient = [one.replace("mbpoll", "mbpoll -o 10", 1) for one in commands("modbus.md", "mbpoll")]
+        calls = [shlex.split(one.replace("1502", str(server.port))) for one in patient]
         bits, number, trigger, answer, lower, whose, code, latency, acknowledge = calls
         await said_until(bits, r"^\[0\]:\s+0x0001\s+^\[1\]:\s+0x0001")
         for write in (number, trigger):

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from support import export_models, tiny
-from support.export_models import Tiny
+from support.export_models import Tiny, with_one_wide_channel
 
 from edge_ad.bundle import Bundle, Manifest
 from edge_ad.bundle.records import Fidelity, Variant
@@ -91,12 +91,13 @@ def shipped(**latencies_ms: float) -> tuple[list[Variant], list[Recipe]]:
 def test_a_device_tries_what_its_kind_of_cpu_is_known_for() -> None:
     variants, recipes = shipped(
         onnx_fp32=9, onnx_int8=8, onnx_int8_x86_avx2=7, onnx_int8_arm64=6, openvino_fp16=5, openvino_int8=4,
-        openvino_int8_x86_avx2=3,
+        openvino_int8_x86_avx2=3, openvino_bf16=2,
     )  # fmt: skip
 
     assert order_by_target(variants, recipes, THREE) == {
         "x86-vnni": (
             "openvino-int8", "openvino-int8-x86-avx2", "openvino-fp16", "onnx-int8", "onnx-int8-x86-avx2", "onnx-fp32",
+            "openvino-bf16",
         ),
         "x86-avx2": ("openvino-int8-x86-avx2", "openvino-fp16", "onnx-int8-x86-avx2", "onnx-fp32"),
         "arm64": ("onnx-int8-arm64", "openvino-fp16", "onnx-fp32", "openvino-int8"),
@@ -163,6 +164,7 @@ def test_what_cannot_be_measured_here_is_said(plan: Plan, processor: Processor, 
     found = list(remarks_on_targets(plan, processor))
 
     assert [line[: len(start)] for line, start in zip(found, said, strict=True)] == said
+    assert list(remarks_on_targets(plan, processor, int8=False)) == [one for one in found if "made for" in one]
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +248,31 @@ def test_without_vnni_the_other_one_saturates(fleet: Path, played_on_avx2: dict[
     if made_on != "x86-vnni":
         pytest.skip(f"the golden frames were made on {made_on}, which saturates as well")
     assert played_on_avx2["eight_bits_differ"]
+
+
+@pytest.mark.slow
+def test_each_kind_of_cpu_has_a_mixed_form_of_its_own(tmp_path: Path) -> None:
+    ir.save(with_one_wide_channel(export_models.build(Tiny())), tmp_path / "model.onnx")
+    request = ExportRequest(
+        model=tmp_path / "model.onnx",
+        images=tiny.write_images(tmp_path / "normals", export_models.parts(12)),
+        target=tmp_path / "part",
+        gate=Gate(0.5, 0.99, max_roc_auc_lost=1, max_more_false_rejects=1, max_aupimo_lost=1),
+        variants=("openvino-fp32", "openvino-int8"),
+        target_cpus=("x86-vnni", "x86-avx2"),
+        report=tmp_path / "page.html",
+        threads=1,
+    )
+
+    manifest = export_bundle(request).bundle.manifest
+
+    assert {trial.id: trial.rejected is None for trial in manifest.trials} == {
+        "openvino-fp32": True, "openvino-int8": False, "openvino-mixed": True,
+        "openvino-int8-x86-avx2": False, "openvino-mixed-x86-avx2": True,
+    }  # fmt: skip
+    assert manifest.orders == {
+        "x86-vnni": ("openvino-mixed", "openvino-mixed-x86-avx2", "openvino-fp32"),
+        "x86-avx2": ("openvino-mixed-x86-avx2", "openvino-fp32"),
+    }
+    page = (tmp_path / "page.html").read_text().replace("<wbr>", "")
+    assert "On x86-avx2 a device takes openvino-mixed-x86-avx2, or openvino-fp32 if that scores differently" in page

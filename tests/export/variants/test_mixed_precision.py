@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support import export_models, tiny
-from support.export_models import SIDE, Tiny
+from support.export_models import SIDE, Tiny, with_one_wide_channel
 
 from edge_ad.bundle.records import Fidelity, Variant
 from edge_ad.errors import InputError, ModelError
@@ -36,20 +36,6 @@ THIS = choose_target("this", Cpu("test", ("avx2", "avx512_vnni")))
 
 def pixels(count: int, seed: int) -> list[NDArray[np.uint8]]:
     return [image[None] for image in export_models.parts(count, seed=seed, shape=(SIDE, SIDE, 3))]
-
-
-def with_one_wide_channel(model: ir.Model) -> ir.Model:
-    """The same function in float: one channel between two convolutions is a thousand times as wide as the others, and
-    the second convolution takes that back. With one range for all channels int8 damages the others on any CPU."""
-    for name in ("teacher", "student"):
-        first, second = (model.graph.initializers[f"{name}.{i}"] for i in (0, 1))
-        assert first.const_value is not None
-        assert second.const_value is not None
-        wide, narrow = first.const_value.numpy().copy(), second.const_value.numpy().copy()
-        wide[0] *= 1024
-        narrow[:, 0] /= 1024
-        first.const_value, second.const_value = ir.tensor(wide, name=first.name), ir.tensor(narrow, name=second.name)
-    return model
 
 
 @pytest.fixture(scope="module")

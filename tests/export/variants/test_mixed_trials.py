@@ -1,4 +1,4 @@
-"""Mixed variants are timed before they are scored, and slow models in fewer rounds than fast ones."""
+"""How many operations of a mixed variant are in float, form after form, and that it is timed before it is scored."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import pytest
 from edge_ad_export.fidelity import agreement
 from edge_ad_export.fidelity.agreement import ROUGH_ROUNDS, ROUNDS, measure_latency
 from edge_ad_export.fidelity.evaluation import Candidate
+from edge_ad_export.fidelity.gate import Gate
 from edge_ad_export.lowering.recipes import RECIPES
 from edge_ad_export.variants import trials
+from edge_ad_export.variants.mixed_precision import Search
+from edge_ad_export.variants.quantizer import Mixed
 
 
 def made(name: str, latency_ms: float) -> trials._Made:
@@ -26,7 +29,7 @@ class _Files:
 
     def __init__(self, sizes: dict[str, int], *, measured: bool = True) -> None:
         self._sizes = sizes
-        self.trials = SimpleNamespace(plan=SimpleNamespace(target=SimpleNamespace(measured=measured)))
+        self.trials = SimpleNamespace(plan=SimpleNamespace(measured=measured))
 
     def size_bytes(self, recipe: Any) -> int:
         return self._sizes[recipe.id]
@@ -98,10 +101,57 @@ def test_a_form_that_would_be_left_out_for_its_latency_is_not_scored(
             root=tmp_path, tell=SimpleNamespace(say=said.append), make=lambda recipe: trials._Made(recipe, None)
         ),
     )
-    mixed = cast("Any", SimpleNamespace(label="half of it in float", with_more=lambda: None))
+    mixed = cast("Any", SimpleNamespace(label="half of it in float", with_more=lambda _forms: None))
     monkeypatch.setattr(trials, "_no_gain", lambda *_: SLOWER)
 
     found = trials._score_mixed(evaluation, RECIPES["openvino-int8"], mixed, [])
 
     assert (found.recipe.id, found.rejected, found.agreement) == ("openvino-mixed", SLOWER, None)
     assert said == ["openvino-mixed: half of it in float"]
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "expected"),
+    [
+        pytest.param(1, 64, [4, 16, 64], id="a-long-way"),
+        pytest.param(35, 42, [38, 40, 42], id="a-short-way"),
+        pytest.param(40, 42, [41, 42], id="fewer-than-steps"),
+        pytest.param(42, 42, [], id="no-more-left"),
+    ],
+)
+def test_the_last_form_has_as_many_operations_in_float_as_can_pay(count: int, most: int, expected: list[int]) -> None:
+    form: Mixed | None = Mixed(cast("Any", None), tuple(map(str, range(70))), count, most)
+    found = []
+    for left in (3, 2, 1, 0):
+        form = None if form is None else form.with_more(left)
+        found += [] if form is None else [form.count]
+
+    assert found == expected
+
+
+class _Probes:
+    """Frames on which a graph gives these correlations."""
+
+    def __init__(self, correlation: float, low: float, worst_map: float) -> None:
+        self.run = lambda *_: self
+        self.spearman = lambda _found: correlation
+        self.spearman_low = lambda _found: low
+        self.worst_map = lambda _found: worst_map
+
+
+@pytest.mark.parametrize(
+    ("correlation", "low", "worst_map", "holds", "refutes"),
+    [
+        pytest.param(0.995, 0.95, 0.995, True, False, id="above"),
+        pytest.param(0.985, 0.95, 0.995, False, False, id="below-by-less-than-the-interval"),
+        pytest.param(0.97, 0.96, 0.995, False, True, id="below-by-more"),
+        pytest.param(0.995, 0.95, 0.985, False, True, id="a-bad-map"),
+    ],
+)
+def test_what_a_few_frames_leave_open_is_left_to_the_gate(
+    correlation: float, low: float, worst_map: float, *, holds: bool, refutes: bool
+) -> None:
+    probes, quantized = _Probes(correlation, low, worst_map), SimpleNamespace(save=lambda *_: None)
+    search = Search(cast("Any", probes), *cast("Any", (None, quantized, ("a", "b"), Gate(), Path("candidate"))))
+
+    assert (search.holds(1), search.refutes(1)) == (holds, refutes)
