@@ -33,8 +33,8 @@ _SAVING_MIN = 1.4
 class WinogradPass(ir.passes.InPlacePass):
     """Requires: static shapes.
 
-    Does: a ``Conv`` with a kernel of 3x3, 4x4 or 5x5, without stride, dilation or groups, is computed tile by tile in the
-    domain of polynomials (Winograd 1980; Lavin and Gray 2016, arXiv:1509.09308): tiles of the input and the kernel
+    Does: a ``Conv`` with a kernel of 3x3, 4x4 or 5x5, without stride, dilation or groups, is computed tile by tile in
+    the domain of polynomials (Winograd 1980; Lavin and Gray 2016, arXiv:1509.09308): tiles of the input and the kernel
     are transformed, multiplied, and transformed back. This is done only where it saves much by the count of
     multiplications and of numbers moved. Engines transform the kernels when they load the model.
 
