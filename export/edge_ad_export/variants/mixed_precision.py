@@ -72,7 +72,8 @@ class Search:
 
 @dataclass(frozen=True)
 class Ranking:
-    """``layers``: all int8 layers, the most harmful first. ``measured``: how many of them there was time for."""
+    """``layers``: all int8 layers, the sums first, then the most harmful. ``measured``: how many of the others there
+    was time for."""
 
     layers: tuple[str, ...]
     measured: int
@@ -81,7 +82,7 @@ class Ranking:
 def rank_layers(
     quantized: QuantizedGraph, probes: Probes, runner: Runner, folder: Path, most: int, deadline_s: float
 ) -> Ranking:
-    """Puts one layer at a time to float and measures how much damage is gone: leave one out.
+    """Puts one layer at a time to float and measures how much damage is gone: leave one out. Sums are in float always.
 
     NNCF's own accuracy control does the same, but can be neither stopped in time nor told what precision the engine
     is to calculate in, which on CPUs with AMX drowns the effect of a layer in that of bfloat16.
@@ -93,10 +94,11 @@ def rank_layers(
     """
     path = folder / f"candidate.{'xml' if runner.engine == 'openvino' else 'onnx'}"
     left: dict[str, float] = {}
-    for layer in quantized.layers[:most]:
+    others = [layer for layer in quantized.layers if layer not in quantized.sums]
+    for layer in others[:most]:
         if monotonic() > deadline_s:
             break
-        quantized.save(path, (layer,))
+        quantized.save(path, (*quantized.sums, layer))
         left[layer] = probes.damage(probes.run(path, runner))
-    rest = [layer for layer in quantized.layers if layer not in left]
-    return Ranking((*sorted(left, key=lambda layer: left[layer]), *rest), len(left))
+    rest = [layer for layer in others if layer not in left]
+    return Ranking((*quantized.sums, *sorted(left, key=lambda layer: left[layer]), *rest), len(left))

@@ -6,15 +6,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
+from support.export_onnx import graph
 
 from edge_ad_export.fidelity import agreement
 from edge_ad_export.fidelity.agreement import ROUGH_ROUNDS, ROUNDS, measure_latency
 from edge_ad_export.fidelity.evaluation import Candidate
 from edge_ad_export.fidelity.gate import Gate
+from edge_ad_export.graph.embedded import to_openvino
 from edge_ad_export.lowering.recipes import RECIPES
+from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
 from edge_ad_export.variants import trials
-from edge_ad_export.variants.mixed_precision import Search
+from edge_ad_export.variants.mixed_precision import Search, rank_layers
 from edge_ad_export.variants.quantizer import Mixed
 
 
@@ -29,7 +33,7 @@ class _Files:
 
     def __init__(self, sizes: dict[str, int], *, measured: bool = True) -> None:
         self._sizes = sizes
-        self.trials = SimpleNamespace(plan=SimpleNamespace(target=SimpleNamespace(measured=measured)))
+        self.trials = SimpleNamespace(plan=SimpleNamespace(measured=measured))
 
     def size_bytes(self, recipe: Any) -> int:
         return self._sizes[recipe.id]
@@ -155,3 +159,32 @@ def test_what_a_few_frames_leave_open_is_left_to_the_gate(
     search = Search(cast("Any", probes), *cast("Any", (None, quantized, ("a", "b"), Gate(), Path("candidate"))))
 
     assert (search.holds(1), search.refutes(1)) == (holds, refutes)
+
+
+def test_sums_are_in_float_before_anything_is_ranked() -> None:
+    """In float they take hardly more time than in int8."""
+    saved: list[tuple[str, ...]] = []
+    damages = {"first": 2.0, "second": 1.0}
+    quantized = SimpleNamespace(
+        layers=("first", "sum", "second"), sums=("sum",), save=lambda _path, floats: saved.append(floats)
+    )
+    probes = SimpleNamespace(run=lambda *_: saved[-1][-1], damage=damages.get)
+
+    ranking = rank_layers(*cast("Any", (quantized, probes, SimpleNamespace(engine="openvino"), Path(), 10, np.inf)))
+
+    assert (ranking.layers, ranking.measured) == (("sum", "second", "first"), 2)
+    assert saved == [("sum", "first"), ("sum", "second")]
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_only_what_adds_two_results_is_a_sum(engine: str) -> None:
+    constants = {"w": np.ones((3, 3, 1, 1), np.float32), "b": np.ones((1, 3, 1, 1), np.float32)}
+    nodes = "v = Conv(x, w) u = Add(v, x) t = Add(u, b) y = Mul(t, v)"
+    model = graph("float[1, 3, 4, 4] x", "float[1, 3, 4, 4] y", nodes, 18, **constants)
+    for index, node in enumerate(model.graph):
+        node.name = f"n{index}"
+
+    ops = onnx_ops(model.graph) if engine == "onnxruntime" else openvino_ops(to_openvino(model))
+
+    assert [op.sums for op in ops].count(True) == 1
+    assert next(op for op in ops if op.sums).feeds[0] == next(op for op in ops if op.kernel is not None).name
