@@ -57,6 +57,7 @@ _MAKING_S = 600
 @click.option("--images", default=40, show_default=True, help="An export measures on at most so many.")
 @click.option("--minutes", default=2.0, show_default=True, help="An export measures for so long (--max-minutes).")
 @click.option("--effort", default="low", show_default=True, type=click.Choice(("low", "normal", "high")))
+@click.option("--variants", default="", help="As of edge-ad export; all otherwise.")
 @click.option("--docs", type=click.Path(path_type=Path), default=ROOT / "docs" / "families.md", show_default=False)
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep models and bundles here, and use models there.")
 def main(
@@ -66,11 +67,13 @@ def main(
     images: int,
     minutes: float,
     effort: str,
+    variants: str,
     docs: Path,
     keep: Path | None,
 ) -> None:
     """Writes the table between the two marks of DOCS; takes some minutes a model."""
-    options = ("--max-images", str(images), "--max-minutes", str(minutes), "--effort", effort)
+    chosen = ("--variants", variants) if variants else ()
+    options = ("--max-images", str(images), "--max-minutes", str(minutes), "--effort", effort, *chosen)
     with tempfile.TemporaryDirectory() as folder:
         work = Workplace(shared, keep or Path(folder), peer, images)
         data = magnetic_tile(shared)

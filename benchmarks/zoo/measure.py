@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from edge_ad.bundle import Bundle
 from edge_ad.engines import Artefact, EngineOptions, open_engine
 from edge_ad_export import ModelFile, import_model
 from edge_ad_export.lowering.contract import Lowered, apply_passes, lower
+from edge_ad_export.model.imported import ImportedModel
 from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.passes import WinogradPass
 from edge_ad_export.passes.cheaper import cheaper_passes
@@ -43,29 +44,41 @@ def measure(name: str, file: Path, images: Path, target: Path, options: Sequence
     bundle = Bundle.open(target)
     manifest = bundle.manifest
     floats = [one.id for one in manifest.variants if one.id in _FLOATS]
-    runs = {**_untouched(file), **{one: _run_of(bundle, one) for one in {*floats, manifest.default_variant}}}
-    found = _in_turn(runs)
+    model = import_model(ModelFile(file))
+    untouched = _untouched(file, model)
+    times = _in_turn({**untouched, **{one: _run_of(bundle, one) for one in {*floats, manifest.default_variant}}})
+    for one in untouched:  # some of anomalib's files are for two images
+        times[one] = [took_s / model.input.batch for took_s in times[one]]
+    rejected = [(one.id, one.rejected.split(", ")[0]) for one in manifest.trials if one.rejected]
     return ZooRow(
         model=name,
-        head=manifest.family if manifest.provenance.get("source_score_composed") else "of the file",
-        passes=passes_applied(file),
-        onnxruntime_ms=found.get("onnxruntime"),
-        openvino_ms=found.get("openvino"),
-        float32_ms=min((found[one] for one in floats), default=None),
+        passes=passes_applied(model),
+        file_ms=statistics.median(_better(times, untouched)) * 1e3,
+        float32_gain=_gain(times, untouched, floats) if floats else None,
         default=manifest.default_variant,
-        default_ms=found[manifest.default_variant],
+        default_gain=_gain(times, untouched, [manifest.default_variant]),
+        rejected=tuple(f"{one}: {why}" for one, why in rejected),
         export_s=took,
     )
 
 
-def _untouched(file: Path) -> dict[str, Callable[[], object]]:
+def _gain(times: dict[str, list[float]], before: Iterable[str], after: Iterable[str]) -> float:
+    """How many times as fast the best of ``after`` is as the best of ``before``: the median of the rounds' ratios."""
+    return statistics.median(a / b for a, b in zip(_better(times, before), _better(times, after), strict=True))
+
+
+def _better(times: dict[str, list[float]], names: Iterable[str]) -> list[float]:
+    """The times of the one whose median is the smallest."""
+    return min((times[name] for name in names), key=statistics.median)
+
+
+def _untouched(file: Path, model: ImportedModel) -> dict[str, Callable[[], object]]:
     """The file as it is, in both engines."""
     import openvino as ov
 
-    model = import_model(ModelFile(file))
     shape = model.input.shape(model.input.batch)
     image = np.random.default_rng(0).random(shape, np.float32)
-    session = open_session(model.model, model.outputs_read)
+    session = open_session(model.model, model.outputs_read, threads=1)
     runs: dict[str, Callable[[], object]] = {"onnxruntime": lambda: session.run(image)}
     with suppress(RuntimeError):  # OpenVINO cannot convert every file
         graph = ov.Core().read_model(file)
@@ -75,34 +88,34 @@ def _untouched(file: Path) -> dict[str, Callable[[], object]]:
     return runs
 
 
-_CONFIG = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+_CONFIG = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 
 
 def _run_of(bundle: Bundle, variant: str) -> Callable[[], object]:
     one = bundle.variant(variant)
-    engine = open_engine(one.engine, Artefact(bundle.path / one.model), EngineOptions(), precision=one.precision)
+    options = EngineOptions(threads=1)
+    engine = open_engine(one.engine, Artefact(bundle.path / one.model), options, precision=one.precision)
     engine.input[:] = np.random.default_rng(0).integers(0, 255, engine.input.shape, np.uint8)
     return engine.run
 
 
-def _in_turn(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Medians in milliseconds; a busy machine slows all of them."""
+def _in_turn(runs: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """CPU seconds of every round, of one thread: they depend little on what else the machine does."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     began = perf_counter()
     for number in range(_ROUNDS):
         for name, run in runs.items():
-            run()  # the threads of the one before still spin
-            start = perf_counter()
+            start = process_time()
             run()
-            times[name].append(perf_counter() - start)
+            times[name].append(process_time() - start)
         if perf_counter() - began > _LONGEST_S and number >= 2:
             break
-    return {name: statistics.median(found) * 1e3 for name, found in times.items()}
+    return times
 
 
-def passes_applied(file: Path) -> tuple[str, ...]:
+def passes_applied(imported: ImportedModel) -> tuple[str, ...]:
     """The names of the passes that change the graph."""
-    lowered: Lowered = lower(import_model(ModelFile(file)), lambda _candidate: False)
+    lowered: Lowered = lower(imported, lambda candidate: not candidate.cheaper)
     model = lowered.model.clone()
     names = []
     for one in (*cheaper_passes(Shrink()), WinogradPass()):

@@ -8,11 +8,13 @@ PICTURES: float32 ``[n, 3, h, w]`` in 0..1, for the models that are fitted rathe
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import timm  # type: ignore[import-not-found,unused-ignore]
 import torch  # type: ignore[import-not-found,unused-ignore]
+from PIL import Image  # type: ignore[import-not-found,unused-ignore]
 
 _make = timm.create_model
 timm.create_model = lambda *given, **options: _make(*given, **{**options, "pretrained": False})
@@ -23,8 +25,9 @@ def main(name: str, pictures: Path, target: Path) -> None:
     torch.manual_seed(0)
     import anomalib.models.image as zoo  # type: ignore[import-not-found,unused-ignore]
 
-    model = getattr(zoo, name)()
     images = torch.from_numpy(np.load(pictures))
+    with tempfile.TemporaryDirectory() as folder:
+        model = getattr(zoo, name)(**_without_downloads(name, Path(folder)))
     side = tuple(images.shape[-2:])
     if hasattr(model, "fit"):
         model.model.train()
@@ -34,6 +37,14 @@ def main(name: str, pictures: Path, target: Path) -> None:
         model.fit()
     model.eval()
     model.to_onnx(export_root=target, input_size=side)
+
+
+def _without_downloads(name: str, folder: Path) -> dict[str, object]:
+    """Draem is trained with textures, which it would fetch at once; making it takes a folder of pictures."""
+    if name != "Draem":
+        return {}
+    Image.new("RGB", (64, 64)).save(folder / "texture.png")
+    return {"dtd_dir": folder}
 
 
 if __name__ == "__main__":

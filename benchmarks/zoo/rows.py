@@ -11,39 +11,31 @@ __all__ = ["ZooRow", "write_rows"]
 _BEGIN, _END = "<!-- zoo: begin -->", "<!-- zoo: end -->"
 _HEADER = (
     "model",
-    "head",
     "passes that applied",
-    "file, ms: ONNX Runtime",
-    "OpenVINO",
-    "bundle, ms: float32",
-    "default",
-    "gain",
+    "file, ms",
+    "float32, times as fast",
+    "default variant",
+    "times as fast",
+    "rejected",
     "export, s",
 )
 
 
 @dataclass(frozen=True)
 class ZooRow:
-    """One model. ``head``: what export composed, or "of the file". ``onnxruntime_ms``, ``openvino_ms``: the untouched
-    file; ``float32_ms``: the faster of the bundle's float32 variants; ``default_ms``: its ``default`` variant.
+    """One model. ``file_ms``: the untouched file in the better engine. ``float32_gain``, ``default_gain``: how many
+    times as fast the better float32 variant and the ``default`` variant are. ``rejected``: variants with the reason.
     ``export_s``: how long export took. ``refused``: why there is no bundle; then all but ``model`` may be missing."""
 
     model: str
-    head: str = "-"
     passes: tuple[str, ...] = ()
-    onnxruntime_ms: float | None = None
-    openvino_ms: float | None = None
-    float32_ms: float | None = None
+    file_ms: float | None = None
+    float32_gain: float | None = None
     default: str = "-"
-    default_ms: float | None = None
+    default_gain: float | None = None
+    rejected: tuple[str, ...] = ()
     export_s: float | None = None
     refused: str | None = None
-
-    @property
-    def gain(self) -> float | None:
-        """How many times as fast the default variant is as the file in its better engine."""
-        before = [one for one in (self.onnxruntime_ms, self.openvino_ms) if one is not None]
-        return min(before) / self.default_ms if before and self.default_ms else None
 
 
 def write_rows(docs: Path, rows: Sequence[ZooRow], measured: str) -> None:
@@ -63,15 +55,18 @@ def write_rows(docs: Path, rows: Sequence[ZooRow], measured: str) -> None:
 def _cells(row: ZooRow) -> tuple[str, ...]:
     return (
         row.model,
-        row.head,
         ", ".join(row.passes) or "none",
-        _figure(row.onnxruntime_ms),
-        _figure(row.openvino_ms),
-        _figure(row.float32_ms),
-        f"{_figure(row.default_ms)} ({row.default})",
-        "-" if row.gain is None else f"{row.gain:.2f}",
+        _figure(row.file_ms),
+        _gain(row.float32_gain),
+        row.default,
+        _gain(row.default_gain),
+        "; ".join(row.rejected) or "none",
         _figure(row.export_s),
     )
+
+
+def _gain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _figure(value: float | None) -> str:

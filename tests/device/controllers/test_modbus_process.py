@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from support.modbus_ends import Registers, modbus_client
 from support.plc_ends import Plc, play, until
 from support.ports import free_port
@@ -84,6 +85,7 @@ def test_an_adapter_that_is_killed_in_the_middle_of_a_part_comes_back(tmp_path: 
     play(tmp_path / "s.sock", scene)
 
 
+@pytest.mark.usefixtures("usual_silence")
 def test_an_adapter_that_is_stopped_costs_no_verdict(tmp_path: Path) -> None:
     """Its open part ends when the station drops it; other clients have their results as before."""
     port = free_port()

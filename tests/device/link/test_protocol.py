@@ -21,6 +21,8 @@ from edge_ad.link.messages import (
 )
 from edge_ad.link.protocol import TRANSITIONS, Connection, ConnectionState, Happening, LinkLimits
 
+pytestmark = pytest.mark.usefixtures("usual_silence")
+
 SECOND = 1_000_000_000
 HELLO = encode_line(ClientHello(version=1, client="test"))
 FRAME = FrameRequest(id="f", height=2, width=3, channels=1)

@@ -31,6 +31,8 @@ from edge_ad.link import (
 )
 from edge_ad.verdict import State
 
+pytestmark = pytest.mark.usefixtures("usual_silence")  # its clock is turned by hand
+
 SECOND = 1_000_000_000
 TRIGGER = b'{"type":"trigger","id":"t"}\n'
 RESULT = PartResult(trigger=1, state=State.ACCEPT, latency_ms=2.5)

@@ -116,7 +116,7 @@ def test_a_station_that_gives_it_back_is_exit_code_3(
     assert done.stderr == "edge-ad: tiny@1 was given back, the bundle before it is used again: too slow\n"
 
 
-@pytest.mark.usefixtures("_passes")
+@pytest.mark.usefixtures("_passes", "usual_silence")
 @pytest.mark.parametrize(
     ("steps", "code", "said"),
     [
@@ -137,7 +137,6 @@ def test_a_station_that_is_lost_is_told_by_what_it_wrote_down(
         station._silent = True
 
     monkeypatch.setattr(station, "_update_asked", writes_and_is_gone)
-    monkeypatch.setattr("edge_ad.link.client_side._SILENT_BEATS", 3)  # nothing else than this silence is waited for
     done = run(bundle, "--to", file)
     assert done.exit_code == code, done.output
     assert said in done.stderr

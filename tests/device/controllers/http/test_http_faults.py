@@ -168,11 +168,8 @@ def test_an_adapter_that_is_killed_leaves_the_station_alone_and_can_be_started_a
         assert station.open == ()
 
 
-def test_an_adapter_that_is_stopped_costs_no_verdict_and_its_part_is_a_reject(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_adapter_that_is_stopped_costs_no_verdict_and_its_part_is_a_reject(tmp_path: Path) -> None:
     """Its part's result comes while it stands still; it is not believed when the adapter goes on after the window."""
-    monkeypatch.setattr("edge_ad.link.protocol._SILENT_BEATS", 60)  # the station keeps it, and gives it the result
     file = tmp_path / "station.toml"
     file.write_text(STATION + f"window_ms = {WINDOW_MS}\n")
     with (
