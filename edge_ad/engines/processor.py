@@ -53,7 +53,10 @@ class Processor:
 
     @property
     def _has_vnni(self) -> bool:
+        """VNNI of 256 bits is an instruction set of its own, which not every CPU with VNNI of 512 bits has."""
         asked = self.max_isa.upper()
+        if asked == "AVX2_VNNI":
+            return "avx_vnni" in self.instructions
         allowed = asked in _ISA_UNLIMITED or any(name in asked for name in _ISA_WITH_VNNI)
         return allowed and not _VNNI.isdisjoint(self.instructions)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from edge_ad_export.fidelity.gate import Gate
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
@@ -70,33 +71,83 @@ class Search:
         return self.probes.run(self.path, self.runner)
 
 
+# So many groups of neighbours are measured, where they have two layers each at least.
+_GROUPS = 16
+# Rankings are compared with this part of the layers in float.
+_COMPARED = 1 / 3
+# In place of an infinite damage, which has no differences.
+_LARGEST = 1e9
+
+
 @dataclass(frozen=True)
 class Ranking:
-    """``layers``: all int8 layers, the most harmful first. ``measured``: how many of them there was time for."""
+    """``layers``: all int8 layers, the sums first, then the most harmful. ``unmeasured``: how many of those that were
+    to be measured there was no time for."""
 
     layers: tuple[str, ...]
-    measured: int
+    unmeasured: int = 0
 
 
 def rank_layers(
-    quantized: QuantizedGraph, probes: Probes, runner: Runner, folder: Path, most: int, deadline_s: float
+    quantized: QuantizedGraph,
+    probes: Probes,
+    runner: Runner,
+    folder: Path,
+    deadline_s: float,
+    *,
+    thorough: bool = False,
 ) -> Ranking:
-    """Puts one layer at a time to float and measures how much damage is gone: leave one out.
+    """Puts layers to float and measures how much damage is gone: groups of neighbours, because a single layer in float
+    between two in int8 changes little; one by one where there are too few layers for groups. Sums are always in float.
 
     NNCF's own accuracy control does the same, but can be neither stopped in time nor told what precision the engine
     is to calculate in, which on CPUs with AMX drowns the effect of a layer in that of bfloat16.
 
     Args:
         folder: for temporary files.
-        most: how many layers are measured; the others follow in the order of :attr:`QuantizedGraph.layers`.
-        deadline_s: of ``time.monotonic``; what has not been measured then follows likewise.
+        deadline_s: of ``time.monotonic``; what has not been measured then follows in the order of
+            :attr:`QuantizedGraph.layers`.
+        thorough: layers are measured one by one too, and the better ranking is kept.
     """
     path = folder / f"candidate.{'xml' if runner.engine == 'openvino' else 'onnx'}"
-    left: dict[str, float] = {}
-    for layer in quantized.layers[:most]:
+    sums = quantized.sums
+    layers = tuple(layer for layer in quantized.layers if layer not in sums)
+
+    def left(floats: Sequence[str]) -> float:
+        quantized.save(path, (*sums, *floats))
+        return min(probes.damage(probes.run(path, runner)), _LARGEST)
+
+    found = _ranked(layers, left, deadline_s, thorough=thorough)
+    return Ranking((*sums, *found.layers), found.unmeasured)
+
+
+def _ranked(
+    layers: Sequence[str], left: Callable[[Sequence[str]], float], deadline_s: float, *, thorough: bool
+) -> Ranking:
+    if len(layers) < 2 * _GROUPS:
+        return _by_groups([(layer,) for layer in layers], left, deadline_s)
+    ends = [round(number * len(layers) / _GROUPS) for number in range(_GROUPS + 1)]
+    by_groups = _by_groups([layers[start:end] for start, end in pairwise(ends)], left, deadline_s)
+    if not thorough:
+        return by_groups
+    one_by_one = _by_groups([(layer,) for layer in layers], left, deadline_s)
+    count = round(_COMPARED * len(layers))
+    best = min((by_groups, one_by_one), key=lambda ranking: left(ranking.layers[:count]))
+    return Ranking(best.layers, one_by_one.unmeasured)
+
+
+def _by_groups(groups: Sequence[Sequence[str]], left: Callable[[Sequence[str]], float], deadline_s: float) -> Ranking:
+    """The layers of the groups, those first whose floats take away most damage for each layer.
+
+    ``left``: the damage that is left with some layers in float.
+    """
+    whole, gains = None, dict[int, float]()
+    for number, group in enumerate(groups):
         if monotonic() > deadline_s:
             break
-        quantized.save(path, (layer,))
-        left[layer] = probes.damage(probes.run(path, runner))
-    rest = [layer for layer in quantized.layers if layer not in left]
-    return Ranking((*sorted(left, key=lambda layer: left[layer]), *rest), len(left))
+        whole = left(()) if whole is None else whole
+        gains[number] = (whole - left(group)) / len(group)
+    measured = sorted(gains, key=lambda number: -gains[number])
+    rest = [number for number in range(len(groups)) if number not in gains]
+    ordered = [layer for number in (*measured, *rest) for layer in groups[number]]
+    return Ranking(tuple(ordered), sum(len(groups[number]) for number in rest))

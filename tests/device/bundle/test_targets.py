@@ -45,7 +45,12 @@ def fleet(tiny_bundle: Path) -> Path:
         pytest.param(RISCV, (), id="another-architecture"),
         pytest.param(Processor("x86_64", VNNI.instructions, "AVX2"), ("x86-avx2",), id="held-back-to-avx2"),
         pytest.param(Processor("x86_64", VNNI.instructions, "avx512_core"), ("x86-avx2",), id="held-back-to-avx512"),
-        pytest.param(Processor("x86_64", VNNI.instructions, "AVX2_VNNI"), ("x86-vnni", "x86-avx2"), id="to-avx-vnni"),
+        pytest.param(
+            Processor("x86_64", frozenset({"avx2", "avx_vnni"}), "AVX2_VNNI"),
+            ("x86-vnni", "x86-avx2"),
+            id="to-avx-vnni",
+        ),
+        pytest.param(Processor("x86_64", frozenset({"avx512_vnni"}), "AVX2_VNNI"), ("x86-avx2",), id="has-512-only"),
         pytest.param(Processor("x86_64", VNNI.instructions, "all"), ("x86-vnni", "x86-avx2"), id="not-held-back"),
         pytest.param(Processor("x86_64", AVX2.instructions, "AVX2_VNNI"), ("x86-avx2",), id="has-none-to-allow"),
     ],

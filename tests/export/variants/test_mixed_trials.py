@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
+from support.export_onnx import graph as onnx_graph
 
 from edge_ad_export.fidelity import agreement
 from edge_ad_export.fidelity.agreement import ROUGH_ROUNDS, ROUNDS, measure_latency
 from edge_ad_export.fidelity.evaluation import Candidate
 from edge_ad_export.fidelity.gate import Gate
+from edge_ad_export.graph.embedded import to_openvino
 from edge_ad_export.lowering.recipes import RECIPES
+from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
 from edge_ad_export.variants import trials
-from edge_ad_export.variants.mixed_precision import Search
+from edge_ad_export.variants.mixed_precision import Ranking, Search, rank_layers
 from edge_ad_export.variants.quantizer import Mixed
 
 
@@ -155,3 +161,81 @@ def test_what_a_few_frames_leave_open_is_left_to_the_gate(
     search = Search(cast("Any", probes), *cast("Any", (None, quantized, ("a", "b"), Gate(), Path("candidate"))))
 
     assert (search.holds(1), search.refutes(1)) == (holds, refutes)
+
+
+class _Graph:
+    """Forty layers of which some do harm, also as probes: the damage that is left is the harm of those in int8."""
+
+    layers = tuple(f"layer{number}" for number in range(40))
+
+    def __init__(self, harm: dict[str, float], sums: tuple[str, ...] = ()) -> None:
+        self._harm, self.sums = harm, sums
+        self.tried: list[tuple[str, ...]] = []
+
+    def save(self, _path: Path, floats: Collection[str] = ()) -> None:
+        self.tried.append(tuple(floats))
+
+    def run(self, *_: object) -> float:
+        return sum(harm for layer, harm in self._harm.items() if layer not in self.tried[-1])
+
+    def damage(self, found: float) -> float:
+        return found
+
+
+def rank(
+    harm: dict[str, float], deadline_s: float = math.inf, *, thorough: bool = False, sums: tuple[str, ...] = ()
+) -> tuple[_Graph, Ranking]:
+    graph = _Graph(harm, sums)
+    runner = cast("Any", SimpleNamespace(engine="onnxruntime"))
+    return graph, rank_layers(graph, cast("Any", graph), runner, Path(), deadline_s, thorough=thorough)
+
+
+def test_layers_are_measured_with_their_neighbours() -> None:
+    graph, ranking = rank({"layer30": 1.0, "layer3": 3.0, "layer4": 2.0})
+
+    assert ranking.layers.index("layer30") < 3 * 3
+    assert max(map(ranking.layers.index, ("layer3", "layer4"))) < 2 * 3
+    assert sorted(ranking.layers) == sorted(graph.layers)
+    assert (ranking.unmeasured, len(graph.tried)) == (0, 1 + 16)
+
+
+def test_with_much_effort_the_better_ranking_is_kept() -> None:
+    scattered = {f"layer{number}": 1.0 + number for number in range(1, 40, 4)}
+    graph, ranking = rank(scattered, thorough=True)
+
+    assert ranking.layers[:10] == tuple(sorted(scattered, key=lambda layer: -scattered[layer]))
+    assert len(graph.tried) == (1 + 16) + (1 + 40) + 2
+
+
+def test_a_damage_that_is_no_number_ranks_what_takes_it_away_first() -> None:
+    assert "layer7" in rank({"layer7": math.inf, "layer20": 1.0})[1].layers[:3]
+
+
+def test_a_search_that_is_stopped_says_how_many_layers_were_not_measured() -> None:
+    graph, ranking = rank({"layer3": 1.0}, deadline_s=-math.inf)
+
+    assert (ranking.layers, ranking.unmeasured) == (graph.layers, 40)
+    assert graph.tried == []
+
+
+def test_sums_are_in_float_before_anything_is_ranked() -> None:
+    """In float they take hardly more time than in int8."""
+    graph, ranking = rank({"layer30": 1.0}, sums=("layer5", "layer30"))
+
+    assert ranking.layers[:2] == ("layer5", "layer30")
+    assert sorted(ranking.layers) == sorted(graph.layers)
+    assert all(tried[:2] == ("layer5", "layer30") for tried in graph.tried)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_only_what_adds_two_results_is_a_sum(engine: str) -> None:
+    constants = {"w": np.ones((3, 3, 1, 1), np.float32), "b": np.ones((1, 3, 1, 1), np.float32)}
+    nodes = "v = Conv(x, w) u = Add(v, x) t = Add(u, b) y = Mul(t, v)"
+    model = onnx_graph("float[1, 3, 4, 4] x", "float[1, 3, 4, 4] y", nodes, 18, **constants)
+    for index, node in enumerate(model.graph):
+        node.name = f"n{index}"
+
+    ops = onnx_ops(model.graph) if engine == "onnxruntime" else openvino_ops(to_openvino(model))
+
+    assert [op.sums for op in ops].count(True) == 1
+    assert next(op for op in ops if op.sums).feeds[0] == next(op for op in ops if op.kernel is not None).name
