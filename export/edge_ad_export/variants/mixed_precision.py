@@ -81,8 +81,8 @@ _LARGEST = 1e9
 
 @dataclass(frozen=True)
 class Ranking:
-    """``layers``: all int8 layers, the most harmful first. ``unmeasured``: how many of those that were to be measured
-    there was no time for."""
+    """``layers``: all int8 layers, the sums first, then the most harmful. ``unmeasured``: how many of those that were
+    to be measured there was no time for."""
 
     layers: tuple[str, ...]
     unmeasured: int = 0
@@ -98,7 +98,7 @@ def rank_layers(
     thorough: bool = False,
 ) -> Ranking:
     """Puts layers to float and measures how much damage is gone: groups of neighbours, because a single layer in float
-    between two in int8 changes little; one by one where there are too few layers for groups.
+    between two in int8 changes little; one by one where there are too few layers for groups. Sums are always in float.
 
     NNCF's own accuracy control does the same, but can be neither stopped in time nor told what precision the engine
     is to calculate in, which on CPUs with AMX drowns the effect of a layer in that of bfloat16.
@@ -110,12 +110,20 @@ def rank_layers(
         thorough: layers are measured one by one too, and the better ranking is kept.
     """
     path = folder / f"candidate.{'xml' if runner.engine == 'openvino' else 'onnx'}"
+    sums = quantized.sums
+    layers = tuple(layer for layer in quantized.layers if layer not in sums)
 
     def left(floats: Sequence[str]) -> float:
-        quantized.save(path, floats)
+        quantized.save(path, (*sums, *floats))
         return min(probes.damage(probes.run(path, runner)), _LARGEST)
 
-    layers = quantized.layers
+    found = _ranked(layers, left, deadline_s, thorough=thorough)
+    return Ranking((*sums, *found.layers), found.unmeasured)
+
+
+def _ranked(
+    layers: Sequence[str], left: Callable[[Sequence[str]], float], deadline_s: float, *, thorough: bool
+) -> Ranking:
     if len(layers) < 2 * _GROUPS:
         return _by_groups([(layer,) for layer in layers], left, deadline_s)
     ends = [round(number * len(layers) / _GROUPS) for number in range(_GROUPS + 1)]

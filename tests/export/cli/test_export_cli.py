@@ -80,8 +80,9 @@ def test_every_variant_is_made_and_told(tmp_path: Path, model: Path, capfd: pyte
     assert [line.partition(": about")[0] for line in steps] == [
         "4 images are for the quantizer, 6 others judge; so few leave the rank correlation uncertain, and a variant "
         "that may be below the limit is refused: give 60 or more",
-        "--kernel area instead of antialiased-linear, which Pillow and torchvision resize with, changes the scores of "
-        "8 images by up to 11% of their spread, rank correlation 0.9762: choose the one of the training with --kernel",
+        "frames are resized with area; with antialiased-linear, as Pillow and torchvision resize, the scores of 8 "
+        "images differ by up to 11% of their spread, rank correlation 0.9762: say with --kernel which one the training "
+        "used",
         f"{scoring} the imported model",
         f"making {ids[0]} (1 of {len(ids)})",
         f"{scoring} {ids[0]}",
@@ -118,6 +119,7 @@ def test_options_reach_the_bundle(tmp_path: Path, model: Path, normals: Path) ->
         pytest.param(["--frame-size", "big"], "expected WIDTHxHEIGHT", id="frame-size"),
         pytest.param(["--color", "cmyk"], "'cmyk' is not one of", id="color"),
         pytest.param(["--variants", "onnx-fp64"], "no variant onnx-fp64: choose from onnx-fp32", id="variant"),
+        pytest.param(["--variants", "onnx-mixed"], "a mixed variant is made where int8 fails the gate", id="mixed"),
         pytest.param(["--importer", "keras"], "no importer 'keras': choose one of", id="importer"),
         pytest.param(["--color", "bgr"], "--color does not apply", id="option-of-another-importer"),
         pytest.param(["--max-images", "1"], "1 is not in the range", id="max-images"),
