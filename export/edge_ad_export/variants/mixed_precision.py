@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
     from edge_ad_export.variants.probes import Probe, Probes, Runner
 
-__all__ = ["Ranking", "Search", "fewest_floats", "rank_layers"]
+__all__ = ["Ranking", "Search", "fewest_floats", "rank_layers", "where_to_begin"]
 
 
 def fewest_floats(most: int, holds: Callable[[int], bool]) -> int | None:
@@ -69,6 +69,15 @@ class Search:
     def _run(self, count: int) -> Probe:
         self.quantized.save(self.path, self.layers[:count])
         return self.probes.run(self.path, self.runner)
+
+
+def where_to_begin(search: Search, sums: int, most: int) -> int | None:
+    """How many of the layers, the first of which are sums, are in float in the form that the gate is asked about first:
+    the sums alone, unless the probes speak against it. ``None`` where ``most`` in float are not enough."""
+    if sums and not search.refutes(sums):
+        return sums
+    count = fewest_floats(most, search.holds) or (None if search.refutes(most) else most)
+    return None if count is None else max(count, sums)
 
 
 # So many groups of neighbours are measured, where they have two layers each at least.

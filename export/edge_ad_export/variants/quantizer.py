@@ -22,7 +22,7 @@ from edge_ad_export.passes import SeparateSumsPass
 from edge_ad_export.quantize.int8_graph import OnnxInt8, OpenVinoInt8, onnx_ops, openvino_ops
 from edge_ad_export.quantize.quantizers import quantize_apart
 from edge_ad_export.quantize.settings import Settings, settings_for
-from edge_ad_export.variants.mixed_precision import Search, fewest_floats, rank_layers
+from edge_ad_export.variants.mixed_precision import Search, rank_layers, where_to_begin
 from edge_ad_export.variants.probes import Probes, Runner
 from edge_ad_metrics.sampling import evenly_spaced
 
@@ -145,8 +145,8 @@ class Quantizer:
         thorough = effort == "high"
         ranking = rank_layers(int8.quantized, few, runner, self._folder, deadline_s, thorough=thorough)
         search = Search(probes, runner, int8.quantized, ranking.layers, gate, path)
-        count = fewest_floats(most, search.holds) or (None if search.refutes(most) else most)
-        return None if count is None else Mixed(int8, ranking.layers, max(count, sums), most, ranking.unmeasured)
+        count = where_to_begin(search, sums, most)
+        return None if count is None else Mixed(int8, ranking.layers, count, most, ranking.unmeasured)
 
     @property
     def _pixels(self) -> Path:

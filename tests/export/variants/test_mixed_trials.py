@@ -20,7 +20,7 @@ from edge_ad_export.graph.embedded import to_openvino
 from edge_ad_export.lowering.recipes import RECIPES
 from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
 from edge_ad_export.variants import trials
-from edge_ad_export.variants.mixed_precision import Ranking, Search, rank_layers
+from edge_ad_export.variants.mixed_precision import Ranking, Search, rank_layers, where_to_begin
 from edge_ad_export.variants.quantizer import Mixed
 
 
@@ -239,3 +239,20 @@ def test_only_what_adds_two_results_is_a_sum(engine: str) -> None:
 
     assert [op.sums for op in ops].count(True) == 1
     assert next(op for op in ops if op.sums).feeds[0] == next(op for op in ops if op.kernel is not None).name
+
+
+@pytest.mark.parametrize(
+    ("sums", "refuted", "needed", "expected"),
+    [
+        pytest.param(5, 0, 9, 5, id="the-sums-alone"),
+        pytest.param(5, 6, 9, 9, id="more-than-the-sums"),
+        pytest.param(5, 6, 3, 5, id="no-fewer-than-the-sums"),
+        pytest.param(0, 0, 9, 9, id="no-sums"),
+        pytest.param(0, 12, 99, 20, id="left-to-the-gate"),
+        pytest.param(5, 99, 99, None, id="hopeless"),
+    ],
+)
+def test_the_first_form_has_the_sums_alone_in_float(sums: int, refuted: int, needed: int, expected: int | None) -> None:
+    search = SimpleNamespace(refutes=lambda count: count < refuted, holds=lambda count: count >= needed)
+
+    assert where_to_begin(cast("Any", search), sums, 20) == expected
