@@ -37,10 +37,10 @@ class BundleWriter:
     def __init__(self, target: Path, *, replace: bool = False) -> None:
         self._target = target.absolute()
         if self._target.exists():
-            if not replace:
-                raise InputError(f"{target} exists already: choose another place or say --force to replace it")
             if not (self._target / MANIFEST).is_file():
                 raise InputError(f"{target} exists and is no bundle: it is not replaced; choose another place")
+            if not replace:
+                raise InputError(f"{target} exists already: choose another place or say --force to replace it")
         # Innermost first; they go again where no bundle came into them.
         self._made = [folder for folder in self._target.parents if not folder.exists()]
         try:

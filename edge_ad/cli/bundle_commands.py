@@ -164,10 +164,11 @@ def _lines(manifest: Manifest, calibrations: Mapping[str, Mapping[str, Calibrati
         *([] if manifest.clip is None else [f"clips     {_clip(manifest.clip)}"]),
         "variants",
         *(_variant(v, manifest, calibrations.get(v.id, {})) for v in manifest.variants),
+        *_left_out(manifest),
         *(["what a device takes, by its CPU"] if manifest.orders else []),
         *(f"  {kind}: {', '.join(order)}" for kind, order in manifest.orders.items()),
         "provenance",
-        *(f"  {key}: {value}" for key, value in sorted(manifest.provenance.items())),
+        *(f"  {key}: {value}" for key, value in sorted(manifest.provenance.items()) if value is not None),
     ]
 
 
@@ -245,6 +246,13 @@ def _variant(variant: Variant, manifest: Manifest, stations: Mapping[str, Calibr
         if not manifest.takes_vectors:
             line += "".join(f"\n      {text}" for text in _limits(made))
     return line if stations else line + "\n    not calibrated"
+
+
+def _left_out(manifest: Manifest) -> list[str]:
+    """What export tried and did not write, and why."""
+    written = {variant.id for variant in manifest.variants}
+    left_out = [one for one in manifest.trials if one.rejected is not None and one.id not in written]
+    return [*(["not written"] if left_out else []), *(f"  {one.id}: {one.rejected}" for one in left_out)]
 
 
 def _aim(made: Calibration) -> str:

@@ -6,8 +6,11 @@ import difflib
 import functools
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn
 
@@ -15,7 +18,7 @@ import click
 
 from edge_ad.errors import EdgeAdError, MissingExtraError, OutputError, one_line, visible
 
-__all__ = ["CommandGroup"]
+__all__ = ["CommandGroup", "stopped_like_ctrl_c"]
 
 COMMANDS = {
     "score": "edge_ad.cli.score:score",
@@ -122,6 +125,22 @@ class CommandGroup(click.Group):
         except OSError as error:
             _report(OutputError(f"{error.filename or 'the system'}: {error.strerror or error}"))
         sys.exit(0)
+
+
+@contextmanager
+def stopped_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM (of ``timeout``, of a batch system) ends what goes on as Ctrl-C does, so that nothing half-written stays.
+
+    Only the main thread can be told so; elsewhere this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _refuse_repeats(ctx: click.Context, args: Sequence[str]) -> None:

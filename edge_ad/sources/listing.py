@@ -54,6 +54,7 @@ VIDEO_SUFFIXES = frozenset(
 VECTOR_SUFFIX = ".npy"
 # What lies beside pictures and is not opened to see whether it is one.
 _NO_PICTURES = frozenset({VECTOR_SUFFIX, ".txt", ".csv", ".json", ".jsonl", ".xml", ".yml", ".yaml", ".md", ".npz"})
+_NAMES_SHOWN = 4
 
 
 def list_vectors(folder: Path) -> list[Path]:
@@ -117,13 +118,19 @@ def _in_folder(folder: Path) -> list[Path]:
         raise InputError(
             f"{folder}: no image in this folder, but {len(vectors)} files of vectors: name them one by one"
         )
-    subfolders = sum(entry.is_dir() for entry in entries)
-    hint = (
-        f"; it has {counted(subfolders, 'subfolder')}: take in what they hold with  '{folder}/**/*'"
-        if subfolders
-        else ""
-    )
+    hint = _subfolders(folder, [entry.name for entry in in_natural_order(entries) if entry.is_dir()])
     raise InputError(f"{folder}: no image in this folder ({_suffixes()}){left_out}{hint}")
+
+
+def _subfolders(folder: Path, names: list[str]) -> str:
+    """What to do about a folder that has only subfolders: often one of them holds masks or defects."""
+    if not names:
+        return ""
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
+    return (
+        f"; it has {counted(len(names), 'subfolder')} ({shown}): name one of them, or take in what all of them hold, "
+        f"masks and defects too, with '{folder}/**/*'"
+    )
 
 
 def _left_out(entries: Iterable[Path]) -> str:

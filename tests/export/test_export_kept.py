@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from edge_ad.errors import BundleFormatError, GateError
 from edge_ad.scoring.verification import verify_bundle
 from edge_ad_export import ExportRequest, Gate, export_bundle
 from edge_ad_export.cli.export import _say
+from edge_ad_export.variants import trials
 
 # float32 is equal but for rounding; what int8 loses is more than nothing.
 STRICT = Gate(1, 0.99999, max_roc_auc_lost=1, max_more_false_rejects=1, max_aupimo_lost=1)
@@ -90,6 +92,20 @@ def test_with_nothing_to_ship_there_is_no_bundle(request_for: ExportRequest) -> 
     with pytest.raises(GateError, match="no variant passes the gate"):
         export_bundle(replace(request_for, variants=("onnx-int8",), keep_rejected=True))
     assert not request_for.target.exists()
+
+
+def test_the_imported_file_is_timed_in_turn_with_the_variants(
+    request_for: ExportRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Timed apart, at another load of the machine, its latency could not be compared with theirs."""
+
+    def measured(runs: Sequence[object], _: int) -> tuple[list[float], ...]:
+        return tuple([float(place + 1)] for place in range(len(runs)))
+
+    monkeypatch.setattr(trials, "measure_latency", measured)
+    manifest = export_bundle(request_for).bundle.manifest
+    assert manifest.provenance["source_latency_ms"] == 1.0
+    assert [trial.fidelity.latency_ms for trial in manifest.trials if trial.fidelity] == [2.0, 3.0]
 
 
 def test_the_imported_file_is_a_row_of_the_table(request_for: ExportRequest) -> None:

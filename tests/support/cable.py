@@ -17,6 +17,7 @@ class Cable:
     def __init__(self, to: int) -> None:
         self._to = to
         self._is_whole = True
+        self._changes = threading.Lock()
         self._ends: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -25,10 +26,11 @@ class Cable:
 
     def cut(self) -> None:
         """Every connection ends, and none comes about any more."""
-        self._is_whole = False
-        for one in self._ends:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+        with self._changes:
+            self._is_whole = False
+            for one in self._ends:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
 
     def mend(self) -> None:
         """Connections come about again."""
@@ -47,14 +49,18 @@ class Cable:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                if not self._is_whole:
-                    near.close()
-                    continue
-                far = socket.create_connection(("127.0.0.1", self._to))
-                self._ends += [near, far]
-                for one, other in ((near, far), (far, near)):
-                    self._threads.append(threading.Thread(target=_pass_on, args=(one, other), daemon=True))
-                    self._threads[-1].start()
+                with self._changes:
+                    self._connect(near)
+
+    def _connect(self, near: socket.socket) -> None:
+        if not self._is_whole:
+            near.close()
+            return
+        far = socket.create_connection(("127.0.0.1", self._to))
+        self._ends += [near, far]
+        for one, other in ((near, far), (far, near)):
+            self._threads.append(threading.Thread(target=_pass_on, args=(one, other), daemon=True))
+            self._threads[-1].start()
 
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:

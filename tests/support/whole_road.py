@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from edge_ad.errors import LinkError
 from edge_ad.link import Client, StationState
 from support.modbus_ends import Registers, modbus_client
 from support.plc_ends import Plc
@@ -104,11 +105,10 @@ def write_station(folder: Path, port: int) -> None:
 
 
 def is_ready(recipe: str) -> bool:
-    if not Path("line/s").exists():
-        return False
-    with Client("line/s", timeout_s=60.0) as client:
+    with suppress(LinkError), Client("line/s", timeout_s=60.0) as client:
         snapshot = client.snapshot()
         return snapshot.state == StationState.READY and snapshot.recipe == recipe
+    return False
 
 
 def listens(port: int) -> bool:

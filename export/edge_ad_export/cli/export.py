@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_ad.cli.group import stopped_like_ctrl_c
 from edge_ad.cli.option_groups import command
 from edge_ad.cli.options import as_json, echo_json
 from edge_ad.cli.progress import progress_bar
@@ -68,7 +69,8 @@ def export(
     described = head.family is not None or head.given()
     importing = replace(importing, head=head if described else None, clip=check_clip(clip, head.family))
     asked = replace(request, importing=importing, extractor=extractor, geometry=geometry, gate=gate, shrink=shrink)
-    result = export_bundle(asked, _say, lambda label, frames: progress_bar(label, unit="frames")(frames))
+    with stopped_like_ctrl_c():
+        result = export_bundle(asked, _say, lambda label, frames: progress_bar(label, unit="frames")(frames))
     manifest = result.bundle.manifest
     if as_json:
         echo_json(

@@ -59,7 +59,8 @@ REQUEST = OptionGroup(
             "--variants",
             heading=COMMON,
             type=_IDS,
-            help="Make only these variants, such as onnx-fp32,openvino-int8. Without this option all are made.",
+            help="Make only these variants, such as onnx-fp32,openvino-int8. A mixed variant is made where int8 fails, "
+            "unless with --effort low. Without this option all are made.",
         ),
         option(
             "--effort",

@@ -33,7 +33,7 @@ class Op:
 
     ``feeds``: the names of the operations it takes its inputs from. ``kernel``: the constant weights of a
     convolution, output channels first. ``linear``: a product with constant weights; ``heavy``: with so many that it
-    is a good part of the work.
+    is a good part of the work. ``sums``: it adds up two results of others, as a residual block does.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Op:
     kernel: NDArray[np.floating] | None = None
     linear: bool = False
     heavy: bool = False
+    sums: bool = False
 
 
 def is_smoothing(kernel: NDArray[np.floating]) -> bool:

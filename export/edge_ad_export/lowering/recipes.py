@@ -217,7 +217,8 @@ def chosen_recipes(ids: Sequence[str], *, bf16: bool) -> tuple[Recipe, ...]:
     """
     unknown = [name for name in ids if name not in RECIPES]
     if unknown:
-        raise InputError(f"no variant {', '.join(unknown)}: choose from {', '.join(RECIPES)}")
+        hint = "; a mixed variant is made where int8 fails the gate" if "mixed" in " ".join(unknown) else ""
+        raise InputError(f"no variant {', '.join(unknown)}: choose from {', '.join(RECIPES)}{hint}")
     chosen = tuple(one for one in RECIPES.values() if one.id in ids or not (ids or one.shortlist))
     if bf16:
         return chosen

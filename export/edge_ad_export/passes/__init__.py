@@ -18,6 +18,7 @@ from edge_ad_export.passes.neighbour_table import NeighbourTablePass
 from edge_ad_export.passes.neutral import NeutralPass
 from edge_ad_export.passes.normalized_distance import NormalizedDistancePass
 from edge_ad_export.passes.oldest_versions import OldestVersionsPass
+from edge_ad_export.passes.pointwise import PointwisePass
 from edge_ad_export.passes.preprocessing import PreprocessingPass
 from edge_ad_export.passes.project import ProjectPass
 from edge_ad_export.passes.separable_blur import SeparableBlurPass
@@ -41,6 +42,7 @@ __all__ = [
     "NeutralPass",
     "NormalizedDistancePass",
     "OldestVersionsPass",
+    "PointwisePass",
     "PreprocessingPass",
     "ProjectPass",
     "RebatchPass",

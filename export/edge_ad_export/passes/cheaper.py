@@ -13,6 +13,7 @@ from edge_ad_export.passes.nearest import NearestPass
 from edge_ad_export.passes.neighbour_table import NeighbourTablePass
 from edge_ad_export.passes.neutral import NeutralPass
 from edge_ad_export.passes.normalized_distance import NormalizedDistancePass
+from edge_ad_export.passes.pointwise import PointwisePass
 from edge_ad_export.passes.project import ProjectPass
 from edge_ad_export.passes.separable_blur import SeparableBlurPass
 from edge_ad_export.passes.shortlist import ShortlistPass
@@ -34,6 +35,7 @@ def cheaper_passes(shrink: Shrink, *, shortlist: bool = False) -> list[ir.passes
     return [
         FoldPreprocessingPass(),
         NeutralPass(),
+        PointwisePass(),
         *([] if shrink.coreset is None else [CoresetPass(shrink.coreset)]),
         NeighbourTablePass(),
         NearestPass(),

@@ -44,11 +44,11 @@ def cost_of_kernel(setup: Setup, asked: Kernel | None) -> str | None:
     off = float(np.abs(found - expected).max()) / max(float(np.ptp(expected)), float(np.finfo(np.float32).tiny))
     if off < _MATTERS:
         return None
-    why = "the model was trained with" if trained else "Pillow and torchvision resize with"
+    of_whom = "with which the model was trained" if trained else "as Pillow and torchvision resize"
     return (
-        f"--kernel {resize.kernel} instead of {other}, which {why}, changes the scores of {len(found)} images by up to "
-        f"{off:.0%} of their spread, rank correlation {spearman(found, expected):.4f}: "
-        f"{'leave out --kernel' if trained else 'choose the one of the training with --kernel'}"
+        f"frames are resized with {resize.kernel}; with {other}, {of_whom}, the scores of {len(found)} images differ "
+        f"by up to {off:.0%} of their spread, rank correlation {spearman(found, expected):.4f}: "
+        f"{'leave out --kernel' if trained else 'say with --kernel which one the training used'}"
     )
 
 

@@ -200,7 +200,8 @@ def prepare(
     if request.geometry.level == "object":
         notify("every image is taken for one object, cropped as the device will crop it, of any size")
     elif frame is None:
-        notify("the bundle takes frames of any size: the images have several, or --frame-size any was said")
+        why = "" if request.geometry.frame == "any" else ": the images have several (--frame-size)"
+        notify(f"the bundle takes frames of any size{why}")
     mask_path = request.geometry.ignore_mask
     mask = None if mask_path is None else read_mask(mask_path, frame)
 

@@ -35,10 +35,12 @@ class QuantizedGraph(Protocol):
     """An int8 graph that can be saved with some of its layers in float.
 
     ``layers``: the names of the operations that work on quantized values. Those that usually lose most accuracy come
-    first, see :func:`most_suspected_first`.
+    first, see :func:`most_suspected_first`. ``sums``: those of them that only add up two results of others. In float
+    they take hardly more time, and what passes through a chain of residual blocks is not rounded once a block.
     """
 
     layers: tuple[str, ...]
+    sums: tuple[str, ...]
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
         """Writes the model with the layers ``floats`` in float. OpenVINO has the weights in a second file."""
@@ -55,6 +57,10 @@ def most_suspected_first(layers: Sequence[Op]) -> tuple[str, ...]:
     return (*depthwise, *(op.name for op in layers if op.name not in set(depthwise)))
 
 
+def _sums(layers: Sequence[Op]) -> tuple[str, ...]:
+    return tuple(op.name for op in layers if op.sums)
+
+
 class OnnxInt8:
     """A :class:`QuantizedGraph` in ONNX's QDQ form.
 
@@ -67,7 +73,8 @@ class OnnxInt8:
         StoredWeightsPass()(quantized)
         self._quantized = quantized
         dequantized = {str(node.name) for node in quantized.graph if _is_quantized_node(node)}
-        self.layers = most_suspected_first([op for op in onnx_ops(original.graph) if op.name in dequantized])
+        layers = [op for op in onnx_ops(original.graph) if op.name in dequantized]
+        self.layers, self.sums = most_suspected_first(layers), _sums(layers)
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
         """Writes the model with the layers ``floats`` in float."""
@@ -116,7 +123,8 @@ def _onnx_op(node: ir.Node) -> Op:
     sources = (value.producer() for value in node.inputs if value is not None)
     feeds = tuple(str(source.name) for source in sources if source is not None)
     factor = _weights(node) if node.op_type in _PRODUCTS else None
-    return Op(str(node.name), feeds, _kernel(node), factor is not None, factor is not None and is_heavy(factor))
+    sums = node.op_type == "Add" and all(read_array(value) is None for value in node.inputs)
+    return Op(str(node.name), feeds, _kernel(node), factor is not None, factor is not None and is_heavy(factor), sums)
 
 
 def _kernel(node: ir.Node) -> NDArray[np.floating] | None:
@@ -186,7 +194,8 @@ class OpenVinoInt8:
         self._quantized = quantized
         ops = openvino_ops(original)
         quantized_now = {node.get_friendly_name() for node in quantized.get_ops() if _is_quantized_operation(node)}
-        self.layers = most_suspected_first([op for op in ops if op.name in quantized_now])
+        layers = [op for op in ops if op.name in quantized_now]
+        self.layers, self.sums = most_suspected_first(layers), _sums(layers)
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
         """Writes the model and its weights with the layers ``floats`` in float. Float weights are stored in 16 bits."""
@@ -265,7 +274,10 @@ def _openvino_op(node: Any) -> Op:
     if kernel is not None and kind in _GROUPED:
         kernel = kernel.reshape(-1, *kernel.shape[2:])  # [groups, out, in, ...] -> [groups * out, in, ...]
     factor = weights if kind == "MatMul" else None
-    return Op(node.get_friendly_name(), feeds, kernel, factor is not None, factor is not None and is_heavy(factor))
+    sums = kind == "Add" and all(constant_of(port) is None for port in node.inputs())
+    return Op(
+        node.get_friendly_name(), feeds, kernel, factor is not None, factor is not None and is_heavy(factor), sums
+    )
 
 
 def constant_of(port: Any) -> NDArray[np.floating] | None:

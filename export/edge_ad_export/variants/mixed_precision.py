@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
     from edge_ad_export.variants.probes import Probe, Probes, Runner
 
-__all__ = ["Ranking", "Search", "fewest_floats", "rank_layers"]
+__all__ = ["Ranking", "Search", "fewest_floats", "rank_layers", "where_to_begin"]
 
 
 def fewest_floats(most: int, holds: Callable[[int], bool]) -> int | None:
@@ -71,6 +71,15 @@ class Search:
         return self.probes.run(self.path, self.runner)
 
 
+def where_to_begin(search: Search, sums: int, most: int) -> int | None:
+    """How many of the layers, the first of which are sums, are in float in the form that the gate is asked about first:
+    the sums alone, unless the probes speak against it. ``None`` where ``most`` in float are not enough."""
+    if sums and not search.refutes(sums):
+        return sums
+    count = fewest_floats(most, search.holds) or (None if search.refutes(most) else most)
+    return None if count is None else max(count, sums)
+
+
 # So many groups of neighbours are measured, where they have two layers each at least.
 _GROUPS = 16
 # Rankings are compared with this part of the layers in float.
@@ -81,8 +90,8 @@ _LARGEST = 1e9
 
 @dataclass(frozen=True)
 class Ranking:
-    """``layers``: all int8 layers, the most harmful first. ``unmeasured``: how many of those that were to be measured
-    there was no time for."""
+    """``layers``: all int8 layers, the sums first, then the most harmful. ``unmeasured``: how many of those that were
+    to be measured there was no time for."""
 
     layers: tuple[str, ...]
     unmeasured: int = 0
@@ -98,7 +107,7 @@ def rank_layers(
     thorough: bool = False,
 ) -> Ranking:
     """Puts layers to float and measures how much damage is gone: groups of neighbours, because a single layer in float
-    between two in int8 changes little; one by one where there are too few layers for groups.
+    between two in int8 changes little; one by one where there are too few layers for groups. Sums are always in float.
 
     NNCF's own accuracy control does the same, but can be neither stopped in time nor told what precision the engine
     is to calculate in, which on CPUs with AMX drowns the effect of a layer in that of bfloat16.
@@ -110,12 +119,20 @@ def rank_layers(
         thorough: layers are measured one by one too, and the better ranking is kept.
     """
     path = folder / f"candidate.{'xml' if runner.engine == 'openvino' else 'onnx'}"
+    sums = quantized.sums
+    layers = tuple(layer for layer in quantized.layers if layer not in sums)
 
     def left(floats: Sequence[str]) -> float:
-        quantized.save(path, floats)
+        quantized.save(path, (*sums, *floats))
         return min(probes.damage(probes.run(path, runner)), _LARGEST)
 
-    layers = quantized.layers
+    found = _ranked(layers, left, deadline_s, thorough=thorough)
+    return Ranking((*sums, *found.layers), found.unmeasured)
+
+
+def _ranked(
+    layers: Sequence[str], left: Callable[[Sequence[str]], float], deadline_s: float, *, thorough: bool
+) -> Ranking:
     if len(layers) < 2 * _GROUPS:
         return _by_groups([(layer,) for layer in layers], left, deadline_s)
     ends = [round(number * len(layers) / _GROUPS) for number in range(_GROUPS + 1)]

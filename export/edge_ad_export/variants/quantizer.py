@@ -22,7 +22,7 @@ from edge_ad_export.passes import SeparateSumsPass
 from edge_ad_export.quantize.int8_graph import OnnxInt8, OpenVinoInt8, onnx_ops, openvino_ops
 from edge_ad_export.quantize.quantizers import quantize_apart
 from edge_ad_export.quantize.settings import Settings, settings_for
-from edge_ad_export.variants.mixed_precision import Search, fewest_floats, rank_layers
+from edge_ad_export.variants.mixed_precision import Search, rank_layers, where_to_begin
 from edge_ad_export.variants.probes import Probes, Runner
 from edge_ad_metrics.sampling import evenly_spaced
 
@@ -128,15 +128,16 @@ class Quantizer:
     def mixed(self, engine: EngineName, gate: Gate, share: float = 1.0) -> Mixed | None:
         """The int8 graph with as few of its most harmful layers in float as suffice on the probes.
 
-        ``share``: at most this part of the layers, and at least one less than all, may be in float. Where that does not
-        suffice on the probes, but may on more frames, as many are. ``None`` where it cannot, or with low effort.
+        Sums are in float in any case. ``share``: of the others at most this part, and at least one less than all, may
+        be in float. Where that does not suffice on the probes, but may on more frames, as many are. ``None`` where it
+        cannot, or with low effort.
         """
         effort = self._plan.effort
         if effort == "low":
             return None
         int8, probes, runner = self.int8(engine), self._probes_of(engine), self._runner(engine)
-        layers = int8.quantized.layers
-        most = min(int(share * len(layers)), len(layers) - 1)
+        layers, sums = int8.quantized.layers, len(int8.quantized.sums)
+        most = min(sums + int(share * (len(layers) - sums)), len(layers) - 1)
         path = self._folder / f"mixed{_ending(engine)}"
         if most < 1:
             return None
@@ -144,7 +145,7 @@ class Quantizer:
         thorough = effort == "high"
         ranking = rank_layers(int8.quantized, few, runner, self._folder, deadline_s, thorough=thorough)
         search = Search(probes, runner, int8.quantized, ranking.layers, gate, path)
-        count = fewest_floats(most, search.holds) or (None if search.refutes(most) else most)
+        count = where_to_begin(search, sums, most)
         return None if count is None else Mixed(int8, ranking.layers, count, most, ranking.unmeasured)
 
     @property

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from edge_ad.scoring.scorer import Scorer
     from edge_ad_export.fidelity.gate import Gate
     from edge_ad_export.lowering.contract import Lowered
     from edge_ad_export.preparation.prepare import Setup, Teller
@@ -106,7 +105,7 @@ def run_trials(setup: Setup, trials: Trials, root: Path, tell: Teller) -> TrialR
             evaluation.score(made[len(first) :])
             made.sort(key=lambda one: trials.recipes.index(one.recipe))
             tell.say(f"timing {', '.join(one.recipe.id for one in made if one.candidate)} in turn")
-            _measure_latency(made)
+            evaluation.measure_latency(made)
             made = _add_mixed(evaluation, made, quantizer_of)
         results = [evaluation.result(one) for one in made]
     if trials.plan.measured:
@@ -136,10 +135,11 @@ class _Evaluation:
         self._second_stage = None if setup.first is None else _float_model(setup.lowered)
         images, defects = len(self.data.images), len(self.data.defects.samples)
         self._frames = f"{images} images and {defects} copies with a synthetic defect"
-        with closing(setup.reference()) as scorer:
-            with self._watched("the imported model", 1) as watch:
-                reference = evaluate_reference(scorer, self.data, watch)
-            self.reference_ms = _reference_latency(scorer)
+        self._imported = stack.enter_context(closing(setup.reference()))
+        self._steps = 0
+        self.reference_ms: float | None = None
+        with self._watched("the imported model", 1) as watch:
+            reference = evaluate_reference(self._imported, self.data, watch)
         self.reference = stack.enter_context(closing(reference))
 
     def quantizers(self, made: Sequence[_Made]) -> QuantizerOf:
@@ -173,8 +173,10 @@ class _Evaluation:
 
     def make(self, recipe: Recipe, quantize: Callable[[], Int8] | None = None) -> _Made:
         """Writes and opens a variant."""
-        asked = list(self.trials.recipes)
-        step = f" ({asked.index(recipe) + 1} of {len(asked)})" if recipe in asked else ""
+        step = ""
+        if recipe in self.trials.recipes:
+            self._steps += 1
+            step = f" ({self._steps} of {len(self.trials.recipes)})"
         self.tell.say(f"making {recipe.id}{step}")
         (self.root / recipe.model).parent.mkdir(parents=True)
         try:
@@ -231,6 +233,14 @@ class _Evaluation:
         size = self.size_bytes(made.recipe)
         return VariantResult(made.recipe, agreement, size, made.rejected, made.label, len(self.data.labelled))
 
+    def measure_latency(self, variants: Sequence[_Made]) -> None:
+        """Of the variants and of the imported model's own graph, in turn, so that they can be compared."""
+        scorer = self._imported
+        if not isinstance(scorer.engine, ReferenceEngine) or isinstance(scorer, WholeClipScorer):
+            _measure_latency(variants)
+            return
+        self.reference_ms = statistics.median(_measure_latency(variants, beside=[scorer.engine.run_graph])[0])
+
     def size_bytes(self, recipe: Recipe) -> int:
         """Of the files of a variant that was made."""
         return sum(path.stat().st_size for path in (self.root / recipe.model).parent.iterdir())
@@ -238,13 +248,6 @@ class _Evaluation:
 
 def _float_model(lowered: Lowered) -> FloatModel:
     return FloatModel(lowered.model, lowered.fast)
-
-
-def _reference_latency(scorer: Scorer) -> float | None:
-    """Of the imported model's own graph, in milliseconds."""
-    if not isinstance(scorer.engine, ReferenceEngine) or isinstance(scorer, WholeClipScorer):
-        return None
-    return statistics.median(measure_latency([scorer.engine.run_graph], ROUGH_ROUNDS)[0])
 
 
 def _better_with_shortlist(made: Sequence[_Made], plan: Plan) -> list[EngineName]:
@@ -255,12 +258,16 @@ def _better_with_shortlist(made: Sequence[_Made], plan: Plan) -> list[EngineName
     return [one.recipe.engine for one in shortlists if not plan.measured or not not_worth_shipping(one, exact)]
 
 
-def _measure_latency(variants: Sequence[_Made], most: int = ROUNDS) -> None:
-    """Of all variants that could be scored, in turn, in so many rounds at most."""
+def _measure_latency(
+    variants: Sequence[_Made], most: int = ROUNDS, beside: Sequence[Callable[[], object]] = ()
+) -> Sequence[list[float]]:
+    """Of all variants that could be scored, in turn, in so many rounds at most. Returns the latencies of what runs
+    ``beside`` them, in milliseconds, by round."""
     scored = [(one, one.candidate.scorer) for one in variants if one.candidate and one.agreement]
-    found = measure_latency([scorer.run_bare for _, scorer in scored], most)
-    for (one, _), latencies in zip(scored, found, strict=True):
+    found = measure_latency([*beside, *(scorer.run_bare for _, scorer in scored)], most)
+    for (one, _), latencies in zip(scored, found[len(beside) :], strict=True):
         one.latencies_ms = latencies
+    return found[: len(beside)]
 
 
 def _int8(quantizer_of: QuantizerOf, recipe: Recipe) -> Int8:
@@ -278,7 +285,7 @@ def _add_mixed(evaluation: _Evaluation, made: Sequence[_Made], quantizer_of: Qua
             found += [] if mixed is None else [mixed]
             passed += [] if mixed is None or mixed.rejected else [mixed]
     if passed:  # what is not shipped is not compared with it
-        _measure_latency([one for one in found if not one.rejected])
+        evaluation.measure_latency([one for one in found if not one.rejected])
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from support import tiny
+from support.changed_bundle import change
 from support.tiny_calibration import calibrate
 
 from edge_ad.bundle import Manifest
@@ -270,6 +271,13 @@ def test_info_tells_what_is_in_it(tiny_bundle: Path) -> None:
     record = json.loads(edge_ad("info", tiny_bundle, "--json").stdout)
     assert record["manifest"]["name"] == "tiny"
     assert record["calibrations"]["onnx-fp32"]["default"]["image"]["threshold"] == 0.4
+
+
+def test_info_says_what_export_left_out(tiny_bundle: Path) -> None:
+    trials = ({"id": "onnx-int8", "fidelity": None, "rejected": "rank correlation 0.9 is below 0.99"},)
+    text = edge_ad("info", change(tiny_bundle, trials=trials)).stdout
+    assert "not written\n  onnx-int8: rank correlation 0.9 is below 0.99\n" in text
+    assert "None" not in text
 
 
 def test_bench_reports_both_sides(tiny_bundle: Path) -> None:

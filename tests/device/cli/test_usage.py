@@ -100,6 +100,7 @@ def test_unpack_replaces_nothing_but_a_bundle(tiny_bundle: Path, tmp_path: Path)
     packed = tmp_path / "t.zip"
     assert edge_ad("pack", tiny_bundle, "-o", packed).exit_code == 0
     (tmp_path / "photos").mkdir()
-    done = edge_ad("unpack", packed, "-o", tmp_path / "photos", "--force")
-    assert done.exit_code == 2
-    assert re.search("is no bundle: it is not replaced", done.stderr)
+    for force in ([], ["--force"]):
+        done = edge_ad("unpack", packed, "-o", tmp_path / "photos", *force)
+        assert done.exit_code == 2
+        assert re.search("is no bundle: it is not replaced", done.stderr)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from click.testing import CliRunner, Result
 from support import export_models, tiny
 from support.export_models import Tiny
 
+from edge_ad.bundle import Bundle, BundleWriter, Manifest
 from edge_ad.cli import main
 from edge_ad_export.cli.export import export
 from edge_ad_export.lowering.recipes import calculates_bf16_here, chosen_recipes
@@ -43,6 +46,25 @@ def test_writes_a_bundle_and_prints_the_table(tmp_path: Path, model: Path, norma
     assert rest[0].startswith("as imported ")
     assert rest[2] == f"written: {tmp_path / 'b'}"
     assert "only 6 images" in done.stderr
+
+
+def test_sigterm_ends_an_export_like_ctrl_c(
+    tmp_path: Path, model: Path, normals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes while the bundle is being written: after its golden frames, before its manifest."""
+    whole = BundleWriter.commit
+
+    def stopped(self: BundleWriter, manifest: Manifest) -> Bundle:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return whole(self, manifest)
+
+    monkeypatch.setattr(BundleWriter, "commit", stopped)
+    before = signal.getsignal(signal.SIGTERM)
+    done = edge_ad("export", model, "--images", normals, "-o", tmp_path / "b", "--variants", "onnx-fp32")
+    assert (done.exit_code, done.stdout) == (130, "")
+    assert done.stderr.endswith("edge-ad: interrupted\n")
+    assert {path.name for path in tmp_path.iterdir()} == {model.name, normals.name}
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 ANY_LOSS = ["--min-spearman", "-1", "--min-map-correlation", "0.5", "--max-auc-loss", "1"]
@@ -80,8 +102,9 @@ def test_every_variant_is_made_and_told(tmp_path: Path, model: Path, capfd: pyte
     assert [line.partition(": about")[0] for line in steps] == [
         "4 images are for the quantizer, 6 others judge; so few leave the rank correlation uncertain, and a variant "
         "that may be below the limit is refused: give 60 or more",
-        "--kernel area instead of antialiased-linear, which Pillow and torchvision resize with, changes the scores of "
-        "8 images by up to 11% of their spread, rank correlation 0.9762: choose the one of the training with --kernel",
+        "frames are resized with area; with antialiased-linear, as Pillow and torchvision resize, the scores of 8 "
+        "images differ by up to 11% of their spread, rank correlation 0.9762: say with --kernel which one the training "
+        "used",
         f"{scoring} the imported model",
         f"making {ids[0]} (1 of {len(ids)})",
         f"{scoring} {ids[0]}",
@@ -118,6 +141,7 @@ def test_options_reach_the_bundle(tmp_path: Path, model: Path, normals: Path) ->
         pytest.param(["--frame-size", "big"], "expected WIDTHxHEIGHT", id="frame-size"),
         pytest.param(["--color", "cmyk"], "'cmyk' is not one of", id="color"),
         pytest.param(["--variants", "onnx-fp64"], "no variant onnx-fp64: choose from onnx-fp32", id="variant"),
+        pytest.param(["--variants", "onnx-mixed"], "a mixed variant is made where int8 fails the gate", id="mixed"),
         pytest.param(["--importer", "keras"], "no importer 'keras': choose one of", id="importer"),
         pytest.param(["--color", "bgr"], "--color does not apply", id="option-of-another-importer"),
         pytest.param(["--max-images", "1"], "1 is not in the range", id="max-images"),

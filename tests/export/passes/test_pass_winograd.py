@@ -42,7 +42,7 @@ def image(model: ir.Model) -> NDArray[np.float32]:
     return np.random.default_rng(1).normal(0, 1, tuple(shape.numpy())).astype(np.float32)
 
 
-@pytest.mark.parametrize("kernel", [3, 4])
+@pytest.mark.parametrize("kernel", [3, 4, 5])
 @pytest.mark.parametrize("tile", [2, 3, 4])
 def test_the_transforms_give_inner_products(tile: int, kernel: int) -> None:
     backward, kernels, forward = transforms(tile, kernel)
@@ -59,6 +59,7 @@ def test_the_transforms_give_inner_products(tile: int, kernel: int) -> None:
         pytest.param(convolution(3, (31, 34), channels=256), id="3x3-cropped"),
         pytest.param(convolution(4, (31, 30), bias=True), id="4x4"),
         pytest.param(convolution(4, (29, 34), "<pads=[2,1,0,1]>"), id="4x4-padded-unevenly"),
+        pytest.param(convolution(5, (28, 28), "<pads=[2,2,2,2]>", channels=128), id="5x5"),
     ],
 )
 def test_outputs_stay(model: ir.Model) -> None:

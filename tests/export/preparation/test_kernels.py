@@ -19,9 +19,12 @@ from edge_ad_export.samples.images import select_images
 @pytest.mark.parametrize(
     ("trained", "asked", "expected"),
     [
-        pytest.param(None, None, "--kernel area instead of antialiased-linear, which Pillow", id="area"),
+        pytest.param(None, None, "frames are resized with area; with antialiased-linear, as Pillow", id="area"),
         pytest.param(
-            "antialiased-linear", "area", "--kernel area instead of antialiased-linear, which the model", id="other"
+            "antialiased-linear",
+            "area",
+            "frames are resized with area; with antialiased-linear, with which the model",
+            id="other",
         ),
         pytest.param("antialiased-linear", None, None, id="that-of-the-training"),
         pytest.param(None, "nearest", None, id="as-asked"),

@@ -35,6 +35,7 @@ class _Memorised:
     """A graph that scores as the model does on the frames that it was made from, and anyhow on all others."""
 
     layers: tuple[str, ...] = ()
+    sums: tuple[str, ...] = ()
 
     def __init__(self, model: ir.Model, frames: NDArray[np.uint8]) -> None:
         self._model, self._frames = model, frames

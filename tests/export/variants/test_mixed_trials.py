@@ -8,15 +8,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
+from support.export_onnx import graph as onnx_graph
 
 from edge_ad_export.fidelity import agreement
 from edge_ad_export.fidelity.agreement import ROUGH_ROUNDS, ROUNDS, measure_latency
 from edge_ad_export.fidelity.evaluation import Candidate
 from edge_ad_export.fidelity.gate import Gate
+from edge_ad_export.graph.embedded import to_openvino
 from edge_ad_export.lowering.recipes import RECIPES
+from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
 from edge_ad_export.variants import trials
-from edge_ad_export.variants.mixed_precision import Ranking, Search, rank_layers
+from edge_ad_export.variants.mixed_precision import Ranking, Search, rank_layers, where_to_begin
 from edge_ad_export.variants.quantizer import Mixed
 
 
@@ -164,8 +168,8 @@ class _Graph:
 
     layers = tuple(f"layer{number}" for number in range(40))
 
-    def __init__(self, harm: dict[str, float]) -> None:
-        self._harm = harm
+    def __init__(self, harm: dict[str, float], sums: tuple[str, ...] = ()) -> None:
+        self._harm, self.sums = harm, sums
         self.tried: list[tuple[str, ...]] = []
 
     def save(self, _path: Path, floats: Collection[str] = ()) -> None:
@@ -178,8 +182,10 @@ class _Graph:
         return found
 
 
-def rank(harm: dict[str, float], deadline_s: float = math.inf, *, thorough: bool = False) -> tuple[_Graph, Ranking]:
-    graph = _Graph(harm)
+def rank(
+    harm: dict[str, float], deadline_s: float = math.inf, *, thorough: bool = False, sums: tuple[str, ...] = ()
+) -> tuple[_Graph, Ranking]:
+    graph = _Graph(harm, sums)
     runner = cast("Any", SimpleNamespace(engine="onnxruntime"))
     return graph, rank_layers(graph, cast("Any", graph), runner, Path(), deadline_s, thorough=thorough)
 
@@ -210,3 +216,43 @@ def test_a_search_that_is_stopped_says_how_many_layers_were_not_measured() -> No
 
     assert (ranking.layers, ranking.unmeasured) == (graph.layers, 40)
     assert graph.tried == []
+
+
+def test_sums_are_in_float_before_anything_is_ranked() -> None:
+    """In float they take hardly more time than in int8."""
+    graph, ranking = rank({"layer30": 1.0}, sums=("layer5", "layer30"))
+
+    assert ranking.layers[:2] == ("layer5", "layer30")
+    assert sorted(ranking.layers) == sorted(graph.layers)
+    assert all(tried[:2] == ("layer5", "layer30") for tried in graph.tried)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_only_what_adds_two_results_is_a_sum(engine: str) -> None:
+    constants = {"w": np.ones((3, 3, 1, 1), np.float32), "b": np.ones((1, 3, 1, 1), np.float32)}
+    nodes = "v = Conv(x, w) u = Add(v, x) t = Add(u, b) y = Mul(t, v)"
+    model = onnx_graph("float[1, 3, 4, 4] x", "float[1, 3, 4, 4] y", nodes, 18, **constants)
+    for index, node in enumerate(model.graph):
+        node.name = f"n{index}"
+
+    ops = onnx_ops(model.graph) if engine == "onnxruntime" else openvino_ops(to_openvino(model))
+
+    assert [op.sums for op in ops].count(True) == 1
+    assert next(op for op in ops if op.sums).feeds[0] == next(op for op in ops if op.kernel is not None).name
+
+
+@pytest.mark.parametrize(
+    ("sums", "refuted", "needed", "expected"),
+    [
+        pytest.param(5, 0, 9, 5, id="the-sums-alone"),
+        pytest.param(5, 6, 9, 9, id="more-than-the-sums"),
+        pytest.param(5, 6, 3, 5, id="no-fewer-than-the-sums"),
+        pytest.param(0, 0, 9, 9, id="no-sums"),
+        pytest.param(0, 12, 99, 20, id="left-to-the-gate"),
+        pytest.param(5, 99, 99, None, id="hopeless"),
+    ],
+)
+def test_the_first_form_has_the_sums_alone_in_float(sums: int, refuted: int, needed: int, expected: int | None) -> None:
+    search = SimpleNamespace(refutes=lambda count: count < refuted, holds=lambda count: count >= needed)
+
+    assert where_to_begin(cast("Any", search), sums, 20) == expected

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.adapters import serving
 from support.certificates import Authority
-from support.mosquitto import Mosquitto, mosquitto, subscribed, write_user
+from support.mosquitto import Mosquitto, Subscriber, mosquitto, subscribed, write_user
 from support.station_files import to_toml
 from support.videos import wait_for
 
@@ -39,6 +39,12 @@ def tell(path: Path, numbers: range) -> None:
 def once(results: list[Any]) -> list[str]:
     """Part ids in order, each result once by its id, as a consumer has to take them."""
     return list({one["id"]: one["part_id"] for one in results}.values())
+
+
+def heard_once(heard: Subscriber, count: int) -> list[str]:
+    """The same, as soon as there are so many: what was told again after a connection was lost is no further one."""
+    assert wait_for(lambda: len(once(heard.of("result"))) >= count, 60)
+    return once(heard.of("result"))
 
 
 def parts(numbers: range) -> list[str]:
@@ -111,8 +117,7 @@ def test_a_broker_that_stands_still_loses_nothing(tmp_path: Path) -> None:
         broker.stop()
         tell(path, range(1, 101))
         broker.go_on()
-        assert wait_for(lambda: len(once(heard.of("result"))) == 100, 60)
-        assert once(heard.of("result")) == parts(range(1, 101))
+        assert heard_once(heard, 100) == parts(range(1, 101))
 
 
 def test_results_survive_the_end_of_the_adapter(tmp_path: Path) -> None:
@@ -131,9 +136,9 @@ def test_results_survive_the_end_of_the_adapter(tmp_path: Path) -> None:
         broker.start()
         heard = stack.enter_context(subscribed(broker, "edge-ad/#"))
         stack.enter_context(connected(tmp_path, broker, path))
-        results = heard.wait("result", 30)
-        assert [one["part_id"] for one in results] == parts(range(1, 31))
-        assert [one["sequence"] for one in results] == list(range(1, 31))
+        assert heard_once(heard, 30) == parts(range(1, 31))
+        numbers = {one["id"]: one["sequence"] for one in heard.of("result")}
+        assert list(numbers.values()) == list(range(1, 31))
 
 
 def test_the_broker_tells_that_the_adapter_was_killed(tmp_path: Path) -> None:
@@ -217,7 +222,7 @@ def test_ten_subscribers_hear_the_same(tmp_path: Path) -> None:
         all_of_them = [stack.enter_context(subscribed(broker, "edge-ad/#")) for _ in range(10)]
         all_of_them[0].wait_until_connected()
         tell(path, range(1, 21))
-        heard = [once(one.wait("result", 20)) for one in all_of_them]
+        heard = [heard_once(one, 20) for one in all_of_them]
         assert heard == [parts(range(1, 21))] * 10
 
 
@@ -241,7 +246,7 @@ def test_a_gap_shows_what_the_queue_of_the_broker_did_not_hold(tmp_path: Path) -
             numbers = [one["sequence"] for one in back.of("result")]
         assert gateway.view.counts.ok == 31
         assert numbers[-1] == 31
-        assert len(numbers) < 31
+        assert len(set(numbers)) < 31
 
 
 def test_the_disk_of_the_broker_is_full(tmp_path: Path) -> None:
@@ -255,7 +260,8 @@ def test_the_disk_of_the_broker_is_full(tmp_path: Path) -> None:
         heard = stack.enter_context(subscribed(broker, "edge-ad/#"))
         heard.wait_until_connected()
         tell(path, range(1, 101))
-        assert once(heard.wait("result", 100)) == parts(range(1, 101))
+        assert heard_once(heard, 100) == parts(range(1, 101))
+        broker.kill()  # while it runs, it makes and removes files
         assert sum(one.stat().st_size for one in tmp_path.glob("mosquitto.db*")) == 0
 
 
@@ -275,7 +281,7 @@ def test_a_broker_that_refuses_a_topic_gets_it_again(tmp_path: Path, caplog: pyt
         rules.write_text("topic readwrite edge-ad/#\n")
         assert broker.process is not None
         broker.process.send_signal(signal.SIGHUP)
-        assert once(heard.wait("result", 3)) == parts(range(1, 4))
+        assert heard_once(heard, 3) == parts(range(1, 4))
 
 
 def test_two_adapters_with_one_outbox(tmp_path: Path) -> None:
