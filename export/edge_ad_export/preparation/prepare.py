@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, fields, replace
@@ -43,6 +44,7 @@ from edge_ad_export.samples.images import ImageSet, collect_pixels
 from edge_ad_export.samples.split import ImageSplit, judge_with_all, split_images
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
     from numpy.typing import NDArray
 
     from edge_ad.bundle.records import Clip, Geometry, ModelInput
@@ -79,6 +81,8 @@ class Teller:
 
 # A wrong guess of the rewrite to one image gives other scores on any image.
 _PROBES = 4
+# A graph that does the same is taken for its speed if it takes so many times less; the first round is not counted.
+_CLEARLY, _TIMED_ROUNDS = 1.05, 6
 # A sum in another order may lose so many times what the plain graph loses to rounding.
 _ROUNDING_TIMES = 2.0
 _JUDGING_SEED, _FITTING_SEED = 0, 1
@@ -258,6 +262,8 @@ def _lower(request: ExportRequest, imported: ImportedModel, setup: Callable[[Low
         raise
     if refused:
         raise refused[0]
+    if lowered.fast is not None and probes and not probes[0].is_faster(lowered.fast, lowered.model):
+        lowered = replace(lowered, fast=None)
     return lowered, probes[0].run_s if probes else 0.0
 
 
@@ -320,25 +326,41 @@ class ReferenceProbes:
 
     def errors(self, lowered: Lowered) -> GraphErrors:
         """How far the graph is from the imported model; infinite where the engine refuses it."""
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / Path(self._recipe.model).name
-            FloatModel(lowered.model).save(self._recipe.engine, path)
-            try:
-                engine = open_engine(self._recipe.engine, Artefact(path), EngineOptions(threads=self._threads))
-            except EngineError:
-                return GraphErrors(math.inf, math.inf)
-            with closing(engine):
+        try:
+            with self._opened(lowered.model) as engine:
                 found = [
                     _compare(_run(engine, pixels), expected)
                     for pixels, expected in zip(self._pixels, self._expected, strict=True)
                 ]
+        except EngineError:
+            return GraphErrors(math.inf, math.inf)
         return GraphErrors(max(one.score for one in found), max(one.map for one in found))
+
+    def is_faster(self, candidate: ir.Model, other: ir.Model) -> bool:
+        """Whether the first graph takes clearly less time on this machine, both run in turn."""
+        with self._opened(candidate) as first, self._opened(other) as second:
+            rounds = [(_timed(first, self._pixels[0]), _timed(second, self._pixels[0])) for _ in range(_TIMED_ROUNDS)]
+        return statistics.median(theirs / ours for ours, theirs in rounds[1:]) >= _CLEARLY
+
+    @contextmanager
+    def _opened(self, model: ir.Model) -> Iterator[Engine]:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / Path(self._recipe.model).name
+            FloatModel(model).save(self._recipe.engine, path)
+            with closing(open_engine(self._recipe.engine, Artefact(path), EngineOptions(threads=self._threads))) as one:
+                yield one
 
 
 def _run(engine: Engine, pixels: NDArray[np.uint8]) -> EngineOutput:
     engine.input[:] = pixels
     found = engine.run()
     return EngineOutput(found.score, None if found.map is None else found.map.copy())
+
+
+def _timed(engine: Engine, pixels: NDArray[np.uint8]) -> float:
+    began = perf_counter()
+    _run(engine, pixels)
+    return perf_counter() - began
 
 
 def _is_finite(found: EngineOutput) -> bool:

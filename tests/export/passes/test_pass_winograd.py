@@ -10,6 +10,7 @@ import onnx_ir as ir
 import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
+from support import export_models, tiny
 from support.export_onnx import graph, operators, run
 
 from edge_ad_export import ModelFile, import_model
@@ -17,6 +18,9 @@ from edge_ad_export.lowering.contract import Lowered, lower
 from edge_ad_export.lowering.recipes import FloatModel
 from edge_ad_export.passes import SimplifyPass, WinogradPass
 from edge_ad_export.passes.winograd import transforms
+from edge_ad_export.preparation.prepare import prepare
+from edge_ad_export.request import ExportRequest
+from edge_ad_export.samples.images import select_images
 
 _CHANNELS = 192
 
@@ -112,7 +116,8 @@ def test_others_are_left_alone(model: ir.Model) -> None:
     assert operators(model) == before
 
 
-def lowered(folder: Path, *, agrees: bool = True) -> Lowered:
+def written(folder: Path) -> Path:
+    """A model whose second convolution is worth it."""
     random = np.random.default_rng(0)
     model = graph(
         "float[1, 3, 28, 28] x",
@@ -123,12 +128,15 @@ def lowered(folder: Path, *, agrees: bool = True) -> Lowered:
         second=random.normal(0, 0.05, (_CHANNELS, _CHANNELS, 3, 3)).astype(np.float32),
         axes=np.array([1]),
     )
+    ir.save(model, folder / "model.onnx")
+    return folder / "model.onnx"
 
+
+def lowered(folder: Path, *, agrees: bool = True) -> Lowered:
     def agreement(candidate: Lowered) -> bool:
         return agrees or "MatMul" not in operators(candidate.model)
 
-    ir.save(model, folder / "model.onnx")
-    return lower(import_model(ModelFile(folder / "model.onnx")), agreement)
+    return lower(import_model(ModelFile(written(folder))), agreement)
 
 
 def test_only_float32_variants_have_it(tmp_path: Path) -> None:
@@ -151,3 +159,20 @@ def test_only_float32_variants_have_it(tmp_path: Path) -> None:
 
 def test_where_the_scores_differ_there_is_none(tmp_path: Path) -> None:
     assert lowered(tmp_path, agrees=False).fast is None
+
+
+@pytest.mark.parametrize(("plain_s", "is_used"), [(1.2, True), (1.04, False)])
+def test_it_is_used_where_the_engine_takes_less_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_s: float, is_used: bool
+) -> None:
+    """Timed in turn; the first round, in which an engine may still be warming up, does not count."""
+    times = iter([9.0, 1.0, *([1.0, plain_s] * 3), *([5.0, 1.0] * 2)])
+    monkeypatch.setattr("edge_ad_export.preparation.prepare._timed", lambda _engine, _pixels: next(times))
+    images = tiny.write_images(tmp_path / "normals", export_models.parts(4))
+    asked = ExportRequest(model=written(tmp_path), images=images, target=tmp_path / "bundle")
+    imported = import_model(ModelFile(asked.model))
+
+    found = prepare(asked, imported, select_images(images, 4), lambda _line: None)
+
+    assert (found.lowered.fast is not None) == is_used
+    assert list(times) == []
