@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +13,6 @@ from click.testing import CliRunner, Result
 from support import export_models, tiny
 from support.export_models import Tiny
 
-from edge_ad.bundle import Bundle, BundleWriter, Manifest
 from edge_ad.cli import main
 from edge_ad_export.cli.export import export
 from edge_ad_export.lowering.recipes import calculates_bf16_here, chosen_recipes
@@ -48,23 +45,25 @@ def test_writes_a_bundle_and_prints_the_table(tmp_path: Path, model: Path, norma
     assert "only 6 images" in done.stderr
 
 
-def test_sigterm_ends_an_export_like_ctrl_c(
-    tmp_path: Path, model: Path, normals: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The signal comes while the bundle is being written: after its golden frames, before its manifest."""
-    whole = BundleWriter.commit
+STOPPED = """
+import os, signal
+from edge_ad.bundle import BundleWriter
+from edge_ad.cli import main
+BundleWriter.commit = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+main()
+"""
 
-    def stopped(self: BundleWriter, manifest: Manifest) -> Bundle:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return whole(self, manifest)
 
-    monkeypatch.setattr(BundleWriter, "commit", stopped)
-    before = signal.getsignal(signal.SIGTERM)
-    done = edge_ad("export", model, "--images", normals, "-o", tmp_path / "b", "--variants", "onnx-fp32")
-    assert (done.exit_code, done.stdout) == (130, "")
+def test_sigterm_ends_an_export_like_ctrl_c(tmp_path: Path, model: Path, normals: Path) -> None:
+    """The signal comes when all but the manifest is written."""
+    options = ["--images", str(normals), "-o", str(tmp_path / "b"), "--variants", "onnx-fp32"]
+    command = [sys.executable, "-c", STOPPED, "export", str(model), *options]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr.endswith("edge-ad: interrupted\n")
     assert {path.name for path in tmp_path.iterdir()} == {model.name, normals.name}
-    assert signal.getsignal(signal.SIGTERM) == before
 
 
 ANY_LOSS = ["--min-spearman", "-1", "--min-map-correlation", "0.5", "--max-auc-loss", "1"]
