@@ -18,6 +18,8 @@ from benchmarks.peers.worker import Answer
 
 __all__ = ["Conditions", "Entry", "Result", "run_comparison"]
 
+# The program before may have left threads that still spin, as those of ONNX Runtime do for some milliseconds.
+_PAUSE_S = 0.05
 WORKER = Path(__file__).with_name("worker.py")
 
 
@@ -115,7 +117,7 @@ def run_comparison(
                 _score(result, process, image, folder / "map.npy")
         for run in range(runs):
             for result, process in zip(results, processes, strict=True):
-                # The one before it may have left threads that still spin.
+                time.sleep(_PAUSE_S)
                 process.ask(images[run % len(images)])
                 answer = process.ask(images[run % len(images)])
                 result.total_ms.append(answer.total_ms)

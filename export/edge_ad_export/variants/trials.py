@@ -48,6 +48,8 @@ __all__ = ["TrialResults", "Trials", "run_trials"]
 
 # Of normals and as many of defects: correcting biases layer by layer takes a second for five of them on two cores.
 _QUANTIZATION_SAMPLES = 75
+# Where it cannot be measured what floats cost: with more operations in float a mixed form is as good as all in float.
+_UNMEASURED_SHARE = 0.9
 _MIXED_FORMS = 4
 
 
@@ -291,7 +293,7 @@ def _add_mixed(evaluation: _Evaluation, made: Sequence[_Made], quantizer_of: Qua
 
 def _mixed_form(evaluation: _Evaluation, int8: _Made, others: Sequence[_Made], quantizer: Quantizer) -> _Made | None:
     notify, name = evaluation.tell.say, int8.recipe.id
-    share = 1.0
+    share = _UNMEASURED_SHARE
     if evaluation.trials.plan.measured:
         mine = TimedVariant(int8.recipe, int8.latencies_ms)
         timed = [TimedVariant(one.recipe, one.latencies_ms) for one in others if not one.rejected]
