@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.bundle import BundleWriter
+from edge_ad.engines.processor import this_processor
 from edge_ad.files import check_output
 from edge_ad_export.fidelity.gate import Gate
 from edge_ad_export.model.imported import ImportOptions
 from edge_ad_export.model.shrink import Shrink
 from edge_ad_export.quantize.settings import Effort, Plan, Target, TargetName, choose_target
 from edge_ad_export.samples.geometry import GeometryOptions
-from edge_ad_metrics.machine import describe_cpu
 
 if TYPE_CHECKING:
     from edge_ad_export.files.torch_file import TorchOptions
@@ -69,7 +69,7 @@ class ExportRequest:
         """How variants are looked for, and for which CPUs. A kind that is named twice counts once."""
         chosen: dict[str, Target] = {}
         for name in self.target_cpus or ("this",):
-            target = choose_target(name, describe_cpu())
+            target = choose_target(name, this_processor())
             chosen.setdefault(target.id, target)
         first, *further = chosen.values()
         return Plan(self.effort, first, self.threads, tuple(further))

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from edge_ad.engines.processor import X86_AVX2
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edge_ad_metrics.machine import Cpu
+    from edge_ad.engines.processor import Processor
 
 __all__ = ["TARGETS", "Effort", "Plan", "Settings", "Target", "TargetName", "choose_target", "settings_for"]
 
@@ -69,15 +71,12 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
     }
 )
 
-_VNNI = {"avx_vnni", "avx512_vnni"}
 
-
-def choose_target(name: TargetName, cpu: Cpu) -> Target:
+def choose_target(name: TargetName, processor: Processor) -> Target:
     """The target of that name; ``this`` means the CPU of this computer, on which latencies are measured."""
     if name != "this":
         return TARGETS[name]
-    instructions = set(cpu.instructions)
-    kind = "arm64" if "asimd" in instructions else "x86-vnni" if instructions & _VNNI else "x86-avx2"
+    kind = processor.kinds[0] if processor.kinds else X86_AVX2
     return replace(TARGETS[kind], measured=True)
 
 

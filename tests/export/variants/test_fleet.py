@@ -62,9 +62,7 @@ def test_each_target_has_a_plan_of_its_own() -> None:
 def test_the_targets_of_a_request(
     asked: tuple[str, ...], expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge_ad_metrics.machine import Cpu
-
-    monkeypatch.setattr("edge_ad_export.request.describe_cpu", lambda: Cpu("test", ("avx2", "avx_vnni")))
+    monkeypatch.setattr("edge_ad_export.request.this_processor", lambda: ON_VNNI)
     request = ExportRequest(model=tmp_path, images=tmp_path, target=tmp_path, target_cpus=asked)  # type: ignore[arg-type]
 
     assert [one.id for one in request.plan.targets] == expected

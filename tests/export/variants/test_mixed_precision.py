@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from support import export_models, tiny
 from support.export_models import SIDE, Tiny, with_one_wide_channel
 
 from edge_ad.bundle.records import Fidelity, Variant
+from edge_ad.engines.processor import Processor
 from edge_ad.errors import InputError, ModelError
 from edge_ad_export import ExportRequest, Gate, ModelFile, export_bundle, import_model
 from edge_ad_export.lowering.contract import lower
@@ -31,7 +33,9 @@ from edge_ad_metrics.machine import Cpu
 EngineName = Literal["onnxruntime", "openvino"]
 ENGINES = ("onnxruntime", "openvino")
 ENDINGS = {"onnxruntime": "onnx", "openvino": "xml"}
-THIS = choose_target("this", Cpu("test", ("avx2", "avx512_vnni")))
+VNNI, AVX2 = (Processor("x86_64", frozenset(sets)) for sets in (("avx2", "avx_vnni"), ("avx2",)))
+ARM = Processor("aarch64", frozenset({"asimd"}))
+THIS = choose_target("this", Processor("x86_64", frozenset({"avx2", "avx512_vnni"})))
 
 
 def pixels(count: int, seed: int) -> list[NDArray[np.uint8]]:
@@ -212,22 +216,23 @@ def test_a_quantizer_that_fails_is_named_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "instructions", "signed", "seven_bits", "first"),
     [
-        pytest.param("this", ("avx2",), False, True, "openvino-int8", id="this-avx2"),
-        pytest.param("this", ("avx2", "avx_vnni"), False, False, "openvino-int8", id="this-vnni"),
-        pytest.param("this", ("asimd",), True, False, "onnx-int8", id="this-arm"),
-        pytest.param("x86-avx2", ("asimd",), False, True, "openvino-int8", id="avx2"),
-        pytest.param("x86-vnni", ("avx2",), False, False, "openvino-int8", id="vnni"),
-        pytest.param("arm64", ("avx2",), True, False, "onnx-int8", id="arm64"),
+        pytest.param("this", AVX2, False, True, "openvino-int8", id="this-avx2"),
+        pytest.param("this", VNNI, False, False, "openvino-int8", id="this-vnni"),
+        pytest.param("this", replace(VNNI, max_isa="AVX2"), False, True, "openvino-int8", id="this-held-to-avx2"),
+        pytest.param("this", ARM, True, False, "onnx-int8", id="this-arm"),
+        pytest.param("x86-avx2", ARM, False, True, "openvino-int8", id="avx2"),
+        pytest.param("x86-vnni", AVX2, False, False, "openvino-int8", id="vnni"),
+        pytest.param("arm64", AVX2, True, False, "onnx-int8", id="arm64"),
     ],
 )
 def test_targets(
     name: Literal["this", "x86-avx2", "x86-vnni", "arm64"],
-    instructions: tuple[str, ...],
+    processor: Processor,
     signed: bool,
     seven_bits: bool,
     first: str,
 ) -> None:
-    target = choose_target(name, Cpu("test", instructions))
+    target = choose_target(name, processor)
 
     assert (target.signed_activations, target.seven_bit_weights, target.preference[0]) == (signed, seven_bits, first)
     assert target.measured is (name == "this")
