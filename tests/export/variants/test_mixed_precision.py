@@ -214,7 +214,7 @@ def test_a_quantizer_that_fails_is_named_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "instructions", "signed", "seven_bits", "first"),
+    ("name", "processor", "signed", "seven_bits", "first"),
     [
         pytest.param("this", AVX2, False, True, "openvino-int8", id="this-avx2"),
         pytest.param("this", VNNI, False, False, "openvino-int8", id="this-vnni"),
