@@ -12,6 +12,7 @@ import pytest
 from edge_ad.errors import InputError
 from edge_ad.link.messages import StationState
 from edge_ad.page.assets import read_assets, read_texts
+from edge_ad.station import challenges, trials
 from edge_ad.station.parts import PartReason
 from edge_ad.verdict import DriftState, Reason, State
 
@@ -61,7 +62,9 @@ def test_every_word_of_the_station_has_a_text(keys: list[str]) -> None:
 def test_every_kind_of_alarm_and_fault_has_a_headline() -> None:
     kinds = re.search(r"const KINDS = \[(.*)\]", STATIC["operate.js"])
     assert kinds is not None
-    found = {name.replace(" ", "_") for name in re.findall(r'"(.*?)"', kinds[1])}
+    names = set(re.findall(r'"(.*?)"', kinds[1]))
+    assert {challenges.ALARM, challenges.REPLAY_ALARM, trials.ALARM} <= names
+    found = {name.replace(" ", "_") for name in names}
     assert found == {"camera", "scorer", "stop_rule", "input", "drift", "challenge", "challenge_set", "update"}
     assert {f"about_{kind}" for kind in found} <= TEXTS["en"].keys()
     assert {f"do_{kind}" for kind in ("camera", "scorer", "stop_rule", "input", "other")} <= TEXTS["en"].keys()
