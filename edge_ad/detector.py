@@ -25,7 +25,7 @@ from edge_ad.errors import (
     MissingExtraError,
     one_line,
 )
-from edge_ad.scoring.opening import open_proven_scorer, open_scorer
+from edge_ad.scoring.opening import describe_choice, open_proven_scorer, open_scorer
 from edge_ad.scoring.scorer import MeasuredObject, Measurement, Scorer
 from edge_ad.verdict import Box, FrameSpan, Latency, ObjectVerdict, Reason, Region, State, Verdict
 
@@ -78,8 +78,8 @@ class Detector:
     Without a calibration there are scores but no verdicts: every frame is ``INVALID(uncalibrated)``.
 
     ``passed_over``: a sentence for each variant that was tried first and is not used on this device.
-    ``choice``: of a bundle for several kinds of CPU, a sentence about why this variant was taken; ``None`` where it was
-    named, and of every other bundle.
+    ``choice``: a sentence about why this variant was taken; ``None`` where it was named, and where it is the default
+    one of a bundle for one kind of CPU.
     ``notices``: a sentence for each compiled model that could not be kept, or was kept and could not be used.
     """
 
@@ -142,8 +142,14 @@ class Detector:
             usual = detector.calibration.frame_limits if detector.calibration else None
             detector.scorer.guard.limits = frame_limits or usual
             detector.passed_over = tuple(passed_over)
-            if variant is None and opened.target is not None:
-                detector.choice = _choice(opened.target, detector, is_tested=self_test)
+            if variant is None:
+                detector.choice = describe_choice(
+                    opened,
+                    chosen,
+                    is_first=not passed_over,
+                    is_calibrated=detector.calibration is not None,
+                    is_tested=self_test,
+                )
             return detector
         assert failure is not None  # noqa: S101 - there is always a first variant
         raise failure
@@ -362,12 +368,6 @@ class Detector:
             variant=self.variant.id,
             station=self.station,
         )
-
-
-def _choice(target: str, detector: Detector, *, is_tested: bool) -> str:
-    proof = " whose golden frames agree here" if is_tested else "; its golden frames were not checked"
-    kind = "variant" if detector.calibration is None else "calibrated variant"
-    return f"{detector.variant.id} scores: it is the fastest {kind} for this kind of CPU ({target}){proof}"
 
 
 def _covered(measured: Measurement, frame_id: int) -> FrameSpan | None:
