@@ -25,7 +25,7 @@ from edge_ad.errors import (
     MissingExtraError,
     one_line,
 )
-from edge_ad.scoring.opening import open_proven_scorer, open_scorer
+from edge_ad.scoring.opening import describe_choice, open_proven_scorer, open_scorer
 from edge_ad.scoring.scorer import MeasuredObject, Measurement, Scorer
 from edge_ad.verdict import Box, FrameSpan, Latency, ObjectVerdict, Reason, Region, State, Verdict
 
@@ -78,8 +78,8 @@ class Detector:
     Without a calibration there are scores but no verdicts: every frame is ``INVALID(uncalibrated)``.
 
     ``passed_over``: a sentence for each variant that was tried first and is not used on this device.
-    ``choice``: of a bundle for several kinds of CPU, a sentence about why this variant was taken; ``None`` where it was
-    named, and of every other bundle.
+    ``choice``: a sentence about why this variant was taken; ``None`` where it was named, and where it is the default
+    one of a bundle for one kind of CPU.
     ``notices``: a sentence for each compiled model that could not be kept, or was kept and could not be used.
     """
 
@@ -113,7 +113,8 @@ class Detector:
         cannot run here, or gives other scores here, the next one that is calibrated too takes its place, and
         :attr:`passed_over` says why.
         ``frame_limits``: outside of them a frame is ``INVALID(out_of_range)``; ``None``: those of the calibration.
-        ``calibrated``: without it the calibration is not looked at, and there are no verdicts but ``INVALID``.
+        ``calibrated``: without it the calibration only helps to choose the variant, and there are no verdicts but
+        ``INVALID``.
 
         Raises:
             InputError: no bundle there, or no such variant, station or device.
@@ -142,8 +143,14 @@ class Detector:
             usual = detector.calibration.frame_limits if detector.calibration else None
             detector.scorer.guard.limits = frame_limits or usual
             detector.passed_over = tuple(passed_over)
-            if variant is None and opened.target is not None:
-                detector.choice = _choice(opened.target, detector, is_tested=self_test)
+            if variant is None:
+                detector.choice = describe_choice(
+                    opened,
+                    chosen,
+                    is_first=not passed_over,
+                    is_calibrated=detector.calibration is not None,
+                    is_tested=self_test,
+                )
             return detector
         assert failure is not None  # noqa: S101 - there is always a first variant
         raise failure
@@ -161,14 +168,14 @@ class Detector:
     ) -> Detector:
         record = bundle.calibration(chosen) if calibrated else None
         calibration = None if record is None else _at_station(record.stations, station)
-        if record is None and station is not None:
+        if record is None and station is not None and calibrated:
             raise InputError(f"{chosen.id} of {bundle.path} is not calibrated, so there is no group {station!r}")
         if self_test:
             scorer, _ = open_proven_scorer(bundle, chosen, engine)
         else:  # a kept compiled model is not used unless the golden frames prove it
             scorer = open_scorer(bundle, chosen, engine and replace(engine, cache_dir=None))
         detector = cls(bundle, chosen, scorer, calibration)
-        detector.station = station or (DEFAULT_STATION if calibration else None)
+        detector.station = (station or DEFAULT_STATION) if calibration else None
         return detector
 
     def __enter__(self) -> Detector:
@@ -362,12 +369,6 @@ class Detector:
             variant=self.variant.id,
             station=self.station,
         )
-
-
-def _choice(target: str, detector: Detector, *, is_tested: bool) -> str:
-    proof = " whose golden frames agree here" if is_tested else "; its golden frames were not checked"
-    kind = "variant" if detector.calibration is None else "calibrated variant"
-    return f"{detector.variant.id} scores: it is the fastest {kind} for this kind of CPU ({target}){proof}"
 
 
 def _covered(measured: Measurement, frame_id: int) -> FrameSpan | None:

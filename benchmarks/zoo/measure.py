@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
 
-from benchmarks.zoo.rows import ZooRow
+from benchmarks.zoo.rows import ZooRow, short
 from edge_ad.bundle import Bundle
 from edge_ad.engines import Artefact, EngineOptions, open_engine
 from edge_ad_export import ModelFile, import_model
@@ -24,42 +28,94 @@ from edge_ad_export.passes.cheaper import cheaper_passes
 from edge_ad_export.passes.simplify import SimplifyPass
 from edge_ad_export.reference.sessions import open_session
 
-__all__ = ["measure", "passes_applied"]
+__all__ = ["Finished", "measure", "passes_applied", "run_within"]
 
 _ROUNDS, _LONGEST_S = 15, 20.0
+_LONGEST_REASON = 90
 _FLOATS = ("onnx-fp32", "openvino-fp32")
 
 
-def measure(name: str, file: Path, images: Path, target: Path, options: Sequence[str]) -> ZooRow:
-    """Exports a model and times what came of it beside the file itself. A model that is refused is a row, too."""
+def measure(name: str, file: Path, images: Path, target: Path, options: Sequence[str], limit_s: float) -> ZooRow:
+    """Exports a model and times what came of it beside the file itself. A model that is refused is a row, too.
+
+    Where the export takes longer than ``limit_s``, it is tried once more with low effort, which makes no mixed variant.
+    """
     command = [str(Path(sys.executable).with_name("edge-ad")), "export", str(file), "--images", str(images)]
+    command += ["-o", str(target), "--force", *options]
     began = perf_counter()
-    done = subprocess.run(
-        [*command, "-o", str(target), "--force", *options], capture_output=True, text=True, check=False
-    )
+    done = run_within(command, limit_s)
+    cut_off = done is None
+    if done is None:
+        _remove_unfinished(target)
+        began = perf_counter()
+        done = run_within([*command, "--effort", "low"], limit_s)
     took = perf_counter() - began
+    if done is None:
+        _remove_unfinished(target)
+        return ZooRow(name, refused=f"export was ended after {limit_s:.0f} s, with low effort as well")
     if done.returncode:
-        said = done.stderr.strip().splitlines()
+        said = done.said.strip().splitlines()
         return ZooRow(name, refused=said[-1].removeprefix("Error: ") if said else f"exit code {done.returncode}")
-    bundle = Bundle.open(target)
+    row = _timed(name, file, Bundle.open(target), took)
+    late = (f"mixed: not tried, since export took longer than {limit_s:.0f} s",) if cut_off else ()
+    return replace(row, rejected=(*row.rejected, *late))
+
+
+def _remove_unfinished(target: Path) -> None:
+    for folder in target.parent.glob(f".{target.name}.*"):
+        shutil.rmtree(folder)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A program that has ended. ``said``: its standard error."""
+
+    returncode: int
+    said: str
+
+
+def run_within(command: Sequence[str], seconds: float) -> Finished | None:
+    """``None``: it was ended with all that it had started, because it took longer."""
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            said = process.communicate(timeout=seconds)[1]
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            with suppress(ProcessLookupError):  # its group: what it had started and left behind
+                os.killpg(process.pid, signal.SIGKILL)
+    return Finished(process.returncode, said)
+
+
+def _timed(name: str, file: Path, bundle: Bundle, took: float) -> ZooRow:
     manifest = bundle.manifest
-    floats = [one.id for one in manifest.variants if one.id in _FLOATS]
+    passed = [one.id for one in manifest.variants]
+    floats = [one for one in passed if one in _FLOATS]
     model = import_model(ModelFile(file))
     untouched = _untouched(file, model)
-    times = _in_turn({**untouched, **{one: _run_of(bundle, one) for one in {*floats, manifest.default_variant}}})
+    times = _in_turn({**untouched, **{one: _run_of(bundle, one) for one in passed}})
     for one in untouched:  # some of anomalib's files are for two images
         times[one] = [took_s / model.input.batch for took_s in times[one]]
     rejected = [(one.id, one.rejected.split(", ")[0]) for one in manifest.trials if one.rejected]
     return ZooRow(
         model=name,
+        importer=f"{model.importer}, {'head of export' if model.head is not None else 'its own'}",
         passes=passes_applied(model),
         file_ms=statistics.median(_better(times, untouched)) * 1e3,
         float32_gain=_gain(times, untouched, floats) if floats else None,
         default=manifest.default_variant,
-        default_gain=_gain(times, untouched, [manifest.default_variant]),
-        rejected=tuple(f"{one}: {why}" for one, why in rejected),
+        gains={one: _gain(times, untouched, [one]) for one in passed},
+        rejected=tuple(f"{short(one)}: {_shortened(why)}" for one, why in rejected),
         export_s=took,
     )
+
+
+def _shortened(reason: str) -> str:
+    words = " ".join(reason.split())
+    for long in ("openvino-", "onnx-"):
+        words = words.replace(long, short(long))
+    return words if len(words) <= _LONGEST_REASON else f"{words[:_LONGEST_REASON]}…"
 
 
 def _gain(times: dict[str, list[float]], before: Iterable[str], after: Iterable[str]) -> float:

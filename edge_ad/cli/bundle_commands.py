@@ -109,9 +109,8 @@ def _print_verification(result: Verification) -> None:
         needed = f"; needs onnxruntime {one.min_runtime} or newer" if one.min_runtime else ""
         meant = f" (for {', '.join(one.made_for)})" if one.made_for else ""
         click.echo(f"  {one.id}{meant}: {outcome}; {calibrated}{needed}")
-    if result.scores and any(one.skipped for one in result.variants):
-        kind = f", whose CPU is {result.target}" if result.target else ""
-        click.echo(f"  edge-ad score takes {result.scores} on this device{kind}")
+    if result.choice is not None:
+        click.echo(f"  {result.choice}")
 
 
 @command()

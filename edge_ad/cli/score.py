@@ -165,7 +165,7 @@ def score(
             click.echo(f"edge-ad: warning: export rejected {detector.variant.id} ({reason}): {_LOOK_ONLY}", err=True)
         calibrated = detector.calibration is not None
         for one in detector.passed_over:
-            click.echo(f"edge-ad: warning: {one}; {detector.variant.id} scores", err=True)
+            click.echo(f"edge-ad: warning: {one}", err=True)
         if detector.choice is not None:
             click.echo(f"edge-ad: {detector.choice}", err=True)
         for one in detector.notices:

@@ -20,9 +20,11 @@ X86_VNNI, X86_AVX2, ARM64 = "x86-vnni", "x86-avx2", "arm64"
 _X86 = frozenset({"x86_64", "amd64", "i686", "i386"})
 _ARM = frozenset({"aarch64", "arm64"})
 _VNNI = frozenset({"avx_vnni", "avx512_vnni"})
-# Values of ONEDNN_MAX_CPU_ISA that limit nothing, and parts of the names of those that allow VNNI.
+_BF16 = frozenset({"avx512_bf16", "amx_bf16"})
+# Values of ONEDNN_MAX_CPU_ISA that limit nothing, and parts of the names of those that allow bfloat16 and VNNI.
 _ISA_UNLIMITED = frozenset({"", "ALL", "DEFAULT"})
-_ISA_WITH_VNNI = ("VNNI", "BF16", "FP16", "AMX", "AVX10")
+_ISA_WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10")
+_ISA_WITH_VNNI = ("VNNI", *_ISA_WITH_BF16)
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,25 @@ class Processor:
         return (X86_VNNI, X86_AVX2) if self._has_vnni else (X86_AVX2,)
 
     @property
+    def calculates_bf16(self) -> bool:
+        """Whether OpenVINO calculates in bfloat16 here with instructions made for it.
+
+        Its ``OPTIMIZATION_CAPABILITIES`` name ``BF16`` also where it is emulated with AVX-512, which is slow, and where
+        ``max_isa`` forbids it, which may even crash the process.
+        """
+        return self._allows(_ISA_WITH_BF16) and not _BF16.isdisjoint(self.instructions)
+
+    @property
     def _has_vnni(self) -> bool:
         """VNNI of 256 bits is an instruction set of its own, which not every CPU with VNNI of 512 bits has."""
-        asked = self.max_isa.upper()
-        if asked == "AVX2_VNNI":
+        if self.max_isa.upper() == "AVX2_VNNI":
             return "avx_vnni" in self.instructions
-        allowed = asked in _ISA_UNLIMITED or any(name in asked for name in _ISA_WITH_VNNI)
-        return allowed and not _VNNI.isdisjoint(self.instructions)
+        return self._allows(_ISA_WITH_VNNI) and not _VNNI.isdisjoint(self.instructions)
+
+    def _allows(self, names: Iterable[str]) -> bool:
+        """Whether ``max_isa`` limits nothing, or is a value with one of these names in it."""
+        asked = self.max_isa.upper()
+        return asked in _ISA_UNLIMITED or any(name in asked for name in names)
 
 
 def this_processor(environment: Mapping[str, str] = os.environ) -> Processor:

@@ -12,7 +12,7 @@ from edge_ad.geometry import Preprocessor
 from edge_ad.scoring.golden import Replay, replay
 from edge_ad.scoring.scorer import Scorer
 
-__all__ = ["open_proven_scorer", "open_scorer"]
+__all__ = ["describe_choice", "open_proven_scorer", "open_scorer"]
 
 
 def open_proven_scorer(
@@ -85,6 +85,22 @@ def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None 
     from edge_ad.scoring.clip_scorer import ClipScorer
 
     return ClipScorer(preprocessor, engine, manifest.clip, extractor)
+
+
+def describe_choice(
+    bundle: Bundle, variant: Variant, *, is_first: bool, is_calibrated: bool, is_tested: bool = True
+) -> str | None:
+    """Why this device scores with ``variant``, where none was named: the sentence of every command, and of the log.
+
+    ``is_first``: it is the first of :meth:`Bundle.choices`. Of a bundle for one kind of CPU nothing is said then.
+    ``is_tested``: its golden frames were replayed.
+    """
+    if is_first and bundle.target is None:
+        return None
+    kind = "" if bundle.target is None else f" for this kind of CPU ({bundle.target})"
+    proof = " whose golden frames agree here" if is_tested else "; its golden frames were not checked"
+    calibrated = "calibrated " if is_calibrated else ""
+    return f"{variant.id} scores: it is the fastest {calibrated}variant{kind}{proof}"
 
 
 def _open_extractor(bundle: Bundle, variant: Variant, options: EngineOptions | None) -> Extractor | None:

@@ -10,7 +10,7 @@ from edge_ad.bundle import MANIFEST, Bundle, Variant
 from edge_ad.engines import EngineOptions
 from edge_ad.errors import EngineError, GoldenError, MissingExtraError
 from edge_ad.scoring.golden import Replay
-from edge_ad.scoring.opening import open_proven_scorer
+from edge_ad.scoring.opening import describe_choice, open_proven_scorer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +38,9 @@ class Verification:
 
     ``problem``: why the bundle cannot be used here as it is, although everything that could be checked is in order: the
     variant that is scored with, where none is named, could not run, and none takes its place. ``None`` where one can be
-    used, or another was asked for. ``scores``: the id of the one that is scored with here. ``target``: the kind of CPU
-    that this device was taken for; ``None`` where the bundle was made for one kind, or for none that this device is of.
+    used, or another was asked for. ``scores``: the id of the one that is scored with here. ``choice``: why it is that
+    one (:attr:`Detector.choice <edge_ad.Detector.choice>`). ``target``: the kind of CPU that this device was taken for;
+    ``None`` where the bundle was made for one kind, or for none that this device is of.
     """
 
     bundle: str
@@ -48,6 +49,7 @@ class Verification:
     problem: str | None = None
     scores: str | None = None
     target: str | None = None
+    choice: str | None = None
 
 
 def verify_bundle(
@@ -78,11 +80,17 @@ def verify_bundle(
     )
     if all(one.skipped for one in checked):
         raise GoldenError(f"no variant of {bundle.path} can run here: {'; '.join(str(one.skipped) for one in checked)}")
-    works = {one.id for one in checked if one.skipped is None}
-    scores = next((one.id for one in choices if one.id in works), None)
-    problem = None if scores is not None else _problem(choices[0].id, checked)
+    works = {one.id: one for one in checked if one.skipped is None}
+    scores = next((one for one in choices if one.id in works), None)
     files = len(bundle.manifest.files) + len((MANIFEST,))
-    return Verification(str(bundle.path), files, checked, problem, scores, bundle.target)
+    if scores is None:
+        problem = _problem(choices[0].id, checked)
+        return Verification(str(bundle.path), files, checked, problem, None, bundle.target)
+    choice = None
+    if variant is None:
+        calibrated = bool(works[scores.id].stations)
+        choice = describe_choice(bundle, scores, is_first=scores == choices[0], is_calibrated=calibrated)
+    return Verification(str(bundle.path), files, checked, None, scores.id, bundle.target, choice)
 
 
 @dataclass(frozen=True)

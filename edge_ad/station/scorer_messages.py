@@ -87,12 +87,14 @@ class ScoreThis(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
 class ScorerReady(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """The bundle is open, verified and calibrated, and its golden frames gave their scores here.
 
-    ``warning``: what should be known all the same. ``facts``: what the link tells of it.
+    ``choice``: why it is this variant, where that has to be said. ``warning``: what should be known all the same.
+    ``facts``: what the link tells of it.
     """
 
     bundle: str
     variant: str
     engine: str
+    choice: str | None = None
     warning: str | None = None
     facts: InspectionFacts | None = None
 

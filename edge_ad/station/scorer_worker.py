@@ -85,6 +85,7 @@ def main(fd: int) -> None:
                 bundle=name,
                 variant=detector.variant.id,
                 engine=engine,
+                choice=detector.choice,
                 warning="; ".join(warnings) or None,
                 facts=inspection_facts(order[0], detector, name, engine),
             )

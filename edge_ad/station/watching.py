@@ -114,6 +114,8 @@ class StationWatch:
             self._once(key, text, logging.INFO, "scorer_ready", **fields)
             if event.facts is not None:
                 self._scorers[number] = event.facts
+            if event.choice is not None:
+                _say(logging.INFO, "scorer_choice", f"scorer {inspection}: {event.choice}", **fields)
             if event.warning is not None:
                 _say(logging.WARNING, "scorer_warning", f"scorer {inspection}: {event.warning}", **fields)
         elif isinstance(event, Refusal):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,16 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import onnx_ir as ir
 
+from edge_ad.engines.processor import this_processor
 from edge_ad.errors import InputError, ModelError
 from edge_ad_export.graph.embedded import find_embedded, to_openvino
 from edge_ad_export.graph.libraries import load_openvino, openvino_capabilities
 from edge_ad_export.lowering.engine_trial import try_openvino
 from edge_ad_export.passes.late_transpose import LateTransposePass
-from edge_ad_metrics.machine import describe_cpu
 
 if TYPE_CHECKING:
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
-    from edge_ad_metrics.machine import Cpu
 
 __all__ = [
     "BASELINE",
@@ -29,7 +27,6 @@ __all__ = [
     "FloatModel",
     "Recipe",
     "baseline_for",
-    "calculates_bf16",
     "calculates_bf16_here",
     "chosen_recipes",
     "usable_recipes",
@@ -167,12 +164,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 )
 
 
-_BF16_INSTRUCTIONS = frozenset({"avx512_bf16", "amx_bf16"})
-# Values of ONEDNN_MAX_CPU_ISA that limit nothing, and parts of the names of those that allow bfloat16.
-_ISA_UNLIMITED = frozenset({"", "ALL", "DEFAULT"})
-_ISA_WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10")
-
-
 def baseline_for(model: ir.Model) -> Recipe:
     """The recipe that is always made of this graph: it must agree with the imported model before anything else is
     worth making. A model that exists only as an OpenVINO graph has no ONNX variants."""
@@ -191,29 +182,16 @@ def usable_recipes(recipes: Sequence[Recipe], model: ir.Model) -> tuple[Recipe, 
     return usable
 
 
-def calculates_bf16(capabilities: Sequence[str], cpu: Cpu, max_isa: str = "") -> bool:
-    """Whether a variant in bfloat16 can gain anything here.
-
-    Args:
-        capabilities: OpenVINO's ``OPTIMIZATION_CAPABILITIES`` of the device. They name ``BF16`` also where it is
-            emulated with AVX-512, which is slow.
-        max_isa: the environment variable ``ONEDNN_MAX_CPU_ISA``, with which OpenVINO calculates as an older CPU does.
-            It still names ``BF16`` then, and a model in bfloat16 may even crash the process.
-    """
-    held_back = max_isa.upper() not in _ISA_UNLIMITED and not any(name in max_isa.upper() for name in _ISA_WITH_BF16)
-    return "BF16" in capabilities and not held_back and not _BF16_INSTRUCTIONS.isdisjoint(cpu.instructions)
-
-
 def calculates_bf16_here() -> bool:
-    """As :func:`calculates_bf16`, of this machine as it is set up."""
-    return calculates_bf16(openvino_capabilities(), describe_cpu(), os.environ.get("ONEDNN_MAX_CPU_ISA", ""))
+    """Whether a variant in bfloat16 can gain anything on this machine as it is set up."""
+    return this_processor().calculates_bf16 and "BF16" in openvino_capabilities()
 
 
 def chosen_recipes(ids: Sequence[str], *, bf16: bool) -> tuple[Recipe, ...]:
     """The recipes of these ids in the table's order, for none all that can gain anything with every kind of model.
 
     Args:
-        bf16: whether :func:`calculates_bf16` says so; variants are measured where they are made.
+        bf16: whether :func:`calculates_bf16_here` says so; variants are measured where they are made.
 
     Raises:
         InputError: an unknown id, or one that cannot be measured here.
@@ -228,7 +206,7 @@ def chosen_recipes(ids: Sequence[str], *, bf16: bool) -> tuple[Recipe, ...]:
     if any(RECIPES[name].precision == "bf16" for name in ids):
         raise InputError(
             "openvino-bf16 is measured where it is made, which takes a CPU with instructions for bfloat16 "
-            f"({' or '.join(sorted(_BF16_INSTRUCTIONS))}), and this one has none: leave it out"
+            "(amx_bf16 or avx512_bf16), and this one has none: leave it out"
         )
     return tuple(recipe for recipe in chosen if recipe.precision != "bf16")
 

@@ -59,6 +59,22 @@ def test_the_kinds_of_a_cpu(processor: Processor, kinds: tuple[str, ...]) -> Non
     assert processor.kinds == kinds
 
 
+@pytest.mark.parametrize(
+    ("instructions", "max_isa", "expected"),
+    [
+        pytest.param({"avx2", "avx512_bf16"}, "", True, id="avx512-bf16"),
+        pytest.param({"avx2", "amx_bf16"}, "", True, id="amx"),
+        pytest.param({"avx2", "avx512_vnni"}, "", False, id="emulated"),
+        pytest.param({"amx_bf16"}, "AVX2", False, id="held-back-to-avx2"),
+        pytest.param({"amx_bf16"}, "avx512_core_vnni", False, id="held-back-to-vnni"),
+        pytest.param({"amx_bf16"}, "AVX512_CORE_AMX", True, id="held-back-to-amx"),
+        pytest.param({"amx_bf16"}, "DEFAULT", True, id="not-held-back"),
+    ],
+)
+def test_where_bfloat16_is_calculated(instructions: set[str], max_isa: str, *, expected: bool) -> None:
+    assert Processor("x86_64", frozenset(instructions), max_isa).calculates_bf16 is expected
+
+
 def test_the_limit_of_openvino_is_read_from_the_environment() -> None:
     assert this_processor({"ONEDNN_MAX_CPU_ISA": "AVX2"}).max_isa == "AVX2"
     assert this_processor({}).max_isa == ""

@@ -237,10 +237,11 @@ def test_where_another_calibrated_variant_scores_the_device_is_in_order_and_says
     calibrate(without_default_engine, 0.4, variant="onnx-fp32")
     verified = edge_ad("verify", without_default_engine)
     assert verified.exit_code == 0, verified.output
-    assert "edge-ad score takes onnx-fp32 on this device" in verified.stdout
+    choice = "onnx-fp32 scores: it is the fastest calibrated variant whose golden frames agree here"
+    assert f"  {choice}\n" in verified.stdout
     scored = edge_ad("score", without_default_engine, images)
     assert "warning: openvino-fp32 is not used: " in scored.stderr
-    assert scored.stderr.count("; onnx-fp32 scores") == 1
+    assert f"edge-ad: {choice}\n" in scored.stderr
 
 
 def test_verify_skips_another_variant_that_this_device_cannot_run(

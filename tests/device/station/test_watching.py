@@ -14,11 +14,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from support import tiny
+from support.changed_bundle import spoil_golden
 from support.station_files import MS, a_verdict, opened_core, station_file
 from support.tiny_calibration import calibrate
 
 from edge_ad.cameras import CameraState, CameraStatus
+from edge_ad.cli import main
 from edge_ad.link import messages
 from edge_ad.station.kept_counts import CountsFile
 from edge_ad.station.parts import InspectedPart, Moment, PartFrame
@@ -259,6 +262,18 @@ def test_a_station_leaves_counts_metrics_and_a_log(tiny_bundle: Path, tmp_path: 
     assert events.count("scorer_ready") == 2
     assert events.count("stopped") == 2
     assert events[-1] == "stopped"
+
+
+def test_the_log_says_which_variant_scores_and_why(tiny_bundle: Path, tmp_path: Path) -> None:
+    spoil_golden(tiny_bundle, "onnx-fp32")
+    calibrate(tiny_bundle, 0.5, variant="openvino-fp32")
+    run_station(station_file(**a_station(tiny_bundle, tmp_path)))
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    said = [one["message"] for one in lines if one["event"] == "scorer_choice"]
+    reason = "openvino-fp32 scores: it is the fastest calibrated variant whose golden frames agree here"
+    assert said == [f"scorer top: {reason}"]
+    verified = CliRunner().invoke(main, ["verify", str(tiny_bundle)])
+    assert f"\n  {reason}\n" in verified.output
 
 
 def test_a_killed_scorer_is_logged_once(tiny_bundle: Path, tmp_path: Path) -> None:
