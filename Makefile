@@ -84,8 +84,8 @@ bench-controllers: .venv/.installed  ## from a controller's trigger to its resul
 bench-fleet: .venv/.installed  ## a staged roll-out to 10,000 devices, simulated: costs, what it finds, when it stops
 	$(BIN)/python -m benchmarks.fleet
 
-bench-peers: .venv/.installed  ## beside anomalib's inferencer; PEER=DIR is an environment that holds it
-	$(BIN)/python -m benchmarks.peers $(if $(PEER),--peer $(PEER))
+bench-peers: .venv/.installed  ## beside anomalib's inferencer; PEER=DIR holds it, MADE=DIR takes models that it makes there
+	$(BIN)/python -m benchmarks.peers $(if $(PEER),--peer $(PEER)) $(if $(MADE),--made $(MADE))
 
 training-pixels: .venv/.installed  ## what the resize costs a predictor trained on Pillow's pictures; PEER=a python with torch
 	$(BIN)/python -m benchmarks.training_pixels --peer $(PEER)

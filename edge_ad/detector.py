@@ -113,7 +113,8 @@ class Detector:
         cannot run here, or gives other scores here, the next one that is calibrated too takes its place, and
         :attr:`passed_over` says why.
         ``frame_limits``: outside of them a frame is ``INVALID(out_of_range)``; ``None``: those of the calibration.
-        ``calibrated``: without it the calibration is not looked at, and there are no verdicts but ``INVALID``.
+        ``calibrated``: without it the calibration only helps to choose the variant, and there are no verdicts but
+        ``INVALID``.
 
         Raises:
             InputError: no bundle there, or no such variant, station or device.
@@ -167,14 +168,14 @@ class Detector:
     ) -> Detector:
         record = bundle.calibration(chosen) if calibrated else None
         calibration = None if record is None else _at_station(record.stations, station)
-        if record is None and station is not None:
+        if record is None and station is not None and calibrated:
             raise InputError(f"{chosen.id} of {bundle.path} is not calibrated, so there is no group {station!r}")
         if self_test:
             scorer, _ = open_proven_scorer(bundle, chosen, engine)
         else:  # a kept compiled model is not used unless the golden frames prove it
             scorer = open_scorer(bundle, chosen, engine and replace(engine, cache_dir=None))
         detector = cls(bundle, chosen, scorer, calibration)
-        detector.station = station or (DEFAULT_STATION if calibration else None)
+        detector.station = (station or DEFAULT_STATION) if calibration else None
         return detector
 
     def __enter__(self) -> Detector:

@@ -6,7 +6,13 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Dataset", "cookies", "magnetic_tile"]
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.sources import read_image
+
+__all__ = ["Dataset", "cookies", "magnetic_tile", "picture"]
 
 # Every so many groups of defects are there for a semi-supervised model to learn from; the others are for the test.
 _LABELLED_GROUPS = 6
@@ -60,3 +66,11 @@ def magnetic_tile(shared: Path) -> Dataset:
 
 def _images(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png")))
+
+
+def picture(path: Path, side: int) -> NDArray[np.float32]:
+    """(3, side, side) float32, RGB in 0..1: what a network is trained with."""
+    image = read_image(path)
+    image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
+    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(small[..., ::-1].transpose(2, 0, 1) / 255, np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,21 +15,23 @@ import click
 
 from benchmarks import machine
 from benchmarks.peers.accuracy import Accuracy, measure_accuracy
-from benchmarks.peers.cases import CASES, Case, enter, export
+from benchmarks.peers.cases import CASES, MADE, Case, enter, export
 from benchmarks.peers.comparison import Conditions, Result, run_comparison
+from benchmarks.peers.made import make
 from edge_ad_metrics.machine import describe_cpu
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-NAMES = tuple(case.name for case in CASES)
+NAMES = tuple(case.name for case in (*CASES, *MADE))
 HEADS = ("latency", "engine", "start", "peak", "size", "image", "pixel", "AUPIMO", "rank")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """``peer``: its environment or interpreter, ``None`` where it does not take part."""
+    """``peer``: its interpreter, ``None`` where it does not take part. ``made``: the folder of made models."""
 
     peer: Path | None
     shared: Path
+    made: Path | None
     runs: int
     starts: int
     threads: int
@@ -71,7 +74,7 @@ def played_cpus(instructions: Sequence[str]) -> tuple[Played, ...]:
     help="Environment with the peer, or its interpreter. Without it only the bare engines take part.",
 )
 @click.option("--shared", default=SHARED, type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--model", "names", multiple=True, type=click.Choice(NAMES), help="All otherwise.")
+@click.option("--model", "names", multiple=True, type=click.Choice(NAMES), help="All shared ones otherwise.")
 @click.option("--cpu", "cpus", multiple=True, type=click.Choice(["own", "avx2", "avx2-vnni"]), help="All otherwise.")
 @click.option("--runs", default=40, show_default=True, help="Timed rounds.")
 @click.option("--starts", default=3, show_default=True, help="Cold starts.")
@@ -79,34 +82,78 @@ def played_cpus(instructions: Sequence[str]) -> tuple[Played, ...]:
 @click.option(
     "--bundles", type=click.Path(path_type=Path), help="Keep the bundles in this folder, and use those that are there."
 )
+@click.option(
+    "--made",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of models that the peer makes, once. They are compared in place of the shared ones.",
+)
 @click.option("--export-options", default="", help="Handed to edge-ad export, such as '--project 256'.")
 def main(
     names: tuple[str, ...], cpus: tuple[str, ...], bundles: Path | None, export_options: str, **given: Any
 ) -> None:
     """Print latencies, cold starts, memory, sizes and accuracy on images that no export saw, and the ratios."""
-    setting, began = Setting(**given), time.perf_counter()
+    setting, began = _setting(**given), time.perf_counter()
+    cases = _cases(names, setting)
     print(machine.describe())
     with tempfile.TemporaryDirectory() as folder:
         kept = bundles or Path(folder)
-        for case in (case for case in CASES if not names or case.name in names):
+        for case in cases:
+            model = _model(case, setting)
             for played in played_cpus(describe_cpu().instructions):
                 if not cpus or played.name in cpus:
                     print(f"\n{case.name}, {played.title}")
                     options = [*played.options, *export_options.split()]
                     options += ["--variants", ",".join(case.openvino)] if played.environment else []
-                    _compare(case, setting, kept / f"{case.name}-{played.name}", options, played)
+                    _compare(case, model, setting, kept / f"{case.name}-{played.name}", options, played)
     print(f"\n{(time.perf_counter() - began) / 60:.0f} minutes")
 
 
-def _compare(case: Case, setting: Setting, bundle: Path, options: Sequence[str], played: Played) -> None:
+def _setting(peer: Path | None, **given: Any) -> Setting:
+    return Setting(peer / "bin" / "python" if peer is not None and peer.is_dir() else peer, **given)
+
+
+def _cases(names: Sequence[str], setting: Setting) -> list[Case]:
+    """Raises click.UsageError."""
+    cases = [case for case in (*CASES, *MADE) if case.name in names]
+    cases = cases or list(CASES if setting.made is None else MADE)
+    if any(case.recipe for case in cases) and setting.made is None:
+        raise click.UsageError("a made model was asked for: name the folder of made models with --made")
+    missing = [case.name for case in cases if case.recipe and not _file(case, setting).exists()]
+    if missing and setting.peer is None:
+        raise click.UsageError(f"{missing[0]} is not in {setting.made}: name the peer that makes it with --peer")
+    return cases
+
+
+def _file(case: Case, setting: Setting) -> Path:
+    root = setting.shared / "models" if case.recipe is None or setting.made is None else setting.made
+    return root / case.model
+
+
+def _model(case: Case, setting: Setting) -> Path:
+    """Makes it if it is not there.
+
+    Raises click.ClickException.
+    """
+    file = _file(case, setting)
+    if case.recipe is not None and setting.peer is not None and not file.exists():
+        start = time.perf_counter()
+        try:
+            make(case.recipe, file, setting.shared, setting.peer)
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            raise click.ClickException(str(error)) from error
+        print(f"\n{case.name} made in {time.perf_counter() - start:.0f} s")
+    return file
+
+
+def _compare(case: Case, model: Path, setting: Setting, bundle: Path, options: Sequence[str], played: Played) -> None:
     if not bundle.exists():
         threads = ["--engine-threads", str(setting.threads)] if setting.threads else []
-        seconds = export(case, setting.shared, bundle, [*options, *threads], played.environment)
+        seconds = export(case, model, setting.shared, bundle, [*options, *threads], played.environment)
         print(f"  exported in {seconds:.0f} s")
     images = case.images(setting.shared).labelled
     with tempfile.TemporaryDirectory() as folder:
         results = run_comparison(
-            enter(case, setting.shared, bundle, setting.peer, only_openvino=bool(played.environment)),
+            enter(model, bundle, setting.peer, only_openvino=bool(played.environment)),
             [image.path for image in images],
             Path(folder),
             runs=setting.runs,

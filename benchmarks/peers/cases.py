@@ -1,4 +1,4 @@
-"""The shared trained models, the frames they are measured on, and who takes part."""
+"""The shared trained models and those that the peer makes, the frames they are measured on, and who takes part."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.families import datasets
 from benchmarks.peers.comparison import Entry
 from benchmarks.peers.images import Images, cookies, magnetic_tile
+from benchmarks.peers.made import Recipe
 from edge_ad.bundle import Bundle
 
-__all__ = ["CASES", "Case", "enter", "export"]
+__all__ = ["CASES", "MADE", "Case", "enter", "export"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """``model``: below the shared models. ``images``: what is exported and judged with. ``openvino``: the variants that
-    are tried where OpenVINO is played down."""
+    """``model``: below the shared models, or below the folder of made ones. ``images``: what is exported and judged
+    with. ``openvino``: the variants that are tried where OpenVINO is played down. ``recipe``: of a made model."""
 
     name: str
     model: str
     images: Callable[[Path], Images]
     openvino: tuple[str, ...] = ("openvino-fp32", "openvino-fp16", "openvino-int8")
+    recipe: Recipe | None = None
 
 
 _WITH_BANK = ("openvino-fp32", "openvino-fp16", "openvino-shortlist", "openvino-int8")
@@ -38,7 +41,27 @@ CASES = (
 )
 
 
-def export(case: Case, shared: Path, target: Path, options: Sequence[str], environment: Mapping[str, str]) -> float:
+def _made(name: str, images: Callable[[Path], Images], recipe: Recipe) -> Case:
+    tried = _WITH_BANK if recipe.kind == "patchcore" else Case.openvino
+    return Case(name, f"{name}.onnx", images, tried, recipe)
+
+
+# A Gaussian of so many features takes more images than a memory bank does.
+MADE = (
+    _made("squeezenet-padim", magnetic_tile, Recipe("padim", "squeezenet", 72, images=128)),
+    _made("squeezenet-patchcore-500", magnetic_tile, Recipe("patchcore", "squeezenet", 500)),
+    _made("squeezenet-patchcore-10000", cookies, Recipe("patchcore", "squeezenet", 10_000, datasets.cookies)),
+    _made("squeezenet-stfpm", cookies, Recipe("stfpm", "squeezenet", 200, datasets.cookies)),
+    _made("resnet18-padim", magnetic_tile, Recipe("padim", "resnet18", 100, images=128)),
+    _made("resnet18-patchcore-500", cookies, Recipe("patchcore", "resnet18", 500, datasets.cookies)),
+    _made("resnet18-patchcore-10000", magnetic_tile, Recipe("patchcore", "resnet18", 10_000)),
+    _made("resnet18-stfpm", magnetic_tile, Recipe("stfpm", "resnet18", 100)),
+)
+
+
+def export(
+    case: Case, model: Path, shared: Path, target: Path, options: Sequence[str], environment: Mapping[str, str]
+) -> float:
     """``edge-ad export`` in a process that plays the CPU it is to run on; the seconds that it took.
 
     Raises CalledProcessError.
@@ -46,20 +69,20 @@ def export(case: Case, shared: Path, target: Path, options: Sequence[str], envir
     with tempfile.TemporaryDirectory() as folder:
         for index, path in enumerate(case.images(shared).given):
             (Path(folder) / f"{index:04d}{path.suffix}").symlink_to(path.resolve())
-        arguments = [str(shared / "models" / case.model), "--images", folder, "-o", str(target), *options]
+        arguments = [str(model), "--images", folder, "-o", str(target), *options]
         command = [str(Path(sys.executable).with_name("edge-ad")), "export", *arguments]
         start = time.perf_counter()
         subprocess.run(command, check=True, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
         return time.perf_counter() - start
 
 
-def enter(case: Case, shared: Path, bundle: Path, peer: Path | None, *, only_openvino: bool) -> tuple[Entry, ...]:
+def enter(model: Path, bundle: Path, peer: Path | None, *, only_openvino: bool) -> tuple[Entry, ...]:
     """edge-ad's default variant, the untouched export in both bare engines, the peer where it is installed, and at the
     end edge-ad's exact variant: an export clamps its scores, so its own order is no measure.
 
-    ``peer``: its environment or that one's interpreter. ``only_openvino``: ONNX Runtime does not take part.
+    ``peer``: its interpreter. ``only_openvino``: ONNX Runtime does not take part.
     """
-    model, ours = shared / "models" / case.model, Path(sys.executable)
+    ours = Path(sys.executable)
     opened = Bundle.open(bundle)
     variant = opened.variant(opened.manifest.default_variant)
     files = tuple((bundle / variant.model).parent.glob("model.*"))
@@ -70,8 +93,8 @@ def enter(case: Case, shared: Path, bundle: Path, peer: Path | None, *, only_ope
     if not only_openvino:
         entries.append(Entry("bare onnxruntime", "onnxruntime", model, ours, (model,)))
     if peer is not None:
-        python, graph = peer / "bin" / "python" if peer.is_dir() else peer, _openvino_file(model, bundle)
-        entries.append(Entry("peer's inferencer", "peer", graph, python, (graph, graph.with_suffix(".bin"))))
+        graph = _openvino_file(model, bundle)
+        entries.append(Entry("peer's inferencer", "peer", graph, peer, (graph, graph.with_suffix(".bin"))))
     entries.append(Entry("edge-ad exact", "float32", bundle, ours, ()))
     return tuple(entries)
 

@@ -10,18 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks import machine
-from benchmarks.families.datasets import Dataset, magnetic_tile
+from benchmarks.families.datasets import Dataset, magnetic_tile, picture
 from benchmarks.families.measure import linked
 from benchmarks.families.rows import Workplace
 from benchmarks.zoo.measure import measure, run_within
 from benchmarks.zoo.rows import ZooRow, add_row
 from edge_ad.errors import one_line
-from edge_ad.sources import read_image
 
 ROOT = Path(__file__).resolve().parents[2]
 # In this order: a run that is cut off has measured those that matter most.
@@ -124,7 +121,7 @@ def _make(work: Workplace, name: str, data: Dataset, training_s: float) -> str |
     """Lets the peer write the model; why it could not."""
     pictures = work.scratch / "pictures.npy"
     if not pictures.exists():
-        np.save(pictures, np.stack([_picture(path) for path in data.train[:_TRAINED_ON]]))
+        np.save(pictures, np.stack([picture(path, _SIDE) for path in data.train[:_TRAINED_ON]]))
     assert work.peer is not None
     python = work.peer / "bin" / "python" if work.peer.is_dir() else work.peer
     script = Path(__file__).with_name("peer_export.py")
@@ -134,13 +131,6 @@ def _make(work: Workplace, name: str, data: Dataset, training_s: float) -> str |
         return f"not done after {_MAKING_S:.0f} s"
     said = done.said.strip().splitlines()
     return None if done.returncode == 0 else (said[-1] if said else f"exit code {done.returncode}")
-
-
-def _picture(path: Path) -> NDArray[np.float32]:
-    image = read_image(path)
-    image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
-    small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray(small[..., ::-1].transpose(2, 0, 1) / 255, np.float32)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ force is not touched: what is proposed is a whole bundle in a folder of its own.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,7 @@ import numpy as np
 import edge_ad
 from edge_ad.bundle import DEFAULT_STATION, Bundle, FrameLimits, write_calibrations
 from edge_ad.bundle.records import EngineRecord, Exclusion, RankCalibration
+from edge_ad.detector import Detector
 from edge_ad.engines import EngineOptions
 from edge_ad.errors import EdgeAdError, InputError, named
 from edge_ad.scoring.frame_statistics import frame_reference
@@ -141,31 +143,41 @@ def calibrate_taught(order: CalibrateOrder) -> Proposal | RefusedCalibration:
     bundle = Bundle.open(order.bundle)
     frames_only(bundle)
     options = EngineOptions(device=order.device, threads=order.threads, spin=False, flush_denormals=True)
-    variant = bundle.variant(order.variant, order.calibration)
-    before = _calibration(bundle, variant, order.calibration)
     regions = session.regions
     taught.discard_proposal()
     with contextlib.ExitStack() as stack:
+        # As the station opens it, so that what is taught is the variant that scores here.
+        detector = stack.enter_context(
+            Detector.open(bundle, order.variant, order.calibration, engine=options, calibrated=False)
+        )
+        variant, base, scorer = detector.variant, bundle, detector.scorer
+        before = _calibration(bundle, variant, order.calibration)
         if regions is not None:
+            detector.close()
             pictures = [read_image(taught.picture(frames[0].name or "")) for frames in list(parts.values())[:4]]
             base = stack.enter_context(
                 with_regions(bundle, variant, regions, pictures, options, order.is_signed, taught.folder)
             )
-            variant = base.variant(variant.id)
-        else:
-            base = bundle
-        scorer, _ = open_proven_scorer(base, variant, options)
-        stack.callback(scorer.close)
+            scorer, _ = open_proven_scorer(base, variant, options)
+            stack.callback(scorer.close)
         measured = measure(scorer, parts, taught)
         if len(measured.parts) < needed:
             return _too_few(session.version, len(measured.parts), needed, confidence)
         made = _calibrated(measured, scorer, base, alpha, confidence)
         made = _with_excluded(made, session.excluded, scorer, taught)
-        others = () if regions is not None else order.others
+        others = () if regions is not None else (*_passed_over(bundle, order, variant), *order.others)
         copy = copy_bundle(base, taught.proposed, keep=(variant.id, *others))
         write_calibrations(copy, copy.variant(variant.id), {order.calibration or DEFAULT_STATION: made})
     told = _proposal(session.version, measured, made, None if regions is not None else before, regions)
     return msgspec.structs.replace(told, base=bundle.manifest.seal)
+
+
+def _passed_over(bundle: Bundle, order: CalibrateOrder, variant: Variant) -> list[str]:
+    """What is tried before ``variant`` on this device, and is not used. Of a bundle for one kind of CPU it keeps its
+    calibration, without which nothing could take its place; of every other one the taught variant then comes first."""
+    if order.variant is not None or bundle.target is not None:
+        return []
+    return [one.id for one in itertools.takewhile(lambda one: one != variant, bundle.choices(order.calibration))]
 
 
 def _too_few(version: int, parts: int, needed: int, confidence: float) -> RefusedCalibration:

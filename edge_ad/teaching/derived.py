@@ -18,7 +18,7 @@ from edge_ad.bundle.records import FrameSize, Golden, Roi, Tiles
 from edge_ad.bundle.signature import read_signature
 from edge_ad.errors import InputError
 from edge_ad.scoring.golden import Expectation
-from edge_ad.scoring.opening import open_proven_scorer, open_scorer
+from edge_ad.scoring.opening import open_scorer
 from edge_ad.teaching.session import Regions
 
 if TYPE_CHECKING:
@@ -80,12 +80,12 @@ def with_regions(
 ) -> Iterator[Bundle]:
     """A bundle of this variant alone that inspects other regions, until the end of the block.
 
-    The device first proves on the golden frames of ``bundle`` that it scores as promised. The new bundle's golden
-    frames are ``pictures`` with the scores that this device gives them, so that later changes of the device show.
+    The golden frames of ``bundle`` have to be replayed before: they prove that this device scores as promised. The new
+    bundle's golden frames are ``pictures`` with the scores that this device gives them, so that later changes show.
 
     Raises:
         InputError: regions that do not fit the camera or the model, or a device that takes signed bundles only.
-        BundleError: the device does not score as promised.
+        BundleError: the graph does not fit its manifest.
     """
     if is_signed:
         raise InputError(
@@ -100,7 +100,6 @@ def with_regions(
         )
     if regions.ignored and variant.map is None:
         raise InputError(f"{variant.id} has no anomaly map, so no area of a frame can be ignored")
-    open_proven_scorer(bundle, variant, options)[0].close()
     with tempfile.TemporaryDirectory(dir=beside, prefix=".regions-") as folder:
         yield _regioned(bundle, variant, regions, pictures, options, Path(folder))
 

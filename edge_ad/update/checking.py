@@ -85,9 +85,7 @@ def open_for_station(
     folder = Path(cache) if cache is not None and bundle.variant(variant, calibration).engine == "openvino" else None
     options = EngineOptions(device=device, threads=threads, cache_dir=folder, spin=False, flush_denormals=True)
     is_calibrated = not may_teach or _has_calibration(bundle, variant, calibration)
-    detector = Detector.open(
-        bundle, variant, calibration if is_calibrated else None, engine=options, calibrated=is_calibrated
-    )
+    detector = Detector.open(bundle, variant, calibration, engine=options, calibrated=is_calibrated)
     try:
         if detector.calibration is None and not may_teach:
             raise InputError(

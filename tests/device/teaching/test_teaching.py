@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from support import tiny
+from support.changed_bundle import change, spoil_golden
 from support.taught import begin, order_of, taught_verdict, teach, teach_parts
 from support.tiny_calibration import calibrate
 
@@ -16,7 +18,8 @@ from edge_ad.bundle import Bundle
 from edge_ad.bundle.records import FixedCalibration, RankCalibration
 from edge_ad.cli import main
 from edge_ad.detector import Detector
-from edge_ad.errors import InputError
+from edge_ad.engines.processor import Processor
+from edge_ad.errors import GoldenError, InputError
 from edge_ad.teaching import (
     ChangedError,
     ExcludedPart,
@@ -35,6 +38,7 @@ from edge_ad.teaching import (
 from edge_ad.update import open_for_station
 from edge_ad.verdict import Reason, State
 
+VNNI = Processor("x86_64", frozenset({"avx2", "avx512_vnni"}))
 WHOLE = Regions(width=64, height=48)
 
 
@@ -75,6 +79,35 @@ def test_what_was_taught_becomes_a_guarded_threshold(tiny_bundle: Path, tmp_path
     with Detector.open(taught.proposed) as detector:
         good, bad = tiny.frames(1, seed=99)[0], tiny.spotted(tiny.frames(1, seed=98)[0], 20, 20)
         assert [detector.score(one).state for one in (good, bad)] == [State.ACCEPT, State.REJECT]
+
+
+@pytest.mark.parametrize(
+    ("targets", "processor"),
+    [
+        pytest.param(msgspec.UNSET, None, id="one-kind-of-cpu"),
+        pytest.param({"x86-vnni": ("onnx-fp32", "openvino-fp32")}, VNNI, id="several-kinds"),
+    ],
+)
+def test_the_variant_is_taught_that_scores_on_this_device(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, targets: object, processor: Processor | None
+) -> None:
+    monkeypatch.setattr("edge_ad.bundle.reader.this_processor", lambda: processor)
+    taught = teach_parts(tmp_path, 24)
+    spoil_golden(change(tiny_bundle, targets=targets), "onnx-fp32")
+    with pytest.raises(GoldenError):  # nothing is calibrated that could take its place
+        calibrate_taught(order_of(tiny_bundle, tmp_path))
+    for variant in ("onnx-fp32", "openvino-fp32"):
+        calibrate(tiny_bundle, 10.0, variant=variant)
+
+    def teach_and_score() -> tuple[str, float, float | None]:
+        told = proposed(tiny_bundle, tmp_path)
+        with open_for_station(Bundle.open(taught.proposed), None, None, "CPU", 1) as detector:
+            return detector.variant.id, told.threshold, detector.score(tiny.frames(1)[0]).threshold
+
+    with ThreadPoolExecutor(1) as apart:  # OpenVINO flushes denormal numbers in the thread that opens it
+        scores, taught_threshold, threshold = apart.submit(teach_and_score).result()
+    assert (scores, threshold) == ("openvino-fp32", taught_threshold)
+    assert taught_threshold < 10.0
 
 
 @pytest.mark.slow
