@@ -8,7 +8,6 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +20,6 @@ from support.full_disk import limit_child
 from edge_ad import Detector
 from edge_ad.bundle import Bundle
 from edge_ad.bundle.records import Roi
-from edge_ad.engines import Artefact, EngineOptions
-from edge_ad.engines.onnxruntime import OnnxRuntimeEngine
 from edge_ad.errors import FrameError, GateError, InputError, ModelError
 from edge_ad.scoring.verification import verify_bundle
 from edge_ad.sources import list_images, read_image
@@ -40,7 +37,6 @@ from edge_ad_export.golden import pick_golden
 from edge_ad_export.lowering.contract import lower
 from edge_ad_export.lowering.recipes import calculates_bf16_here, chosen_recipes
 from edge_ad_export.reference.engine import ReferenceEngine
-from edge_ad_export.reference.sessions import open_session
 from edge_ad_export.samples.images import select_images
 
 LENIENT = Gate(0.5, 0.5, max_roc_auc_lost=1, max_more_false_rejects=1, max_aupimo_lost=1)
@@ -387,16 +383,3 @@ def test_options_of_the_model_reach_the_graph(tmp_path: Path, request_for: Expor
 
     assert (manifest.provenance["color"], manifest.provenance["pixel_scale"]) == ("bgr", 127.5)
     assert "assumed: higher is more anomalous in pred_score" in said
-
-
-def test_the_imported_graph_is_timed_with_the_settings_of_the_variants() -> None:
-    graph = tiny.model()
-    reference: Any = open_session(ir.from_proto(graph), ["score"], 1)
-    variant = OnnxRuntimeEngine(Artefact(graph.SerializeToString()), "fp32", EngineOptions(threads=1))
-
-    for settings in (one._session.get_session_options() for one in (reference, variant)):
-        assert (settings.intra_op_num_threads, settings.inter_op_num_threads) == (1, 1)
-        with pytest.raises(
-            RuntimeError, match="does not have configuration"
-        ):  # both spin, as ONNX Runtime's threads do by default
-            settings.get_session_config_entry("session.intra_op.allow_spinning")
