@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,8 +58,18 @@ def measure(name: str, file: Path, images: Path, target: Path, options: Sequence
         said = done.said.strip().splitlines()
         return ZooRow(name, refused=said[-1].removeprefix("Error: ") if said else f"exit code {done.returncode}")
     row = _timed(name, file, Bundle.open(target), took)
-    late = (f"mixed: not tried, since export took longer than {limit_s:.0f} s",) if cut_off else ()
-    return replace(row, rejected=(*row.rejected, *late))
+    late = f"mixed: not tried, since export took longer than {limit_s:.0f} s"
+    return replace(row, rejected=(*row.rejected, *([late] if cut_off else _without_mixed(done.said))))
+
+
+def _without_mixed(said: str) -> Iterator[str]:
+    """Why export has made no mixed form, for each engine."""
+    for engine, why in re.findall(
+        r"^(\w+)-int8 fails the gate and is (.*): a mixed form would be no gain$", said, re.M
+    ):
+        yield short(f"{engine}-mixed: {why}")
+    for engine in re.findall(r"^(\w+)-int8: so many operations would have to be in float", said, re.M):
+        yield short(f"{engine}-mixed: too much of it would be in float")
 
 
 def _remove_unfinished(target: Path) -> None:

@@ -15,14 +15,17 @@ import tempfile
 import traceback
 from pathlib import Path
 from time import process_time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import timm  # type: ignore[import-not-found,unused-ignore]
 import torch  # type: ignore[import-not-found,unused-ignore]
+import torchvision  # type: ignore[import-not-found,unused-ignore]
 from PIL import Image  # type: ignore[import-not-found,unused-ignore]
 
 _make = timm.create_model
+torchvision.models.get_model_weights = lambda *_: SimpleNamespace(DEFAULT=None)
 timm.create_model = lambda *given, **options: _make(*given, **{**options, "pretrained": False})
 
 _STEPS, _BATCH, _SEED = 200, 4, 0

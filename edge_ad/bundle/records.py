@@ -166,7 +166,8 @@ class Fidelity(Record, frozen=True, kw_only=True):
     ``defects``: copies of images with a synthetic defect, which ``score_max_*``, ``spearman`` and
     ``map_correlation_min`` are over too. ``more_false_rejects``: of the ``images``, after each was calibrated anew.
     ``aupimo``: of the defects' maps, ``None`` without. ``spearman_low``: with 95 % confidence the rank correlation is
-    at least this, see :mod:`edge_ad_metrics.rank_correlation`; ``None`` in a bundle that an earlier version wrote.
+    at least this, see :mod:`edge_ad_metrics.rank_correlation`, that of a mixed variant corrected for the forms that may
+    have been tried; ``None`` in a bundle that an earlier version wrote.
     """
 
     images: int

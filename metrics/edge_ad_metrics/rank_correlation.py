@@ -34,15 +34,20 @@ def spearman(scores: Floats, reference: Floats) -> float:
     return 0.0 if np.ptp(scores) == 0 else float(spearmanr(scores, reference).statistic)
 
 
-def spearman_low(scores: Floats, reference: Floats, parts: NDArray[np.intp] | None = None) -> float:
+def spearman_low(scores: Floats, reference: Floats, parts: NDArray[np.intp] | None = None, *, looks: int = 1) -> float:
     """The lower end of the rank correlation's one-sided interval, never above the correlation itself.
 
     It is the correlation itself where there is nothing to draw from: one part, or scores that are no finite numbers.
+
+    Where the best of several scorers is taken by the same images, one of them is easily above the limit by chance. With
+    a risk of ``(1 - RANK_CONFIDENCE) / looks`` each, all of them together are above their lower ends with
+    :data:`RANK_CONFIDENCE` (Bonferroni's correction; Dunn 1961).
 
     Args:
         scores: float64 ``(n,)``.
         reference: float64 ``(n,)``, of the same images.
         parts: intp ``(n,)``, the part that each score belongs to; ``None``: each is one.
+        looks: of so many scorers at most the lower end is asked for on these images.
     """
     point = spearman(scores, reference)
     _, of = np.unique(np.arange(scores.size) if parts is None else parts, return_inverse=True)
@@ -58,16 +63,16 @@ def spearman_low(scores: Floats, reference: Floats, parts: NDArray[np.intp] | No
     drawn_values = drawn_values[np.isfinite(drawn_values)]
     if not drawn_values.size:
         return point
-    return min(float(np.quantile(drawn_values, _corrected(drawn_values, point), method="lower")), point)
+    return min(float(np.quantile(drawn_values, _corrected(drawn_values, point, looks), method="lower")), point)
 
 
-def _corrected(drawn: Floats, point: float) -> float:
+def _corrected(drawn: Floats, point: float, looks: int) -> float:
     """Which quantile of the resamples is the lower end."""
     from scipy.special import ndtr, ndtri
 
     below = np.mean(drawn < point) + np.mean(drawn == point) / 2
     bias = float(ndtri(np.clip(below, 1 / drawn.size, 1 - 1 / drawn.size)))
-    return float(ndtr(2 * bias + ndtri(1 - RANK_CONFIDENCE)))
+    return float(ndtr(2 * bias + ndtri((1 - RANK_CONFIDENCE) / looks)))
 
 
 def _weighted(weights: Floats, scores: Floats, reference: Floats) -> Floats:

@@ -10,7 +10,7 @@ import pytest
 from support import export_models
 from support.export_models import Tiny
 
-from benchmarks.zoo.measure import _gain, passes_applied, run_within
+from benchmarks.zoo.measure import _gain, _without_mixed, passes_applied, run_within
 from benchmarks.zoo.rows import ZooRow, add_row
 from edge_ad_export import ModelFile, import_model
 
@@ -100,3 +100,15 @@ def test_a_program_that_ends_in_time_says_how() -> None:
 
 def test_only_passes_that_change_the_graph_are_named(tmp_path: Path) -> None:
     assert passes_applied(import_model(ModelFile(export_models.write(tmp_path, Tiny())))) == ("FoldPreprocessing",)
+
+
+def test_why_there_is_no_mixed_form_is_told() -> None:
+    said = (
+        "making openvino-int8 (4 of 4)\n"
+        "openvino-int8 fails the gate and is hardly faster than openvino-bf16: a mixed form would be no gain\n"
+        "onnx-int8: so many operations would have to be in float that a mixed form would be no gain\n"
+    )
+    assert list(_without_mixed(said)) == [
+        "ov-mixed: hardly faster than ov-bf16",
+        "ort-mixed: too much of it would be in float",
+    ]

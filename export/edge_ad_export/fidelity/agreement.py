@@ -59,7 +59,8 @@ class Agreement:
     :mod:`edge_ad_metrics.aupimo`; ``None`` without maps, of clips, and where the normals have too few pixels.
     ``labelled_reference`` and ``labelled``: ``None`` without labels. ``parts`` and ``defect_parts``: intp ``(n,)`` and
     ``(m,)``, which scores belong to the same part, an image and its copy with a defect among them; ``None``: each is
-    one."""
+    one. ``looks``: of so many variants at most one is taken by these images, for which the interval of the rank
+    correlation is corrected."""
 
     reference: NDArray[np.float64]
     scores: NDArray[np.float64]
@@ -73,6 +74,7 @@ class Agreement:
     labelled: LabelledFigures | None = None
     parts: NDArray[np.intp] | None = None
     defect_parts: NDArray[np.intp] | None = None
+    looks: int = 1
 
     @property
     def max_abs(self) -> float:
@@ -92,7 +94,7 @@ class Agreement:
         """The lower end of its interval, see :mod:`edge_ad_metrics.rank_correlation`."""
         known = self.parts is not None and self.defect_parts is not None
         parts = np.concatenate([self.parts, self.defect_parts]) if known else None
-        return spearman_low(self._scores, self._reference, parts)
+        return spearman_low(self._scores, self._reference, parts, looks=self.looks)
 
     @cached_property
     def spearman_normals(self) -> float:
@@ -151,8 +153,9 @@ def relative_error(scores: NDArray[np.float64], reference: NDArray[np.float64]) 
     return float((np.abs(scores - reference) / np.maximum(np.abs(reference), floor)).max())
 
 
-def agree(candidate: Candidate, reference: Reference, data: EvaluationData) -> Agreement | None:
-    """The candidate's scores beside the reference's; ``None`` for one that failed."""
+def agree(candidate: Candidate, reference: Reference, data: EvaluationData, looks: int = 1) -> Agreement | None:
+    """The candidate's scores beside the reference's; ``None`` for one that failed. ``looks``: see
+    :class:`Agreement`."""
     if candidate.failed:
         return None
     labelled = data.labelled
@@ -171,6 +174,7 @@ def agree(candidate: Candidate, reference: Reference, data: EvaluationData) -> A
         labelled=_labelled_figures(found, labelled),
         parts=parts,
         defect_parts=defect_parts,
+        looks=looks,
     )
 
 

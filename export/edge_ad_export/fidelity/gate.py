@@ -57,9 +57,10 @@ def _epsilon(value: ir.Value) -> float:
 class Gate:
     """What a variant must reach on the given images and on copies of them with a synthetic defect.
 
-    ``min_spearman``: rank correlation over both together, held against the lower end of its interval; in float32, which
-    nothing was fitted in, against itself. Among normals alone the scores hardly spread, so that changes of their order
-    may mean nothing; what counts is that a larger anomaly keeps scoring higher.
+    ``min_spearman``: rank correlation over both together, held against the lower end of its interval, which is
+    corrected where one of several forms is taken; in float32, which nothing was fitted in, against itself. Among
+    normals alone the scores hardly spread, so that changes of their order may mean nothing; what counts is that a
+    larger anomaly keeps scoring higher.
     ``min_map_correlation``: of the worst map. ``max_roc_auc_lost``: on synthetic defects, and on labelled images
     where there are any. ``max_aupimo_lost``: of what the maps mark of the synthetic defects at few false alarms, see
     :mod:`edge_ad_metrics.aupimo`; not asked where the imported model has none, as the normals have too few pixels, and

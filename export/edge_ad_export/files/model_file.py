@@ -53,6 +53,7 @@ class ModelFile:
             MissingExtraError: a PyTorch model, and no PyTorch.
         """
         if self.format == "onnx":
+            _ = self._files  # a graph whose weights are in memory says no more where they lay
             return drop_unused(load_weights(self.path, self._parsed))
         if self.format == "openvino":
             return read_ir(self.path)
@@ -89,15 +90,16 @@ class ModelFile:
     def sha256(self) -> str:
         """Over the file itself and then the files that belong to it, in the order of their names."""
         digest = hashlib.sha256()
-        for path in self._files():
+        for path in self._files:
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
     @property
     def size_bytes(self) -> int:
         """Of the file itself and of the files that belong to it."""
-        return sum(path.stat().st_size for path in self._files())
+        return sum(path.stat().st_size for path in self._files)
 
+    @cached_property
     def _files(self) -> list[Path]:
         if self.format == "torch-factory":
             return [path for path in (self._torch.state_dict,) if path is not None]

@@ -16,6 +16,7 @@ from edge_ad.errors import InputError, ModelError
 from edge_ad_export.graph.embedded import find_embedded, to_openvino
 from edge_ad_export.graph.libraries import load_openvino, openvino_capabilities
 from edge_ad_export.lowering.engine_trial import try_openvino
+from edge_ad_export.passes.late_transpose import LateTransposePass
 
 if TYPE_CHECKING:
     from edge_ad_export.quantize.int8_graph import QuantizedGraph
@@ -64,8 +65,10 @@ class FloatModel:
     def _converted(self) -> Any:
         """The ``openvino.Model``, or why there is none. A conversion that failed is not tried again."""
         try:
-            converted = to_openvino(self.model)
-            try_openvino(self.model, converted)
+            model = self.model.clone()
+            LateTransposePass()(model)
+            converted = to_openvino(model)
+            try_openvino(model, converted)
             return converted
         except ModelError as error:
             return error

@@ -12,6 +12,7 @@ from edge_ad_export.passes.explicit_softmax import ExplicitSoftmaxPass
 from edge_ad_export.passes.fold_preprocessing import FoldPreprocessingPass
 from edge_ad_export.passes.gaussian import GaussianPass
 from edge_ad_export.passes.half_storage import HalfStoragePass
+from edge_ad_export.passes.late_transpose import LateTransposePass
 from edge_ad_export.passes.linear_map import LinearMapPass
 from edge_ad_export.passes.nearest import NearestPass
 from edge_ad_export.passes.neighbour_table import NeighbourTablePass
@@ -36,6 +37,7 @@ __all__ = [
     "FoldPreprocessingPass",
     "GaussianPass",
     "HalfStoragePass",
+    "LateTransposePass",
     "LinearMapPass",
     "NearestPass",
     "NeighbourTablePass",

@@ -199,8 +199,9 @@ class _Evaluation:
         recipe.write(model, self.root / recipe.extractor, int8)
         recipe.in_float.write(self._second_stage, self.root / recipe.model, None)
 
-    def score(self, variants: Sequence[_Made], *, least_map_correlation: float = -1.0) -> None:
-        """Scores all frames with the variants and asks the gate; see :func:`evaluate_candidates`."""
+    def score(self, variants: Sequence[_Made], *, least_map_correlation: float = -1.0, looks: int = 1) -> None:
+        """Scores all frames with the variants and asks the gate; see :func:`evaluate_candidates` and, for ``looks``,
+        :class:`Agreement`."""
         candidates = [one.candidate for one in variants if one.candidate]
         if not candidates:
             return
@@ -211,7 +212,7 @@ class _Evaluation:
         for one in variants:
             if one.candidate is None:
                 continue
-            one.agreement = agree(one.candidate, self.reference, self.data)
+            one.agreement = agree(one.candidate, self.reference, self.data, looks)
             if one.agreement is None:
                 one.rejected = one.candidate.failed
             else:
@@ -313,7 +314,10 @@ def _mixed_form(evaluation: _Evaluation, int8: _Made, others: Sequence[_Made], q
 
 def _score_mixed(evaluation: _Evaluation, recipe: Recipe, mixed: Mixed, rivals: Sequence[_Made]) -> _Made:
     """The mixed variant; where the gate refuses it on all frames, with more operations in float. A form that would be
-    left out for its latency is not scored, and is the last."""
+    left out for its latency is not scored, and is the last.
+
+    The first form that the gate lets through is taken, so its intervals are corrected for all that may be tried.
+    """
     for form in range(1, _MIXED_FORMS + 1):
         chosen = _mixed_recipe(recipe, mixed)
         shutil.rmtree((evaluation.root / chosen.model).parent, ignore_errors=True)
@@ -325,7 +329,7 @@ def _score_mixed(evaluation: _Evaluation, recipe: Recipe, mixed: Mixed, rivals: 
             made.rejected, further = no_gain, None
         else:
             least = -1.0 if further is None else evaluation.trials.gate.min_map_correlation
-            evaluation.score([made], least_map_correlation=least)
+            evaluation.score([made], least_map_correlation=least, looks=_MIXED_FORMS)
         if further is None or not made.rejected:
             break
         mixed = further

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -188,6 +190,18 @@ def test_ranks_are_held_against_the_lower_end_of_their_interval(precision: str, 
     assert few.spearman > 0.99 > few.spearman_low
     assert (reason is not None) is refused
     assert str(reason).startswith("rank correlation 0.99") is refused
+
+
+def test_the_interval_is_corrected_where_one_of_several_forms_is_taken() -> None:
+    random = np.random.default_rng(0)
+    reference = np.arange(200.0)
+    one = Agreement(reference, reference + random.normal(0, 7.6, 200), None, 1.0)
+    of_four = replace(one, looks=4)
+    gate = Gate(parity=None, max_more_false_rejects=1)
+
+    assert of_four.spearman == one.spearman > one.spearman_low > 0.99 > of_four.spearman_low
+    assert gate.refuses(one, "int8") is None
+    assert str(gate.refuses(of_four, "int8")).startswith("rank correlation 0.99")
 
 
 def test_gate_is_as_strict_as_asked() -> None:

@@ -12,6 +12,8 @@ from onnx.external_data_helper import set_external_data
 from support.field_cli import export
 from support.field_models import put, small_model, write_pictures
 
+from edge_ad_export import ModelFile
+
 BINARY = small_model().proto().SerializeToString()
 
 
@@ -161,3 +163,11 @@ def test_weights_are_unwrapped(
         "fieldnet:build", images, tmp_path / "out" / "b", "--state-dict", tmp_path / "w.pth", "--size", "96x96"
     )
     assert done.succeeded()
+
+
+def test_weights_beside_the_model_count_after_they_were_read_as_well(tmp_path: Path) -> None:
+    file = ModelFile(external(tmp_path / "given", "weights.data"))
+    file.onnx  # noqa: B018
+    untouched = ModelFile(file.path)
+    assert (file.sha256, file.size_bytes) == (untouched.sha256, untouched.size_bytes)
+    assert untouched.size_bytes == sum(path.stat().st_size for path in file.path.parent.iterdir())

@@ -116,6 +116,31 @@ def test_a_form_that_would_be_left_out_for_its_latency_is_not_scored(
     assert said == ["openvino-mixed: half of it in float"]
 
 
+def test_every_form_is_judged_as_one_of_four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def score(variants: list[trials._Made], *, looks: int, **_: object) -> None:
+        asked.append(looks)
+        variants[0].rejected = "not close enough"
+
+    evaluation = cast(
+        "Any",
+        SimpleNamespace(
+            root=tmp_path,
+            tell=SimpleNamespace(say=lambda _: None),
+            make=lambda recipe: trials._Made(recipe, None),
+            trials=SimpleNamespace(gate=Gate()),
+            score=score,
+        ),
+    )
+    monkeypatch.setattr(trials, "_no_gain", lambda *_: None)
+
+    int8 = cast("Any", SimpleNamespace(settings=SimpleNamespace(label="NNCF")))
+    trials._score_mixed(evaluation, RECIPES["openvino-int8"], Mixed(int8, ("a",) * 70, 1, 64), [])
+
+    assert asked == [4, 4, 4, 4]
+
+
 @pytest.mark.parametrize(
     ("count", "most", "expected"),
     [
