@@ -50,9 +50,8 @@ def make(recipe: Recipe, target: Path, shared: Path, python: Path) -> None:
         command = [str(python), "-W", "ignore", str(script), *map(str, words)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_MAKING_S, cwd=folder)
     if done.returncode:
-        raise RuntimeError(
-            f"{target.name} could not be made: {(done.stderr.strip() or 'nothing said').splitlines()[-1]}"
-        )
+        said = (done.stderr.strip() or "nothing said").splitlines()[-1]
+        raise RuntimeError(f"{target.name} could not be made, exit code {done.returncode}: {said}")
 
 
 def _pictures(recipe: Recipe, shared: Path) -> tuple[NDArray[np.float32], ...]:

@@ -28,6 +28,7 @@ from torchvision.models import squeezenet1_1  # type: ignore[import-not-found,un
 
 SIDE = 256
 BATCH = 8
+LARGE = 2000  # vectors of a bank
 # Keras' SqueezeNet expects BGR in 0..255 less this mean, anomalib gives RGB in 0..1 less a mean and divided by this.
 _KERAS_MEAN = torch.tensor([123.68, 116.779, 103.939])
 _MEAN, _STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -49,9 +50,7 @@ def main(kind: str, backbone: str, size: int, weights: Path, pictures: Path, tar
         fit(model, given["train"])
     elif kind == "patchcore":
         model = Patchcore(backbone=body, layers=levels[1:])
-        patches = (SIDE // 8 - (backbone == "squeezenet")) ** 2 * len(given["train"])
-        model.coreset_sampling_ratio = (size + 0.5) / patches
-        fit(model, given["train"])
+        fit(model, given["train"], bank=size)
     else:
         model = Stfpm(backbone=body, layers=levels)
         student = squeezenet(nn.init.kaiming_normal_) if backbone == "squeezenet" else _resnet()
@@ -127,13 +126,22 @@ def random_resnet(images: Any) -> nn.Module:
     return network.eval()
 
 
-def fit(model: Any, images: Any) -> None:
-    """PaDiM's Gaussians or PatchCore's bank."""
+def fit(model: Any, images: Any, bank: int = 0) -> None:
+    """PaDiM's Gaussians or PatchCore's bank.
+
+    anomalib's choice of a bank would take a quarter of an hour where it is large, so that one is drawn at random.
+    """
     model.model.train()
     with torch.no_grad():
         for batch in images.split(BATCH):
             model.model(model.pre_processor(batch))
-    model.fit()
+    if bank > LARGE:
+        patches = torch.vstack(model.model.embedding_store)
+        model.model.memory_bank = patches[torch.randperm(len(patches))[:bank]]
+        model.model.embedding_store.clear()
+    else:
+        model.coreset_sampling_ratio = (bank + 0.5) / sum(map(len, getattr(model.model, "embedding_store", [])), 1)
+        model.fit()
 
 
 def train(model: Any, images: Any, steps: int) -> None:

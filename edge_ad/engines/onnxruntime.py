@@ -13,7 +13,7 @@ from edge_ad.engines.base import Artefact, EngineInfo, EngineOptions, EngineOutp
 from edge_ad.engines.contract import Shapes, check_contract, check_extractor
 from edge_ad.errors import EngineError, InputError, one_line
 
-__all__ = ["OnnxRuntimeEngine", "OnnxRuntimeExtractor", "load_onnxruntime"]
+__all__ = ["OnnxRuntimeEngine", "OnnxRuntimeExtractor", "load_onnxruntime", "session_options"]
 
 
 _SUFFIX = "ExecutionProvider"
@@ -39,11 +39,11 @@ class _OnnxRuntimeGraph:
     ) -> None:
         ort = load_onnxruntime()
         provider = _provider(ort, options.device_of("onnxruntime"))
-        session_options = _session_options(ort, options)
+        settings = session_options(ort, options)
         try:
             self._session = ort.InferenceSession(
                 artefact.model if isinstance(artefact.model, bytes) else str(artefact.model),
-                session_options,
+                settings,
                 providers=[provider],
             )
         except Exception as error:
@@ -107,7 +107,8 @@ def _provider(ort: Any, device: str) -> str:
     return choose_device("onnxruntime", device, {name.removesuffix(_SUFFIX): name for name in available})
 
 
-def _session_options(ort: Any, options: EngineOptions) -> Any:
+def session_options(ort: Any, options: EngineOptions) -> Any:
+    """The ``SessionOptions`` with which a graph runs as these options want it."""
     session = ort.SessionOptions()
     session.log_severity_level = 3
     session.inter_op_num_threads = 1

@@ -18,7 +18,14 @@ from edge_ad.engines.contract import Shapes, check_contract, check_extractor
 from edge_ad.engines.processor import describe_processor
 from edge_ad.errors import EngineError, MissingExtraError, one_line
 
-__all__ = ["OpenVinoEngine", "OpenVinoExtractor", "check_precision", "load_openvino", "switch_off_telemetry"]
+__all__ = [
+    "OpenVinoEngine",
+    "OpenVinoExtractor",
+    "check_precision",
+    "load_openvino",
+    "openvino_config",
+    "switch_off_telemetry",
+]
 
 
 _TELEMETRY = ("openvino_telemetry", "openvino_telemetry.backend")
@@ -68,7 +75,8 @@ class _OpenVinoGraph:
         device = _device(core, options)
         check_precision(precision, device, core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
         try:
-            compiled, kept, notice = _compiled(core, artefact, device, _config(options, precision, device), options)
+            config = openvino_config(options, precision, device)
+            compiled, kept, notice = _compiled(core, artefact, device, config, options)
         except Exception as error:
             raise EngineError(f"OpenVINO cannot load the model: {one_line(error)}") from error
         shapes = check(
@@ -182,7 +190,8 @@ def _read(core: Any, artefact: Artefact) -> Any:
     return core.read_model(artefact.model)
 
 
-def _config(options: EngineOptions, precision: str, device: str) -> dict[str, str | int | bool]:
+def openvino_config(options: EngineOptions, precision: str, device: str) -> dict[str, str | int | bool]:
+    """With which properties OpenVINO compiles a graph, so that it runs as these options want it."""
     # OpenVINO's default precision depends on the CPU (bf16 where there is AMX): scores would change with the
     # machine. It is pinned; int8 models carry their own quantization and are not touched by it.
     config: dict[str, str | int | bool] = {

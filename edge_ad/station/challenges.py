@@ -5,6 +5,7 @@ What is decided here is written down and replayed by the loop (:mod:`edge_ad.sta
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,7 @@ class ChallengeDesk:
         self._passed_at: dict[str, float] = {}
         self._session: _Session | None = None
         self._asked: object = None
-        self._replaying: set[str] = set()
+        self._replaying: Counter[str] = Counter()  # by recipe: a change while one runs orders the next one
         self._error: str | None = None
         self._shift_began = 0.0
         self._looked_ns: int | None = None
@@ -156,8 +157,8 @@ class ChallengeDesk:
         recipe = self._recipes.active.name
         if not self._plan.has_set:
             return "no_challenge", "the active recipe has no challenge set, or the station file has no table [proof]"
-        if recipe in self._replaying:
-            return "challenge_running", "the challenge set is being replayed already"
+        if self._replaying[recipe]:
+            return "challenge_running", "the challenge set is being replayed already: wait for its result"
         self._order(recipe, who, runs)
         return None
 
@@ -220,13 +221,13 @@ class ChallengeDesk:
         """A proof was written down, or could not be. What it says counts all the same, until the station ends."""
         self._error = error
         if proof.kind == "replay":
-            self._replaying.discard(proof.recipe)
+            self._replaying[proof.recipe] -= 1
             self._remember(proof)
         self._warn(proof.at)
 
     def not_needed(self, recipe: str) -> None:
         """Nothing has changed since the last replay of this recipe."""
-        self._replaying.discard(recipe)
+        self._replaying[recipe] -= 1
 
     def facts(self, at: float) -> ChallengeFacts | None:
         """For the link's snapshot; ``None`` where there is nothing to prove."""
@@ -257,7 +258,7 @@ class ChallengeDesk:
             last=None if last is None else last.outcome.value,
             last_at=None if last is None else last.at,
             last_by=None if last is None else last.who,
-            is_replaying=recipe in self._replaying,
+            is_replaying=self._replaying[recipe] > 0,
             replay=None if replayed is None else replayed.outcome.value,
             replay_at=None if replayed is None else replayed.at,
             replay_detail=None if replayed is None else replayed.detail,
@@ -330,5 +331,5 @@ class ChallengeDesk:
         self._out.append(KeepProof(proof, self._recipes.bundles(proof.recipe)))
 
     def _order(self, recipe: str, who: str | None, runs: int) -> None:
-        self._replaying.add(recipe)
+        self._replaying[recipe] += 1
         self._out.append(ReplaySet(recipe, self._recipes.bundles(recipe), who, runs))

@@ -227,7 +227,11 @@ def _sent(
 
 
 def _early_answer(sock: socket.socket) -> _Answer | None:
-    """What the device answers before it has the bundle; ``None``: it waits for it."""
+    """What the device answers before it has the bundle; ``None``: it waits for it.
+
+    Read by hand: ``http.client`` passes over ``100 Continue`` and waits for what follows, and no other library for
+    HTTP is part of this installation.
+    """
     sock.settimeout(_EXPECT_S)
     head = b""
     with sock.makefile("rb", buffering=0) as file:  # without a buffer: what follows is the answer's reader's

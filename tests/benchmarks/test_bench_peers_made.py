@@ -52,7 +52,7 @@ def test_no_picture_that_sets_the_scale_is_trained_with(tmp_path: Path) -> None:
 def test_a_peer_that_cannot_make_a_model_is_quoted(tmp_path: Path) -> None:
     target = tmp_path / "made" / "model.onnx"
 
-    with pytest.raises(RuntimeError, match=r"model\.onnx could not be made: ImportError: no torch"):
+    with pytest.raises(RuntimeError, match=r"model\.onnx could not be made, exit code 1: ImportError: no torch"):
         make(_recipe(tmp_path), target, tmp_path, _program(tmp_path / "python", _REFUSES))
 
     assert list(target.parent.iterdir()) == []

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import onnx_ir as ir
 import pytest
 from click.testing import CliRunner, Result
 from support import export_models, tiny
@@ -18,10 +20,13 @@ from support.export_models import Tiny
 from edge_ad.bundle import Bundle, Manifest
 from edge_ad.bundle.seal import sealed_json
 from edge_ad.cli import main
+from edge_ad.engines import Artefact, EngineOptions
+from edge_ad.engines.onnxruntime import OnnxRuntimeEngine
 from edge_ad.errors import BundleFormatError, GateError
 from edge_ad.scoring.verification import verify_bundle
 from edge_ad_export import ExportRequest, Gate, export_bundle
 from edge_ad_export.cli.export import _say
+from edge_ad_export.reference.sessions import open_session
 from edge_ad_export.variants import trials
 
 # float32 is equal but for rounding; what int8 loses is more than nothing.
@@ -167,3 +172,14 @@ def test_a_line_takes_the_place_of_a_progress_bar(
     monkeypatch.setattr(sys, "stderr", file)
     _say("x")
     assert file.getvalue() == expected
+
+
+def test_the_imported_graph_is_timed_with_the_settings_of_the_variants() -> None:
+    graph = tiny.model()
+    reference: Any = open_session(ir.from_proto(graph), ["score"], 1)
+    variant = OnnxRuntimeEngine(Artefact(graph.SerializeToString()), "fp32", EngineOptions(threads=1))
+
+    for settings in (one._session.get_session_options() for one in (reference, variant)):
+        assert (settings.intra_op_num_threads, settings.inter_op_num_threads) == (1, 1)
+        with pytest.raises(RuntimeError, match="does not have configuration"):  # both spin, as by default
+            settings.get_session_config_entry("session.intra_op.allow_spinning")

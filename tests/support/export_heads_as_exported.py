@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -119,18 +120,21 @@ def patchcore(exporter: Exporter = "dynamo") -> ir.Model:
     )
 
 
-def padim_gaussians(*, shared: bool = True) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def padim_gaussians(
+    *, shared: bool = True, sizes: Sequence[int] = SIZES
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Means ``(k, n)`` and inverse covariances ``(n, k, k)`` of features picked from maps of three sizes.
 
     ``shared``: fitted to features that were upsampled by repetition, as they are when a model is trained.
     """
     random = np.random.default_rng(2)
     samples = 30
-    fine = SIZES[0]
+    fine = sizes[0]
     layers = []
-    for channels, size in zip(CHANNELS, SIZES, strict=True):
+    for channels, size in zip(CHANNELS, sizes, strict=True):
         layer = random.normal(0, 1, (samples, channels, size, size)) + random.normal(0, 1, (samples, 1, 1, 1))
-        repeated = layer.repeat(fine // size, axis=2).repeat(fine // size, axis=3)
+        nearest = np.arange(fine) * size // fine
+        repeated = layer[:, :, nearest][:, :, :, nearest]
         layers.append(repeated if shared else random.normal(0, 1, repeated.shape))
     values = np.concatenate(layers, axis=1)[:, list(PICKED)].reshape(samples, len(PICKED), -1)
     mean = values.mean(axis=0)
@@ -139,12 +143,12 @@ def padim_gaussians(*, shared: bool = True) -> tuple[NDArray[np.float32], NDArra
     return mean.astype(np.float32), np.linalg.inv(covariance).astype(np.float32)
 
 
-def padim(*, shared: bool = True) -> ir.Model:
+def padim(*, shared: bool = True, sizes: Sequence[int] = SIZES) -> ir.Model:
     """Features ``a`` ``[1, 3, 8, 8]``, ``b`` ``[1, 4, 4, 4]``, ``c`` ``[1, 5, 2, 2]`` to ``distance`` ``[64, 1]``."""
-    mean, precision = padim_gaussians(shared=shared)
-    fine, cells = SIZES[0], SIZES[0] ** 2
+    mean, precision = padim_gaussians(shared=shared, sizes=sizes)
+    fine, cells = sizes[0], sizes[0] ** 2
     repeat = 'mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"'
-    inputs = [f"float[1, {c}, {s}, {s}] {name}" for name, c, s in zip("abc", CHANNELS, SIZES, strict=True)]
+    inputs = [f"float[1, {c}, {s}, {s}] {name}" for name, c, s in zip("abc", CHANNELS, sizes, strict=True)]
     return graph(
         ", ".join(inputs),
         f"float[{cells}, 1] distance",

@@ -21,7 +21,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edge_ad.controllers.http.answers import ProblemError, json_answer
-from edge_ad.controllers.http.commission_views import commission_answer, place_of, threshold_change
+from edge_ad.controllers.http.commission_views import (
+    check_variant,
+    commission_answer,
+    place_of,
+    threshold_change,
+)
 from edge_ad.controllers.http.deploying import deployed
 from edge_ad.controllers.http.desk import Desk, Engineer, Viewer, Work, desk_of
 from edge_ad.controllers.http.requests import read_json
@@ -238,6 +243,7 @@ async def threshold(request: Request, who: Engineer, recipe: Recipe, inspection:
     asked = await read_json(request, ThresholdAsk, desk.settings.receive_s)
     place = await _idle(desk, recipe, inspection)
     facts = await asyncio.to_thread(bundle_facts, place.bundle, place.settings)
+    check_variant(desk.gateway.view.snapshot, place, facts)
     before = None if facts.threshold is None else f"{facts.threshold:g}"
     after = f"{asked.value:g} ({asked.reason})"
     target = place.folder.folder / "by-hand"

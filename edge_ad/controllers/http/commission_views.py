@@ -12,12 +12,28 @@ from edge_ad.controllers.http.answers import ProblemError
 from edge_ad.controllers.http.desk import Desk
 from edge_ad.controllers.http.evidence_routes import inspections, kept_rows
 from edge_ad.errors import EdgeAdError, InputError
+from edge_ad.link.messages import Snapshot
 from edge_ad.page import Rate, observed_rate
-from edge_ad.page.commission import CommissionedInspection, CommissionState, bundle_facts, commission_state, find_place
+from edge_ad.page.commission import (
+    BundleFacts,
+    CommissionedInspection,
+    CommissionState,
+    bundle_facts,
+    commission_state,
+    find_place,
+)
 from edge_ad.page.findings import Findings
 from edge_ad.teaching import normals_above
 
-__all__ = ["CommissionAnswer", "KeptChange", "ThresholdChange", "commission_answer", "place_of", "threshold_change"]
+__all__ = [
+    "CommissionAnswer",
+    "KeptChange",
+    "ThresholdChange",
+    "check_variant",
+    "commission_answer",
+    "place_of",
+    "threshold_change",
+]
 
 _MOST_KEPT, _EXAMPLES = 20_000, 12
 
@@ -95,6 +111,20 @@ def commission_answer(desk: Desk, recipe: str, inspection: str) -> CommissionAns
         told = WorkAnswer(kind=work.kind, by=work.by, at=work.at, is_going=work.is_going, error=work.error)
     is_active = desk.gateway.view.is_connected and desk.gateway.view.recipe == recipe
     return CommissionAnswer(state=commission_state(place), is_active=is_active, work=told)
+
+
+def check_variant(snapshot: Snapshot | None, place: CommissionedInspection, facts: BundleFacts) -> None:
+    """Raises :class:`ProblemError` where the station is known to score with another variant than that of ``facts``,
+    whose threshold would be changed for nothing."""
+    known = {} if snapshot is None or snapshot.recipe != place.recipe else snapshot.inspections
+    running = known.get(place.inspection)
+    if running is not None and running.bundle == facts.title and running.variant != facts.variant:
+        raise ProblemError(
+            409,
+            "other_variant",
+            f"this device scores with {running.variant}, because {facts.variant} cannot be used here: name "
+            f'variant = "{running.variant}" for the inspection in the station file, and set its threshold then',
+        )
 
 
 def threshold_change(desk: Desk, recipe: str, inspection: str, value: float) -> ThresholdChange:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from edge_ad_export.graph.match import made_by, read_array
 from edge_ad_export.graph.static_shape import static_shape
@@ -14,13 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["ChannelSource", "channel_sources"]
 
 
+# Of a size: an exporter writes 63 / 15 in float32.
+_SIZE_TOLERANCE = 1e-3
+
+
 @dataclass(frozen=True)
 class ChannelSource:
-    """Channel ``index`` of ``source``, each pixel of it repeated ``factor`` times in both directions."""
+    """Channel ``index`` of ``source``. ``rows`` and ``columns``: which of the source's each one of the map repeats."""
 
     source: ir.Value
     index: int
-    factor: int = 1
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
 
 
 def channel_sources(value: ir.Value) -> tuple[ChannelSource, ...] | None:
@@ -40,7 +49,8 @@ def channel_sources(value: ir.Value) -> tuple[ChannelSource, ...] | None:
         found = None if None in parts else tuple(channel for part in parts if part is not None for channel in part)
     else:
         found = _repeated(value)
-    return found or tuple(ChannelSource(value, index) for index in range(shape[1]))
+    rows, columns = tuple(range(shape[2])), tuple(range(shape[3]))
+    return found or tuple(ChannelSource(value, index, rows, columns) for index in range(shape[1]))
 
 
 def _gathered(node: ir.Node) -> tuple[ChannelSource, ...] | None:
@@ -54,22 +64,44 @@ def _gathered(node: ir.Node) -> tuple[ChannelSource, ...] | None:
 def _repeated(value: ir.Value) -> tuple[ChannelSource, ...] | None:
     node = made_by(value, "Resize")
     source = None if node is None else node.inputs[0]
-    if node is None or source is None or not _repeats(node):
+    if node is None or source is None:
         return None
     before, after = static_shape(source), static_shape(value)
     inner = channel_sources(source)
-    if before is None or after is None or inner is None:
+    if before is None or after is None or inner is None or before[1] != after[1]:
         return None
-    factor = after[2] // before[2]
-    if factor * before[2] != after[2] or factor * before[3] != after[3] or before[1] != after[1]:
+    rows, columns = (_read_along(node, axis, before[axis], after[axis]) for axis in (2, 3))
+    if rows is None or columns is None:
         return None
-    return tuple(ChannelSource(channel.source, channel.index, channel.factor * factor) for channel in inner)
+    return tuple(
+        ChannelSource(
+            one.source,
+            one.index,
+            tuple(one.rows[row] for row in rows),
+            tuple(one.columns[column] for column in columns),
+        )
+        for one in inner
+    )
 
 
-def _repeats(node: ir.Node) -> bool:
-    """Whether upsampling by a whole factor repeats pixels: pixel ``i`` of the result is ``i // factor``."""
-    if node.attributes.get_string("mode", "nearest") != "nearest" or "axes" in node.attributes:
-        return False
+def _read_along(node: ir.Node, axis: int, before: int, after: int) -> tuple[int, ...] | None:
+    """Which pixel each pixel of the larger map repeats; ``None`` where it is no repetition, or where rounding decides.
+
+    By a whole factor pixel ``i`` is ``i // factor``. Otherwise an engine calculates it in float32, and two engines
+    may differ where it is close to the next one.
+    """
+    if node.attributes.get_string("mode", "nearest") != "nearest" or "axes" in node.attributes or after < before:
+        return None
     coordinates = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
     rounding = node.attributes.get_string("nearest_mode", "round_prefer_floor")
-    return (coordinates, rounding == "floor") in {("asymmetric", True), ("half_pixel", False)} and rounding != "ceil"
+    asymmetric = (coordinates, rounding) == ("asymmetric", "floor")
+    centred = coordinates == "half_pixel" and rounding in ("round_prefer_floor", "round_prefer_ceil")
+    if after % before == 0:
+        return tuple(i // (after // before) for i in range(after)) if asymmetric or centred else None
+    scales = read_array(node.inputs[2]) if len(node.inputs) > 2 else None
+    scale = after / before if scales is None or scales.size == 0 else float(scales[axis])
+    if not asymmetric or abs(scale * before - after) > _SIZE_TOLERANCE:
+        return None
+    exact = tuple(floor(Fraction(i * before, after)) for i in range(after))
+    in_float = np.floor(np.arange(after, dtype=np.float32) / np.float32(scale)).astype(np.int64)
+    return exact if exact == tuple(map(int, in_float)) else None

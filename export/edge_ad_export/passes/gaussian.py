@@ -29,7 +29,6 @@ class _Distance:
 
     node: ir.Node
     channels: tuple[ChannelSource, ...]
-    size: tuple[int, int]
     mean: NDArray[np.floating]
     precision: NDArray[np.floating]
 
@@ -40,8 +39,8 @@ class GaussianPass(ir.passes.InPlacePass):
     Does: the squared Mahalanobis distance ``d' P d`` of every position, as PaDiM takes it (Defard et al. 2021, eq. 2),
     becomes ``|L' d|^2`` with Cholesky's factor of ``P``, where it is not that already. Features that were upsampled by
     repetition are whitened at their own size: their part of the factor is the same all over a block, and is kept,
-    multiplied and read from memory once. The features are picked before they are upsampled. With three levels of 2:1
-    this is a quarter of the constants and of the work. See
+    multiplied and read from memory once. Blocks may differ in size, as where 15 pixels fill 63. The features are
+    picked before they are upsampled. With three levels of 2:1 this is a quarter of the constants and of the work. See
     :func:`~edge_ad_export.passes.gaussian_levels.split_levels`.
 
     ``energy`` below 1 drops directions of each level, which changes the scores.
@@ -67,7 +66,8 @@ class GaussianPass(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified)
 
     def _rewrite(self, graph: ir.Graph, found: _Distance) -> bool:
-        grid = FeatureGrid(*found.size, tuple(channel.factor for channel in found.channels))
+        rows, columns = ([getattr(one, axis) for one in found.channels] for axis in ("rows", "columns"))
+        grid = FeatureGrid(tuple(rows), tuple(columns))
         try:
             levels = split_levels(found.mean, found.precision, grid, self.energy)
         except np.linalg.LinAlgError:
@@ -126,21 +126,22 @@ def _around(node: ir.Node, delta: ir.Value, precision: NDArray[np.floating] | No
         return None
     if mean.size != shape[1] * shape[2] * shape[3]:
         return None
-    return _Distance(node, channels, (shape[2], shape[3]), mean.reshape(shape[1], -1), precision)
+    return _Distance(node, channels, mean.reshape(shape[1], -1), precision)
 
 
 def _build(build: GraphBuilder, found: _Distance, levels: Sequence[Level]) -> ir.Value:
     """The squared distances ``[1, 1, h, w]``: each level adds its own to those of the coarser ones."""
     seen: ir.Value | None = None
     total: ir.Value | None = None
-    factor = levels[0].factor
+    before = levels[0]
     for level in levels:
         mean = build.constant("gaussian_mean", level.mean[None])
         own = build.op("Sub", _pick(build, found, level), mean, shape=(1, *level.mean.shape))
         if seen is not None and total is not None:
-            seen, total = (_repeat(build, value, factor // level.factor) for value in (seen, total))
+            rows, columns = _cells(before.rows, level.rows), _cells(before.columns, level.columns)
+            seen, total = (_repeat(build, value, rows, columns) for value in (seen, total))
             own = _concat(build, [own, seen])
-        seen, factor = own, level.factor
+        seen, before = own, level
         squared = _squared(build, seen, level)
         total = squared if total is None else build.op("Add", total, squared, shape=known_shape(squared))
     if total is None:
@@ -148,25 +149,31 @@ def _build(build: GraphBuilder, found: _Distance, levels: Sequence[Level]) -> ir
     return total
 
 
+def _cells(coarse: Sequence[int], fine: Sequence[int]) -> list[int]:
+    """In which of the coarse cells each of the fine ones lies, both by where they start."""
+    return [int(index) for index in np.searchsorted(coarse, fine, side="right") - 1]
+
+
 def _pick(build: GraphBuilder, found: _Distance, level: Level) -> ir.Value:
     """The level's features at the level's size; a source that is finer-grained in the graph is repeated."""
     parts: list[ir.Value] = []
     wanted = [found.channels[index] for index in level.features]
     while wanted:
-        source, factor = wanted[0].source, wanted[0].factor
+        source, first = wanted[0].source, wanted[0]
         run = [channel.index for channel in _leading(wanted)]
         wanted = wanted[len(run) :]
         shape = known_shape(source)
         indices = build.constant("channels", np.array(run, np.int64))
         part = build.op("Gather", source, indices, shape=(1, len(run), *shape[2:]), axis=1)
-        parts.append(_repeat(build, part, factor // level.factor))
+        rows, columns = [first.rows[row] for row in level.rows], [first.columns[column] for column in level.columns]
+        parts.append(_repeat(build, part, rows, columns))
     return _concat(build, parts)
 
 
 def _leading(channels: Sequence[ChannelSource]) -> list[ChannelSource]:
-    """The first ones, as far as they come from one source at one factor."""
-    first = channels[0]
-    same = [channel.source is first.source and channel.factor == first.factor for channel in channels]
+    """The first ones, as far as they come from one source and are repeated alike."""
+    first = (channels[0].source, channels[0].rows, channels[0].columns)
+    same = [(channel.source, channel.rows, channel.columns) == first for channel in channels]
     return list(channels[: same.index(False) if False in same else len(same)])
 
 
@@ -180,7 +187,19 @@ def _squared(build: GraphBuilder, seen: ir.Value, level: Level) -> ir.Value:
     return build.reshape(build.reduce("ReduceSumSquare", white, [2], keepdims=False), (1, 1, *shape[2:]))
 
 
-def _repeat(build: GraphBuilder, value: ir.Value, times: int) -> ir.Value:
+def _repeat(build: GraphBuilder, value: ir.Value, rows: Sequence[int], columns: Sequence[int]) -> ir.Value:
+    """The map of these rows and columns of the value."""
+    batch, channels, height, width = known_shape(value)
+    times = len(rows) // height
+    if [list(rows), list(columns)] == [[i // times for i in range(size * times)] for size in (height, width)]:
+        return _repeat_evenly(build, value, times)
+    for axis, picked in ((2, rows), (3, columns)):
+        shape = (batch, channels, len(rows), width if axis == 2 else len(columns))
+        value = build.op("Gather", value, build.constant("repeated", np.array(picked)), shape=shape, axis=axis)
+    return value
+
+
+def _repeat_evenly(build: GraphBuilder, value: ir.Value, times: int) -> ir.Value:
     if times == 1:
         return value
     batch, channels, height, width = known_shape(value)

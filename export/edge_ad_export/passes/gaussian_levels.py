@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 __all__ = ["FeatureGrid", "Level", "split_levels"]
@@ -18,23 +20,34 @@ _SHARED_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class FeatureGrid:
-    """The map's size, and for each feature how many times in each direction its pixels are repeated to fill it."""
+    """For each feature, which row and which column of its own map each row and column of the full map repeats."""
 
-    height: int
-    width: int
-    factors: tuple[int, ...]
+    rows: tuple[tuple[int, ...], ...]
+    columns: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def even(cls, height: int, width: int, factors: Sequence[int]) -> FeatureGrid:
+        """Every pixel of a feature is repeated ``factor`` times in each direction."""
+        rows, columns = ([tuple(i // factor for i in range(size)) for factor in factors] for size in (height, width))
+        return cls(tuple(rows), tuple(columns))
+
+    def pixels(self) -> list[int]:
+        """Of each feature's own map, as far as it is read."""
+        return [len(set(rows)) * len(set(columns)) for rows, columns in zip(self.rows, self.columns, strict=True)]
 
 
 @dataclass(frozen=True)
 class Level:
     """Features that change at the same pace. ``features``: their indices, which the level adds to the coarser ones.
 
+    ``rows`` and ``columns``: where the level's cells start on the full map; all features seen are uniform in a cell.
     ``mean``: float32 ``(features, h, w)``; ``whitening``: float32 ``(h * w, seen, rank)``, where ``seen`` are the
     level's own features and then those of the coarser levels, in their order. The squared length of
     ``(x - mean) @ whitening``, summed over the levels, is the squared distance.
     """
 
-    factor: int
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
     features: tuple[int, ...]
     mean: NDArray[np.float32]
     whitening: NDArray[np.float32]
@@ -48,7 +61,7 @@ def split_levels(
     With the features in order from fine to coarse, Cholesky's ``precision = L L'`` gives ``|L' d|^2``, and the rows of
     ``L'`` that belong to a coarse level see that level and coarser ones only: they factor the inverse of that
     features' own covariance. Where features are repeated over a block of positions, so are these rows, and one copy
-    a block is kept.
+    a block is kept. Blocks need not be of one size: 15 pixels repeated to 63 fill four or five each.
 
     Args:
         mean: ``(k, h * w)``.
@@ -58,12 +71,13 @@ def split_levels(
     Raises:
         numpy.linalg.LinAlgError: a precision is not positive definite.
     """
-    order = np.argsort(grid.factors, kind="stable")
+    order = np.argsort([-pixels for pixels in grid.pixels()], kind="stable")
     symmetric = (precision.astype(np.float64) + precision.astype(np.float64).swapaxes(1, 2)) / 2
     lower = np.linalg.cholesky(symmetric[:, order][:, :, order])
     levels = _levels(mean, lower, grid, order)
     if levels is None:
-        levels = _levels(mean, lower, FeatureGrid(grid.height, grid.width, (1,) * len(grid.factors)), order)
+        full = FeatureGrid.even(len(grid.rows[0]), len(grid.columns[0]), (1,) * len(grid.rows))
+        levels = _levels(mean, lower, full, order)
     if levels is None:
         raise AssertionError("on one level nothing is shared")
     return tuple(_truncated(level, energy) for level in levels)
@@ -74,27 +88,47 @@ def _levels(
 ) -> tuple[Level, ...] | None:
     """``None`` where positions that should share a row do not."""
     levels: list[Level] = []
-    factors = np.array(grid.factors)[order]
-    for factor in sorted(set(grid.factors), reverse=True):
-        start, stop = np.searchsorted(factors, factor), np.searchsorted(factors, factor, side="right")
-        rows = _shared(lower[:, start:, start:stop], grid, factor)
-        own = _shared(mean[order[start:stop]].T, grid, factor)
-        if rows is None or own is None:
+    pixels = np.array(grid.pixels())[order]
+    rows, columns = {0}, {0}
+    for many in sorted(set(pixels)):
+        start, stop = np.searchsorted(-pixels, -many), np.searchsorted(-pixels, -many, side="right")
+        for index in order[start:stop]:
+            rows |= _starts(grid.rows[index])
+            columns |= _starts(grid.columns[index])
+        cells = _Cells(tuple(sorted(rows)), tuple(sorted(columns)), len(grid.rows[0]), len(grid.columns[0]))
+        whitening = _shared(lower[:, start:, start:stop], cells)
+        own = _shared(mean[order[start:stop]].T, cells)
+        if whitening is None or own is None:
             return None
-        shape = (-1, grid.height // factor, grid.width // factor)
-        level = Level(factor, tuple(map(int, order[start:stop])), own.T.reshape(shape), rows)
-        levels.append(level)
+        shape = (-1, len(cells.rows), len(cells.columns))
+        features = tuple(map(int, order[start:stop]))
+        levels.append(Level(cells.rows, cells.columns, features, own.T.reshape(shape), whitening))
     return tuple(levels)
 
 
-def _shared(values: NDArray[np.floating], grid: FeatureGrid, factor: int) -> NDArray[np.float32] | None:
-    """The mean over each block of ``factor`` by ``factor`` positions, ``None`` where a block is not uniform.
+@dataclass(frozen=True)
+class _Cells:
+    """Blocks of positions of a map of ``height`` by ``width``, by where they start."""
 
-    ``values``: positions first.
-    """
-    blocks = values.reshape(grid.height // factor, factor, grid.width // factor, factor, *values.shape[1:])
-    mean = blocks.mean(axis=(1, 3), keepdims=True, dtype=np.float64)
-    if np.abs(blocks - mean).max() > _SHARED_TOLERANCE * np.abs(values).max():
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    height: int
+    width: int
+
+
+def _starts(repeats: Sequence[int]) -> set[int]:
+    return {index for index in range(1, len(repeats)) if repeats[index] != repeats[index - 1]}
+
+
+def _shared(values: NDArray[np.floating], cells: _Cells) -> NDArray[np.float32] | None:
+    """The mean over each cell, ``None`` where a cell is not uniform. ``values``: positions first."""
+    plane = values.reshape(cells.height, cells.width, *values.shape[1:])
+    tall, wide = (
+        np.diff((*starts, size)) for starts, size in ((cells.rows, cells.height), (cells.columns, cells.width))
+    )
+    sums = np.add.reduceat(np.add.reduceat(plane, cells.rows, axis=0, dtype=np.float64), cells.columns, axis=1)
+    mean = sums / np.multiply.outer(tall, wide).reshape(sums.shape[:2] + (1,) * (sums.ndim - 2))
+    if np.abs(plane - mean.repeat(tall, axis=0).repeat(wide, axis=1)).max() > _SHARED_TOLERANCE * np.abs(values).max():
         return None
     return np.ascontiguousarray(mean.reshape(-1, *values.shape[1:]), np.float32)
 
@@ -106,4 +140,4 @@ def _truncated(level: Level, energy: float) -> Level:
     share = np.cumsum(values**2, axis=1) / np.sum(values**2, axis=1, keepdims=True)
     rank = int((share < energy).sum(axis=1).max()) + 1
     kept = left[:, :, :rank] * values[:, None, :rank]
-    return Level(level.factor, level.features, level.mean, np.ascontiguousarray(kept, np.float32))
+    return Level(level.rows, level.columns, level.features, level.mean, np.ascontiguousarray(kept, np.float32))

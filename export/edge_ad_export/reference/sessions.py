@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import onnx_ir as ir
 
-from edge_ad.engines import EngineInfo
+from edge_ad.engines import EngineInfo, EngineOptions
+from edge_ad.engines.onnxruntime import session_options
+from edge_ad.engines.openvino import openvino_config
 from edge_ad.errors import ModelError, one_line
 from edge_ad_export.graph.embedded import find_embedded, to_openvino
 from edge_ad_export.graph.libraries import load_onnxruntime, load_openvino
@@ -32,7 +34,8 @@ class Session(Protocol):
 def open_session(model: ir.Model, names: Sequence[str], threads: int | None = None) -> Session:
     """Loads a graph of one input, unchanged but for its outputs, which are the values ``names``.
 
-    ONNX graphs run in ONNX Runtime, models that exist only as OpenVINO graphs in OpenVINO with float32 pinned.
+    ONNX graphs run in ONNX Runtime, models that exist only as OpenVINO graphs in OpenVINO with float32 pinned. The
+    settings are those of variants, so that latencies can be compared.
 
     Raises:
         ModelError: the engine refuses the graph.
@@ -47,10 +50,7 @@ def open_session(model: ir.Model, names: Sequence[str], threads: int | None = No
 class _OnnxSession:
     def __init__(self, model: ir.Model, threads: int | None) -> None:
         ort = load_onnxruntime()
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads or 0
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options = session_options(ort, EngineOptions(threads=threads))
         data = bytes(ir.to_proto(model).SerializeToString())
         try:
             self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
@@ -79,9 +79,7 @@ def _has_double(model: ir.Model) -> bool:
 class _OpenVinoSession:
     def __init__(self, model: ir.Model, threads: int | None) -> None:
         ov = load_openvino()
-        config: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        if threads is not None:
-            config["INFERENCE_NUM_THREADS"] = threads
+        config = openvino_config(EngineOptions(threads=threads), "fp32", "CPU")
         try:
             self._compiled = ov.Core().compile_model(to_openvino(model), "CPU", config)
         except RuntimeError as error:

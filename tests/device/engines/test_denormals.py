@@ -24,15 +24,15 @@ engine, flushes, fill, target, *models = sys.argv[1:]
 options = EngineOptions(threads=1, spin=False, flush_denormals=flushes == "yes")
 random = np.random.default_rng(3)
 if engine == "onnxruntime":
-    from edge_ad.engines.onnxruntime import _session_options, load_onnxruntime
+    from edge_ad.engines.onnxruntime import session_options, load_onnxruntime
     ort = load_onnxruntime()
 
     def run(model):
-        session = ort.InferenceSession(model, _session_options(ort, options), providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(model, session_options(ort, options), providers=["CPUExecutionProvider"])
         shape = [one if isinstance(one, int) else 1 for one in session.get_inputs()[0].shape]
         return session.run(None, {session.get_inputs()[0].name: filled(shape)})
 else:
-    from edge_ad.engines.openvino import _config, switch_off_telemetry
+    from edge_ad.engines.openvino import openvino_config, switch_off_telemetry
     switch_off_telemetry()
     import openvino as ov
 
@@ -41,7 +41,7 @@ else:
         read = core.read_model(model)
         shape = [one.get_length() if one.is_static else 1 for one in read.input(0).partial_shape]
         read.reshape(shape)
-        request = core.compile_model(read, "CPU", _config(options, "fp32", "CPU")).create_infer_request()
+        request = core.compile_model(read, "CPU", openvino_config(options, "fp32", "CPU")).create_infer_request()
         return list(request.infer({0: filled(shape)}).values())
 
 

@@ -17,7 +17,11 @@ from support.tiny_calibration import calibrate
 from support.videos import wait_for
 
 from edge_ad.bundle import Bundle
+from edge_ad.controllers.http.answers import ProblemError
+from edge_ad.controllers.http.commission_views import check_variant
 from edge_ad.controllers.security import Role, add_token, read_trail
+from edge_ad.link.messages import InspectionFacts, Snapshot, StationState
+from edge_ad.page.commission import bundle_facts, find_place
 from edge_ad.page.findings import Finding, Findings
 from edge_ad.station.evidence import EvidenceRecord, EvidenceStore
 from edge_ad.verdict import State, Verdict
@@ -149,6 +153,37 @@ def keep(folder: Path, artefact: str, found: dict[float, str | None]) -> None:
                     who="anna", at=1e9, captured_at=verdict.captured_at, recipe="a",
                 )  # fmt: skip
                 Findings(folder).put(finding)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "bundle", "variant"),
+    [
+        pytest.param("a", "tiny@1", "onnx-fp32", id="the-first-choice"),
+        pytest.param("b", "tiny@1", "openvino-fp32", id="another-recipe-is-active"),
+        pytest.param("a", "tiny@2", "openvino-fp32", id="another-bundle"),
+    ],
+)
+def test_a_threshold_is_that_of_the_variant_that_scores(
+    one: Commissioned, tiny_bundle: Path, recipe: str, bundle: str, variant: str
+) -> None:
+    place = find_place(one.folder / "station.toml", "a", "top")
+    facts = bundle_facts(str(tiny_bundle), place.settings)
+    check_variant(None, place, facts)
+    check_variant(a_snapshot(recipe, bundle, variant), place, facts)
+    said = "this device scores with openvino-fp32, because onnx-fp32 cannot be used here"
+    with pytest.raises(ProblemError, match=said):
+        check_variant(a_snapshot("a", "tiny@1", "openvino-fp32"), place, facts)
+
+
+def a_snapshot(recipe: str, bundle: str, variant: str) -> Snapshot:
+    """Of a station that scores with this."""
+    scoring = InspectionFacts(
+        camera="top", bundle=bundle, variant=variant, engine="e", calibration="default", method="m", threshold=0.5,
+        normals=3,
+    )  # fmt: skip
+    return Snapshot(
+        id="1", station="line1", version="1", state=StationState.READY, recipe=recipe, inspections={"top": scoring}
+    )
 
 
 def test_a_threshold_says_what_it_would_change(one: Commissioned, tiny_bundle: Path) -> None:

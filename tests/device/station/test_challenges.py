@@ -253,13 +253,7 @@ class TestReplay:
 
     def test_it_is_ordered_when_a_deployed_bundle_is_kept(self) -> None:
         line = Line(a_file(update={"folder": "updates", "watch_parts": 0}))
-        wanted = WantedUpdate("bundle-1", 1, "part@2", "bundle", "updates/bundle-1/slots/1")
-        line.core.request_update(Asker(1, "1"), wanted)
-        for slot in list(line.core.recipes.slots):
-            line.core.scorer_ready(slot, line.now)
-        for step in ("SWITCHED", "WATCHED", "KEPT"):
-            line.core.update_noted(NoteUpdate(wanted, step), None)
-        line.tick()
+        self._keep_another_bundle(line)
         assert [one.bundles for one in line.replays] == [{"top": "bundle"}, {"top": "updates/bundle-1/slots/1"}]
 
     def test_somebody_may_ask_for_it_but_not_twice_at_once(self) -> None:
@@ -268,6 +262,26 @@ class TestReplay:
         assert line.ask("replay", runs=3) == []
         assert (line.replays[-1].who, line.replays[-1].runs) == ("anna", 3)
         assert line.ask("replay") == ["challenge_running"]
+
+    def test_a_change_while_it_runs_is_replayed_next_and_until_then_nobody_begins_another(self) -> None:
+        line = Line(a_file(update={"folder": "updates", "watch_parts": 0}))
+        line.core.challenges.not_needed("default")
+        line.ask("replay")
+        self._keep_another_bundle(line)
+        assert [one.who for one in line.replays] == [None, "anna", None]
+        line.core.challenges.kept(a_proof(ProofOutcome.PASSED, "replay"), None)
+        assert (line.facts().is_replaying, line.ask("replay")) == (True, ["challenge_running"])
+        line.core.challenges.kept(a_proof(ProofOutcome.PASSED, "replay"), None)
+        assert (line.facts().is_replaying, line.ask("replay")) == (False, [])
+
+    def _keep_another_bundle(self, line: Line) -> None:
+        wanted = WantedUpdate("bundle-1", 1, "part@2", "bundle", "updates/bundle-1/slots/1")
+        line.core.request_update(Asker(1, "1"), wanted)
+        for slot in list(line.core.recipes.slots):
+            line.core.scorer_ready(slot, line.now)
+        for step in ("SWITCHED", "WATCHED", "KEPT"):
+            line.core.update_noted(NoteUpdate(wanted, step), None)
+        line.tick()
 
     def test_a_set_that_is_not_passed_raises_an_alarm_and_locks_where_asked(self) -> None:
         line = Line(a_file({"lock": True}), proofs=(a_proof(ProofOutcome.PASSED),))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -14,16 +16,17 @@ from support.export_onnx import graph, operators, run
 
 from edge_ad.errors import ModelError
 from edge_ad_export.passes import GaussianPass, SimplifyPass
+from edge_ad_export.passes.channel_sources import channel_sources
 from edge_ad_export.passes.gaussian_levels import FeatureGrid, split_levels
 
 FACTORS = (1, 1, 2, 2, 4, 4, 4, 2)
 """How often each of PaDiM's picked features repeats its pixels, in each direction."""
 
 
-def features(seed: int = 0) -> dict[str, NDArray[np.float32]]:
+def features(seed: int = 0, sizes: Sequence[int] = SIZES) -> dict[str, NDArray[np.float32]]:
     random = np.random.default_rng(seed)
-    sizes = zip("abc", CHANNELS, SIZES, strict=True)
-    return {name: random.normal(0, 1, (1, channels, size, size)).astype(np.float32) for name, channels, size in sizes}
+    maps = zip("abc", CHANNELS, sizes, strict=True)
+    return {name: random.normal(0, 1, (1, channels, size, size)).astype(np.float32) for name, channels, size in maps}
 
 
 def largest_constant(model: ir.Model) -> int:
@@ -53,6 +56,54 @@ def test_repeated_features_are_whitened_once_a_block() -> None:
     # Cells, features seen, features of the level: 3 of the coarsest, then 3, then the 2 of the finest map.
     assert shapes == {(4, 3, 3), (16, 6, 3), (64, 8, 2)}
     assert "Concat" in operators(model)
+
+
+def test_features_may_fill_blocks_of_several_sizes() -> None:
+    """As those of SqueezeNet do, whose maps have 63, 31 and 15 pixels a side."""
+    sizes = (11, 5, 3)
+    model = padim(sizes=sizes)
+    (expected,) = run(model, **features(sizes=sizes))
+
+    assert GaussianPass()(model).modified
+    SimplifyPass()(model)
+
+    (found,) = run(model, **features(sizes=sizes))
+    assert_allclose(found, expected, rtol=1e-4)
+    shapes = {tuple(v.shape.numpy()) for v in model.graph.initializers.values() if v.shape and len(v.shape) == 3}
+    # The blocks of the map of 5 and those of the map of 3 start in 7 places of a side.
+    assert shapes == {(9, 3, 3), (49, 6, 3), (121, 8, 2)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "resize", "repeated"),
+    [
+        pytest.param(3, 7, ", , , sizes", True, id="by-size"),
+        pytest.param(4, 9, ", , scales", True, id="by-scale"),
+        pytest.param(3, 7, ", , other_scales", False, id="of-another-scale"),
+        pytest.param(2, 6, ", , , sizes", True, id="by-a-whole-factor"),
+        pytest.param(7, 5, ", , , sizes", False, id="made-smaller"),
+    ],
+)
+def test_a_map_is_traced_to_what_it_repeats(before: int, after: int, resize: str, repeated: bool) -> None:
+    model = graph(
+        f"float[1, 2, {before}, {before}] x",
+        "float[1, 2, a, b] y",
+        f'y = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(x{resize})',
+        sizes=np.array([1, 2, after, after]),
+        scales=np.array([1, 1, after / before, after / before], np.float32),
+        other_scales=np.array([1, 1, 2.5, 2.5], np.float32),
+    )
+    x = np.arange(2 * before * before, dtype=np.float32).reshape(1, 2, before, before)
+    SimplifyPass()(model)
+
+    sources = channel_sources(model.graph.outputs[0])
+
+    assert sources is not None
+    assert {one.source.name for one in sources} == {"x" if repeated else "y"}
+    (y,) = run(model, x=x)
+    source = x if repeated else y
+    traced = [source[0, one.index][np.ix_(one.rows, one.columns)] for one in sources]
+    assert_allclose(np.stack(traced), y[0])
 
 
 def test_a_model_whose_blocks_differ_is_whitened_at_full_size() -> None:
@@ -87,7 +138,7 @@ def test_a_truncated_distance_is_never_larger(energy: float) -> None:
 
     def squared(part: float) -> NDArray[np.float64]:
         # On one level: the deviations are not repeated.
-        (level,) = split_levels(mean, precision, FeatureGrid(8, 8, (1,) * 8), part)
+        (level,) = split_levels(mean, precision, FeatureGrid.even(8, 8, (1,) * 8), part)
         white = np.einsum("nk,nkr->nr", deviations[:, list(level.features)], level.whitening)
         distances: NDArray[np.float64] = np.square(white).sum(axis=1)
         return distances
@@ -99,7 +150,9 @@ def test_less_energy_keeps_fewer_directions() -> None:
     mean, precision = padim_gaussians()
 
     ranks = [
-        sum(level.whitening.shape[2] for level in split_levels(mean, precision, FeatureGrid(8, 8, FACTORS), energy))
+        sum(
+            level.whitening.shape[2] for level in split_levels(mean, precision, FeatureGrid.even(8, 8, FACTORS), energy)
+        )
         for energy in (1.0, 0.8, 0.3)
     ]
 
@@ -110,16 +163,16 @@ def test_less_energy_keeps_fewer_directions() -> None:
 def test_the_factors_multiply_to_the_inverse_covariance() -> None:
     mean, precision = padim_gaussians()
 
-    levels = split_levels(mean, precision, FeatureGrid(8, 8, FACTORS))
+    levels = split_levels(mean, precision, FeatureGrid.even(8, 8, FACTORS))
 
     seen: list[int] = []
     total = np.zeros((64, 8, 8))
     for level in levels:
         seen = [*level.features, *seen]
-        cells = 8 // level.factor
+        cells = len(level.rows)
         gram = level.whitening @ level.whitening.swapaxes(1, 2)
         blocks = gram.reshape(cells, cells, *gram.shape[1:])
-        full = blocks.repeat(level.factor, axis=0).repeat(level.factor, axis=1).reshape(64, *gram.shape[1:])
+        full = blocks.repeat(8 // cells, axis=0).repeat(8 // cells, axis=1).reshape(64, *gram.shape[1:])
         total[np.ix_(range(64), seen, seen)] += full
     assert_allclose(total, precision, atol=1e-3 * np.abs(precision).max())
 
