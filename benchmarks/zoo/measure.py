@@ -32,7 +32,7 @@ from edge_ad_export.reference.sessions import open_session
 __all__ = ["Finished", "measure", "passes_applied", "run_within"]
 
 _ROUNDS, _LONGEST_S = 15, 20.0
-_LONGEST_REASON = 90
+_LONGEST_REASON = 130
 _FLOATS = ("onnx-fp32", "openvino-fp32")
 
 
@@ -108,7 +108,7 @@ def _timed(name: str, file: Path, bundle: Bundle, took: float) -> ZooRow:
     times = _in_turn({**untouched, **{one: _run_of(bundle, one) for one in passed}})
     for one in untouched:  # some of anomalib's files are for two images
         times[one] = [took_s / model.input.batch for took_s in times[one]]
-    rejected = [(one.id, one.rejected.split(", ")[0]) for one in manifest.trials if one.rejected]
+    rejected = [(one.id, one.rejected) for one in manifest.trials if one.rejected]
     return ZooRow(
         model=name,
         importer=f"{model.importer}, {'head of export' if model.head is not None else 'its own'}",

@@ -23,8 +23,12 @@ import timm  # type: ignore[import-not-found,unused-ignore]
 import torch  # type: ignore[import-not-found,unused-ignore]
 import torchvision  # type: ignore[import-not-found,unused-ignore]
 from PIL import Image  # type: ignore[import-not-found,unused-ignore]
+from torchvision.transforms.functional import (  # type: ignore[import-not-found,unused-ignore]
+    pil_to_tensor,
+)
 
 _make = timm.create_model
+torchvision.io.read_image = lambda path, mode: pil_to_tensor(Image.open(path).convert(mode.name))  # works everywhere
 torchvision.models.get_model_weights = lambda *_: SimpleNamespace(DEFAULT=None)
 timm.create_model = lambda *given, **options: _make(*given, **{**options, "pretrained": False})
 
