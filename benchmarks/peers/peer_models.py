@@ -149,7 +149,7 @@ def train(model: Any, images: Any, steps: int) -> None:
     model.model.train()
     optimizer = torch.optim.Adam(model.model.student_model.parameters(), lr=1e-3)
     for _ in range(steps):
-        batch = images[torch.randint(len(images), (BATCH,))]
+        batch = images[torch.randint(len(images), (BATCH // 2,))]
         optimizer.zero_grad()
         loss = model.loss(*model.model(model.pre_processor(batch)))
         loss.backward()
