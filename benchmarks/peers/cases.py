@@ -51,11 +51,10 @@ MADE = (
     _made("squeezenet-padim", magnetic_tile, Recipe("padim", "squeezenet", 72, images=128)),
     _made("squeezenet-patchcore-500", magnetic_tile, Recipe("patchcore", "squeezenet", 500)),
     _made("squeezenet-patchcore-10000", cookies, Recipe("patchcore", "squeezenet", 10_000, datasets.cookies)),
-    _made("squeezenet-stfpm", cookies, Recipe("stfpm", "squeezenet", 200, datasets.cookies)),
+    _made("squeezenet-stfpm", cookies, Recipe("stfpm", "squeezenet", 100, datasets.cookies)),
     _made("resnet18-padim", magnetic_tile, Recipe("padim", "resnet18", 100, images=128)),
-    _made("resnet18-patchcore-500", cookies, Recipe("patchcore", "resnet18", 500, datasets.cookies)),
-    _made("resnet18-patchcore-10000", magnetic_tile, Recipe("patchcore", "resnet18", 10_000)),
-    _made("resnet18-stfpm", magnetic_tile, Recipe("stfpm", "resnet18", 100)),
+    _made("resnet18-patchcore-2000", magnetic_tile, Recipe("patchcore", "resnet18", 2000)),
+    _made("resnet18-stfpm", magnetic_tile, Recipe("stfpm", "resnet18", 60)),
 )
 
 

@@ -21,7 +21,7 @@ _SIDE = 256
 _WEIGHTS = "models/backbones/squeezenet1_1_imagenet_features.onnx"
 # Every so many normal images of the training are kept out of it, for anomalib's normalisation of scores.
 _KEPT_OUT, _FOR_SCALE = 5, 15
-_MAKING_S = 900
+_MAKING_S = 1800
 
 
 @dataclass(frozen=True)

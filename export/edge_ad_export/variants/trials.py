@@ -102,7 +102,8 @@ def run_trials(setup: Setup, trials: Trials, root: Path, tell: Teller) -> TrialR
         made = [evaluation.make(recipe) for recipe in first]
         evaluation.score(made)
         if made[0].rejected is None:
-            quantizer_of = evaluation.quantizers(made)
+            evaluation.take_shortlists(made)
+            quantizer_of = evaluation.quantizers()
             made += [evaluation.make(recipe, partial(_int8, quantizer_of, recipe)) for recipe in rest]
             evaluation.score(made[len(first) :])
             made.sort(key=lambda one: trials.recipes.index(one.recipe))
@@ -119,7 +120,7 @@ def run_trials(setup: Setup, trials: Trials, root: Path, tell: Teller) -> TrialR
 
 
 def _in_two_rounds(recipes: Sequence[Recipe]) -> tuple[Sequence[Recipe], Sequence[Recipe]]:
-    """What is scored first, and the rest. Shortlists are judged before int8, which may be made of them."""
+    """What is scored first, and the rest. Shortlists are judged before int8 and bfloat16, which may be made of them."""
     if not any(recipe.shortlist for recipe in recipes):
         return recipes[:1], recipes[1:]
     first = [recipe for recipe in recipes if recipe.precision == "fp32"]
@@ -134,6 +135,7 @@ class _Evaluation:
         self.data = EvaluationData(setup.split.judging, setup.defects(), trials.labelled, setup.split.groups)
         self._model = _float_model(setup.quantizable)
         self._shortlisted = None if setup.shortlisted is None else _float_model(setup.shortlisted)
+        self._narrow: dict[EngineName, FloatModel] = {"onnxruntime": self._model, "openvino": self._model}
         self._second_stage = None if setup.first is None else _float_model(setup.lowered)
         images, defects = len(self.data.images), len(self.data.defects.samples)
         self._frames = f"{images} images and {defects} copies with a synthetic defect"
@@ -144,28 +146,28 @@ class _Evaluation:
             reference = evaluate_reference(self._imported, self.data, watch)
         self.reference = stack.enter_context(closing(reference))
 
-    def quantizers(self, made: Sequence[_Made]) -> QuantizerOf:
-        """The quantizer for a recipe, one for each kind of CPU. It has been shown what the model sees of normals and of
-        defects, none of which judge.
-
-        It quantizes the graph with a shortlist for the engines in which that is among ``made`` and worth shipping.
-        """
-        models: dict[EngineName, FloatModel] = {"onnxruntime": self._model, "openvino": self._model}
+    def take_shortlists(self, made: Sequence[_Made]) -> None:
+        """Lets int8 and bfloat16 be made of the graph with a shortlist, for the engines in which that is among ``made``
+        and worth shipping."""
         if self._shortlisted is not None and any(one.recipe.shortlist for one in made):
             _measure_latency(made, ROUGH_ROUNDS)
-            models |= dict.fromkeys(_better_with_shortlist(made, self.trials.plan), self._shortlisted)
+            self._narrow |= dict.fromkeys(_better_with_shortlist(made, self.trials.plan), self._shortlisted)
+
+    def quantizers(self) -> QuantizerOf:
+        """The quantizer for a recipe, one for each kind of CPU. It has been shown what the model sees of normals and of
+        defects, none of which judge."""
         opened: dict[str, Quantizer] = {}
 
         def quantizer_of(recipe: Recipe) -> Quantizer:
             plan = self.trials.plan.for_target(next(iter(recipe.made_for), None))
             if plan.target.id not in opened:
-                opened[plan.target.id] = self._open_quantizer(models, plan)
+                opened[plan.target.id] = self._open_quantizer(plan)
             return opened[plan.target.id]
 
         return quantizer_of
 
-    def _open_quantizer(self, models: Mapping[EngineName, FloatModel], plan: Plan) -> Quantizer:
-        quantizer = self.stack.enter_context(open_quantizer(models, plan, self._second_stage))
+    def _open_quantizer(self, plan: Plan) -> Quantizer:
+        quantizer = self.stack.enter_context(open_quantizer(self._narrow, plan, self._second_stage))
         if len(self.setup.split.fitting):
             quantizer.use_calibration_data(
                 self.setup.quantizable_pixels(self.setup.split.fitting, _QUANTIZATION_SAMPLES),
@@ -190,9 +192,7 @@ class _Evaluation:
         return _Made(recipe, Candidate(recipe.id, scorer), label=None if int8 is None else int8.settings.label)
 
     def _write(self, recipe: Recipe, int8: QuantizedGraph | None) -> None:
-        model = self._shortlisted if recipe.shortlist else self._model
-        if model is None:
-            raise ModelError("the model has no memory bank whose search takes long enough for a shortlist")
+        model = _graph_for(recipe, self._model, self._shortlisted, self._narrow)
         if self._second_stage is None:
             recipe.write(model, self.root / recipe.model, int8)
             return
@@ -251,6 +251,19 @@ class _Evaluation:
 
 def _float_model(lowered: Lowered) -> FloatModel:
     return FloatModel(lowered.model, lowered.fast)
+
+
+def _graph_for(
+    recipe: Recipe, model: FloatModel, shortlisted: FloatModel | None, narrow: Mapping[EngineName, FloatModel]
+) -> FloatModel:
+    """The graph that a variant is made of. ``narrow``: by engine, for int8 and bfloat16. Raises :class:`ModelError`."""
+    if recipe.precision in ("bf16", "int8"):
+        return narrow[recipe.engine]
+    if not recipe.shortlist:
+        return model
+    if shortlisted is None:
+        raise ModelError("the model has no memory bank whose search takes long enough for a shortlist")
+    return shortlisted
 
 
 def _better_with_shortlist(made: Sequence[_Made], plan: Plan) -> list[EngineName]:

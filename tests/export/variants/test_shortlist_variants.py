@@ -1,19 +1,22 @@
-"""Which variants with a shortlist are tried, in which order, and when int8 is made of them."""
+"""Which variants with a shortlist are tried, in which order, and when int8 and bfloat16 are made of them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+import onnx_ir as ir
 import pytest
 
-from edge_ad_export.lowering.recipes import RECIPES, chosen_recipes, with_shortlists
+from edge_ad.errors import ModelError
+from edge_ad_export.lowering.recipes import RECIPES, FloatModel, chosen_recipes, with_shortlists
 from edge_ad_export.quantize.settings import TARGETS, Plan
 from edge_ad_export.variants import trials
 from edge_ad_export.variants.result import TimedVariant, not_worth_shipping
 
 if TYPE_CHECKING:
     from edge_ad_export.fidelity.evaluation import Candidate
+    from edge_ad_export.variants.quantizer import EngineName
 
 HERE = replace(TARGETS["x86-vnni"], measured=True)
 
@@ -24,6 +27,10 @@ def names(*asked: str) -> list[str]:
 
 def made(name: str, latency_ms: float, rejected: str | None = None) -> trials._Made:
     return trials._Made(RECIPES[name], cast("Candidate", name), rejected, latencies_ms=[latency_ms] * 3)
+
+
+def empty_model() -> FloatModel:
+    return FloatModel(ir.Model(ir.Graph([], [], nodes=[]), ir_version=8))
 
 
 def timed(name: str, latency_ms: float) -> TimedVariant:
@@ -64,6 +71,33 @@ def test_int8_is_made_of_a_shortlist_that_passes_and_saves_time(
     found = [made("onnx-fp32", 10.0), made("onnx-shortlist", shortlist_ms, rejected)]
 
     assert trials._better_with_shortlist(found, Plan("normal", HERE, 1)) == engines
+
+
+@pytest.mark.parametrize(
+    ("name", "graph"),
+    [
+        pytest.param("openvino-fp32", "exact", id="float32"),
+        pytest.param("openvino-shortlist", "shortlist", id="the-shortlist"),
+        pytest.param("openvino-fp16", "exact", id="16-bits"),
+        pytest.param("openvino-bf16", "shortlist", id="bfloat16"),
+        pytest.param("openvino-int8", "shortlist", id="int8"),
+        pytest.param("onnx-int8", "exact", id="int8-of-an-engine-without-one"),
+    ],
+)
+def test_what_calculates_in_few_bits_is_made_of_the_shortlist(name: str, graph: str) -> None:
+    exact, short = empty_model(), empty_model()
+    narrow: dict[EngineName, FloatModel] = {"onnxruntime": exact, "openvino": short}
+
+    chosen = trials._graph_for(RECIPES[name], exact, short, narrow)
+
+    assert chosen is {"exact": exact, "shortlist": short}[graph]
+
+
+def test_without_a_bank_there_is_no_shortlist() -> None:
+    model = empty_model()
+
+    with pytest.raises(ModelError, match="no memory bank"):
+        trials._graph_for(RECIPES["openvino-shortlist"], model, None, {"onnxruntime": model, "openvino": model})
 
 
 def test_where_latencies_mean_nothing_the_gate_alone_decides() -> None:
