@@ -16,10 +16,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FLOAT_ONLY", "Op", "find_backbone", "is_heavy", "is_smoothing"]
+__all__ = ["FLOAT_ONLY", "SHORTLIST", "Op", "find_backbone", "is_heavy", "is_smoothing"]
 
 FLOAT_ONLY: Final = "float_only_"
 """What the name of an operation begins with that is never quantized."""
+SHORTLIST: Final = "shortlist_"
+"""What the name of a product begins with whose errors are mended afterwards: it makes the shortlist of a search."""
 
 # A kernel of weights that are stored in float32 sums to 1 within this.
 _UNIT_SUM_TOLERANCE = 1e-3
@@ -63,9 +65,9 @@ def is_heavy(weights: NDArray[np.floating]) -> bool:
 def find_backbone(ops: Sequence[Op]) -> frozenset[str]:
     """The names of the operations that may be quantized. ``ops`` are in the order of execution.
 
-    These are the feature convolutions (all but smoothing ones), what lies between two of them, and products with
-    constant weights before one of them or heavy ones after them. Not among them: the preprocessing, before
-    the first, and the rest of the head, after the last.
+    These are the feature convolutions (all but smoothing ones), what lies between two of them, products with constant
+    weights before one of them, and heavy ones or those of a shortlist after them. Not among them: the preprocessing,
+    before the first, and the rest of the head, after the last.
     """
     features = [op.name for op in ops if op.kernel is not None and not is_smoothing(op.kernel)]
     feeds = {op.name: op.feeds for op in ops}
@@ -76,6 +78,7 @@ def find_backbone(ops: Sequence[Op]) -> frozenset[str]:
     before, after = _reachable(features, feeds), _reachable(features, users)
     linear = {op.name for op in ops if op.linear}
     heavy = {op.name for op in ops if op.heavy and not op.name.startswith(FLOAT_ONLY)}
+    heavy |= {op.name for op in ops if op.name.startswith(SHORTLIST)}
     return frozenset(features) | (before & after) | (before & linear) | (after & heavy)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
-from edge_ad_export.graph.backbone import Op, is_heavy
+from edge_ad_export.graph.backbone import FLOAT_ONLY, SHORTLIST, Op, is_heavy
 from edge_ad_export.graph.builder import add_constant
 from edge_ad_export.graph.libraries import load_openvino
 from edge_ad_export.graph.match import read_array
@@ -37,10 +37,13 @@ class QuantizedGraph(Protocol):
     ``layers``: the names of the operations that work on quantized values. Those that usually lose most accuracy come
     first, see :func:`most_suspected_first`. ``sums``: those of them that only add up two results of others. In float
     they take hardly more time, and what passes through a chain of residual blocks is not rounded once a block.
+    ``shortlists``: those of them that make the shortlist of a search, whose errors are mended afterwards. They take a
+    good part of the time.
     """
 
     layers: tuple[str, ...]
     sums: tuple[str, ...]
+    shortlists: tuple[str, ...]
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
         """Writes the model with the layers ``floats`` in float. OpenVINO has the weights in a second file."""
@@ -61,6 +64,10 @@ def _sums(layers: Sequence[Op]) -> tuple[str, ...]:
     return tuple(op.name for op in layers if op.sums)
 
 
+def _shortlists(layers: Sequence[Op]) -> tuple[str, ...]:
+    return tuple(op.name for op in layers if op.name.startswith(SHORTLIST))
+
+
 class OnnxInt8:
     """A :class:`QuantizedGraph` in ONNX's QDQ form.
 
@@ -74,7 +81,7 @@ class OnnxInt8:
         self._quantized = quantized
         dequantized = {str(node.name) for node in quantized.graph if _is_quantized_node(node)}
         layers = [op for op in onnx_ops(original.graph) if op.name in dequantized]
-        self.layers, self.sums = most_suspected_first(layers), _sums(layers)
+        self.layers, self.sums, self.shortlists = most_suspected_first(layers), _sums(layers), _shortlists(layers)
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
         """Writes the model with the layers ``floats`` in float."""
@@ -195,10 +202,11 @@ class OpenVinoInt8:
         ops = openvino_ops(original)
         quantized_now = {node.get_friendly_name() for node in quantized.get_ops() if _is_quantized_operation(node)}
         layers = [op for op in ops if op.name in quantized_now]
-        self.layers, self.sums = most_suspected_first(layers), _sums(layers)
+        self.layers, self.sums, self.shortlists = most_suspected_first(layers), _sums(layers), _shortlists(layers)
 
     def save(self, path: Path, floats: Collection[str] = ()) -> None:
-        """Writes the model and its weights with the layers ``floats`` in float. Float weights are stored in 16 bits."""
+        """Writes the model and its weights with the layers ``floats`` in float. Float weights are stored in 16 bits,
+        but for those of what is never quantized."""
         model = self._quantized.clone()
         nodes = {node.get_friendly_name(): node for node in model.get_ops()}
         for name in floats:
@@ -240,10 +248,14 @@ def _store_in_half(model: Any) -> None:
         if node.get_type_name() != "Constant" or node.get_element_type() != Type.f32:
             continue
         data = node.data
+        users = node.output(0).get_target_inputs()
         if data.size < _HALF_ELEMENTS_MIN or np.abs(data).max() >= np.finfo(np.float16).max:
             continue
+        # Their sums cancel: next to norms in 32 bits a bank in 16 would shift distances by up to a hundredth.
+        if any(port.get_node().get_friendly_name().startswith(FLOAT_ONLY) for port in users):
+            continue
         half = opset13.convert(opset13.constant(data.astype(np.float16)), "f32")
-        for port in node.output(0).get_target_inputs():
+        for port in users:
             port.replace_source_output(half.output(0))
 
 

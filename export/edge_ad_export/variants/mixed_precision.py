@@ -90,8 +90,8 @@ _LARGEST = 1e9
 
 @dataclass(frozen=True)
 class Ranking:
-    """``layers``: all int8 layers, the sums first, then the most harmful. ``unmeasured``: how many of those that were
-    to be measured there was no time for."""
+    """``layers``: all int8 layers, the sums first, then the most harmful, products of a shortlist last. ``unmeasured``:
+    how many of those that were to be measured there was no time for."""
 
     layers: tuple[str, ...]
     unmeasured: int = 0
@@ -107,7 +107,8 @@ def rank_layers(
     thorough: bool = False,
 ) -> Ranking:
     """Puts layers to float and measures how much damage is gone: groups of neighbours, because a single layer in float
-    between two in int8 changes little; one by one where there are too few layers for groups. Sums are always in float.
+    between two in int8 changes little; one by one where there are too few layers for groups. Sums are always in float,
+    and the products of a shortlist are the last that are, because their errors are mended.
 
     NNCF's own accuracy control does the same, but can be neither stopped in time nor told what precision the engine
     is to calculate in, which on CPUs with AMX drowns the effect of a layer in that of bfloat16.
@@ -119,15 +120,15 @@ def rank_layers(
         thorough: layers are measured one by one too, and the better ranking is kept.
     """
     path = folder / f"candidate.{'xml' if runner.engine == 'openvino' else 'onnx'}"
-    sums = quantized.sums
-    layers = tuple(layer for layer in quantized.layers if layer not in sums)
+    sums, shortlists = quantized.sums, quantized.shortlists
+    layers = tuple(layer for layer in quantized.layers if layer not in (*sums, *shortlists))
 
     def left(floats: Sequence[str]) -> float:
         quantized.save(path, (*sums, *floats))
         return min(probes.damage(probes.run(path, runner)), _LARGEST)
 
     found = _ranked(layers, left, deadline_s, thorough=thorough)
-    return Ranking((*sums, *found.layers), found.unmeasured)
+    return Ranking((*sums, *found.layers, *shortlists), found.unmeasured)
 
 
 def _ranked(

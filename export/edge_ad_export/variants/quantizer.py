@@ -129,15 +129,14 @@ class Quantizer:
         """The int8 graph with as few of its most harmful layers in float as suffice on the probes.
 
         Sums are in float in any case. ``share``: of the others at most this part, and at least one less than all, may
-        be in float. Where that does not suffice on the probes, but may on more frames, as many are. ``None`` where it
-        cannot, or with low effort.
+        be in float; where latencies decide, all but the products of a shortlist. Where that does not suffice on the
+        probes, but may on more frames, as many are. ``None`` where it cannot, or with low effort.
         """
         effort = self._plan.effort
         if effort == "low":
             return None
         int8, probes, runner = self.int8(engine), self._probes_of(engine), self._runner(engine)
-        layers, sums = int8.quantized.layers, len(int8.quantized.sums)
-        most = min(sums + int(share * (len(layers) - sums)), len(layers) - 1)
+        most = _most_floats(int8.quantized, share, measured=self._plan.measured)
         path = self._folder / f"mixed{_ending(engine)}"
         if most < 1:
             return None
@@ -145,7 +144,7 @@ class Quantizer:
         thorough = effort == "high"
         ranking = rank_layers(int8.quantized, few, runner, self._folder, deadline_s, thorough=thorough)
         search = Search(probes, runner, int8.quantized, ranking.layers, gate, path)
-        count = where_to_begin(search, sums, most)
+        count = where_to_begin(search, len(int8.quantized.sums), most)
         return None if count is None else Mixed(int8, ranking.layers, count, most, ranking.unmeasured)
 
     @property
@@ -223,6 +222,17 @@ def open_quantizer(
     """
     with TemporaryDirectory(prefix="edge-ad-") as folder:
         yield Quantizer(models, plan, Path(folder), scorer)
+
+
+def _most_floats(graph: QuantizedGraph, share: float, *, measured: bool) -> int:
+    """How many layers of a mixed form may be in float: all sums and this share of the others, but not all.
+
+    What a share of the layers takes tells little where one product takes most of the time. So all layers but the
+    products of a shortlist may be in float, where latencies are ``measured`` and say what that form gains.
+    """
+    layers, sums, shortlists = len(graph.layers), len(graph.sums), len(graph.shortlists)
+    most = min(sums + int(share * (layers - sums)), layers - 1)
+    return max(most, layers - shortlists) if shortlists and measured else most
 
 
 def _with_separate_sums(model: FloatModel) -> FloatModel:

@@ -36,6 +36,7 @@ class _Memorised:
 
     layers: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()
+    shortlists: tuple[str, ...] = ()
 
     def __init__(self, model: ir.Model, frames: NDArray[np.uint8]) -> None:
         self._model, self._frames = model, frames

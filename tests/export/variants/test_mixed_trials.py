@@ -19,7 +19,7 @@ from edge_ad_export.fidelity.gate import Gate
 from edge_ad_export.graph.embedded import to_openvino
 from edge_ad_export.lowering.recipes import RECIPES
 from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
-from edge_ad_export.variants import trials
+from edge_ad_export.variants import quantizer, trials
 from edge_ad_export.variants.mixed_precision import Ranking, Search, rank_layers, where_to_begin
 from edge_ad_export.variants.quantizer import Mixed
 
@@ -193,8 +193,8 @@ class _Graph:
 
     layers = tuple(f"layer{number}" for number in range(40))
 
-    def __init__(self, harm: dict[str, float], sums: tuple[str, ...] = ()) -> None:
-        self._harm, self.sums = harm, sums
+    def __init__(self, harm: dict[str, float], sums: tuple[str, ...] = (), shortlists: tuple[str, ...] = ()) -> None:
+        self._harm, self.sums, self.shortlists = harm, sums, shortlists
         self.tried: list[tuple[str, ...]] = []
 
     def save(self, _path: Path, floats: Collection[str] = ()) -> None:
@@ -208,9 +208,9 @@ class _Graph:
 
 
 def rank(
-    harm: dict[str, float], deadline_s: float = math.inf, *, thorough: bool = False, sums: tuple[str, ...] = ()
+    harm: dict[str, float], deadline_s: float = math.inf, *, thorough: bool = False, **kinds: tuple[str, ...]
 ) -> tuple[_Graph, Ranking]:
-    graph = _Graph(harm, sums)
+    graph = _Graph(harm, **kinds)
     runner = cast("Any", SimpleNamespace(engine="onnxruntime"))
     return graph, rank_layers(graph, cast("Any", graph), runner, Path(), deadline_s, thorough=thorough)
 
@@ -250,6 +250,29 @@ def test_sums_are_in_float_before_anything_is_ranked() -> None:
     assert ranking.layers[:2] == ("layer5", "layer30")
     assert sorted(ranking.layers) == sorted(graph.layers)
     assert all(tried[:2] == ("layer5", "layer30") for tried in graph.tried)
+
+
+def test_the_product_of_a_shortlist_is_the_last_in_float() -> None:
+    """Its errors are mended, and it takes a good part of the time."""
+    graph, ranking = rank({"layer7": 9.0, "layer30": 1.0}, shortlists=("layer7",))
+
+    assert ranking.layers[-1] == "layer7"
+    assert sorted(ranking.layers) == sorted(graph.layers)
+    assert not any("layer7" in tried for tried in graph.tried)
+
+
+@pytest.mark.parametrize(
+    ("shortlists", "measured", "most"),
+    [
+        pytest.param((), True, 22, id="a-share"),
+        pytest.param(("layer39",), True, 39, id="all-but-the-shortlist"),
+        pytest.param(("layer39",), False, 22, id="not-where-latencies-tell-nothing"),
+    ],
+)
+def test_how_many_may_be_in_float(shortlists: tuple[str, ...], measured: bool, most: int) -> None:
+    graph = _Graph({}, ("layer0", "layer1", "layer2", "layer3"), shortlists)
+
+    assert quantizer._most_floats(graph, 0.5, measured=measured) == most
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
