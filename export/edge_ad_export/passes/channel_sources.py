@@ -88,7 +88,7 @@ def _read_along(node: ir.Node, axis: int, before: int, after: int) -> tuple[int,
     """Which pixel each pixel of the larger map repeats; ``None`` where it is no repetition, or where rounding decides.
 
     By a whole factor pixel ``i`` is ``i // factor``. Otherwise an engine calculates it in float32, and two engines
-    may differ where it is close to the next one.
+    may differ where it is close to the next one. A scale that the node states need not be the ratio of the sizes.
     """
     if node.attributes.get_string("mode", "nearest") != "nearest" or "axes" in node.attributes or after < before:
         return None
@@ -96,10 +96,10 @@ def _read_along(node: ir.Node, axis: int, before: int, after: int) -> tuple[int,
     rounding = node.attributes.get_string("nearest_mode", "round_prefer_floor")
     asymmetric = (coordinates, rounding) == ("asymmetric", "floor")
     centred = coordinates == "half_pixel" and rounding in ("round_prefer_floor", "round_prefer_ceil")
-    if after % before == 0:
-        return tuple(i // (after // before) for i in range(after)) if asymmetric or centred else None
     scales = read_array(node.inputs[2]) if len(node.inputs) > 2 else None
     scale = after / before if scales is None or scales.size == 0 else float(scales[axis])
+    if scale == after // before:
+        return tuple(i // (after // before) for i in range(after)) if asymmetric or centred else None
     if not asymmetric or abs(scale * before - after) > _SIZE_TOLERANCE:
         return None
     exact = tuple(floor(Fraction(i * before, after)) for i in range(after))

@@ -20,7 +20,7 @@ _CHANNELS_FIRST = (0, 3, 1, 2)
 
 
 class LateTransposePass(ir.passes.InPlacePass):
-    """Requires: folded constants; shapes of the frame's path are known.
+    """Requires: folded constants; the frame's shape is known.
 
     Does: where the frame is transposed to channels first, cast to float, given arithmetic per channel, and taken by
     convolutions alone, the transposition comes last. OpenVINO's convolutions calculate channels last, so that it then
@@ -31,7 +31,7 @@ class LateTransposePass(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         first = _transposition(model.graph)
-        steps = [] if first is None else _steps(first.outputs[0])
+        steps = [] if first is None else _steps(first.outputs[0], known_shape(model.graph.inputs[0])[3])
         if first is None or not steps or not _convolved(steps[-1].outputs[0]):
             return ir.passes.PassResult(model, False)
         _put_off(model.graph, first, steps)
@@ -47,24 +47,23 @@ def _transposition(graph: ir.Graph) -> ir.Node | None:
     return node if tuple(node.attributes.get_ints("perm", ())) == _CHANNELS_FIRST else None
 
 
-def _steps(pixels: ir.Value) -> list[ir.Node]:
+def _steps(pixels: ir.Value, channels: int) -> list[ir.Node]:
     """The cast behind the transposition and the arithmetic behind that; nothing where another node comes first."""
     steps: list[ir.Node] = []
     value = pixels
     while used_once(value):
         node = next(iter(value.uses())).node
-        if not (_is_arithmetic(node, value) if steps else node.op_type == "Cast"):
+        if not (_is_arithmetic(node, value, channels) if steps else node.op_type == "Cast"):
             break
         steps.append(node)
         value = node.outputs[0]
     return steps
 
 
-def _is_arithmetic(node: ir.Node, value: ir.Value) -> bool:
+def _is_arithmetic(node: ir.Node, value: ir.Value, channels: int) -> bool:
     if node.op_type not in ("Add", "Div", "Mul", "Sub") or node.inputs[0] is not value:
         return False
     number = read_array(node.inputs[1])
-    channels = known_shape(value)[1]
     return number is not None and _four_axes(number) in ((1, 1, 1, 1), (1, channels, 1, 1))
 
 

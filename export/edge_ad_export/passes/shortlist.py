@@ -212,7 +212,7 @@ def _distances_to_likely(
     norms = np.pad(squared_norms(search.bank), (0, missing), constant_values=_NEVER_NEAREST)[None]
     pairs = (patches, groups * width)
     product = build.op("MatMul", projected, build.constant("bank_projected", weights), shape=pairs)
-    _mark(product, SHORTLIST)
+    _name(product, SHORTLIST, search)
     relative = build.op("Add", product, build.constant("bank_norms", norms.astype(np.float32)), shape=pairs)
     likely = _index_of_smallest(build, relative, groups, width)
     # What is not finite may point behind the bank.
@@ -257,14 +257,14 @@ def _exact_distances(build: GraphBuilder, search: _Search, bank: ir.Value, top: 
     norms = build.constant("bank_norms", squared_norms(search.bank)[None].astype(np.float32))
     # The same constant as the rows above, so that the file holds the bank once.
     relative = build.op("Gemm", twice, bank, norms, shape=(EXACT_PATCHES, vectors), transB=1)
-    _mark(relative, FLOAT_ONLY)
+    _name(relative, FLOAT_ONLY, search)
     own = build.reduce("ReduceSumSquare", picked, [1])
     smallest = build.reduce("ReduceMin", relative, [1])
     return relative, build.op("Add", smallest, own, shape=(EXACT_PATCHES, 1))
 
 
-def _mark(value: ir.Value, prefix: str) -> None:
-    """Puts a prefix before the name of the node that makes the value."""
+def _name(value: ir.Value, prefix: str, search: _Search) -> None:
+    """Names the node that makes the value, in each search of a graph otherwise."""
     made = value.producer()
     if made is not None:
-        made.name = f"{prefix}{made.name or 'distances'}"
+        made.name = f"{prefix}{search.squared.name}"

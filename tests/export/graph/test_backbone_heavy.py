@@ -7,7 +7,7 @@ import onnx_ir as ir
 import pytest
 from support.export_onnx import graph
 
-from edge_ad_export.graph.backbone import Op, find_backbone
+from edge_ad_export.graph.backbone import FLOAT_ONLY, SHORTLIST, Op, find_backbone
 from edge_ad_export.graph.embedded import to_openvino
 from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
 
@@ -54,9 +54,11 @@ def test_of_the_head_only_the_heavy_product_is_quantized() -> None:
         Op("norms", ("search",)),
         Op("minimum", ("norms",)),
         Op("upsample", ("minimum",), linear=True),
+        Op(f"{SHORTLIST}of-few-vectors", ("rows",), linear=True),
+        Op(f"{FLOAT_ONLY}distances", ("rows",), linear=True, heavy=True),
     )
 
-    assert find_backbone(ops) == {"conv", "search"}
+    assert find_backbone(ops) == {"conv", "search", f"{SHORTLIST}of-few-vectors"}
 
 
 def test_a_product_that_no_feature_leads_to_is_left_alone() -> None:

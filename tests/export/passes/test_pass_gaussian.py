@@ -80,6 +80,7 @@ def test_features_may_fill_blocks_of_several_sizes() -> None:
         pytest.param(3, 7, ", , , sizes", True, id="by-size"),
         pytest.param(4, 9, ", , scales", True, id="by-scale"),
         pytest.param(3, 7, ", , other_scales", False, id="of-another-scale"),
+        pytest.param(2, 4, ", , other_scales", False, id="of-another-scale-with-whole-sizes"),
         pytest.param(2, 6, ", , , sizes", True, id="by-a-whole-factor"),
         pytest.param(7, 5, ", , , sizes", False, id="made-smaller"),
     ],
@@ -91,7 +92,7 @@ def test_a_map_is_traced_to_what_it_repeats(before: int, after: int, resize: str
         f'y = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(x{resize})',
         sizes=np.array([1, 2, after, after]),
         scales=np.array([1, 1, after / before, after / before], np.float32),
-        other_scales=np.array([1, 1, 2.5, 2.5], np.float32),
+        other_scales=np.array([1, 1, 2.4, 2.4], np.float32),
     )
     x = np.arange(2 * before * before, dtype=np.float32).reshape(1, 2, before, before)
     SimplifyPass()(model)

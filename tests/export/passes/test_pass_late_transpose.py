@@ -56,6 +56,16 @@ def test_the_transposition_comes_last(nodes: str, fold: bool, color: Color, left
     assert not LateTransposePass()(made).modified
 
 
+def test_only_the_shape_of_the_frame_has_to_be_known() -> None:
+    made = model(f"y = {PADDED}")
+    for node in made.graph:
+        node.outputs[0].shape = None
+
+    assert LateTransposePass()(made).modified
+
+    assert operators(made) == ["Cast", "Add", "Transpose", "Conv"]
+
+
 @pytest.mark.parametrize(
     "made",
     [

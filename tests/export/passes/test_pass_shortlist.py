@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from support.export_onnx import graph, operators, run
 
 from edge_ad_export.graph import backbone
-from edge_ad_export.graph.backbone import FLOAT_ONLY, Op, find_backbone
+from edge_ad_export.graph.backbone import FLOAT_ONLY, SHORTLIST, Op, find_backbone
 from edge_ad_export.passes import NearestPass, NeighbourTablePass, ShortlistPass, SimplifyPass
 from edge_ad_export.passes.shortlist import EXACT_PATCHES, directions_needed
 from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
@@ -264,6 +264,32 @@ def test_distances_that_are_asked_of_another_patch_than_the_worst_are_left_alone
     )
 
     assert not ShortlistPass(least_products=0)(model).modified
+
+
+def test_every_product_of_two_searches_has_a_name_of_its_own() -> None:
+    """Which layer is put to float is said by its name."""
+    banks = {name: low_rank(600, seed=seed) for name, seed in (("a", 5), ("b", 6))}
+    lines = (
+        f"p_{one} = MatMul(x, bt_{one}) d_{one} = Add(p_{one}, norms_{one}) "
+        f"low_{one} = ReduceMin<keepdims=1, axes=[1]>(d_{one}) map_{one} = Add(low_{one}, nx) "
+        f"worst_{one} = ArgMax<axis=0, keepdims=0>(map_{one}) row_{one} = Gather<axis=0>(d_{one}, worst_{one})"
+        for one in banks
+    )
+    model = graph(
+        f"float[{PATCHES}, {DIMENSIONS}] x",
+        ", ".join(f"float[{PATCHES}, 1] map_{one}, float[1, 600] row_{one}" for one in banks),
+        f"nx = ReduceSumSquare<keepdims=1, axes=[1]>(x) {' '.join(lines)}",
+        14,
+        **{f"bt_{one}": np.ascontiguousarray(-2 * bank.T) for one, bank in banks.items()},
+        **{f"norms_{one}": np.square(bank).sum(axis=1)[None] for one, bank in banks.items()},
+    )
+    SimplifyPass()(model)
+
+    assert ShortlistPass(least_products=0)(model).modified
+
+    names = [str(node.name) for node in model.graph if str(node.name).startswith((FLOAT_ONLY, SHORTLIST))]
+    assert len(names) == 4
+    assert len(set(names)) == 4
 
 
 @pytest.mark.parametrize("engine", ENGINES)
