@@ -235,7 +235,7 @@ def _previous(place: CommissionedInspection) -> BundleFacts | None:
 
 def bundle_facts(path: str, settings: InspectionSettings) -> BundleFacts:
     """What a bundle is calibrated for."""
-    return _facts(path, settings.variant, settings.calibration or DEFAULT_STATION, _stamp(path))
+    return _facts(path, settings.variant, settings.calibration, _stamp(path))
 
 
 def _stamp(path: str) -> tuple[int, ...]:
@@ -255,10 +255,10 @@ def _touched(path: Path) -> list[int]:
 
 
 @lru_cache(16)
-def _facts(path: str, variant: str | None, station: str, _: tuple[int, ...]) -> BundleFacts:
+def _facts(path: str, variant: str | None, calibration: str | None, _: tuple[int, ...]) -> BundleFacts:
     try:
         bundle = Bundle.open(path)
-        chosen = bundle.variant(variant)
+        chosen = bundle.variant(variant, calibration)
         record = bundle.calibration(chosen)
     except (EdgeAdError, BundleError) as error:
         return BundleFacts(title=Path(path).name, wrong=one_line(error))
@@ -271,7 +271,7 @@ def _facts(path: str, variant: str | None, station: str, _: tuple[int, ...]) -> 
         regions=regions_of(bundle),
         artefact=bundle.artefact_sha256(chosen),
     )
-    made = None if record is None else record.stations.get(station)
+    made = None if record is None else record.stations.get(calibration or DEFAULT_STATION)
     return known if made is None else _calibrated(known, made)
 
 

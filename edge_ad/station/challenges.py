@@ -157,7 +157,7 @@ class ChallengeDesk:
         recipe = self._recipes.active.name
         if not self._plan.has_set:
             return "no_challenge", "the active recipe has no challenge set, or the station file has no table [proof]"
-        if self._replaying[recipe]:
+        if self._replaying[recipe] > 0:
             return "challenge_running", "the challenge set is being replayed already: wait for its result"
         self._order(recipe, who, runs)
         return None

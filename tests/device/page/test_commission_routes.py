@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from support import tiny
+from support.changed_bundle import change
 from support.commissioned import PLACE, Commissioned, commissioned
 from support.http_served import http_served
 from support.page_served import PICTURE, page_verdict, write_preview
@@ -20,6 +22,7 @@ from edge_ad.bundle import Bundle
 from edge_ad.controllers.http.answers import ProblemError
 from edge_ad.controllers.http.commission_views import check_variant
 from edge_ad.controllers.security import Role, add_token, read_trail
+from edge_ad.engines.processor import Processor
 from edge_ad.link.messages import InspectionFacts, Snapshot, StationState
 from edge_ad.page.commission import bundle_facts, find_place
 from edge_ad.page.findings import Finding, Findings
@@ -173,6 +176,20 @@ def test_a_threshold_is_that_of_the_variant_that_scores(
     said = "this device scores with openvino-fp32, because onnx-fp32 cannot be used here"
     with pytest.raises(ProblemError, match=said):
         check_variant(a_snapshot("a", "tiny@1", "openvino-fp32"), place, facts)
+
+
+def test_the_variant_of_a_group_is_the_one_that_is_calibrated_for_it(
+    one: Commissioned, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vnni = Processor("x86_64", frozenset({"avx2", "avx512_vnni"}))
+    monkeypatch.setattr("edge_ad.bundle.reader.this_processor", lambda: vnni)
+    change(tiny_bundle, targets={"x86-vnni": ("onnx-fp32", "openvino-fp32")})
+    calibrate(tiny_bundle, 0.7, "night", "openvino-fp32")
+    settings = find_place(one.folder / "station.toml", "a", "top").settings
+    of_the_group = bundle_facts(str(tiny_bundle), msgspec.structs.replace(settings, calibration="night"))
+    assert (of_the_group.variant, of_the_group.threshold) == ("openvino-fp32", 0.7)
+    usual = bundle_facts(str(tiny_bundle), settings)
+    assert (usual.variant, usual.threshold) == ("onnx-fp32", 0.5)
 
 
 def a_snapshot(recipe: str, bundle: str, variant: str) -> Snapshot:
