@@ -47,7 +47,9 @@ def make(recipe: Recipe, target: Path, shared: Path, python: Path) -> None:
         train, normal, defect = _pictures(recipe, shared)
         np.savez(pictures, train=train, normal=normal, defect=defect)
         words = [recipe.kind, recipe.backbone, recipe.size, (shared / _WEIGHTS).resolve(), pictures, target.resolve()]
-        command = [str(python), "-W", "ignore", str(script), *map(str, words)]
+        # Otherwise the choice of a bank's vectors leaves torn memory at every step, as in the zoo.
+        command = ["env", "MALLOC_MMAP_THRESHOLD_=1048576"]
+        command += [str(python), "-W", "ignore", str(script), *map(str, words)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_MAKING_S, cwd=folder)
     if done.returncode:
         said = (done.stderr.strip() or "nothing said").splitlines()[-1]

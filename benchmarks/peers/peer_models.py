@@ -129,7 +129,7 @@ def random_resnet(images: Any) -> nn.Module:
 def fit(model: Any, images: Any, bank: int = 0) -> None:
     """PaDiM's Gaussians or PatchCore's bank.
 
-    A large bank is drawn at random: anomalib's choice would take a quarter of an hour and 20 GB.
+    A large bank is drawn at random, because anomalib's choice of its vectors would take a quarter of an hour.
     """
     model.model.train()
     with torch.no_grad():

@@ -94,7 +94,7 @@ def _model(cell: str) -> str:
 
 
 def _line(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 def _cells(row: ZooRow) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ def _cells(row: ZooRow) -> tuple[str, ...]:
         _figure(row.file_ms),
         "-" if row.float32_gain is None else f"{row.float32_gain:.2f}",
         ", ".join(variants) or "-",
-        "; ".join(row.rejected).replace("|", "/") or "none",
+        "; ".join(row.rejected) or "none",
         _figure(row.export_s),
     )
 

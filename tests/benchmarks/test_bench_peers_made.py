@@ -16,7 +16,9 @@ from benchmarks.peers.made import Recipe, make
 
 _SIDE = 256
 # In place of the peer's Python: keeps what it was called with and writes what the script would.
-_WRITES = '#!/bin/sh\nshift 3\necho "$1 $2 $3" > "$6.words"\ncp "$5" "$6.npz"\necho model > "$6"\n'
+_WRITES = (
+    '#!/bin/sh\nshift 3\necho "$1 $2 $3 $MALLOC_MMAP_THRESHOLD_" > "$6.words"\ncp "$5" "$6.npz"\necho model > "$6"\n'
+)
 _REFUSES = "#!/bin/sh\necho Traceback >&2\necho 'ImportError: no torch' >&2\nexit 1\n"
 
 
@@ -42,7 +44,7 @@ def test_no_picture_that_sets_the_scale_is_trained_with(tmp_path: Path) -> None:
     make(_recipe(tmp_path), target, tmp_path, _program(tmp_path / "python", _WRITES))
 
     assert target.read_text() == "model\n"
-    assert target.with_name("model.onnx.words").read_text() == "patchcore squeezenet 7\n"
+    assert target.with_name("model.onnx.words").read_text() == "patchcore squeezenet 7 1048576\n"
     given = {name: np.round(255 * array[:, 0, 0, 0]).tolist() for name, array in np.load(f"{target}.npz").items()}
     assert given == {"train": [1, 3, 6, 8], "normal": [0, 5], "defect": [10, 11]}
     assert np.load(f"{target}.npz")["train"].shape == (4, 3, _SIDE, _SIDE)

@@ -70,6 +70,12 @@ def test_a_row_replaces_only_that_of_its_model(docs: Path) -> None:
     ]
 
 
+def test_a_reason_with_a_bar_in_it_makes_no_column_of_its_own(docs: Path) -> None:
+    add_row(docs, ZooRow("Dsr", trained="random (int | None)", rejected=("ort-int8: a|b",)), "this.")
+    (row,) = (line for line in docs.read_text(encoding="utf-8").splitlines() if line.startswith("| Dsr"))
+    assert row == "| Dsr | random (int / None) | - | none | - | - | - | ort-int8: a/b | - |"
+
+
 def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     docs = tmp_path / "families.md"
     docs.write_text("no marks", encoding="utf-8")
@@ -83,7 +89,7 @@ def test_what_a_program_leaves_behind_is_ended(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as read:
         os.set_blocking(read.fileno(), True)
-        done = run_within(["sh", "-c", f"(sleep 20; echo late >&3) 2>&- 3>{pipe} &"], 60)
+        done = run_within(["sh", "-c", f"(sleep 20; echo late >&3) 3>{pipe} 2>&- &"], 60)
         assert done is not None
         assert read.read() == b""
 
