@@ -156,7 +156,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             Recipe("openvino-fp32", "openvino", "fp32", _openvino_fp32),
             Recipe("openvino-shortlist", "openvino", "fp32", _openvino_fp32, shortlist=True),
             Recipe("openvino-fp16", "openvino", "fp16", _openvino_fp16),
-            # The same file, opened otherwise.
+            # Stored as openvino-fp16 is, opened otherwise.
             Recipe("openvino-bf16", "openvino", "bf16", _openvino_fp16),
             Recipe("openvino-int8", "openvino", "int8", _int8),
         )

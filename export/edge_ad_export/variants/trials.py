@@ -329,7 +329,8 @@ def _score_mixed(evaluation: _Evaluation, recipe: Recipe, mixed: Mixed, rivals: 
     """The mixed variant; where the gate refuses it on all frames, with more operations in float. A form that would be
     left out for its latency is not scored, and is the last.
 
-    The first form that the gate lets through is taken, so its intervals are corrected for all that may be tried.
+    The first form that the gate lets through is taken, so the interval of its rank correlation is corrected
+    for all that may be tried.
     """
     for form in range(1, _MIXED_FORMS + 1):
         chosen = _mixed_recipe(recipe, mixed)
