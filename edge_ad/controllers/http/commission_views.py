@@ -119,12 +119,13 @@ def check_variant(snapshot: Snapshot | None, place: CommissionedInspection, fact
     known = {} if snapshot is None or snapshot.recipe != place.recipe else snapshot.inspections
     running = known.get(place.inspection)
     if running is not None and running.bundle == facts.title and running.variant != facts.variant:
-        raise ProblemError(
-            409,
-            "other_variant",
-            f"this device scores with {running.variant}, because {facts.variant} cannot be used here: name "
-            f'variant = "{running.variant}" for the inspection in the station file, and set its threshold then',
+        why = (
+            f"because {facts.variant} cannot be used here: name "
+            f'variant = "{running.variant}" for the inspection in the station file, and set its threshold then'
         )
+        if place.settings.variant is not None:
+            why = f"until it is started again with {facts.variant} of its station file: set the threshold then"
+        raise ProblemError(409, "other_variant", f"this device scores with {running.variant}, {why}")
 
 
 def threshold_change(desk: Desk, recipe: str, inspection: str, value: float) -> ThresholdChange:

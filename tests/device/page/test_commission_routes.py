@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,10 @@ def test_a_threshold_is_that_of_the_variant_that_scores(
     said = "this device scores with openvino-fp32, because onnx-fp32 cannot be used here"
     with pytest.raises(ProblemError, match=said):
         check_variant(a_snapshot("a", "tiny@1", "openvino-fp32"), place, facts)
+    named = replace(place, settings=msgspec.structs.replace(place.settings, variant="onnx-fp32"))
+    said = "this device scores with openvino-fp32, until it is started again with onnx-fp32"
+    with pytest.raises(ProblemError, match=said):
+        check_variant(a_snapshot("a", "tiny@1", "openvino-fp32"), named, facts)
 
 
 def test_the_variant_of_a_group_is_the_one_that_is_calibrated_for_it(
