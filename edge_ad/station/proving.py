@@ -205,7 +205,9 @@ def identity_of(file: StationFile, recipe: str, bundles: dict[str, str], softwar
         try:
             bundle = Bundle.open(path)
             manifest = msgspec.json.encode(bundle.manifest)
-            threshold = bundle.companion(calibration_name(bundle.variant(one.variant, one.calibration))) or b""
+            # Any of the choices may be the one that scores here.
+            variants = (bundle.variant(one.variant),) if one.variant else bundle.choices(one.calibration)
+            threshold = b"".join(bundle.companion(calibration_name(variant)) or b"" for variant in variants)
         except (EdgeAdError, OSError):
             manifest, threshold = b"", b""
         chosen = f"{one.variant} {one.device}".encode()

@@ -159,6 +159,17 @@ def test_bundle_set_and_software_are_told_apart(bundle: Path, pictures: Challeng
     assert "bundle" in what_changed(before, identity_of(file, "default", {"top": str(bundle)}, "1.0"))
 
 
+def test_a_threshold_of_what_may_take_the_place_of_the_first_choice_counts_too(
+    bundle: Path, pictures: ChallengeSettings, tmp_path: Path
+) -> None:
+    file = a_station(tmp_path, bundle, pictures)
+    calibrate(bundle, 0.6, variant="openvino-fp32")
+    before = identity_of(file, "default", {"top": str(bundle)}, "1.0")
+    assert identity_of(file, "default", {"top": str(bundle)}, "1.0") == before
+    calibrate(bundle, 0.7, variant="openvino-fp32")
+    assert what_changed(before, identity_of(file, "default", {"top": str(bundle)}, "1.0")) == ("threshold",)
+
+
 @pytest.mark.parametrize(
     ("result", "outcome", "detail"),
     [
