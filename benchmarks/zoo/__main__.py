@@ -80,14 +80,14 @@ def main(
 ) -> None:
     """Writes each row between the two marks of DOCS when it is measured; rows of other models stay."""
     chosen = ("--variants", variants) if variants else ()
-    options = ("--max-images", str(images), "--max-minutes", str(minutes), "--effort", effort, *chosen)
+    options = ("--max-images", str(images), "--max-minutes", str(minutes), *chosen)
     measured = machine.describe().replace("\n", "; ") + "."
     with tempfile.TemporaryDirectory() as folder:
         work = Workplace(shared, keep or Path(folder), peer, images)
         data = magnetic_tile(shared)
         normals = linked(work, "zoo-normals", data.held_out)
         for name in names or MODELS:
-            row = _row(work, name, data, normals, Budget(options, limit, training))
+            row = _row(work, name, data, normals, Budget(options, effort, limit, training))
             add_row(docs, row, measured)
             print(row, file=sys.stderr, flush=True)
     print(f"{len(names or MODELS)} rows written to {docs}")
@@ -95,9 +95,10 @@ def main(
 
 @dataclass(frozen=True)
 class Budget:
-    """``options`` of export; how long an export and the training of a model may take, in seconds."""
+    """``options`` and ``effort`` of export; how long an export and the training of a model may take, in seconds."""
 
     options: tuple[str, ...]
+    effort: str
     export_s: float
     training_s: float
 
@@ -110,7 +111,7 @@ def _row(work: Workplace, name: str, data: Dataset, normals: Path, budget: Budge
     target = work.scratch / f"{name}-bundle"
     try:
         file = folder / "weights" / "onnx" / "model.onnx"
-        row = measure(name, file, normals, target, budget.options, budget.export_s)
+        row = measure(name, file, normals, target, budget.options, budget.effort, budget.export_s)
     except Exception as error:  # noqa: BLE001  # one model does not end the run of the others
         traceback.print_exc()
         return ZooRow(name, refused=f"not measured: {one_line(error)}")

@@ -36,7 +36,9 @@ _LONGEST_REASON = 130
 _FLOATS = ("onnx-fp32", "openvino-fp32")
 
 
-def measure(name: str, file: Path, images: Path, target: Path, options: Sequence[str], limit_s: float) -> ZooRow:
+def measure(
+    name: str, file: Path, images: Path, target: Path, options: Sequence[str], effort: str, limit_s: float
+) -> ZooRow:
     """Exports a model and times what came of it beside the file itself. A model that is refused is a row, too.
 
     Where the export takes longer than ``limit_s``, it is tried once more with low effort, which makes no mixed variant.
@@ -44,7 +46,7 @@ def measure(name: str, file: Path, images: Path, target: Path, options: Sequence
     command = [str(Path(sys.executable).with_name("edge-ad")), "export", str(file), "--images", str(images)]
     command += ["-o", str(target), "--force", *options]
     began = perf_counter()
-    done = run_within(command, limit_s)
+    done = run_within([*command, "--effort", effort], limit_s)
     cut_off = done is None
     if done is None:
         _remove_unfinished(target)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from support import export_models
 from support.export_models import Tiny
 
+from benchmarks.zoo import measure as zoo_measure
 from benchmarks.zoo.measure import _gain, _without_mixed, passes_applied, run_within
 from benchmarks.zoo.rows import ZooRow, add_row
 from edge_ad_export import ModelFile, import_model
@@ -118,3 +120,19 @@ def test_why_there_is_no_mixed_form_is_told() -> None:
         "ov-mixed: hardly faster than ov-bf16",
         "ort-mixed: too much of it would be in float",
     ]
+
+
+def test_an_export_that_takes_too_long_is_tried_once_more_with_low_effort(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[tuple[str, ...]] = []
+
+    def ended(command: Sequence[str], _seconds: float) -> None:
+        commands.append(tuple(command))
+
+    monkeypatch.setattr(zoo_measure, "run_within", ended)
+    row = zoo_measure.measure("Dsr", tmp_path / "m.onnx", tmp_path, tmp_path / "b", ("--max-images", "9"), "normal", 5)
+
+    assert [command[-2:] for command in commands] == [("--effort", "normal"), ("--effort", "low")]
+    assert all(command.count("--effort") == 1 for command in commands)
+    assert row.refused == "export was ended after 5 s, with low effort as well"
