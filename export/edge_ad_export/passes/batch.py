@@ -44,7 +44,8 @@ class RebatchPass(ir.passes.InPlacePass):
 
     Does: divides the leading dimension of shapes that ``Reshape``, ``Expand`` and ``Resize`` ask for, and keeps
     the first row of constants that have one row per image. Slices of rows that no longer exist become empty, and
-    :class:`~edge_ad_export.passes.SimplifyPass` drops empty parts of a ``Concat``.
+    :class:`~edge_ad_export.passes.SimplifyPass` drops empty parts of a ``Concat``. Where a loop over the images was
+    written out, and each turn scatters its result into a row, the turns of all images but the first are left out.
 
     Ensures: the input takes one image.
 
@@ -74,10 +75,27 @@ def _rewrite(graph: ir.Graph, node: ir.Node, batch: int) -> None:
         if asked is not None and asked.size and asked[0] == result[0]:
             _replace(graph, node, index, np.array([asked[0] // batch, *asked[1:]], asked.dtype))
     elif node.op_type in _BROADCASTING and result[0] == batch:
-        for position, value in enumerate(node.inputs):
-            rows = read_array(value)
-            if rows is not None and rows.ndim == len(result) and rows.shape[0] == batch:
-                _replace(graph, node, position, rows[:1])
+        for position in range(len(node.inputs)):
+            _keep_first_row(graph, node, position, result)
+    elif node.op_type == "ScatterElements" and result[0] == batch and node.attributes.get_int("axis", 0) == 0:
+        _scatter_first_row(graph, node, result)
+
+
+def _keep_first_row(graph: ir.Graph, node: ir.Node, position: int, result: tuple[int, ...]) -> None:
+    rows = read_array(node.inputs[position])
+    if rows is not None and rows.ndim == len(result) and rows.shape[0] == result[0]:
+        _replace(graph, node, position, rows[:1])
+
+
+def _scatter_first_row(graph: ir.Graph, node: ir.Node, result: tuple[int, ...]) -> None:
+    """What is written into the rows of other images is left out."""
+    data, rows = node.inputs[0], read_array(node.inputs[1])
+    if data is None or rows is None:
+        return
+    if np.all(rows >= 1):
+        ir.convenience.replace_all_uses_with(node.outputs[0], data, replace_graph_outputs=True)
+    elif np.all(rows == 0):
+        _keep_first_row(graph, node, 0, result)
 
 
 def _replace(graph: ir.Graph, node: ir.Node, index: int, array: NDArray[Any]) -> None:

@@ -167,6 +167,27 @@ def test_rebatch_drops_the_second_image_altogether() -> None:
     assert operators(model).count("ReduceMax") == 1
 
 
+def test_of_a_loop_over_the_images_the_first_turn_is_left() -> None:
+    """As dynamo writes out the kernel density of Dfkde: each turn scatters its score into a row of zeros."""
+    model = text(
+        "a = Gather<axis=0>(x, first) one = ReduceSum<keepdims=1>(a) at0 = ScatterElements<axis=0>(zeros, row0, one) "
+        "b = Gather<axis=0>(x, second) two = ReduceSum<keepdims=1>(b) both = ScatterElements<axis=0>(at0, row1, two) "
+        "score = Abs(both)",
+        inputs="float[2, 3] x",
+        outputs="float[2] score",
+        constants="int64 first = {0}, int64 second = {1}, int64[1] row0 = {0}, int64[1] row1 = {1}, "
+        "float[2] zeros = {0, 0}",
+    )
+    StaticShapePass((2, 3))(model)
+    image = noise(1, 3)
+
+    RebatchPass()(model)
+    SimplifyPass()(model)
+
+    assert operators(model).count("ReduceSum") == 1
+    assert_allclose(export_models.run(model, image)[0], np.abs(image.sum(axis=1)), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "one_image", [pytest.param(RebatchPass(), id="rebatch"), pytest.param(RepeatPass(), id="repeat")]
 )
