@@ -48,14 +48,14 @@ def measure(
     began = perf_counter()
     done = run_within([*command, "--effort", effort], limit_s)
     cut_off = done is None
-    if done is None:
+    if done is None and effort != "low":
         _remove_unfinished(target)
         began = perf_counter()
         done = run_within([*command, "--effort", "low"], limit_s)
     took = perf_counter() - began
     if done is None:
         _remove_unfinished(target)
-        return ZooRow(name, refused=f"export was ended after {limit_s:.0f} s, with low effort as well")
+        return ZooRow(name, refused=f"export was ended after {limit_s:.0f} s, the last time with low effort")
     if done.returncode:
         said = done.said.strip().splitlines()
         return ZooRow(name, refused=said[-1].removeprefix("Error: ") if said else f"exit code {done.returncode}")
