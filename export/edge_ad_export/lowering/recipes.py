@@ -95,6 +95,7 @@ class Recipe:
     It raises :class:`~edge_ad.errors.ModelError` if the graph cannot be written in this form.
 
     ``shortlist``: made of the graph whose search of a memory bank starts with a shortlist, where there is one.
+    ``mended``: int8 only where errors are mended afterwards, all else in float.
     ``made_for``: in a bundle for several kinds of CPU those that an int8 variant is made for; empty: for all.
     """
 
@@ -103,6 +104,7 @@ class Recipe:
     precision: Literal["fp32", "fp16", "bf16", "int8"]
     write: Callable[[FloatModel, Path, QuantizedGraph | None], None]
     shortlist: bool = False
+    mended: bool = False
     made_for: tuple[str, ...] = ()
 
     @property
