@@ -56,9 +56,12 @@ def _mixed_form(
 ) -> MadeVariant | None:
     mended = _mended_form(maker, int8.recipe, rivals, quantizer)
     form = _first_form(maker, int8, rivals, quantizer, mended) if int8.rejected else None
-    if form is None and mended is not None:
-        form = mended.form
-    return None if form is None else _score_mixed(maker, int8.recipe, form, rivals, mended)
+    if form is not None:
+        return _score_mixed(maker, int8.recipe, form, rivals, mended)
+    if mended is None:
+        return None
+    maker.score([mended.made], looks=_MIXED_FORMS)
+    return mended.made
 
 
 def _mended_form(
