@@ -240,6 +240,12 @@ def test_targets(
     assert {(one.signed, one.seven_bits) for one in settings} == {(signed, seven_bits)}
 
 
+@pytest.mark.parametrize(("target", "search"), [("x86-avx2", False), ("x86-vnni", True)])
+def test_openvino_searches_in_float_without_vnni(target: str, *, search: bool) -> None:
+    assert {one.search for one in settings_for("openvino", "high", TARGETS[target])} == {search}
+    assert all(one.search for one in settings_for("onnxruntime", "high", TARGETS[target]))
+
+
 def timed(name: str, latencies_ms: list[float], size_bytes: int = 100) -> TimedVariant:
     return TimedVariant(RECIPES[name], latencies_ms, size_bytes)
 
