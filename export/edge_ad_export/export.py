@@ -52,8 +52,9 @@ from edge_ad_export.samples.clips import select_clips
 from edge_ad_export.samples.geometry import MASK_NAME
 from edge_ad_export.samples.images import ImageSet, select_images
 from edge_ad_export.variants.fleet import for_targets, order_by_target, remarks_on_targets
+from edge_ad_export.variants.maker import Trials
 from edge_ad_export.variants.result import VariantResult, pick_default
-from edge_ad_export.variants.trials import Trials, run_trials
+from edge_ad_export.variants.trials import run_trials
 from edge_ad_metrics.aupimo import RESOLVABLE_PIXELS
 from edge_ad_metrics.datasets.dataset import LabelledSet
 from edge_ad_metrics.datasets.layouts import read_labelled_images

@@ -27,7 +27,7 @@ from edge_ad.scoring.verification import verify_bundle
 from edge_ad_export import ExportRequest, Gate, export_bundle
 from edge_ad_export.cli.export import _say
 from edge_ad_export.reference.sessions import open_session
-from edge_ad_export.variants import trials
+from edge_ad_export.variants import maker
 
 # float32 is equal but for rounding; what int8 loses is more than nothing.
 STRICT = Gate(1, 0.99999, max_roc_auc_lost=1, max_more_false_rejects=1, max_aupimo_lost=1)
@@ -107,7 +107,7 @@ def test_the_imported_file_is_timed_in_turn_with_the_variants(
     def measured(runs: Sequence[object], _: int) -> tuple[list[float], ...]:
         return tuple([float(place + 1)] for place in range(len(runs)))
 
-    monkeypatch.setattr(trials, "measure_latency", measured)
+    monkeypatch.setattr(maker, "measure_latency", measured)
     manifest = export_bundle(request_for).bundle.manifest
     assert manifest.provenance["source_latency_ms"] == 1.0
     assert [trial.fidelity.latency_ms for trial in manifest.trials if trial.fidelity] == [2.0, 3.0]

@@ -76,6 +76,17 @@ class Mixed:
         count = math.ceil(self.count * (self.most / self.count) ** (1 / forms) - 1e-9)
         return replace(self, count=min(max(count, self.count + 1), self.most))
 
+    @property
+    def last(self) -> Mixed:
+        """The form with as many of them in float as may be."""
+        return replace(self, count=self.most)
+
+    @property
+    def mended(self) -> bool:
+        """Whether all is in float but what is mended afterwards: products that make a shortlist."""
+        shortlists = self.int8.quantized.shortlists
+        return bool(shortlists) and not set(self.layers[self.count :]) - set(shortlists)
+
     def write(self, path: Path) -> None:
         """Writes the model; for OpenVINO the weights beside it."""
         self.int8.quantized.save(path, self.layers[: self.count])
@@ -125,18 +136,26 @@ class Quantizer:
             self._made[engine] = self._best(engine)
         return self._made[engine]
 
-    def mixed(self, engine: EngineName, gate: Gate, share: float = 1.0) -> Mixed | None:
+    def mended(self, engine: EngineName) -> Mixed | None:
+        """The int8 graph with all in float but the products of a shortlist, whose errors are mended afterwards;
+        ``None`` without such a product."""
+        int8 = self.int8(engine)
+        shortlists = int8.quantized.shortlists
+        floats = tuple(layer for layer in int8.quantized.layers if layer not in shortlists)
+        return Mixed(int8, (*floats, *shortlists), len(floats), len(floats)) if floats and shortlists else None
+
+    def mixed(self, engine: EngineName, gate: Gate, share: float = 1.0, last: Mixed | None = None) -> Mixed | None:
         """The int8 graph with as few of its most harmful layers in float as suffice on the probes.
 
         Sums are in float in any case. ``share``: of the others at most this part, and at least one less than all, may
-        be in float; where latencies decide, all but the products of a shortlist. Where that does not suffice on the
-        probes, but may on more frames, as many are. ``None`` where it cannot, or with low effort.
+        be in float; with the form ``last`` as many as in that. Where that does not suffice on the probes, but may on
+        more frames, as many are. ``None`` where it cannot, or with low effort.
         """
         effort = self._plan.effort
         if effort == "low":
             return None
         int8, probes, runner = self.int8(engine), self._probes_of(engine), self._runner(engine)
-        most = _most_floats(int8.quantized, share, measured=self._plan.measured)
+        most = _most_floats(int8.quantized, share) if last is None else last.count
         path = self._folder / f"mixed{_ending(engine)}"
         if most < 1:
             return None
@@ -224,15 +243,10 @@ def open_quantizer(
         yield Quantizer(models, plan, Path(folder), scorer)
 
 
-def _most_floats(graph: QuantizedGraph, share: float, *, measured: bool) -> int:
-    """How many layers of a mixed form may be in float: all sums and this share of the others, but not all.
-
-    What a share of the layers takes tells little where one product takes most of the time. So all layers but the
-    products of a shortlist may be in float, where latencies are ``measured`` and say what that form gains.
-    """
-    layers, sums, shortlists = len(graph.layers), len(graph.sums), len(graph.shortlists)
-    most = min(sums + int(share * (layers - sums)), layers - 1)
-    return max(most, layers - shortlists) if shortlists and measured else most
+def _most_floats(graph: QuantizedGraph, share: float) -> int:
+    """How many layers of a mixed form may be in float: all sums and this share of the others, but not all."""
+    layers, sums = len(graph.layers), len(graph.sums)
+    return min(sums + int(share * (layers - sums)), layers - 1)
 
 
 def _with_separate_sums(model: FloatModel) -> FloatModel:

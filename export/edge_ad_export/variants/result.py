@@ -135,7 +135,7 @@ _WORTH_MIXING = 0.15
 # What is as slow as something more precise has to be smaller by this part.
 _SMALLER = 0.1
 # The most precise first. With a shortlist scores are those of float32, but maps are not.
-_PRECISION = ("fp32", "fp16", "bf16", "shortlist", "int8")
+_PRECISION = ("fp32", "fp16", "bf16", "shortlist", "mended", "int8")
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _more_precise(recipe: Recipe, others: Sequence[TimedVariant]) -> list[TimedV
 
 
 def _rank(recipe: Recipe) -> int:
-    return _PRECISION.index("shortlist" if recipe.shortlist else recipe.precision)
+    return _PRECISION.index("shortlist" if recipe.shortlist else "mended" if recipe.mended else recipe.precision)
 
 
 def _ratio(mine: TimedVariant, other: TimedVariant) -> float:

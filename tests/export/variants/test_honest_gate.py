@@ -27,7 +27,7 @@ from edge_ad_export.quantize.settings import Settings
 from edge_ad_export.samples.defects import FITTING_KINDS, KINDS, DefectSet
 from edge_ad_export.samples.images import ImageSet
 from edge_ad_export.samples.split import ImageSplit
-from edge_ad_export.variants import trials
+from edge_ad_export.variants import maker
 from edge_ad_export.variants.quantizer import Int8
 
 
@@ -92,7 +92,7 @@ def _open_overfitting(
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportRequest:
-    monkeypatch.setattr(trials, "open_quantizer", _open_overfitting)
+    monkeypatch.setattr(maker, "open_quantizer", _open_overfitting)
     return ExportRequest(
         model=export_models.write(tmp_path, Tiny(tail="dynamo")),
         images=tiny.write_images(tmp_path / "normals", export_models.parts(15)),

@@ -17,17 +17,18 @@ from edge_ad_export.fidelity.agreement import ROUGH_ROUNDS, ROUNDS, measure_late
 from edge_ad_export.fidelity.evaluation import Candidate
 from edge_ad_export.fidelity.gate import Gate
 from edge_ad_export.graph.embedded import to_openvino
-from edge_ad_export.lowering.recipes import RECIPES
+from edge_ad_export.lowering.recipes import RECIPES, Recipe
 from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
-from edge_ad_export.variants import quantizer, trials
+from edge_ad_export.variants import mixed_trials, quantizer
+from edge_ad_export.variants.maker import MadeVariant
 from edge_ad_export.variants.mixed_precision import Ranking, Search, rank_layers, where_to_begin
-from edge_ad_export.variants.quantizer import Mixed
+from edge_ad_export.variants.quantizer import Int8, Mixed, Quantizer
 
 
-def made(name: str, latency_ms: float) -> trials._Made:
+def made(name: str, latency_ms: float) -> MadeVariant:
     """Its engine says how long it takes."""
     scorer = SimpleNamespace(run_bare=lambda: latency_ms)
-    return trials._Made(RECIPES[name], Candidate(name, cast("Any", scorer)))
+    return MadeVariant(RECIPES[name], Candidate(name, cast("Any", scorer)))
 
 
 class _Files:
@@ -43,7 +44,7 @@ class _Files:
 
 @pytest.fixture
 def engines_that_say_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trials, "measure_latency", lambda runs, most: tuple([run()] * most for run in runs))
+    monkeypatch.setattr(mixed_trials, "measure_latency", lambda runs, most: tuple([run()] * most for run in runs))
 
 
 SLOWER = "2.00 times as slow as openvino-fp32, which is more precise"
@@ -67,7 +68,7 @@ def test_a_mixed_form_has_to_be_worth_its_scoring(
     evaluation = cast("Any", _Files({"openvino-int8": size, "openvino-fp32": 100}, measured=measured))
     mixed = made("openvino-int8", latency_ms)
 
-    found = trials._no_gain(evaluation, mixed, [made("onnx-fp32", 0.1), made("openvino-fp32", 10.0)])
+    found = mixed_trials._no_gain(evaluation, mixed, [made("onnx-fp32", 0.1), made("openvino-fp32", 10.0)])
 
     assert found == expected
     assert mixed.latencies_ms == [latency_ms] * ROUGH_ROUNDS
@@ -97,48 +98,123 @@ def test_what_takes_long_is_timed_in_fewer_rounds(
     assert found == pytest.approx([run_s * 1e3] * rounds)
 
 
-def test_a_form_that_would_be_left_out_for_its_latency_is_not_scored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class _Shop:
+    """In place of a maker and its quantizer: a graph of forty layers, ``shortlists`` of them mended afterwards.
+
+    The time of a form is that of the whole int8 graph, 10 ms, and ``float_ms`` for each layer in float, ``mended_ms``
+    where only what is mended is in int8. The gate lets through what has ``needed`` layers in float.
+    """
+
+    def __init__(self, root: Path, *, needed: int, float_ms: float, mended_ms: float = 0.0) -> None:
+        self.root, self._needed, self._float_ms, self._mended_ms = root, needed, float_ms, mended_ms
+        shortlists = ("layer39",) if mended_ms else ()
+        self._quantized = _Graph({}, shortlists=shortlists)
+        self._int8 = Int8(self._quantized, cast("Any", SimpleNamespace(label="NNCF")))
+        self.tell = SimpleNamespace(say=lambda _: None)
+        self.trials = SimpleNamespace(plan=SimpleNamespace(measured=True, effort="normal"), gate=Gate())
+        self.searched, self.looks = 0, list[int]()
+        self.scored = list[int]()
+
+    def variant(self, name: str, latency_ms: float, rejected: str | None = None) -> MadeVariant:
+        scorer = SimpleNamespace(run_bare=lambda: latency_ms)
+        found = MadeVariant(RECIPES[name], Candidate(name, cast("Any", scorer)), rejected)
+        found.agreement, found.latencies_ms = cast("Any", "measured"), [latency_ms] * ROUNDS
+        return found
+
+    def make(self, recipe: Recipe) -> MadeVariant:
+        (self.root / recipe.model).parent.mkdir(parents=True)
+        recipe.write(cast("Any", None), self.root / recipe.model, None)
+        floats = len(self._quantized.tried[-1])
+        made = self.variant("openvino-int8", self._mended_ms if recipe.mended else 10 + self._float_ms * floats)
+        made.recipe, made.agreement = recipe, None
+        made.label = str(floats)
+        return made
+
+    def score(self, variants: list[MadeVariant], *, looks: int, **_: object) -> None:
+        self.looks.append(looks)
+        self.scored.append(floats := len(self._quantized.tried[-1]))
+        variants[0].agreement = cast("Any", "measured")
+        variants[0].rejected = None if floats >= self._needed else "not close enough"
+
+    def measure_latency(self, variants: list[MadeVariant]) -> None:
+        pass
+
+    def size_bytes(self, _recipe: Recipe) -> int:
+        return 100
+
+    def mended(self, _engine: str) -> Mixed | None:
+        return Quantizer.mended(cast("Any", SimpleNamespace(int8=lambda _: self._int8)), "openvino")
+
+    def mixed(self, _engine: str, _gate: Gate, share: float, last: Mixed | None) -> Mixed:
+        self.searched += 1
+        most = int(share * 40) if last is None else last.count
+        return Mixed(self._int8, self._int8.quantized.layers, 1, most)
+
+
+def mixed_of(shop: _Shop, int8_rejected: str | None = "not close enough") -> MadeVariant | None:
+    made = [shop.variant("openvino-fp32", 20.0), shop.variant("openvino-int8", 10.0, int8_rejected)]
+    found = mixed_trials.add_mixed(cast("Any", shop), made, cast("Any", lambda _recipe: shop))
+    assert [one.recipe.id for one in found[:2]] == ["openvino-fp32", "openvino-int8"]
+    return found[2] if found[2:] else None
+
+
+@pytest.mark.parametrize(
+    ("needed", "float_ms", "mended_ms", "scored", "searched"),
+    [
+        pytest.param(1, 0.1, 0.0, [1], 1, id="the-first-holds"),
+        pytest.param(9, 0.1, 0.0, [1, 4, 12], 1, id="more-in-float-until-one-holds"),
+        pytest.param(4, 0.1, 15.0, [1, 4], 1, id="much-faster-than-the-mended-form"),
+        pytest.param(39, 0.1, 15.0, [1, 4, 13, 39], 1, id="the-mended-form-is-the-last"),
+        pytest.param(12, 0.5, 15.0, [1, 4, 39], 1, id="hardly-faster-than-the-mended-form"),
+        pytest.param(1, 0.5, 11.0, [39], 0, id="int8-is-hardly-faster-than-the-mended-form"),
+        pytest.param(1, 0.1, 30.0, [1], 1, id="a-mended-form-that-saves-no-time"),
+    ],
+)
+@pytest.mark.usefixtures("engines_that_say_their_time")
+def test_forms_are_tried_until_one_holds_that_is_worth_it(
+    tmp_path: Path, needed: int, float_ms: float, mended_ms: float, scored: list[int], searched: int
 ) -> None:
-    said: list[str] = []
-    evaluation = cast(
-        "Any",
-        SimpleNamespace(
-            root=tmp_path, tell=SimpleNamespace(say=said.append), make=lambda recipe: trials._Made(recipe, None)
-        ),
+    shop = _Shop(tmp_path, needed=needed, float_ms=float_ms, mended_ms=mended_ms)
+
+    found = mixed_of(shop)
+
+    assert found is not None
+    assert (found.recipe.id, found.rejected, found.recipe.mended) == ("openvino-mixed", None, scored[-1] == 39)
+    assert (shop.scored, shop.searched) == (scored, searched)
+    assert shop.looks == [4] * len(scored)
+
+
+@pytest.mark.parametrize(
+    ("mended_ms", "scored"),
+    [
+        pytest.param(0.0, [], id="nothing-is-mended"),
+        pytest.param(11.0, [39], id="a-mended-form"),
+        pytest.param(30.0, [], id="a-mended-form-that-saves-no-time"),
+    ],
+)
+@pytest.mark.usefixtures("engines_that_say_their_time")
+def test_int8_that_passes_has_the_mended_form_beside_it(tmp_path: Path, mended_ms: float, scored: list[int]) -> None:
+    shop = _Shop(tmp_path, needed=0, float_ms=0.1, mended_ms=mended_ms)
+
+    found = mixed_of(shop, int8_rejected=None)
+
+    assert (shop.scored, shop.searched) == (scored, 0)
+    assert [folder.name for folder in tmp_path.glob("variants/*")] == ([] if found is None else ["openvino-mixed"])
+    assert (found is not None) is bool(scored)
+
+
+@pytest.mark.usefixtures("engines_that_say_their_time")
+def test_a_form_that_would_be_left_out_for_its_latency_is_not_scored(tmp_path: Path) -> None:
+    shop = _Shop(tmp_path, needed=1, float_ms=50.0)
+
+    found = mixed_of(shop)
+
+    assert found is not None
+    assert (found.recipe.id, found.rejected) == (
+        "openvino-mixed",
+        "3.00 times as slow as openvino-fp32, which is more precise",
     )
-    mixed = cast("Any", SimpleNamespace(label="half of it in float", with_more=lambda _forms: None))
-    monkeypatch.setattr(trials, "_no_gain", lambda *_: SLOWER)
-
-    found = trials._score_mixed(evaluation, RECIPES["openvino-int8"], mixed, [])
-
-    assert (found.recipe.id, found.rejected, found.agreement) == ("openvino-mixed", SLOWER, None)
-    assert said == ["openvino-mixed: half of it in float"]
-
-
-def test_every_form_is_judged_as_one_of_four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-
-    def score(variants: list[trials._Made], *, looks: int, **_: object) -> None:
-        asked.append(looks)
-        variants[0].rejected = "not close enough"
-
-    evaluation = cast(
-        "Any",
-        SimpleNamespace(
-            root=tmp_path,
-            tell=SimpleNamespace(say=lambda _: None),
-            make=lambda recipe: trials._Made(recipe, None),
-            trials=SimpleNamespace(gate=Gate()),
-            score=score,
-        ),
-    )
-    monkeypatch.setattr(trials, "_no_gain", lambda *_: None)
-
-    int8 = cast("Any", SimpleNamespace(settings=SimpleNamespace(label="NNCF")))
-    trials._score_mixed(evaluation, RECIPES["openvino-int8"], Mixed(int8, ("a",) * 70, 1, 64), [])
-
-    assert asked == [4, 4, 4, 4]
+    assert shop.scored == []
 
 
 @pytest.mark.parametrize(
@@ -261,18 +337,8 @@ def test_the_product_of_a_shortlist_is_the_last_in_float() -> None:
     assert not any("layer7" in tried for tried in graph.tried)
 
 
-@pytest.mark.parametrize(
-    ("shortlists", "measured", "most"),
-    [
-        pytest.param((), True, 22, id="a-share"),
-        pytest.param(("layer39",), True, 39, id="all-but-the-shortlist"),
-        pytest.param(("layer39",), False, 22, id="not-where-latencies-tell-nothing"),
-    ],
-)
-def test_how_many_may_be_in_float(shortlists: tuple[str, ...], measured: bool, most: int) -> None:
-    graph = _Graph({}, ("layer0", "layer1", "layer2", "layer3"), shortlists)
-
-    assert quantizer._most_floats(graph, 0.5, measured=measured) == most
+def test_a_share_may_be_in_float_beside_the_sums() -> None:
+    assert quantizer._most_floats(_Graph({}, ("layer0", "layer1", "layer2", "layer3")), 0.5) == 22
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])

@@ -11,7 +11,7 @@ import pytest
 from edge_ad.errors import ModelError
 from edge_ad_export.lowering.recipes import RECIPES, FloatModel, chosen_recipes, with_shortlists
 from edge_ad_export.quantize.settings import TARGETS, Plan
-from edge_ad_export.variants import trials
+from edge_ad_export.variants import maker, trials
 from edge_ad_export.variants.result import TimedVariant, not_worth_shipping
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def names(*asked: str) -> list[str]:
     return [recipe.id for recipe in with_shortlists(chosen_recipes(asked, bf16=False))]
 
 
-def made(name: str, latency_ms: float, rejected: str | None = None) -> trials._Made:
-    return trials._Made(RECIPES[name], cast("Candidate", name), rejected, latencies_ms=[latency_ms] * 3)
+def made(name: str, latency_ms: float, rejected: str | None = None) -> maker.MadeVariant:
+    return maker.MadeVariant(RECIPES[name], cast("Candidate", name), rejected, latencies_ms=[latency_ms] * 3)
 
 
 def empty_model() -> FloatModel:
@@ -70,7 +70,7 @@ def test_int8_is_made_of_a_shortlist_that_passes_and_saves_time(
 ) -> None:
     found = [made("onnx-fp32", 10.0), made("onnx-shortlist", shortlist_ms, rejected)]
 
-    assert trials._better_with_shortlist(found, Plan("normal", HERE, 1)) == engines
+    assert maker._better_with_shortlist(found, Plan("normal", HERE, 1)) == engines
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_calculates_in_few_bits_is_made_of_the_shortlist(name: str, graph: 
     exact, short = empty_model(), empty_model()
     narrow: dict[EngineName, FloatModel] = {"onnxruntime": exact, "openvino": short}
 
-    chosen = trials._graph_for(RECIPES[name], exact, short, narrow)
+    chosen = maker._graph_for(RECIPES[name], exact, short, narrow)
 
     assert chosen is {"exact": exact, "shortlist": short}[graph]
 
@@ -97,13 +97,13 @@ def test_without_a_bank_there_is_no_shortlist() -> None:
     model = empty_model()
 
     with pytest.raises(ModelError, match="no memory bank"):
-        trials._graph_for(RECIPES["openvino-shortlist"], model, None, {"onnxruntime": model, "openvino": model})
+        maker._graph_for(RECIPES["openvino-shortlist"], model, None, {"onnxruntime": model, "openvino": model})
 
 
 def test_where_latencies_mean_nothing_the_gate_alone_decides() -> None:
     found = [made("onnx-fp32", 10.0), made("onnx-shortlist", 20.0)]
 
-    assert trials._better_with_shortlist(found, Plan("normal", TARGETS["arm64"], 1)) == ["onnxruntime"]
+    assert maker._better_with_shortlist(found, Plan("normal", TARGETS["arm64"], 1)) == ["onnxruntime"]
 
 
 @pytest.mark.parametrize(
