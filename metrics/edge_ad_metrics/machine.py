@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -34,15 +37,24 @@ class Cpu:
         return cls(info.get("brand_raw") or platform.machine(), tuple(name for name in _TELLING if name in flags))
 
 
+# The answer takes a second; a machine under load takes longer.
+_ANSWER_S = 60
+
+
 @cache
 def describe_cpu() -> Cpu:
     """This machine's CPU. The first call takes a second.
 
-    On Linux py-cpuinfo answers with the kernel's own list of flags. Elsewhere it knows no VNNI, AMX or bfloat16.
+    On Linux py-cpuinfo answers with the kernel's own list of flags. Elsewhere it knows no VNNI, AMX or bfloat16. It
+    runs in a process of its own, because it forks and waits for the child without a limit: a fork beside the threads
+    of an engine may never end.
     """
-    from cpuinfo import get_cpu_info
-
-    return Cpu.from_info(get_cpu_info())
+    try:
+        command = [sys.executable, "-m", "cpuinfo", "--json"]
+        answer = subprocess.run(command, capture_output=True, check=True, timeout=_ANSWER_S, stdin=subprocess.DEVNULL)
+        return Cpu.from_info(json.loads(answer.stdout))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return Cpu.from_info({})
 
 
 def core_count() -> int:

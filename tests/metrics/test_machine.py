@@ -40,3 +40,19 @@ def test_instruction_sets_are_spelled_as_linux_spells_them() -> None:
     words = set(Path("/proc/cpuinfo").read_text().split())
 
     assert describe_cpu().instructions == Cpu.from_info({"flags": words}).instructions
+
+
+def test_the_question_forks_no_process_that_has_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    forks = list[str]()
+    monkeypatch.setattr("os.fork", lambda: forks.append("fork"))
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", lambda _self: forks.append("process"))
+
+    found = describe_cpu.__wrapped__()
+
+    assert (found.model, forks) == (describe_cpu().model, [])
+
+
+def test_a_machine_that_does_not_answer_is_named_by_its_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+
+    assert describe_cpu.__wrapped__() == Cpu(platform.machine(), ())

@@ -68,5 +68,5 @@ def fit_into_minutes(
         f"measuring takes about {max(round(runs(count) * setup.run_s / 60), 1)} minutes (--max-minutes)"
     )
     images = setup.images.chosen(evenly_spaced(given, count))
-    split = split_images(images, request.part_by) if request.asks_for_int8 else judge_with_all(images)
+    split = split_images(images, request.part_by) if request.asks_for_int8 else judge_with_all(images, request.part_by)
     return replace(setup, images=images, split=split), line
