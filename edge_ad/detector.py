@@ -125,13 +125,14 @@ class Detector:
         """
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         choices = opened.choices(station) if variant is None else (opened.variant(variant),)
+        keeps = any(one.engine != "onnxruntime" for one in choices)
         passed_over: list[str] = []
         failure: EdgeAdError | None = None
         for chosen in choices:
             try:
                 options = engine
-                if engine is not None and chosen is not choices[0] and chosen.engine == "onnxruntime":
-                    options = replace(engine, cache_dir=None)  # it keeps no compiled models
+                if engine is not None and keeps and chosen.engine == "onnxruntime":
+                    options = replace(engine, cache_dir=None)  # it keeps no compiled models, another choice does
                 detector = cls._open_variant(
                     opened, chosen, station, options, self_test=self_test, calibrated=calibrated
                 )

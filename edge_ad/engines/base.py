@@ -85,8 +85,8 @@ class EngineOptions:
 class EngineInfo:
     """What was opened. ``threads`` is ``None`` where the engine chose itself and does not tell.
 
-    ``compiled``: the kept file of a compiled model that was opened. ``notice``: a sentence if one could not be used or
-    kept.
+    ``compiled``: the kept file of a compiled model that was opened; ``stored``: the file that one was kept in now.
+    ``notice``: a sentence if one could not be used or kept.
     """
 
     name: str
@@ -95,6 +95,7 @@ class EngineInfo:
     precision: str
     threads: int | None
     compiled: Path | None = None
+    stored: Path | None = None
     notice: str | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -76,9 +77,10 @@ class _OpenVinoGraph:
         check_precision(precision, device, core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
         try:
             config = openvino_config(options, precision, device)
-            compiled, kept, notice = _compiled(core, artefact, device, config, options)
+            made = _compiled(core, artefact, device, config, options)
         except Exception as error:
             raise EngineError(f"OpenVINO cannot load the model: {one_line(error)}") from error
+        compiled = made.model
         shapes = check(
             {_port_name(i): (list(i.shape), i.element_type.get_type_name()) for i in compiled.inputs},
             {_port_name(o): (list(o.shape), o.element_type.get_type_name()) for o in compiled.outputs},
@@ -90,7 +92,9 @@ class _OpenVinoGraph:
         self._request.set_tensor(shapes.name, ov.Tensor(self.input, shared_memory=True))
         self._outputs = {name: self._request.get_tensor(name).data for name in shapes.outputs}
         threads = compiled.get_property("INFERENCE_NUM_THREADS") if device == "CPU" else options.threads
-        self.info = EngineInfo("openvino", ov.__version__, device, precision, threads, kept, notice)
+        self.info = EngineInfo(
+            "openvino", ov.__version__, device, precision, threads, made.used, made.stored, made.notice
+        )
 
     def _run(self) -> None:
         try:
@@ -153,12 +157,20 @@ def _device(core: Any, options: EngineOptions) -> str:
     return choose_device("openvino", wanted, offered)
 
 
-def _compiled(
-    core: Any, artefact: Artefact, device: str, config: dict[str, Any], options: EngineOptions
-) -> tuple[Any, Path | None, str | None]:
-    """The compiled model; the file that it was kept in; and a sentence if that could not be used or written."""
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A compiled model. ``used``: the kept file that it was read from, ``stored``: the one that it is kept in now;
+    ``notice``: a sentence if one could not be used or written."""
+
+    model: Any
+    used: Path | None = None
+    stored: Path | None = None
+    notice: str | None = None
+
+
+def _compiled(core: Any, artefact: Artefact, device: str, config: dict[str, Any], options: EngineOptions) -> _Compiled:
     if options.cache_dir is None or artefact.digest is None or device != "CPU":
-        return core.compile_model(_read(core, artefact), device, config), None, None
+        return _Compiled(core.compile_model(_read(core, artefact), device, config))
     models = CompiledModels(options.cache_dir)
     import openvino as ov
 
@@ -167,12 +179,12 @@ def _compiled(
     kept, notice = models.load(file)
     if kept is not None:
         try:
-            return core.import_model(ov.Tensor(kept), device, config), file, None
+            return _Compiled(core.import_model(ov.Tensor(kept), device, config), used=file)
         except RuntimeError as error:
             notice = f"the compiled model {file} is not used: {one_line(error)}; the model is compiled again"
     compiled = core.compile_model(_read(core, artefact), device, config)
     not_kept = models.store(file, _exported(compiled))
-    return compiled, None, notice or not_kept
+    return _Compiled(compiled, stored=None if not_kept else file, notice=notice or not_kept)
 
 
 def _exported(compiled: Any) -> bytes:

@@ -13,14 +13,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ARM64", "X86_AVX2", "X86_VNNI", "Processor", "describe_processor", "this_processor"]
+__all__ = [
+    "ARM64",
+    "BF16_INSTRUCTIONS",
+    "X86_AVX2",
+    "X86_VNNI",
+    "Processor",
+    "describe_processor",
+    "this_processor",
+]
 
 X86_VNNI, X86_AVX2, ARM64 = "x86-vnni", "x86-avx2", "arm64"
+# With any of them OpenVINO calculates in bfloat16 without emulation.
+BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 
 _X86 = frozenset({"x86_64", "amd64", "i686", "i386"})
 _ARM = frozenset({"aarch64", "arm64"})
 _VNNI = frozenset({"avx_vnni", "avx512_vnni"})
-_BF16 = frozenset({"avx512_bf16", "amx_bf16"})
 # Values of ONEDNN_MAX_CPU_ISA that limit nothing, and parts of the names of those that allow bfloat16 and VNNI.
 _ISA_UNLIMITED = frozenset({"", "ALL", "DEFAULT"})
 _ISA_WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10")
@@ -60,7 +69,7 @@ class Processor:
         Its ``OPTIMIZATION_CAPABILITIES`` name ``BF16`` also where it is emulated with AVX-512, which is slow, and where
         ``max_isa`` forbids it, which may even crash the process.
         """
-        return self._allows(_ISA_WITH_BF16) and not _BF16.isdisjoint(self.instructions)
+        return self._allows(_ISA_WITH_BF16) and not self.instructions.isdisjoint(BF16_INSTRUCTIONS)
 
     @property
     def _has_vnni(self) -> bool:

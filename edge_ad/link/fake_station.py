@@ -28,6 +28,7 @@ from edge_ad.link.messages import (
     ExposureComplete,
     FaultRaised,
     FrameRequest,
+    InspectionFacts,
     PartResult,
     PresentCounts,
     RecipeChanged,
@@ -114,6 +115,7 @@ class FakeStation:
         self._refusal: str | None = None
         self._alarms: dict[str, str] = {}
         self._drift: dict[str, str] = {}
+        self._inspections: dict[str, InspectionFacts] = {}
         self._challenge: ChallengeFacts | None = None
         self._silent = self._closed = False
         self._changed = threading.Condition()
@@ -169,6 +171,11 @@ class FakeStation:
         """From now on the snapshot gives this drift state of an inspection."""
         with self._changed:
             self._drift[inspection] = state
+
+    def scores(self, inspection: str, facts: InspectionFacts) -> None:
+        """From now on the snapshot says that an inspection scores with this."""
+        with self._changed:
+            self._inspections[inspection] = facts
 
     def challenge(self, facts: ChallengeFacts | None) -> None:
         """From now on the snapshot says this of the proof of the recipe; with it requests for a challenge are done."""
@@ -350,6 +357,7 @@ class FakeStation:
             counters={"requests": self._recorded},
             counts=self._present(self._recipe),
             drift=dict(self._drift),
+            inspections=dict(self._inspections),
             files={"log": "ok"},
             challenge=self._challenge,
         )

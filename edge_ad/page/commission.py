@@ -10,16 +10,28 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edge_ad.bundle import DEFAULT_STATION, Bundle, FrameLimit
+from edge_ad.bundle import DEFAULT_STATION, Bundle, FrameLimit, Variant
 from edge_ad.bundle.records import Calibration, FixedCalibration
 from edge_ad.errors import BundleError, EdgeAdError, InputError, one_line
+from edge_ad.link.messages import InspectionFacts, Snapshot
 from edge_ad.station import read_station_file
 from edge_ad.station.station_file import InspectionSettings, StationFile
 from edge_ad.teaching import CalibrateOrder, Regions, TeachingFolder, TeachingSession, is_version_of, regions_of
 from edge_ad.thresholds.order_statistic import USUAL_RATES, smallest_n
 from edge_ad.update import JournalLine, Slots
 
-__all__ = ["BundleFacts", "CommissionState", "CommissionedInspection", "commission_state", "find_place", "list_places"]
+__all__ = [
+    "BundleFacts",
+    "CommissionState",
+    "CommissionedInspection",
+    "bundle_facts",
+    "commission_state",
+    "find_place",
+    "list_places",
+    "previous_bundle",
+    "previous_facts",
+    "scoring_now",
+]
 
 _SCORES = 400
 _STEPS = 8
@@ -175,15 +187,22 @@ def _beside(
     return tuple(sorted(variants)), tuple(sorted(shared))
 
 
-def commission_state(place: CommissionedInspection) -> CommissionState:
-    """How it stands now.
+def scoring_now(snapshot: Snapshot | None, place: CommissionedInspection) -> InspectionFacts | None:
+    """What the station says that this inspection scores with; ``None`` where it inspects by another recipe now, or
+    says nothing."""
+    known = {} if snapshot is None or snapshot.recipe != place.recipe else snapshot.inspections
+    return known.get(place.inspection)
+
+
+def commission_state(place: CommissionedInspection, running: InspectionFacts | None = None) -> CommissionState:
+    """How it stands now. ``running``: :func:`scoring_now`.
 
     Raises:
         InputError: the session is damaged.
     """
     session = place.folder.session()
     parts = place.folder.parts()
-    bundle = bundle_facts(place.bundle, place.settings)
+    bundle = bundle_facts(place.bundle, place.settings, running)
     raw = place.folder.proposal()
     lines = place.slots.lines()
     last = lines[-1].slot if lines else None
@@ -198,7 +217,7 @@ def commission_state(place: CommissionedInspection) -> CommissionState:
         needed=needed_parts(session.alpha, session.confidence),
         table=tuple((rate, needed_parts(rate, session.confidence)) for rate in USUAL_RATES),
         bundle=bundle,
-        previous=_previous(place),
+        previous=previous_facts(place, running),
         proposal=None if raw is None else msgspec.Raw(raw),
         fits=raw is not None and _fits(raw, session, bundle),
         steps=tuple(one for one in lines if one.slot == last)[-_STEPS:],
@@ -228,14 +247,22 @@ def previous_bundle(place: CommissionedInspection) -> str | None:
     return place.slots.named if state.previous is None else str(place.slots.path(state.previous))
 
 
-def _previous(place: CommissionedInspection) -> BundleFacts | None:
+def previous_facts(place: CommissionedInspection, running: InspectionFacts | None = None) -> BundleFacts | None:
+    """What was in force before; ``None`` where nothing was deployed."""
     path = previous_bundle(place)
-    return None if path is None else bundle_facts(path, place.settings)
+    if path is None:
+        return None
+    # It would be opened anew, with the variant of the station file where that names one.
+    return bundle_facts(path, place.settings, running if place.settings.variant is None else None)
 
 
-def bundle_facts(path: str, settings: InspectionSettings) -> BundleFacts:
-    """What a bundle is calibrated for."""
-    return _facts(path, settings.variant, settings.calibration, _stamp(path))
+def bundle_facts(path: str, settings: InspectionSettings, running: InspectionFacts | None = None) -> BundleFacts:
+    """What a bundle is calibrated for.
+
+    ``running``: what the station scores with. Where that is a calibrated variant of this bundle, the facts are about
+    it; otherwise about the one that the station file names, or the first choice for this device.
+    """
+    return _facts(path, settings.variant, settings.calibration, running, _stamp(path))
 
 
 def _stamp(path: str) -> tuple[int, ...]:
@@ -255,10 +282,12 @@ def _touched(path: Path) -> list[int]:
 
 
 @lru_cache(16)
-def _facts(path: str, variant: str | None, calibration: str | None, _: tuple[int, ...]) -> BundleFacts:
+def _facts(
+    path: str, variant: str | None, calibration: str | None, running: InspectionFacts | None, _: tuple[int, ...]
+) -> BundleFacts:
     try:
         bundle = Bundle.open(path)
-        chosen = bundle.variant(variant, calibration)
+        chosen = _running_variant(bundle, calibration, running) or bundle.variant(variant, calibration)
         record = bundle.calibration(chosen)
     except (EdgeAdError, BundleError) as error:
         return BundleFacts(title=Path(path).name, wrong=one_line(error))
@@ -273,6 +302,16 @@ def _facts(path: str, variant: str | None, calibration: str | None, _: tuple[int
     )
     made = None if record is None else record.stations.get(calibration or DEFAULT_STATION)
     return known if made is None else _calibrated(known, made)
+
+
+def _running_variant(bundle: Bundle, calibration: str | None, running: InspectionFacts | None) -> Variant | None:
+    if running is None or running.bundle != f"{bundle.manifest.name}@{bundle.manifest.version}":
+        return None
+    for one in bundle.manifest.variants:
+        record = bundle.calibration(one) if one.id == running.variant else None
+        if record is not None and (calibration or DEFAULT_STATION) in record.stations:
+            return one
+    return None
 
 
 def _calibrated(known: BundleFacts, made: Calibration) -> BundleFacts:

@@ -20,7 +20,8 @@ def open_proven_scorer(
 ) -> tuple[Scorer, tuple[Replay, ...]]:
     """As :func:`open_scorer`, and its golden frames replayed.
 
-    A kept compiled model that gives other scores is deleted, and the variant is compiled again.
+    A kept compiled model that gives other scores is deleted, and the variant is compiled again. If that gives other
+    scores, too, it is not kept.
 
     Raises:
         GoldenError: this device gives other scores or maps.
@@ -29,15 +30,16 @@ def open_proven_scorer(
     try:
         return scorer, replay(bundle, variant, scorer)
     except GoldenError:
-        kept = [info.compiled for info in scorer.engines if info.compiled is not None]
+        used = [info.compiled for info in scorer.engines if info.compiled is not None]
+        stored = [info.stored for info in scorer.engines if info.stored is not None]
         scorer.close()
-        if not kept:
+        for file in (*used, *stored):
+            file.unlink(missing_ok=True)
+        if not used:
             raise
     except BaseException:
         scorer.close()
         raise
-    for file in kept:
-        file.unlink(missing_ok=True)
     return open_proven_scorer(bundle, variant, options)
 
 

@@ -82,7 +82,10 @@ def open_for_station(
     from edge_ad.detector import Detector
     from edge_ad.engines import EngineOptions
 
-    folder = Path(cache) if cache is not None and bundle.variant(variant, calibration).engine == "openvino" else None
+    # Any of the choices may be the one that scores here.
+    choices = bundle.choices(calibration) if variant is None else (bundle.variant(variant),)
+    keeps = any(one.engine == "openvino" for one in choices)
+    folder = Path(cache) if cache is not None and keeps else None
     options = EngineOptions(device=device, threads=threads, cache_dir=folder, spin=False, flush_denormals=True)
     is_calibrated = not may_teach or _has_calibration(bundle, variant, calibration)
     detector = Detector.open(bundle, variant, calibration, engine=options, calibrated=is_calibrated)

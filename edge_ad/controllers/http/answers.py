@@ -102,7 +102,8 @@ class PartAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a request was not carried out (RFC 9457). ``reason``: a short word for programs; ``code``: its number."""
+    """Why a request was not carried out (RFC 9457). ``reason``: a short word for programs; ``code``: its number;
+    ``names``: what ``detail`` names, so that the page can say it in another language."""
 
     type: str = "about:blank"
     title: str
@@ -110,6 +111,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str
     reason: str
     code: int | None = None
+    names: dict[str, str] = {}
 
 
 class ProblemError(Exception):
@@ -122,11 +124,12 @@ class ProblemError(Exception):
         detail: str,
         *,
         code: int | None = None,
+        names: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         title = http.HTTPStatus(status).phrase
-        self.problem = Problem(title=title, status=status, detail=detail, reason=reason, code=code)
+        self.problem = Problem(title=title, status=status, detail=detail, reason=reason, code=code, names=names or {})
         self.headers = headers
 
 

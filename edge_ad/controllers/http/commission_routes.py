@@ -32,7 +32,15 @@ from edge_ad.controllers.http.desk import Desk, Engineer, Viewer, Work, desk_of
 from edge_ad.controllers.http.requests import read_json
 from edge_ad.controllers.security import Who
 from edge_ad.errors import BundleError, EdgeAdError, InputError, one_line
-from edge_ad.page.commission import CommissionedInspection, bundle_facts, commission_state, list_places, previous_bundle
+from edge_ad.page.commission import (
+    CommissionedInspection,
+    bundle_facts,
+    commission_state,
+    list_places,
+    previous_bundle,
+    previous_facts,
+    scoring_now,
+)
 from edge_ad.teaching import ChangedError, ExcludedPart, Regions, TeachingSession, ThresholdOrder, set_threshold
 
 __all__ = ["router"]
@@ -180,7 +188,8 @@ async def regions(request: Request, who: Engineer, recipe: Recipe, inspection: I
     desk = desk_of(request)
     asked = await read_json(request, RegionsAsk, desk.settings.receive_s)
     place = await asyncio.to_thread(place_of, desk, recipe, inspection)
-    facts = await asyncio.to_thread(bundle_facts, place.bundle, place.settings)
+    running = scoring_now(desk.gateway.view.snapshot, place)
+    facts = await asyncio.to_thread(bundle_facts, place.bundle, place.settings, running)
     if asked.regions is not None and asked.regions.ignored and not facts.has_map:
         raise ProblemError(422, "no_map", "this model has no anomaly map, so no area can be ignored")
     if asked.regions is not None and place.is_signed:
@@ -273,8 +282,9 @@ async def back(request: Request, who: Engineer, recipe: Recipe, inspection: Insp
     earlier = await asyncio.to_thread(previous_bundle, place)
     if earlier is None:
         raise ProblemError(409, "no_previous", "nothing was in force before this")
-    facts = await asyncio.to_thread(bundle_facts, earlier, place.settings)
-    if facts.threshold is None:
+    running = scoring_now(desk.gateway.view.snapshot, place)
+    facts = await asyncio.to_thread(previous_facts, place, running)
+    if facts is None or facts.threshold is None:
         raise ProblemError(409, "no_previous", "what was in force before has no calibration, so it gives no verdicts")
     async with desk.gateway.audited("go_back", who, target=f"{recipe}/{inspection}", after=asked.reason):
         await _touch(who, place, asked.version)

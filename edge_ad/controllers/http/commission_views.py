@@ -21,6 +21,7 @@ from edge_ad.page.commission import (
     bundle_facts,
     commission_state,
     find_place,
+    scoring_now,
 )
 from edge_ad.page.findings import Findings
 from edge_ad.teaching import normals_above
@@ -110,38 +111,43 @@ def commission_answer(desk: Desk, recipe: str, inspection: str) -> CommissionAns
     if work is not None:
         told = WorkAnswer(kind=work.kind, by=work.by, at=work.at, is_going=work.is_going, error=work.error)
     is_active = desk.gateway.view.is_connected and desk.gateway.view.recipe == recipe
-    return CommissionAnswer(state=commission_state(place), is_active=is_active, work=told)
+    state = commission_state(place, scoring_now(desk.gateway.view.snapshot, place))
+    return CommissionAnswer(state=state, is_active=is_active, work=told)
 
 
 def check_variant(snapshot: Snapshot | None, place: CommissionedInspection, facts: BundleFacts) -> None:
     """Raises :class:`ProblemError` where the station is known to score with another variant than that of ``facts``,
     whose threshold would be changed for nothing."""
-    known = {} if snapshot is None or snapshot.recipe != place.recipe else snapshot.inspections
-    running = known.get(place.inspection)
-    if running is not None and running.bundle == facts.title and running.variant != facts.variant:
-        why = (
-            f"because {facts.variant} cannot be used here: name "
-            f'variant = "{running.variant}" for the inspection in the station file, and set its threshold then'
-        )
-        if place.settings.variant is not None:
-            why = f"until it is started again with {facts.variant} of its station file: set the threshold then"
-        raise ProblemError(409, "other_variant", f"this device scores with {running.variant}, {why}")
+    running = scoring_now(snapshot, place)
+    if running is None or running.bundle != facts.title or running.variant == facts.variant:
+        return
+    reason, why = (
+        "other_variant",
+        f"because {facts.variant} cannot be used here: name "
+        f'variant = "{running.variant}" for the inspection in the station file, and set its threshold then',
+    )
+    if place.settings.variant is not None:
+        reason = "other_variant_until_restart"
+        why = f"until it is started again with {facts.variant} of its station file: set the threshold then"
+    names = {"running": running.variant, "wanted": facts.variant}
+    raise ProblemError(409, reason, f"this device scores with {running.variant}, {why}", names=names)
 
 
 def threshold_change(desk: Desk, recipe: str, inspection: str, value: float) -> ThresholdChange:
-    """What another threshold would change.
+    """What another threshold would change for the variant that scores.
 
     Raises:
         ProblemError: there is no threshold to change.
     """
     place = place_of(desk, recipe, inspection)
+    facts = bundle_facts(place.bundle, place.settings, scoring_now(desk.gateway.view.snapshot, place))
     bundle = Bundle.open(place.bundle)
-    record = bundle.calibration(bundle.variant(place.settings.variant, place.settings.calibration))
+    record = bundle.calibration(bundle.variant(facts.variant or place.settings.variant, place.settings.calibration))
     made = None if record is None else record.stations.get(place.settings.calibration or DEFAULT_STATION)
     if made is None:
         raise ProblemError(409, "uncalibrated", "this inspection is not calibrated: teach it good parts first")
     before = made.image.threshold
-    kept = _kept(desk, place)
+    kept = _kept(desk, place, facts)
     accepted = [one for one in kept if one.score > before and one.score <= value]
     rejected = [one for one in kept if one.score <= before and one.score > value]
     return ThresholdChange(
@@ -157,15 +163,14 @@ def threshold_change(desk: Desk, recipe: str, inspection: str, value: float) -> 
     )
 
 
-def _kept(desk: Desk, place: CommissionedInspection) -> list[KeptChange]:
-    """The kept frames that this very bundle has scored, the newest first."""
+def _kept(desk: Desk, place: CommissionedInspection, facts: BundleFacts) -> list[KeptChange]:
+    """The kept frames that this very variant of the bundle has scored, the newest first."""
     if desk.settings.evidence is None:
         return []
     folder = Path(desk.settings.evidence)
     where = inspections(folder).get(place.inspection)
     if where is None:
         return []
-    facts = bundle_facts(place.bundle, place.settings)
     query = (
         "SELECT name, part_id, captured_at, state, reason, score, threshold, recipe FROM evidence WHERE recipe = ? "
         "AND score IS NOT NULL AND artefact_sha256 = ? AND bundle = ? ORDER BY name DESC LIMIT ?"

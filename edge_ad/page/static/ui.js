@@ -98,10 +98,11 @@ export const dateTime = (seconds) => time(seconds, { dateStyle: "short", timeSty
 // --- requests
 
 export class Refused extends Error {
-  constructor(status, reason, detail) {
+  constructor(status, reason, detail, names = {}) {
     super(detail);
     this.status = status;
     this.reason = reason;
+    this.names = names;
   }
 }
 
@@ -114,7 +115,7 @@ export async function ask(method, path, body) {
   const answer = await fetch(path, options);
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
-    throw new Refused(answer.status, problem.reason ?? "", problem.detail ?? answer.statusText);
+    throw new Refused(answer.status, problem.reason ?? "", problem.detail ?? answer.statusText, problem.names);
   }
   return answer.status === 204 ? null : answer.json();
 }
@@ -134,7 +135,7 @@ export async function act(button, what) {
   try {
     await what();
   } catch (error) {
-    note(error instanceof Refused ? t("refused", { why: has(`refused_${error.reason}`) ? t(`refused_${error.reason}`) : error.message }) : t("no_answer"));
+    note(error instanceof Refused ? t("refused", { why: has(`refused_${error.reason}`) ? t(`refused_${error.reason}`, error.names) : error.message }) : t("no_answer"));
   } finally {
     button.disabled = false;
   }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import onnx_ir as ir
 
-from edge_ad.engines.processor import this_processor
+from edge_ad.engines.processor import BF16_INSTRUCTIONS, this_processor
 from edge_ad.errors import InputError, ModelError
 from edge_ad_export.graph.embedded import find_embedded, to_openvino
 from edge_ad_export.graph.libraries import load_openvino, openvino_capabilities
@@ -208,7 +208,7 @@ def chosen_recipes(ids: Sequence[str], *, bf16: bool) -> tuple[Recipe, ...]:
     if any(RECIPES[name].precision == "bf16" for name in ids):
         raise InputError(
             "openvino-bf16 is measured where it is made, which takes a CPU with instructions for bfloat16 "
-            "(amx_bf16 or avx512_bf16), and this one has none: leave it out"
+            f"({' or '.join(BF16_INSTRUCTIONS)}), and this one has none: leave it out"
         )
     return tuple(recipe for recipe in chosen if recipe.precision != "bf16")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 from support import tiny
+from support.changed_bundle import change, spoil_golden
 from support.tiny_calibration import calibrate
 
 from edge_ad import Detector, EngineOptions
@@ -104,6 +105,35 @@ def test_a_station_keeps_those_of_engines_that_keep_any(
         apart.submit(lambda: open_for_station(bundle, variant, None, "CPU", 1, cache=str(folder)).close()).result()
 
     assert len(list(folder.glob("*"))) == kept
+
+
+@pytest.mark.parametrize(
+    ("first", "scores", "kept"),
+    [
+        pytest.param("onnx-fp32", VARIANT, 1, id="it-keeps-some"),
+        pytest.param(VARIANT, "onnx-fp32", 0, id="the-first-choice-alone-does"),
+    ],
+)
+def test_a_station_keeps_that_of_the_variant_that_scores_here(
+    tiny_bundle: Path, tmp_path: Path, first: str, scores: str, kept: int
+) -> None:
+    """The golden frames of the first choice differ, so the other one takes its place."""
+    spoil_golden(tiny_bundle, first)
+    change(tiny_bundle, default_variant=first)
+    for variant in (first, scores):
+        calibrate(tiny_bundle, 0.5, variant=variant)
+    bundle, folder = Bundle.open(tiny_bundle), tmp_path / "kept"
+
+    def start() -> tuple[str, Path | None]:
+        with open_for_station(bundle, None, None, "CPU", 1, cache=str(folder)) as detector:
+            return detector.variant.id, detector.engine.compiled
+
+    with ThreadPoolExecutor(1) as apart:
+        starts = [apart.submit(start).result() for _ in range(2)]
+
+    files = list(folder.glob("*"))
+    assert len(files) == kept
+    assert starts == [(scores, None), (scores, next(iter(files), None))]
 
 
 def test_without_golden_frames_no_kept_model_is_used(tiny_bundle: Path, tmp_path: Path) -> None:

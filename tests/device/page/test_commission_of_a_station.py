@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 from support import tiny
+from support.changed_bundle import spoil_golden
 from support.commission_ends import line_with
+from support.tiny_calibration import calibrate
+from support.videos import wait_for
 
 
 @pytest.mark.slow
@@ -64,3 +67,17 @@ def test_a_station_that_restarts_goes_on_counting_and_what_was_before_can_be_tak
     assert [action in trail for action in ('"teach"', '"calibrate"', '"calibration"', '"threshold"', '"go_back"')] == [
         True
     ] * 5
+
+
+@pytest.mark.slow
+def test_where_another_variant_takes_the_place_of_the_first_choice_the_page_is_about_it(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    spoil_golden(tiny_bundle, "onnx-fp32")
+    calibrate(tiny_bundle, 0.5)
+    calibrate(tiny_bundle, 0.7, variant="openvino-fp32")
+    with line_with(tiny_bundle, tmp_path) as line:
+        assert wait_for(lambda: line.get()["state"]["bundle"]["variant"] == "openvino-fp32", 60)
+        assert line.get()["state"]["bundle"]["threshold"] == 0.7
+        refused = line.ask("threshold", value=0.6, reason="a test")
+        assert (refused.status_code, refused.json()["reason"]) == (409, "other_variant")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from edge_ad.controllers.http.commission_views import check_variant
 from edge_ad.controllers.security import Role, add_token, read_trail
 from edge_ad.engines.processor import Processor
 from edge_ad.link.messages import InspectionFacts, Snapshot, StationState
-from edge_ad.page.commission import bundle_facts, find_place
+from edge_ad.page.assets import read_texts
+from edge_ad.page.commission import bundle_facts, find_place, previous_facts, scoring_now
 from edge_ad.page.findings import Finding, Findings
 from edge_ad.station.evidence import EvidenceRecord, EvidenceStore
 from edge_ad.verdict import State, Verdict
@@ -174,13 +176,72 @@ def test_a_threshold_is_that_of_the_variant_that_scores(
     facts = bundle_facts(str(tiny_bundle), place.settings)
     check_variant(None, place, facts)
     check_variant(a_snapshot(recipe, bundle, variant), place, facts)
-    said = "this device scores with openvino-fp32, because onnx-fp32 cannot be used here"
-    with pytest.raises(ProblemError, match=said):
+
+
+@pytest.mark.parametrize(
+    ("named", "said", "reason"),
+    [
+        pytest.param(None, "because onnx-fp32 cannot be used here", "other_variant", id="the-first-choice"),
+        pytest.param("onnx-fp32", "until it is started again with", "other_variant_until_restart", id="another-one"),
+    ],
+)
+def test_why_no_threshold_is_set_is_said_in_every_language(
+    one: Commissioned, tiny_bundle: Path, named: str | None, said: str, reason: str
+) -> None:
+    place = find_place(one.folder / "station.toml", "a", "top")
+    place = replace(place, settings=msgspec.structs.replace(place.settings, variant=named))
+    facts = bundle_facts(str(tiny_bundle), place.settings)
+    with pytest.raises(ProblemError, match=f"this device scores with openvino-fp32,? {said}") as refused:
         check_variant(a_snapshot("a", "tiny@1", "openvino-fp32"), place, facts)
-    named = replace(place, settings=msgspec.structs.replace(place.settings, variant="onnx-fp32"))
-    said = "this device scores with openvino-fp32, until it is started again with onnx-fp32"
-    with pytest.raises(ProblemError, match=said):
-        check_variant(a_snapshot("a", "tiny@1", "openvino-fp32"), named, facts)
+    problem = refused.value.problem
+    assert (problem.reason, problem.names) == (reason, {"running": "openvino-fp32", "wanted": "onnx-fp32"})
+    texts = [table[f"refused_{reason}"] for table in read_texts(Path(str(files("edge_ad.page"))) / "texts").values()]
+    assert len(texts) == 3
+    assert [("{running}" in text, "{wanted}" in text) for text in texts] == [(True, True)] * 3
+
+
+def test_the_page_speaks_of_the_variant_that_scores(one: Commissioned, tiny_bundle: Path) -> None:
+    calibrate(tiny_bundle, 0.7, variant="openvino-fp32")
+    bundle = Bundle.open(tiny_bundle)
+    keep(one.folder / "evidence", bundle.artefact_sha256(bundle.variant("openvino-fp32")), {0.6: None, 0.75: "bad"})
+    before = one.web.get(f"{PLACE}/threshold", params={"value": 0.8}).json()
+    assert (before["before"], before["kept"]) == (0.5, 0)
+    one.served.station.scores("top", a_snapshot("a", "tiny@1", "openvino-fp32").inspections["top"])
+    assert wait_for(lambda: one.state()["bundle"]["variant"] == "openvino-fp32", 60)
+    assert one.state()["bundle"]["threshold"] == 0.7
+    change = one.web.get(f"{PLACE}/threshold", params={"value": 0.8}).json()
+    assert (change["before"], change["kept"], change["accepted"], change["bad_accepted"]) == (0.7, 2, 1, 1)
+    refused = one.ask("threshold", value=0.8, reason="because")
+    assert (refused.status_code, refused.json()["reason"]) == (409, "other_variant")
+    assert refused.json()["names"]["running"] == "openvino-fp32"
+
+
+@pytest.mark.parametrize(
+    ("title", "calibrated", "named", "expected"),
+    [
+        pytest.param("tiny@1", True, None, ["openvino-fp32", "openvino-fp32"], id="the-same-bundle"),
+        pytest.param("tiny@2", True, None, ["onnx-fp32", "onnx-fp32"], id="another-bundle"),
+        pytest.param("tiny@1", False, None, ["onnx-fp32", "onnx-fp32"], id="not-calibrated"),
+        pytest.param("tiny@1", True, "onnx-fp32", ["openvino-fp32", "onnx-fp32"], id="named-for-the-next-start"),
+    ],
+)
+def test_which_variant_a_bundle_in_force_and_the_one_before_are_shown_with(
+    one: Commissioned,
+    tiny_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    title: str,
+    calibrated: bool,
+    named: str | None,
+    expected: list[str],
+) -> None:
+    calibrate(tiny_bundle, 0.7, "default" if calibrated else "night", "openvino-fp32")
+    monkeypatch.setattr("edge_ad.page.commission.previous_bundle", lambda _: str(tiny_bundle))
+    place = find_place(one.folder / "station.toml", "a", "top")
+    place = replace(place, settings=msgspec.structs.replace(place.settings, variant=named))
+    running = scoring_now(a_snapshot("a", title, "openvino-fp32"), place)
+    before = previous_facts(place, running)
+    assert before is not None
+    assert [bundle_facts(str(tiny_bundle), place.settings, running).variant, before.variant] == expected
 
 
 def test_the_variant_of_a_group_is_the_one_that_is_calibrated_for_it(

@@ -59,6 +59,13 @@ def test_every_word_of_the_station_has_a_text(keys: list[str]) -> None:
     assert [key for key in keys if key not in TEXTS["en"]] == []
 
 
+def test_everything_that_commissioning_refuses_is_said_in_the_language_of_the_page() -> None:
+    sources = (Path(str(files("edge_ad.controllers.http"))) / f"commission_{name}.py" for name in ("routes", "views"))
+    found = {one for path in sources for one in re.findall(r'ProblemError\(\d+, "(\w+)"', path.read_text())}
+    assert {"shared", "signed", "uncalibrated"} <= found
+    assert {f"refused_{one}" for one in found} - TEXTS["en"].keys() == set()
+
+
 def test_every_kind_of_alarm_and_fault_has_a_headline() -> None:
     kinds = re.search(r"const KINDS = \[(.*)\]", STATIC["operate.js"])
     assert kinds is not None

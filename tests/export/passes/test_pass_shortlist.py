@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,9 +18,10 @@ from support.export_onnx import graph, operators, run
 
 from edge_ad_export.graph import backbone
 from edge_ad_export.graph.backbone import FLOAT_ONLY, SHORTLIST, Op, find_backbone
+from edge_ad_export.graph.embedded import to_openvino
 from edge_ad_export.passes import NearestPass, NeighbourTablePass, ShortlistPass, SimplifyPass
 from edge_ad_export.passes.shortlist import EXACT_PATCHES, directions_needed
-from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
+from edge_ad_export.quantize.int8_graph import OpenVinoInt8, onnx_ops, openvino_ops
 
 EngineName = Literal["onnxruntime", "openvino"]
 ENGINES = [pytest.param("onnxruntime", id="onnxruntime"), pytest.param("openvino", id="openvino")]
@@ -310,6 +312,24 @@ def test_the_exact_product_is_never_quantized_and_the_one_that_makes_the_shortli
     assert len(heavy) == 2
     assert len(found) == 2
     assert not any(name.startswith(FLOAT_ONLY) for name in found)
+
+
+def test_an_int8_file_keeps_all_bits_of_the_bank_of_the_exact_distances(tmp_path: Path) -> None:
+    """A bank in 16 bits next to its norms in 32 would make distances of other vectors."""
+    model, path = to_openvino(shortlisted(low_rank(600, seed=5))), tmp_path / "model.xml"
+
+    OpenVinoInt8(model, model).save(path)
+
+    products = [node for node in ov.Core().read_model(path).get_ops() if node.get_type_name() == "MatMul"]
+    stored = {
+        prefix: {
+            node.input(1).get_source_output().get_node().get_type_name()
+            for node in products
+            if node.get_friendly_name().startswith(prefix)
+        }
+        for prefix in (FLOAT_ONLY, SHORTLIST)
+    }
+    assert stored == {FLOAT_ONLY: {"Constant"}, SHORTLIST: {"Convert"}}
 
 
 def test_main_directions_hold_the_energy_that_is_asked_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -239,6 +240,12 @@ def test_targets(
     assert {(one.signed, one.seven_bits) for one in settings} == {(signed, seven_bits)}
 
 
+@pytest.mark.parametrize(("target", "search"), [("x86-avx2", False), ("x86-vnni", True)])
+def test_openvino_searches_in_float_without_vnni(target: str, *, search: bool) -> None:
+    assert {one.search for one in settings_for("openvino", "high", TARGETS[target])} == {search}
+    assert all(one.search for one in settings_for("onnxruntime", "high", TARGETS[target]))
+
+
 def timed(name: str, latencies_ms: list[float], size_bytes: int = 100) -> TimedVariant:
     return TimedVariant(RECIPES[name], latencies_ms, size_bytes)
 
@@ -356,8 +363,12 @@ def test_bfloat16_is_tried_where_it_can_gain(ids: tuple[str, ...], *, bf16: bool
 
 
 def test_bfloat16_that_cannot_be_measured_is_refused() -> None:
-    with pytest.raises(InputError, match=r"amx_bf16 or avx512_bf16\), and this one has none: leave it out"):
+    with pytest.raises(InputError, match="and this one has none: leave it out") as refused:
         chosen_recipes(("openvino-bf16",), bf16=False)
+
+    (named,) = re.findall(r"\((.+?)\)", str(refused.value))
+    enough = [Processor("x86_64", frozenset({one})).calculates_bf16 for one in named.split(" or ")]
+    assert enough == [True, True]
 
 
 def variant(name: str, latency_ms: float, size_bytes: int) -> Variant:
