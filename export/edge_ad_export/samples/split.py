@@ -156,7 +156,8 @@ def _numbered_parts(images: ImageSet, part_by: str | None) -> tuple[tuple[int, .
 
 def _too_few_parts(part_by: str | None, of: Sequence[int], needed: int) -> str:
     """One line for the user. ``of``: the part of each image."""
-    found = f"{counted(len(set(of)), 'part')} in {counted(len(of), 'image')}, {max(Counter(of).values())} of them in one"
+    largest = max(Counter(of).values())
+    found = f"{counted(len(set(of)), 'part')} in {counted(len(of), 'image')}, {largest} of them in one"
     expected = f"expected at least {needed} parts, so that {_JUDGING_PARTS_MIN} with {IMAGES_MIN} images or more judge"
     if part_by is None:
         return f"copies of one image count as one part: found {found}; {expected}; give other images (--images)"
