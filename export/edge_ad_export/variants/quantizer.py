@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad.errors import EngineError, ModelError
+from edge_ad.files import check_space
 from edge_ad_export.graph.backbone import find_backbone
 from edge_ad_export.graph.libraries import load_openvino
 from edge_ad_export.lowering.recipes import FloatModel
@@ -119,8 +120,13 @@ class Quantizer:
         """Takes in what the model sees of normals and of synthetic defects, uint8 ``[1, h, w, c]`` each.
 
         Quantizers see both: ranges taken from normals alone cut off the very activations that give a defect away.
+
+        Raises:
+            OutputError: the folder for temporary files has no room for them.
         """
-        np.save(self._pixels, np.concatenate([*pixels, *defects]))
+        shown = np.concatenate([*pixels, *defects])
+        check_space(self._folder, shown.nbytes, f"{self._folder.parent}, the folder for temporary files (TMPDIR)")
+        np.save(self._pixels, shown)
         normals, spoilt = ([kind[i] for i in evenly_spaced(len(kind), _PROBES // 2)] for kind in (pixels, defects))
         # In turn, so that evenly spaced ones of them are of both kinds.
         pairs = zip(normals, spoilt, strict=False)
