@@ -63,9 +63,10 @@ def fit_into_minutes(
     count = most_images(given, runs, setup.run_s, 60 * request.max_minutes)
     if count == given:
         return setup, None
+    run = f"{setup.run_s:.1f} s" if setup.run_s >= 0.1 else f"{setup.run_s * 1e3:.2f} ms"
     line = (
-        f"one run of the model takes {setup.run_s:.1f} s: {counted(count, 'image')} of {given} are used, so that "
-        f"measuring takes about {max(round(runs(count) * setup.run_s / 60), 1)} minutes (--max-minutes)"
+        f"one run of the model takes {run}: {counted(count, 'image')} of {given} are used, so that "
+        f"measuring takes about {counted(max(round(runs(count) * setup.run_s / 60), 1), 'minute')} (--max-minutes)"
     )
     images = setup.images.chosen(evenly_spaced(given, count))
     split = split_images(images, request.part_by) if request.asks_for_int8 else judge_with_all(images, request.part_by)

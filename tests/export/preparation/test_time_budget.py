@@ -72,7 +72,8 @@ def test_the_option_is_kept_and_said(tmp_path: Path) -> None:
     )
 
     assert result.exit_code == 0, result.output
-    assert "20 images of 30 are used, so that measuring takes about 1 minutes (--max-minutes)" in result.stderr
+    assert "20 images of 30 are used, so that measuring takes about 1 minute (--max-minutes)" in result.stderr
+    assert "one run of the model takes 0.0 s" not in result.stderr
     judging = Bundle.open(tmp_path / "b").manifest.judging
     assert judging is not None
     assert len(judging.images) == 20
