@@ -78,11 +78,6 @@ class Mixed:
         return replace(self, count=min(max(count, self.count + 1), self.most))
 
     @property
-    def last(self) -> Mixed:
-        """The form with as many of them in float as may be."""
-        return replace(self, count=self.most)
-
-    @property
     def mended(self) -> bool:
         """Whether all is in float but what is mended afterwards: products that make a shortlist."""
         shortlists = self.int8.quantized.shortlists
@@ -142,7 +137,7 @@ class Quantizer:
             self._made[engine] = self._best(engine)
         return self._made[engine]
 
-    def mended(self, engine: EngineName) -> Mixed | None:
+    def mended_form(self, engine: EngineName) -> Mixed | None:
         """The int8 graph with all in float but the products of a shortlist, whose errors are mended afterwards;
         ``None`` without such a product."""
         int8 = self.int8(engine)
