@@ -72,7 +72,7 @@ def test_parts_that_the_time_left_out_are_told(tmp_path: Path) -> None:
 
     assert len(set(split_images(images, request.part_by).groups)) == 2
     with pytest.raises(
-        InputError, match="found 2 parts in 20 images.* the 20 of 40 images for which --max-minutes 10 "
+        InputError, match=r"found 2 parts in 20 images.* the 20 of 40 images for which --max-minutes 10 "
     ):
         fit_into_minutes(setup, request, chosen_recipes(("onnx-int8",), bf16=False), 0)
 
