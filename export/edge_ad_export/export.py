@@ -113,18 +113,18 @@ def export_bundle(
     extractor = _import_extractor(request)
     imported = import_model(file, scorer_options(request.importing, extractor))
     check_fit(imported, extractor)
-    held_out = hold_out(_select(request, imported, extractor.snippet if extractor else 1), request)
-    images = held_out.images
+    selected = _select(request, imported, extractor.snippet if extractor else 1)
+    held_out = hold_out(selected, request)
     imported = learn_head(imported, request)
     graph = _least_portable(imported, extractor)
     baseline, recipes = baseline_for(graph), usable_recipes(recipes, graph)
     assumptions = (*(extractor.model.assumptions if extractor else ()), *imported.assumptions)
-    remarks = (*_remarks(images), *([held_out.note] if held_out.note else []), *labelled.remarks)
+    remarks = (*_remarks(selected), *([held_out.note] if held_out.note else []), *labelled.remarks)
     of_targets = remarks_on_targets(request.plan, this_processor(), int8=request.asks_for_int8)
     for line in (*assumptions, *remarks, *of_targets):
         notify(line)
     with _blaming(held_out.blame), BundleWriter(request.target, replace=request.replace) as writer:
-        setup = prepare(request, imported, images, notify, extractor)
+        setup = prepare(request, imported, held_out.images, notify, extractor)
         gate = _gate(request, imported)
         if setup.shortlisted is not None and not request.variants:
             recipes = with_shortlists(recipes)

@@ -22,6 +22,13 @@ def _parse_numbers(text: str) -> tuple[float, ...]:
         raise ValueError("expected numbers with commas between them") from None
 
 
+def _parse_ids(text: str) -> tuple[str, ...]:
+    ids = tuple(filter(None, map(str.strip, text.split(","))))
+    if not ids:
+        raise ValueError("expected ids of variants with commas between them; leave the option out to make all")
+    return ids
+
+
 def _parse_part_by(text: str) -> str:
     from edge_ad_export.samples.split import parse_part_by
 
@@ -30,7 +37,7 @@ def _parse_part_by(text: str) -> str:
 
 SIZE = Parsed("WxH", lambda text: Size(*parse_size(text)))
 _NUMBERS = Parsed("N,N,N", _parse_numbers)
-_IDS = Parsed("ID,ID", lambda text: tuple(filter(None, text.split(","))))
+_IDS = Parsed("ID,ID", _parse_ids)
 
 REQUEST = OptionGroup(
     _BUNDLE,

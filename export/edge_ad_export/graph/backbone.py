@@ -62,9 +62,9 @@ def is_heavy(weights: NDArray[np.floating]) -> bool:
     return weights.ndim == 2 and weights.size >= _HEAVY_ELEMENTS
 
 
-def find_backbone(ops: Sequence[Op], *, search: bool = True) -> frozenset[str]:
-    """The names of the operations that may be quantized. ``ops`` are in the order of execution; without ``search`` the
-    products that search a memory bank are not among them.
+def find_backbone(ops: Sequence[Op], *, shortlists: bool = True) -> frozenset[str]:
+    """The names of the operations that may be quantized. ``ops`` are in the order of execution. ``shortlists``: the
+    products that make the shortlist of a search are among them.
 
     These are the feature convolutions (all but smoothing ones), what lies between two of them, products with constant
     weights before one of them, and heavy ones or those of a shortlist after them. Not among them: the preprocessing,
@@ -79,9 +79,9 @@ def find_backbone(ops: Sequence[Op], *, search: bool = True) -> frozenset[str]:
     before, after = _reachable(features, feeds), _reachable(features, users)
     linear = {op.name for op in ops if op.linear}
     heavy = {op.name for op in ops if op.heavy and not op.name.startswith(FLOAT_ONLY)}
-    heavy |= {op.name for op in ops if op.name.startswith(SHORTLIST)}
-    found = frozenset(features) | (before & after) | (before & linear)
-    return found | (after & heavy) if search else found
+    of_shortlists = {op.name for op in ops if op.name.startswith(SHORTLIST)}
+    heavy = heavy | of_shortlists if shortlists else heavy - of_shortlists
+    return frozenset(features) | (before & after) | (before & linear) | (after & heavy)
 
 
 def _reachable(starts: Iterable[str], edges: Mapping[str, Iterable[str]]) -> frozenset[str]:

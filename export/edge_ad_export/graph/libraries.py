@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from edge_ad.engines.onnxruntime import load_onnxruntime
@@ -11,6 +12,7 @@ from edge_ad.engines.openvino import load_openvino, switch_off_telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = [
     "load_nncf",
@@ -20,7 +22,11 @@ __all__ = [
     "openvino_reason",
     "quiet_logs",
     "quiet_root",
+    "save_openvino",
 ]
+
+# The disk is full if so little cannot be written beside a file that OpenVINO could not write.
+_PROBE = bytes(1 << 20)
 
 
 def openvino_capabilities() -> tuple[str, ...]:
@@ -32,6 +38,21 @@ def openvino_reason(error: Exception) -> str:
     """Why OpenVINO failed, on one line: it says where first, and why last."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip() if lines else type(error).__name__
+
+
+def save_openvino(model: Any, path: Path, *, half: bool = False) -> None:
+    """Writes an ``openvino.Model`` to ``path``, and the weights beside it. ``half``: float weights are stored in 16
+    bits.
+
+    Raises:
+        OSError: it cannot be written, and why. OpenVINO itself only says that its stream failed.
+    """
+    try:
+        load_openvino().save_model(model, path, compress_to_fp16=half)
+    except RuntimeError as error:
+        with TemporaryFile(dir=path.parent) as file:
+            file.write(_PROBE)
+        raise OSError(f"OpenVINO says: {openvino_reason(error)}") from error
 
 
 def load_nncf() -> Any:

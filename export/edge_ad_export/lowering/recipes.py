@@ -14,7 +14,7 @@ import onnx_ir as ir
 from edge_ad.engines.processor import BF16_INSTRUCTIONS, this_processor
 from edge_ad.errors import InputError, ModelError
 from edge_ad_export.graph.embedded import find_embedded, to_openvino
-from edge_ad_export.graph.libraries import load_openvino, openvino_capabilities
+from edge_ad_export.graph.libraries import openvino_capabilities, save_openvino
 from edge_ad_export.lowering.engine_trial import try_openvino
 from edge_ad_export.passes.late_transpose import LateTransposePass
 
@@ -84,7 +84,7 @@ class FloatModel:
 
     def save_openvino(self, path: Path, *, half: bool) -> None:
         """Writes ``path`` and the ``.bin`` beside it. ``half``: float weights are stored in 16 bits."""
-        load_openvino().save_model(self.openvino, path, compress_to_fp16=half)
+        save_openvino(self.openvino, path, half=half)
 
 
 @dataclass(frozen=True)

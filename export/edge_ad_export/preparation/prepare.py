@@ -215,7 +215,7 @@ def prepare(
     if clip is not None and request.geometry.level == "object":
         raise InputError("--level object: a model of clips takes whole pictures; leave it out")
     options = replace(request.geometry, kernel=request.geometry.kernel or imported.kernel)
-    split = split_images(images, request.part_by) if request.asks_for_int8 else judge_with_all(images)
+    split = split_images(images, request.part_by) if request.asks_for_int8 else judge_with_all(images, request.part_by)
 
     first = None
     if extractor is not None and isinstance(images, ClipSet):

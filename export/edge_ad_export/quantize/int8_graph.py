@@ -11,7 +11,7 @@ import onnx_ir.passes.common as common_passes
 
 from edge_ad_export.graph.backbone import FLOAT_ONLY, SHORTLIST, Op, is_heavy
 from edge_ad_export.graph.builder import add_constant
-from edge_ad_export.graph.libraries import load_openvino
+from edge_ad_export.graph.libraries import save_openvino
 from edge_ad_export.graph.match import read_array
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class OpenVinoInt8:
         for name in floats:
             self._restore(nodes[name], nodes)
         _store_in_half(model)
-        load_openvino().save_model(model, path, compress_to_fp16=False)
+        save_openvino(model, path)
 
     def _restore(self, node: Any, nodes: dict[str, Any]) -> None:
         """Connects a float layer to its inputs in the original graph: the tensors before they were quantized."""

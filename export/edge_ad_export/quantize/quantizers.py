@@ -124,7 +124,7 @@ def quantize_with_onnxruntime(
     load_onnxruntime()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    nodes = sorted(find_backbone(onnx_ops(model.graph), search=settings.search))
+    nodes = sorted(find_backbone(onnx_ops(model.graph), shortlists=settings.shortlists))
     if not nodes:
         raise ModelError("the graph has no convolution with constant weights to quantize")
     try:
@@ -161,7 +161,7 @@ def quantize_with_nncf(model: Any, ops: Sequence[Op], feeds: Sequence[Any], sett
         ModelError: there is nothing to quantize, or NNCF does not know the graph.
     """
     nncf = load_nncf()
-    backbone = find_backbone(ops, search=settings.search)
+    backbone = find_backbone(ops, shortlists=settings.shortlists)
     if not backbone:
         raise ModelError("the graph has no convolution with constant weights to quantize")
     ignored = nncf.IgnoredScope(names=[op.name for op in ops if op.name not in backbone], validate=False)

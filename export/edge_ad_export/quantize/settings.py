@@ -90,8 +90,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ``tool``: which quantizer. ``calibrator``: how the range of an activation is found. ``preset``: of NNCF;
     ``performance`` gives symmetric ranges, which some kernels need. ``accurate_bias``: biases are corrected layer by
     layer. ``signed``: activations are int8 instead of uint8; OpenVINO decides this itself. ``seven_bits``: weights use
-    only 7 bits, for CPUs on which sums of 8-bit products saturate. ``search``: the products that search a memory bank
-    are quantized too.
+    only 7 bits, for CPUs on which sums of 8-bit products saturate. ``shortlists``: the products that make the shortlist
+    of a search are quantized too.
     """
 
     tool: Literal["onnxruntime", "nncf"]
@@ -100,7 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     accurate_bias: bool = False
     signed: bool = True
     seven_bits: bool = False
-    search: bool = True
+    shortlists: bool = True
 
     @property
     def label(self) -> str:
@@ -134,8 +134,8 @@ def settings_for(engine: Literal["onnxruntime", "openvino"], effort: Effort, tar
             accurate_bias=accurate_bias,
             signed=target.signed_activations,
             seven_bits=target.seven_bit_weights,
-            # There OpenVINO is no faster at large products in int8 than in float, as measured with AVX2.
-            search=not (engine == "openvino" and target.seven_bit_weights),
+            # There OpenVINO is no faster at this product in int8 than in float, as measured with AVX2.
+            shortlists=not (engine == "openvino" and target.seven_bit_weights),
         )
 
     fast, accurate = one("nncf"), one("nncf", accurate_bias=True)

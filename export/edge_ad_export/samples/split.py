@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edge_ad.errors import InputError
+from edge_ad.errors import InputError, counted
 from edge_ad_export.samples.clips import ClipSet
 from edge_ad_export.samples.images import IMAGES_MIN
 from edge_ad_metrics.sampling import evenly_spaced
@@ -31,6 +32,8 @@ _MOST_FITTING = 75
 _FEWEST = 2 * IMAGES_MIN
 # So many folders are taken for parts; two or three may as well be a lot each, of which neither may be missing.
 _FOLDERS_MIN = 5
+# How far figures can be relied on cannot be told by images that are all of one part.
+_JUDGING_PARTS_MIN = 2
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,18 @@ def parse_part_by(text: str) -> str:
     return text
 
 
-def judge_with_all(images: ImageSet) -> ImageSplit:
-    """Where nothing is quantized, no image has to be kept from the judge."""
-    return ImageSplit(images.chosen(()), images, tuple(range(len(images))))
+def judge_with_all(images: ImageSet, part_by: str | None = None) -> ImageSplit:
+    """Where nothing is quantized, no image has to be kept from the judge. ``part_by``: see :func:`split_images`.
+
+    Raises:
+        InputError: an image belongs to no part, or all of them are of one part.
+    """
+    if isinstance(images, ClipSet):
+        _check_no_parts(part_by)
+        return ImageSplit(images.chosen(()), images, tuple(range(len(images))))
+    of, by = _numbered_parts(images, part_by)
+    _check_several_parts(part_by, of)
+    return ImageSplit(images.chosen(()), images, of, by)
 
 
 def share_of_quantizer(count: int) -> int:
@@ -112,30 +124,50 @@ def split_images(images: ImageSet, part_by: str | None = None) -> ImageSplit:
     Clips are split in time, and those that share a frame with clips of the other side are left out.
 
     Raises:
-        InputError: an image belongs to no part, or all belong to one, or fewer than three images are left to judge.
+        InputError: an image belongs to no part, or fewer than two parts or three images are left to judge.
     """
     if isinstance(images, ClipSet):
-        if part_by is not None:
-            raise InputError("--part-by is for images, but clips are split in time: leave it out")
+        _check_no_parts(part_by)
         return _split_clips(images)
-    parts, by = _parts(images.paths, part_by)
-    numbers = {part: number for number, part in enumerate(dict.fromkeys(parts))}
-    of = [numbers[part] for part in parts]
+    of, by = _numbered_parts(images, part_by)
     if len(images) < _FEWEST:
-        return ImageSplit(images, images, tuple(of), shared=True)
+        _check_several_parts(part_by, of)
+        return ImageSplit(images, images, of, shared=True)
     chosen = _chosen_parts(of)
     fitting = [index for index, part in enumerate(of) if part in chosen]
     judging = [index for index, part in enumerate(of) if part not in chosen]
-    if not fitting or len(judging) < IMAGES_MIN:
-        raise InputError(
-            f"{_origin(part_by)} gives {len(numbers)} parts and leaves {len(judging)} of {len(images)} images to judge "
-            f"by: expected at least 2 parts and {IMAGES_MIN} images"
-        )
-    return ImageSplit(images.chosen(fitting), images.chosen(judging), tuple(of[index] for index in judging), by)
+    groups = tuple(of[index] for index in judging)
+    if not fitting or len(judging) < IMAGES_MIN or len(set(groups)) < _JUDGING_PARTS_MIN:
+        raise InputError(_too_few_parts(part_by, of, 1 + _JUDGING_PARTS_MIN))
+    return ImageSplit(images.chosen(fitting), images.chosen(judging), groups, by)
 
 
-def _origin(part_by: str | None) -> str:
-    return "splitting the images by their content" if part_by is None else f"--part-by {part_by!r}"
+def _check_no_parts(part_by: str | None) -> None:
+    if part_by is not None:
+        raise InputError("--part-by is for images, but clips are split in time: leave it out")
+
+
+def _check_several_parts(part_by: str | None, of: Sequence[int]) -> None:
+    """Where all images judge. ``of``: the part of each."""
+    if len(set(of)) < _JUDGING_PARTS_MIN:
+        raise InputError(_too_few_parts(part_by, of, _JUDGING_PARTS_MIN))
+
+
+def _numbered_parts(images: ImageSet, part_by: str | None) -> tuple[tuple[int, ...], str | None]:
+    """The number of the part of each image, and what the parts are."""
+    parts, by = _parts(images.paths, part_by)
+    numbers = {part: number for number, part in enumerate(dict.fromkeys(parts))}
+    return tuple(numbers[part] for part in parts), by
+
+
+def _too_few_parts(part_by: str | None, of: Sequence[int], needed: int) -> str:
+    """One line for the user. ``of``: the part of each image."""
+    largest = max(Counter(of).values())
+    found = f"{counted(len(set(of)), 'part')} in {counted(len(of), 'image')}, {largest} of them in one"
+    expected = f"expected at least {needed} parts, so that {_JUDGING_PARTS_MIN} with {IMAGES_MIN} images or more judge"
+    if part_by is None:
+        return f"copies of one image count as one part: found {found}; {expected}; give other images (--images)"
+    return f"--part-by {part_by!r}: found {found}; {expected}; give images of more parts (--images), or other parts"
 
 
 def _chosen_parts(of: Sequence[int]) -> set[int]:

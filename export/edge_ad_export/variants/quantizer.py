@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edge_ad.errors import EngineError, ModelError
+from edge_ad.files import check_space
 from edge_ad_export.graph.backbone import find_backbone
 from edge_ad_export.graph.libraries import load_openvino
 from edge_ad_export.lowering.recipes import FloatModel
@@ -77,11 +78,6 @@ class Mixed:
         return replace(self, count=min(max(count, self.count + 1), self.most))
 
     @property
-    def last(self) -> Mixed:
-        """The form with as many of them in float as may be."""
-        return replace(self, count=self.most)
-
-    @property
     def mended(self) -> bool:
         """Whether all is in float but what is mended afterwards: products that make a shortlist."""
         shortlists = self.int8.quantized.shortlists
@@ -119,8 +115,13 @@ class Quantizer:
         """Takes in what the model sees of normals and of synthetic defects, uint8 ``[1, h, w, c]`` each.
 
         Quantizers see both: ranges taken from normals alone cut off the very activations that give a defect away.
+
+        Raises:
+            OutputError: the folder for temporary files has no room for them.
         """
-        np.save(self._pixels, np.concatenate([*pixels, *defects]))
+        shown = np.concatenate([*pixels, *defects])
+        check_space(self._folder, shown.nbytes, f"{self._folder.parent}, the folder for temporary files (TMPDIR)")
+        np.save(self._pixels, shown)
         normals, spoilt = ([kind[i] for i in evenly_spaced(len(kind), _PROBES // 2)] for kind in (pixels, defects))
         # In turn, so that evenly spaced ones of them are of both kinds.
         pairs = zip(normals, spoilt, strict=False)
@@ -136,7 +137,7 @@ class Quantizer:
             self._made[engine] = self._best(engine)
         return self._made[engine]
 
-    def mended(self, engine: EngineName) -> Mixed | None:
+    def mended_form(self, engine: EngineName) -> Mixed | None:
         """The int8 graph with all in float but the products of a shortlist, whose errors are mended afterwards;
         ``None`` without such a product."""
         int8 = self.int8(engine)

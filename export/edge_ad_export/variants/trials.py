@@ -36,7 +36,7 @@ class TrialResults:
 def run_trials(setup: Setup, trials: Trials, root: Path, tell: Teller) -> TrialResults:
     """Makes the variants' files below ``root``; those of rejected variants are removed again.
 
-    An int8 variant that the gate refuses is followed by a mixed one: the layers that do most harm are in float.
+    An int8 variant is followed by its mixed form, where there is one, see :func:`add_mixed`.
 
     Raises:
         ModelError, InputError: on account of the imported model and the images, never of a variant.

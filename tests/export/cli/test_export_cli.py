@@ -141,6 +141,7 @@ def test_options_reach_the_bundle(tmp_path: Path, model: Path, normals: Path) ->
         pytest.param(["--color", "cmyk"], "'cmyk' is not one of", id="color"),
         pytest.param(["--variants", "onnx-fp64"], "no variant onnx-fp64: choose from onnx-fp32", id="variant"),
         pytest.param(["--variants", "onnx-mixed"], "a mixed variant is made where int8 fails the gate", id="mixed"),
+        pytest.param(["--variants", " ,"], "expected ids of variants with commas between them", id="no-variant"),
         pytest.param(["--importer", "keras"], "no importer 'keras': choose one of", id="importer"),
         pytest.param(["--color", "bgr"], "--color does not apply", id="option-of-another-importer"),
         pytest.param(["--max-images", "1"], "1 is not in the range", id="max-images"),

@@ -59,7 +59,7 @@ def test_of_the_head_only_the_heavy_product_is_quantized() -> None:
     )
 
     assert find_backbone(ops) == {"conv", "search", f"{SHORTLIST}of-few-vectors"}
-    assert find_backbone(ops, search=False) == {"conv"}
+    assert find_backbone(ops, shortlists=False) == {"conv", "search"}
 
 
 def test_a_product_that_no_feature_leads_to_is_left_alone() -> None:

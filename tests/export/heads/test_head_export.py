@@ -133,6 +133,7 @@ def test_images_that_a_head_has_learnt_from_are_not_measured_with(tmp_path: Path
     said: list[str] = []
     manifest = export_bundle(asked, said.append).bundle.manifest
     assert f"3 of the {before} images of --images are images of --fit too: they are left out" in " ".join(said)
+    assert "--max-images" not in " ".join(line for line in said if "are used" in line)
     assert manifest.provenance["images"] == before - 3
 
     held_out = hold_out(select_images(learn, 100), asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from support import tiny
 from edge_ad.errors import InputError
 from edge_ad_export.samples.clips import ClipSet, Frames
 from edge_ad_export.samples.images import ImageSet
-from edge_ad_export.samples.split import parse_part_by, split_images
+from edge_ad_export.samples.split import ImageSplit, judge_with_all, parse_part_by, split_images
 
 
 def written(folder: Path, names: list[str]) -> ImageSet:
@@ -73,12 +74,12 @@ def test_a_part_is_never_split(tmp_path_factory: pytest.TempPathFactory, parts: 
     try:
         split = split_images(images, r"part(\d+)_")
     except InputError as error:
-        assert "expected at least 2 parts and 3 images" in str(error)  # noqa: PT017
+        assert "expected at least 3 parts, so that 2 with 3 images or more judge" in str(error)  # noqa: PT017
         return
 
     sides = [{path.name.split("_")[0] for path in side.paths} for side in (split.fitting, split.judging)]
     assert sides[0].isdisjoint(sides[1])
-    assert len(set(split.groups)) == len(sides[1])
+    assert len(set(split.groups)) == len(sides[1]) >= 2
 
 
 def test_five_folders_are_parts_and_equal_files_stay_together(tmp_path: Path) -> None:
@@ -99,13 +100,58 @@ def test_five_folders_are_parts_and_equal_files_stay_together(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("part_by", "message"),
     [
-        pytest.param("folder", "gives 1 parts and leaves 6 of 6 images", id="one-part"),
+        pytest.param("folder", "found 1 part in 6 images, 6 of them in one; expected at least 3 parts", id="one-part"),
         pytest.param(r"lot(\d)", "finds no part in 6 of 6 names", id="no-match"),
     ],
 )
 def test_parts_that_cannot_be_split_are_a_line(tmp_path: Path, part_by: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         split_images(written(tmp_path, [f"{i}.png" for i in range(6)]), part_by)
+
+
+def test_a_single_part_never_judges_alone(tmp_path: Path) -> None:
+    images = written(tmp_path, [f"lot{lot}/{i}.png" for lot in range(2) for i in range(9)])
+
+    with pytest.raises(InputError, match="found 2 parts in 18 images, 9 of them in one; expected at least 3 parts"):
+        split_images(images, "folder")
+
+
+def test_copies_of_one_image_are_a_line(tmp_path: Path) -> None:
+    images = written(tmp_path, [f"{i}.png" for i in range(8)])
+    for path in images.paths:
+        path.write_bytes(b"the same")
+
+    with pytest.raises(InputError, match="copies of one image count as one part: found 1 part in 8 images"):
+        split_images(images)
+
+
+def test_where_all_judge_images_of_one_part_are_still_one(tmp_path: Path) -> None:
+    images = written(tmp_path, [f"part{i // 3}_{i}.png" for i in range(9)])
+
+    split = judge_with_all(images, r"part(\d)_")
+
+    assert (len(split.fitting), split.judging) == (0, images)
+    assert split.groups == (0, 0, 0, 1, 1, 1, 2, 2, 2)
+    with pytest.raises(InputError, match="finds no part in 9 of 9 names"):
+        judge_with_all(images, r"lot(\d)")
+    with pytest.raises(InputError, match="found 1 part in 9 images, 9 of them in one; expected at least 2 parts"):
+        judge_with_all(images, r"(part)")
+
+
+@pytest.mark.parametrize(
+    "split", [pytest.param(split_images, id="too-few-to-split"), pytest.param(judge_with_all, id="all")]
+)
+def test_a_single_part_never_judges_where_all_images_do(tmp_path: Path, split: Callable[..., ImageSplit]) -> None:
+    images = written(tmp_path, [f"{i}.png" for i in range(5)])
+    expected = "found 1 part in 5 images, 5 of them in one; expected at least 2 parts"
+
+    assert split(images).groups == (0, 1, 2, 3, 4)
+    with pytest.raises(InputError, match=expected):
+        split(images, "folder")
+    for path in images.paths:
+        path.write_bytes(b"the same")
+    with pytest.raises(InputError, match=f"copies of one image count as one part: {expected}"):
+        split(images)
 
 
 @pytest.mark.parametrize("text", [pytest.param("(", id="no-expression"), pytest.param("part", id="no-group")])

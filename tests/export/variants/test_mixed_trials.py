@@ -98,7 +98,7 @@ def test_what_takes_long_is_timed_in_fewer_rounds(
     assert found == pytest.approx([run_s * 1e3] * rounds)
 
 
-class _Shop:
+class _FakeMaker:
     """In place of a maker and its quantizer: a graph of forty layers, ``shortlists`` of them mended afterwards.
 
     The time of a form is that of the whole int8 graph, 10 ms, and ``float_ms`` for each layer in float, ``mended_ms``
@@ -110,7 +110,8 @@ class _Shop:
         shortlists = ("layer39",) if mended_ms else ()
         self._quantized = _Graph({}, shortlists=shortlists)
         self._int8 = Int8(self._quantized, cast("Any", SimpleNamespace(label="NNCF")))
-        self.tell = SimpleNamespace(say=lambda _: None)
+        self.said = list[str]()
+        self.tell = SimpleNamespace(say=self.said.append)
         self.trials = SimpleNamespace(plan=SimpleNamespace(measured=True, effort="normal"), gate=Gate())
         self.searched, self.looks = 0, list[int]()
         self.scored = list[int]()
@@ -142,8 +143,8 @@ class _Shop:
     def size_bytes(self, _recipe: Recipe) -> int:
         return 100
 
-    def mended(self, _engine: str) -> Mixed | None:
-        return Quantizer.mended(cast("Any", SimpleNamespace(int8=lambda _: self._int8)), "openvino")
+    def mended_form(self, _engine: str) -> Mixed | None:
+        return Quantizer.mended_form(cast("Any", SimpleNamespace(int8=lambda _: self._int8)), "openvino")
 
     def mixed(self, _engine: str, _gate: Gate, share: float, last: Mixed | None) -> Mixed:
         self.searched += 1
@@ -151,9 +152,9 @@ class _Shop:
         return Mixed(self._int8, self._int8.quantized.layers, 1, most)
 
 
-def mixed_of(shop: _Shop, int8_rejected: str | None = "not close enough") -> MadeVariant | None:
-    made = [shop.variant("openvino-fp32", 20.0), shop.variant("openvino-int8", 10.0, int8_rejected)]
-    found = mixed_trials.add_mixed(cast("Any", shop), made, cast("Any", lambda _recipe: shop))
+def mixed_of(maker: _FakeMaker, int8_rejected: str | None = "not close enough") -> MadeVariant | None:
+    made = [maker.variant("openvino-fp32", 20.0), maker.variant("openvino-int8", 10.0, int8_rejected)]
+    found = mixed_trials.add_mixed(cast("Any", maker), made, cast("Any", lambda _recipe: maker))
     assert [one.recipe.id for one in found[:2]] == ["openvino-fp32", "openvino-int8"]
     return found[2] if found[2:] else None
 
@@ -166,6 +167,7 @@ def mixed_of(shop: _Shop, int8_rejected: str | None = "not close enough") -> Mad
         pytest.param(4, 0.1, 15.0, [1, 4], 1, id="much-faster-than-the-mended-form"),
         pytest.param(39, 0.1, 15.0, [1, 4, 13, 39], 1, id="the-mended-form-is-the-last"),
         pytest.param(12, 0.5, 15.0, [1, 4, 39], 1, id="hardly-faster-than-the-mended-form"),
+        pytest.param(1, 50.0, 15.0, [39], 1, id="slower-than-float"),
         pytest.param(1, 0.5, 11.0, [39], 0, id="int8-is-hardly-faster-than-the-mended-form"),
         pytest.param(1, 0.1, 30.0, [1], 1, id="a-mended-form-that-saves-no-time"),
     ],
@@ -174,14 +176,16 @@ def mixed_of(shop: _Shop, int8_rejected: str | None = "not close enough") -> Mad
 def test_forms_are_tried_until_one_holds_that_is_worth_it(
     tmp_path: Path, needed: int, float_ms: float, mended_ms: float, scored: list[int], searched: int
 ) -> None:
-    shop = _Shop(tmp_path, needed=needed, float_ms=float_ms, mended_ms=mended_ms)
+    maker = _FakeMaker(tmp_path, needed=needed, float_ms=float_ms, mended_ms=mended_ms)
 
-    found = mixed_of(shop)
+    found = mixed_of(maker)
 
     assert found is not None
     assert (found.recipe.id, found.rejected, found.recipe.mended) == ("openvino-mixed", None, scored[-1] == 39)
-    assert (shop.scored, shop.searched) == (scored, searched)
-    assert shop.looks == [4] * len(scored)
+    assert (maker.scored, maker.searched) == (scored, searched)
+    assert maker.looks == [4] * len(scored)
+    assert "openvino-int8 fails the gate" in "".join(maker.said)
+    assert ("only its search stays in int8" in maker.said[-1]) is (searched == 0)
 
 
 @pytest.mark.parametrize(
@@ -194,27 +198,27 @@ def test_forms_are_tried_until_one_holds_that_is_worth_it(
 )
 @pytest.mark.usefixtures("engines_that_say_their_time")
 def test_int8_that_passes_has_the_mended_form_beside_it(tmp_path: Path, mended_ms: float, scored: list[int]) -> None:
-    shop = _Shop(tmp_path, needed=0, float_ms=0.1, mended_ms=mended_ms)
+    maker = _FakeMaker(tmp_path, needed=0, float_ms=0.1, mended_ms=mended_ms)
 
-    found = mixed_of(shop, int8_rejected=None)
+    found = mixed_of(maker, int8_rejected=None)
 
-    assert (shop.scored, shop.searched) == (scored, 0)
+    assert (maker.scored, maker.searched) == (scored, 0)
     assert [folder.name for folder in tmp_path.glob("variants/*")] == ([] if found is None else ["openvino-mixed"])
     assert (found is not None) is bool(scored)
 
 
 @pytest.mark.usefixtures("engines_that_say_their_time")
 def test_a_form_that_would_be_left_out_for_its_latency_is_not_scored(tmp_path: Path) -> None:
-    shop = _Shop(tmp_path, needed=1, float_ms=50.0)
+    maker = _FakeMaker(tmp_path, needed=1, float_ms=50.0)
 
-    found = mixed_of(shop)
+    found = mixed_of(maker)
 
     assert found is not None
     assert (found.recipe.id, found.rejected) == (
         "openvino-mixed",
         "3.00 times as slow as openvino-fp32, which is more precise",
     )
-    assert shop.scored == []
+    assert maker.scored == []
 
 
 @pytest.mark.parametrize(
