@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.errors import EngineError, FrameError, counted, every
+from edge_ad.engines.base import CompilingEngine
 from edge_ad.scoring.clip_memory import ClipRing, ClipState, Smoother
 from edge_ad.scoring.clip_samples import make_sampler
 from edge_ad.scoring.scorer import Measurement, Scorer
@@ -68,6 +69,11 @@ class ClipScorer(Scorer):
         if self._extractor is not None:
             self._extractor.run()
         self.engine.run()
+
+    def keep_compiled(self) -> None:
+        super().keep_compiled()
+        if isinstance(self._extractor, CompilingEngine):
+            self._extractor.keep_compiled()
 
     def close(self) -> None:
         super().close()
