@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from edge_ad.errors import counted
+from edge_ad.errors import InputError, counted
 from edge_ad_export.samples.defects import DEFECTS_MOST
 from edge_ad_export.samples.split import judge_with_all, share_of_quantizer, split_images
 from edge_ad_metrics.sampling import evenly_spaced
@@ -48,6 +48,9 @@ def fit_into_minutes(
 
     Taken for granted is that every variant takes as long as the imported model, as it does at worst. ``labelled``: how
     many images are scored besides, all of them. Of a two-stage model only the scorer's time is known.
+
+    Raises:
+        InputError: too few parts are among the images that are left.
     """
     int8 = sum(recipe.precision == "int8" for recipe in recipes)
     tiles = setup.preprocessor().layout(next(iter(setup.images))).tiles if setup.clip is None else 1
@@ -69,5 +72,11 @@ def fit_into_minutes(
         f"measuring takes about {counted(max(round(runs(count) * setup.run_s / 60), 1), 'minute')} (--max-minutes)"
     )
     images = setup.images.chosen(evenly_spaced(given, count))
-    split = split_images(images, request.part_by) if request.asks_for_int8 else judge_with_all(images, request.part_by)
-    return replace(setup, images=images, split=split), line
+    split_up = split_images if request.asks_for_int8 else judge_with_all
+    try:
+        return replace(setup, images=images, split=split_up(images, request.part_by)), line
+    except InputError as error:
+        raise InputError(
+            f"{error}; these are the {count} of {counted(given, 'image')} for which --max-minutes "
+            f"{request.max_minutes:g} leaves time: raise it"
+        ) from error

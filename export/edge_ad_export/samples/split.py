@@ -101,14 +101,13 @@ def judge_with_all(images: ImageSet, part_by: str | None = None) -> ImageSplit:
     """Where nothing is quantized, no image has to be kept from the judge. ``part_by``: see :func:`split_images`.
 
     Raises:
-        InputError: an image belongs to no part, or ``part_by`` puts all of them into one.
+        InputError: an image belongs to no part, or all of them are of one part.
     """
     if isinstance(images, ClipSet):
         _check_no_parts(part_by)
         return ImageSplit(images.chosen(()), images, tuple(range(len(images))))
     of, by = _numbered_parts(images, part_by)
-    if part_by is not None and len(set(of)) < _JUDGING_PARTS_MIN:
-        raise InputError(_too_few_parts(part_by, of, _JUDGING_PARTS_MIN))
+    _check_several_parts(part_by, of)
     return ImageSplit(images.chosen(()), images, of, by)
 
 
@@ -132,6 +131,7 @@ def split_images(images: ImageSet, part_by: str | None = None) -> ImageSplit:
         return _split_clips(images)
     of, by = _numbered_parts(images, part_by)
     if len(images) < _FEWEST:
+        _check_several_parts(part_by, of)
         return ImageSplit(images, images, of, shared=True)
     chosen = _chosen_parts(of)
     fitting = [index for index, part in enumerate(of) if part in chosen]
@@ -145,6 +145,12 @@ def split_images(images: ImageSet, part_by: str | None = None) -> ImageSplit:
 def _check_no_parts(part_by: str | None) -> None:
     if part_by is not None:
         raise InputError("--part-by is for images, but clips are split in time: leave it out")
+
+
+def _check_several_parts(part_by: str | None, of: Sequence[int]) -> None:
+    """Where all images judge. ``of``: the part of each."""
+    if len(set(of)) < _JUDGING_PARTS_MIN:
+        raise InputError(_too_few_parts(part_by, of, _JUDGING_PARTS_MIN))
 
 
 def _numbered_parts(images: ImageSet, part_by: str | None) -> tuple[tuple[int, ...], str | None]:

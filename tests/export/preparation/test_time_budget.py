@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,11 +14,13 @@ from support.export_models import Tiny
 
 from edge_ad.bundle import Bundle
 from edge_ad.cli import main
+from edge_ad.errors import InputError
 from edge_ad_export import ExportRequest, ModelFile, import_model
 from edge_ad_export.lowering.recipes import chosen_recipes
 from edge_ad_export.preparation.prepare import prepare
 from edge_ad_export.preparation.time_budget import fit_into_minutes, most_images
 from edge_ad_export.samples.images import select_images
+from edge_ad_export.samples.split import split_images
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,22 @@ def test_a_model_that_takes_seconds(tmp_path: Path) -> None:
     )
     assert [len(fewer.images), len(fewer.split.fitting), len(fewer.split.judging)] == [28, 11, 17]
     assert fit_into_minutes(setup, request, recipes, 5) == (setup, None)
+
+
+def test_parts_that_the_time_left_out_are_told(tmp_path: Path) -> None:
+    folder = tiny.write_images(tmp_path, export_models.parts(40))
+    for number, path in enumerate(sorted(folder.iterdir())):
+        path.rename(folder / f"{'a' * (number < 20) or 'c' * (number == 39) or 'b'}_{path.name}")
+    images = select_images(folder, 40)
+    request = ExportRequest(model=tmp_path, images=folder, target=tmp_path / "b", part_by="^([abc])_")
+    layout = SimpleNamespace(layout=lambda _image: SimpleNamespace(tiles=1))
+    setup: Any = SimpleNamespace(images=images, run_s=1e9, clip=None, preprocessor=lambda: layout)
+
+    assert len(set(split_images(images, request.part_by).groups)) == 2
+    with pytest.raises(
+        InputError, match=r"found 2 parts in 20 images.* the 20 of 40 images for which --max-minutes 10 "
+    ):
+        fit_into_minutes(setup, request, chosen_recipes(("onnx-int8",), bf16=False), 0)
 
 
 def test_the_option_is_kept_and_said(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from support import tiny
 from edge_ad.errors import InputError
 from edge_ad_export.samples.clips import ClipSet, Frames
 from edge_ad_export.samples.images import ImageSet
-from edge_ad_export.samples.split import judge_with_all, parse_part_by, split_images
+from edge_ad_export.samples.split import ImageSplit, judge_with_all, parse_part_by, split_images
 
 
 def written(folder: Path, names: list[str]) -> ImageSet:
@@ -135,6 +136,22 @@ def test_where_all_judge_images_of_one_part_are_still_one(tmp_path: Path) -> Non
         judge_with_all(images, r"lot(\d)")
     with pytest.raises(InputError, match="found 1 part in 9 images, 9 of them in one; expected at least 2 parts"):
         judge_with_all(images, r"(part)")
+
+
+@pytest.mark.parametrize(
+    "split", [pytest.param(split_images, id="too-few-to-split"), pytest.param(judge_with_all, id="all")]
+)
+def test_a_single_part_never_judges_where_all_images_do(tmp_path: Path, split: Callable[..., ImageSplit]) -> None:
+    images = written(tmp_path, [f"{i}.png" for i in range(5)])
+    expected = "found 1 part in 5 images, 5 of them in one; expected at least 2 parts"
+
+    assert split(images).groups == (0, 1, 2, 3, 4)
+    with pytest.raises(InputError, match=expected):
+        split(images, "folder")
+    for path in images.paths:
+        path.write_bytes(b"the same")
+    with pytest.raises(InputError, match=f"copies of one image count as one part: {expected}"):
+        split(images)
 
 
 @pytest.mark.parametrize("text", [pytest.param("(", id="no-expression"), pytest.param("part", id="no-group")])
