@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.errors import EngineError, FrameError, counted, every
 from edge_ad.engines.base import CompilingEngine
+from edge_ad.errors import EngineError, FrameError, counted, every
 from edge_ad.scoring.clip_memory import ClipRing, ClipState, Smoother
 from edge_ad.scoring.clip_samples import make_sampler
 from edge_ad.scoring.scorer import Measurement, Scorer
