@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.engines.base import CompilingEngine
 from edge_ad.errors import EngineError, FrameError, counted, every
 from edge_ad.scoring.clip_memory import ClipRing, ClipState, Smoother
 from edge_ad.scoring.clip_samples import make_sampler
@@ -70,10 +69,8 @@ class ClipScorer(Scorer):
             self._extractor.run()
         self.engine.run()
 
-    def keep_compiled(self) -> None:
-        super().keep_compiled()
-        if isinstance(self._extractor, CompilingEngine):
-            self._extractor.keep_compiled()
+    def _graphs(self) -> tuple[object, ...]:
+        return (self._extractor, *super()._graphs())
 
     def close(self) -> None:
         super().close()

@@ -156,8 +156,12 @@ class Scorer:
 
     def keep_compiled(self) -> None:
         """Keeps what its engines compiled when they were opened: only where the golden frames were replayed."""
-        if isinstance(self.engine, CompilingEngine):
-            self.engine.keep_compiled()
+        for graph in self._graphs():
+            if isinstance(graph, CompilingEngine):
+                graph.keep_compiled()
+
+    def _graphs(self) -> tuple[object, ...]:
+        return (self.engine,)
 
     def close(self) -> None:
         self.engine.close()
