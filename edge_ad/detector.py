@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_ad.bundle import DEFAULT_STATION, Bundle, Calibration, FrameLimits, Variant
 from edge_ad.bundle.calibrations import conformal_p_value
-from edge_ad.engines import EngineInfo, EngineOptions
+from edge_ad.engines import EngineInfo, EngineOptions, keeps_compiled
 from edge_ad.errors import (
     CalibrationError,
     EdgeAdError,
@@ -125,13 +125,13 @@ class Detector:
         """
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         choices = opened.choices(station) if variant is None else (opened.variant(variant),)
-        keeps = any(one.engine != "onnxruntime" for one in choices)
+        keeps = any(keeps_compiled(one.engine) for one in choices)
         passed_over: list[str] = []
         failure: EdgeAdError | None = None
         for chosen in choices:
             try:
                 options = engine
-                if engine is not None and keeps and chosen.engine == "onnxruntime":
+                if engine is not None and keeps and not keeps_compiled(chosen.engine):
                     options = replace(engine, cache_dir=None)  # it keeps no compiled models, another choice does
                 detector = cls._open_variant(
                     opened, chosen, station, options, self_test=self_test, calibrated=calibrated

@@ -6,7 +6,15 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from edge_ad.engines.base import Artefact, Engine, EngineInfo, EngineOptions, EngineOutput, Extractor
+from edge_ad.engines.base import (
+    Artefact,
+    Engine,
+    EngineInfo,
+    EngineOptions,
+    EngineOutput,
+    Extractor,
+    keeps_compiled,
+)
 from edge_ad.errors import InputError
 
 __all__ = [
@@ -17,6 +25,7 @@ __all__ = [
     "EngineOptions",
     "EngineOutput",
     "Extractor",
+    "keeps_compiled",
     "open_engine",
     "open_extractor",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from edge_ad.errors import InputError
 
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ENGINE_NAMES",
     "Artefact",
+    "CompilingEngine",
     "Engine",
     "EngineInfo",
     "EngineOptions",
     "EngineOutput",
     "Extractor",
     "choose_device",
+    "keeps_compiled",
 ]
 
 
@@ -85,7 +87,7 @@ class EngineOptions:
 class EngineInfo:
     """What was opened. ``threads`` is ``None`` where the engine chose itself and does not tell.
 
-    ``compiled``: the kept file of a compiled model that was opened; ``stored``: the file that one was kept in now.
+    ``compiled``: the kept file of a compiled model that was opened.
     ``notice``: a sentence if one could not be used or kept.
     """
 
@@ -95,7 +97,6 @@ class EngineInfo:
     precision: str
     threads: int | None
     compiled: Path | None = None
-    stored: Path | None = None
     notice: str | None = None
 
 
@@ -137,6 +138,20 @@ class Extractor(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class CompilingEngine(Protocol):
+    """An engine, or an extractor, that compiles its model and can keep the compiled form."""
+
+    def keep_compiled(self) -> None:
+        """Keeps what was compiled when it was opened, if anything was. ``info.notice`` says so where that fails."""
+        ...
+
+
+def keeps_compiled(engine: str) -> bool:
+    """Whether this engine keeps compiled models in :attr:`EngineOptions.cache_dir`; the other one refuses it."""
+    return engine == "openvino"
 
 
 def choose_device(engine: str, wanted: str, offered: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -92,9 +92,8 @@ class _OpenVinoGraph:
         self._request.set_tensor(shapes.name, ov.Tensor(self.input, shared_memory=True))
         self._outputs = {name: self._request.get_tensor(name).data for name in shapes.outputs}
         threads = compiled.get_property("INFERENCE_NUM_THREADS") if device == "CPU" else options.threads
-        self.info = EngineInfo(
-            "openvino", ov.__version__, device, precision, threads, made.used, made.stored, made.notice
-        )
+        self.info = EngineInfo("openvino", ov.__version__, device, precision, threads, made.used, made.notice)
+        self._keep = made.keep
 
     def _run(self) -> None:
         try:
@@ -102,7 +101,15 @@ class _OpenVinoGraph:
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed on a frame: {one_line(error)}") from error
 
+    def keep_compiled(self) -> None:
+        """Keeps what was compiled when it was opened, if anything was; see :mod:`edge_ad.engines.compiled`."""
+        keep, self._keep = self._keep, None
+        not_kept = None if keep is None else keep()
+        if not_kept is not None:
+            self.info = replace(self.info, notice=self.info.notice or not_kept)
+
     def close(self) -> None:
+        self._keep = None
         del self._outputs, self._request
 
 
@@ -159,13 +166,13 @@ def _device(core: Any, options: EngineOptions) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A compiled model. ``used``: the kept file that it was read from, ``stored``: the one that it is kept in now;
-    ``notice``: a sentence if one could not be used or written."""
+    """A compiled model. ``used``: the kept file that it was read from; ``notice``: a sentence if one could not be used.
+    ``keep``: keeps it, and returns a sentence if it cannot; ``None`` where nothing is to be kept."""
 
     model: Any
     used: Path | None = None
-    stored: Path | None = None
     notice: str | None = None
+    keep: Callable[[], str | None] | None = None
 
 
 def _compiled(core: Any, artefact: Artefact, device: str, config: dict[str, Any], options: EngineOptions) -> _Compiled:
@@ -183,14 +190,16 @@ def _compiled(core: Any, artefact: Artefact, device: str, config: dict[str, Any]
         except RuntimeError as error:
             notice = f"the compiled model {file} is not used: {one_line(error)}; the model is compiled again"
     compiled = core.compile_model(_read(core, artefact), device, config)
-    not_kept = models.store(file, _exported(compiled))
-    return _Compiled(compiled, stored=None if not_kept else file, notice=notice or not_kept)
+    return _Compiled(compiled, notice=notice, keep=lambda: _store(models, file, compiled))
 
 
-def _exported(compiled: Any) -> bytes:
+def _store(models: CompiledModels, file: Path, compiled: Any) -> str | None:
     stream = io.BytesIO()
-    compiled.export_model(stream)
-    return stream.getvalue()
+    try:
+        compiled.export_model(stream)
+    except RuntimeError as error:
+        return f"the compiled model is not kept: {one_line(error)}"
+    return models.store(file, stream.getvalue())
 
 
 def _read(core: Any, artefact: Artefact) -> Any:

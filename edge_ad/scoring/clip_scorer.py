@@ -69,6 +69,9 @@ class ClipScorer(Scorer):
             self._extractor.run()
         self.engine.run()
 
+    def _graphs(self) -> tuple[object, ...]:
+        return (self._extractor, *super()._graphs())
+
     def close(self) -> None:
         super().close()
         if self._extractor is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -20,27 +23,37 @@ def open_proven_scorer(
 ) -> tuple[Scorer, tuple[Replay, ...]]:
     """As :func:`open_scorer`, and its golden frames replayed.
 
-    A kept compiled model that gives other scores is deleted, and the variant is compiled again. If that gives other
-    scores, too, it is not kept.
+    A kept compiled model that gives other scores is deleted, and the variant is compiled again. What was compiled is
+    kept after the golden frames only: one that gives other scores must not take the room of one that scores.
 
     Raises:
         GoldenError: this device gives other scores or maps.
     """
     scorer = open_scorer(bundle, variant, options)
     try:
-        return scorer, replay(bundle, variant, scorer)
+        replays = replay(bundle, variant, scorer)
+        scorer.keep_compiled()
     except GoldenError:
         used = [info.compiled for info in scorer.engines if info.compiled is not None]
-        stored = [info.stored for info in scorer.engines if info.stored is not None]
         scorer.close()
-        for file in (*used, *stored):
-            file.unlink(missing_ok=True)
-        if not used:
+        if not used or options is None:
             raise
+        options = options if _deleted(used) else replace(options, cache_dir=None)
     except BaseException:
         scorer.close()
         raise
+    else:
+        return scorer, replays
     return open_proven_scorer(bundle, variant, options)
+
+
+def _deleted(files: list[Path]) -> bool:
+    try:
+        for file in files:
+            file.unlink(missing_ok=True)
+    except OSError:  # a folder that may only be read
+        return False
+    return True
 
 
 def open_scorer(bundle: Bundle, variant: Variant, options: EngineOptions | None = None) -> Scorer:

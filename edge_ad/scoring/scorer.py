@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.engines.base import Engine, EngineInfo
+from edge_ad.engines.base import CompilingEngine, Engine, EngineInfo
 from edge_ad.errors import FrameError, InputError
 from edge_ad.geometry import Layout, PreparedFrame, Preprocessor, Tile, find_regions, map_in_camera_pixels
 from edge_ad.scoring.frame_statistics import FrameGuard, frame_statistics
@@ -153,6 +153,15 @@ class Scorer:
 
     def miss(self, count: int = 1) -> None:
         """Says that ``count`` frames are missing; this changes nothing for a model of single frames."""
+
+    def keep_compiled(self) -> None:
+        """Keeps what its engines compiled when they were opened: only where the golden frames were replayed."""
+        for graph in self._graphs():
+            if isinstance(graph, CompilingEngine):
+                graph.keep_compiled()
+
+    def _graphs(self) -> tuple[object, ...]:
+        return (self.engine,)
 
     def close(self) -> None:
         self.engine.close()

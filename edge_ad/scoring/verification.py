@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.bundle import MANIFEST, Bundle, Variant
-from edge_ad.engines import EngineOptions
+from edge_ad.engines import EngineOptions, keeps_compiled
 from edge_ad.errors import EngineError, GoldenError, MissingExtraError
 from edge_ad.scoring.golden import Replay
 from edge_ad.scoring.opening import describe_choice, open_proven_scorer
@@ -118,7 +118,7 @@ def _verify(bundle: Bundle, variant: Variant, options: EngineOptions | None, rul
     checked = VerifiedVariant(variant.id, stations, (), min_runtime=variant.min_runtime, made_for=made_for)
     if not rules.must_run and target is not None and target not in made_for and made_for:
         return replace(checked, skipped=f"it is made for {' and '.join(made_for)}, and this CPU is {target}")
-    if options is not None and not rules.must_run and variant.engine == "onnxruntime":
+    if options is not None and not rules.must_run and not keeps_compiled(variant.engine):
         options = replace(options, cache_dir=None)  # it keeps no compiled models; the other engine may
     try:
         scorer, replays = open_proven_scorer(bundle, variant, options)

@@ -80,11 +80,11 @@ def open_for_station(
         EdgeAdError: the bundle cannot be used here, or not by a station.
     """
     from edge_ad.detector import Detector
-    from edge_ad.engines import EngineOptions
+    from edge_ad.engines import EngineOptions, keeps_compiled
 
     # Any of the choices may be the one that scores here.
     choices = bundle.choices(calibration) if variant is None else (bundle.variant(variant),)
-    keeps = any(one.engine == "openvino" for one in choices)
+    keeps = any(keeps_compiled(one.engine) for one in choices)
     folder = Path(cache) if cache is not None and keeps else None
     options = EngineOptions(device=device, threads=threads, cache_dir=folder, spin=False, flush_denormals=True)
     is_calibrated = not may_teach or _has_calibration(bundle, variant, calibration)

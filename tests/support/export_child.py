@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 
@@ -12,3 +13,7 @@ def die(signal_number: int) -> None:
 def fail(message: str) -> None:
     print("a library's chatter")  # noqa: T201
     raise RuntimeError(message)
+
+
+def run_out_of_room(target: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

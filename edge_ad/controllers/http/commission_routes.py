@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from edge_ad.controllers.http.answers import ProblemError, json_answer
 from edge_ad.controllers.http.commission_views import (
+    check_alone,
     check_variant,
     commission_answer,
     place_of,
@@ -31,7 +32,7 @@ from edge_ad.controllers.http.deploying import deployed
 from edge_ad.controllers.http.desk import Desk, Engineer, Viewer, Work, desk_of
 from edge_ad.controllers.http.requests import read_json
 from edge_ad.controllers.security import Who
-from edge_ad.errors import BundleError, EdgeAdError, InputError, one_line
+from edge_ad.errors import BundleError, EdgeAdError, one_line
 from edge_ad.page.commission import (
     CommissionedInspection,
     bundle_facts,
@@ -158,7 +159,7 @@ async def counting(request: Request, who: Engineer, recipe: Recipe, inspection: 
 
     def changed(before: TeachingSession) -> TeachingSession:
         if before.since == 0:
-            raise InputError("nothing was taught yet: begin with counting parts")
+            raise ProblemError(409, "not_begun", "nothing was taught yet: begin with counting parts")
         return msgspec.structs.replace(before, collecting=asked.collecting, wanted=asked.count or before.wanted)
 
     after = "on" if asked.collecting else "stop"
@@ -251,10 +252,10 @@ async def threshold(request: Request, who: Engineer, recipe: Recipe, inspection:
     desk = desk_of(request)
     asked = await read_json(request, ThresholdAsk, desk.settings.receive_s)
     place = await _idle(desk, recipe, inspection)
-    facts = await asyncio.to_thread(bundle_facts, place.bundle, place.settings)
-    check_variant(desk.gateway.view.snapshot, place, facts)
-    before = None if facts.threshold is None else f"{facts.threshold:g}"
-    after = f"{asked.value:g} ({asked.reason})"
+    facts = await asyncio.to_thread(check_variant, desk.gateway.view.snapshot, place)
+    if facts.threshold is None:
+        raise ProblemError(409, "uncalibrated", "this inspection is not calibrated: teach it good parts first")
+    before, after = f"{facts.threshold:g}", f"{asked.value:g} ({asked.reason})"
     target = place.folder.folder / "by-hand"
     order = ThresholdOrder(
         bundle=place.bundle,
@@ -317,17 +318,14 @@ async def _changed(
 ) -> None:
     """Changes the session of an inspection; who asked for it, and what came of it, stands in the audit trail."""
     place = await _idle(desk, *where)
-    if place.shared:
-        detail = f"{', '.join(place.shared)} would change along: give each inspection a calibration of its own name"
-        raise ProblemError(409, "shared", detail)
+    check_alone(place)
     async with desk.gateway.audited(action, who, target="/".join(where), after=after):
         await asyncio.to_thread(place.folder.change, version, who.name, made, forget=forget)
 
 
 async def _touch(who: Who, place: CommissionedInspection, version: int) -> None:
     """Nobody who has seen an older version may change anything after this."""
-    if place.shared:
-        raise InputError(f"{', '.join(place.shared)} would change along: give each a calibration of its own name")
+    check_alone(place)
     await asyncio.to_thread(place.folder.change, version, who.name, lambda before: before)
 
 

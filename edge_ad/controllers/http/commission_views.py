@@ -30,6 +30,7 @@ __all__ = [
     "CommissionAnswer",
     "KeptChange",
     "ThresholdChange",
+    "check_alone",
     "check_variant",
     "commission_answer",
     "place_of",
@@ -115,22 +116,32 @@ def commission_answer(desk: Desk, recipe: str, inspection: str) -> CommissionAns
     return CommissionAnswer(state=state, is_active=is_active, work=told)
 
 
-def check_variant(snapshot: Snapshot | None, place: CommissionedInspection, facts: BundleFacts) -> None:
-    """Raises :class:`ProblemError` where the station is known to score with another variant than that of ``facts``,
-    whose threshold would be changed for nothing."""
-    running = scoring_now(snapshot, place)
+def check_alone(place: CommissionedInspection) -> None:
+    """Raises :class:`ProblemError` where other inspections use the same thresholds, which would change along."""
+    if place.shared:
+        detail = f"{', '.join(place.shared)} would change along: give each inspection a calibration of its own name"
+        raise ProblemError(409, "shared", detail)
+
+
+def check_variant(snapshot: Snapshot | None, place: CommissionedInspection) -> BundleFacts:
+    """What the bundle is with the variant whose threshold would be changed.
+
+    Raises:
+        ProblemError: the station is known to score with another variant, so it would be changed for nothing.
+    """
+    running, facts = scoring_now(snapshot, place), bundle_facts(place.bundle, place.settings)
     if running is None or running.bundle != facts.title or running.variant == facts.variant:
-        return
-    reason, why = (
-        "other_variant",
-        f"because {facts.variant} cannot be used here: name "
-        f'variant = "{running.variant}" for the inspection in the station file, and set its threshold then',
-    )
-    if place.settings.variant is not None:
-        reason = "other_variant_until_restart"
-        why = f"until it is started again with {facts.variant} of its station file: set the threshold then"
+        return facts
     names = {"running": running.variant, "wanted": facts.variant}
-    raise ProblemError(409, reason, f"this device scores with {running.variant}, {why}", names=names)
+    scores = f"this device scores with {running.variant},"
+    if place.settings.variant is not None:
+        why = f"until it is started again with {facts.variant} of its station file: set the threshold then"
+        raise ProblemError(409, "other_variant_until_restart", f"{scores} {why}", names=names)
+    why = (
+        f"because {facts.variant} cannot be used here: name "
+        f'variant = "{running.variant}" for the inspection in the station file, and set its threshold then'
+    )
+    raise ProblemError(409, "other_variant", f"{scores} {why}", names=names)
 
 
 def threshold_change(desk: Desk, recipe: str, inspection: str, value: float) -> ThresholdChange:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 
-from edge_ad.errors import ModelError, one_line
+from edge_ad.errors import ModelError, OutputError, one_line
+from edge_ad.files import output_error
 
 __all__ = ["run_isolated"]
 
 _CHARACTERS_MAX = 400
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run_isolated(step: str, function: str, **arguments: object) -> None:
@@ -23,6 +28,7 @@ def run_isolated(step: str, function: str, **arguments: object) -> None:
 
     Raises:
         ModelError: the function raised, or the process died.
+        OutputError: the function could not write its result because there is no room.
     """
     command = [sys.executable, "-m", __name__, function, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
@@ -32,17 +38,24 @@ def run_isolated(step: str, function: str, **arguments: object) -> None:
         raise ModelError(f"{step} died of {name} ({why})")
     if done.returncode:
         lines = (done.stdout.strip() or done.stderr.strip()).splitlines() or [f"exit code {done.returncode}"]
-        raise ModelError(f"{step} failed: {lines[-1]}")
+        kind = OutputError if done.returncode == os.EX_IOERR else ModelError
+        raise kind(f"{step} failed: {lines[-1]}")
 
 
 def main() -> int:
     """In the child: standard output is for the one line that says what went wrong."""
     function, arguments = sys.argv[1:]
     module, _, name = function.partition(":")
+    given = json.loads(arguments)
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            getattr(importlib.import_module(module), name)(**json.loads(arguments))
+            getattr(importlib.import_module(module), name)(**given)
     except Exception as error:  # noqa: BLE001 - whatever a converter raises is told in one line
+        if isinstance(error, OSError) and (isinstance(error, OutputError) or error.errno in _NO_ROOM):
+            target = error.filename or given.get("target", tempfile.gettempdir())
+            told = error if isinstance(error, OutputError) else output_error(target, error)
+            print(one_line(told))  # noqa: T201
+            return os.EX_IOERR
         print(_short(error))  # noqa: T201
         return 1
     return 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge_ad.errors import ModelError
 from edge_ad_export.files.isolated import run_isolated
 from edge_ad_export.graph.embedded import embed, embedded_model, find_embedded
-from edge_ad_export.graph.libraries import load_openvino, openvino_reason
+from edge_ad_export.graph.libraries import load_openvino, openvino_reason, save_openvino
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -64,5 +64,4 @@ def model_info(model: ir.Model) -> Mapping[str, str]:
 
 def convert(source: str, target: str) -> None:
     """In the child process: writes the IR ``target``, weights in their own precision."""
-    openvino: Any = load_openvino()
-    openvino.save_model(openvino.convert_model(source), target, compress_to_fp16=False)
+    save_openvino(load_openvino().convert_model(source), Path(target))

@@ -6,6 +6,7 @@ import importlib
 import os
 import pickle
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,12 +35,11 @@ def torch_exported(source: str, target: str, trust_pickle: bool) -> None:
 
 def torchscript(source: str, target: str, shape: Sequence[int]) -> None:
     """TorchScript has no way to ONNX any more; OpenVINO reads it."""
-    from edge_ad_export.graph.libraries import load_openvino
+    from edge_ad_export.graph.libraries import load_openvino, save_openvino
 
-    openvino: Any = load_openvino()
     module = torch.jit.load(source, map_location="cpu").eval()
-    model = openvino.convert_model(module, input=[list(shape)], example_input=torch.zeros(*shape))
-    openvino.save_model(model, target, compress_to_fp16=False)
+    model = load_openvino().convert_model(module, input=[list(shape)], example_input=torch.zeros(*shape))
+    save_openvino(model, Path(target))
 
 
 def torch_factory(source: str, target: str, shape: Sequence[int], state_dict: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from edge_ad.engines.onnxruntime import load_onnxruntime
 from edge_ad.engines.openvino import load_openvino, switch_off_telemetry
+from edge_ad.errors import ModelError
+from edge_ad.files import output_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ __all__ = [
     "save_openvino",
 ]
 
-# The disk is full if so little cannot be written beside a file that OpenVINO could not write.
+# The disk is full if so little cannot be added to a file that OpenVINO could not write.
 _PROBE = bytes(1 << 20)
 
 
@@ -45,14 +46,20 @@ def save_openvino(model: Any, path: Path, *, half: bool = False) -> None:
     bits.
 
     Raises:
-        OSError: it cannot be written, and why. OpenVINO itself only says that its stream failed.
+        ModelError: OpenVINO has no way to write this graph.
+        OutputError: there is no room for it, say. OpenVINO itself only says that its stream failed.
     """
+    weights = path.with_suffix(".bin")
     try:
         load_openvino().save_model(model, path, compress_to_fp16=half)
     except RuntimeError as error:
-        with TemporaryFile(dir=path.parent) as file:
-            file.write(_PROBE)
-        raise OSError(f"OpenVINO says: {openvino_reason(error)}") from error
+        try:
+            with weights.open("ab") as file:
+                file.write(_PROBE)
+        except OSError as why:
+            raise output_error(path, why) from error
+        weights.unlink()
+        raise ModelError(f"OpenVINO cannot write the graph: {openvino_reason(error)}") from error
 
 
 def load_nncf() -> Any:

@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from edge_ad_export.files.isolated import run_isolated
 from edge_ad_export.graph.embedded import embedded_model, find_embedded
-from edge_ad_export.graph.libraries import load_openvino
+from edge_ad_export.graph.libraries import load_openvino, save_openvino
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,13 +71,14 @@ def try_openvino(model: ir.Model, converted: Any) -> None:
 
     Raises:
         ModelError: OpenVINO crashed or refused the graph; the message names its rare operators.
+        OutputError: there is no room for it in the folder for temporary files.
     """
     rare = rare_operators(model)
     if not rare:
         return
     with TemporaryDirectory(prefix="edge-ad-") as folder:
         path = Path(folder) / "tried.xml"
-        load_openvino().save_model(converted, path, compress_to_fp16=False)
+        save_openvino(converted, path)
         run_isolated(
             f"running the graph in OpenVINO, which has {', '.join(rare)} in it,",
             f"{__name__}:{run_openvino_once.__name__}",

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from edge_ad.errors import ModelError, one_line
 from edge_ad_export.files.isolated import run_isolated
 from edge_ad_export.graph.backbone import find_backbone
-from edge_ad_export.graph.libraries import load_nncf, load_onnxruntime, load_openvino, quiet_root
+from edge_ad_export.graph.libraries import load_nncf, load_onnxruntime, load_openvino, quiet_root, save_openvino
 from edge_ad_export.quantize.int8_graph import onnx_ops, openvino_ops
 from edge_ad_export.quantize.settings import Settings
 
@@ -35,6 +35,7 @@ def quantize_apart(model: Path, pixels: Path, target: Path, settings: Settings) 
 
     Raises:
         ModelError: the quantizer refused the graph, or died; ``target`` may be half written then.
+        OutputError: there is no room for it.
     """
     run_isolated(
         f"quantizing with {settings.label}",
@@ -59,9 +60,8 @@ def quantize_file(model: str, pixels: str, target: str, settings: object) -> Non
     chosen = msgspec.convert(settings, Settings)
     frames = [frame[None] for frame in np.load(pixels)]
     if model.endswith(".xml"):
-        ov = load_openvino()
-        graph = ov.Core().read_model(model)
-        ov.save_model(quantize_with_nncf(graph, openvino_ops(graph), frames, chosen), target, compress_to_fp16=False)
+        graph = load_openvino().Core().read_model(model)
+        save_openvino(quantize_with_nncf(graph, openvino_ops(graph), frames, chosen), Path(target))
     else:
         _quantize_onnx_file(model, frames, target, chosen)
 

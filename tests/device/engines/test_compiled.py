@@ -16,8 +16,10 @@ from support.tiny_calibration import calibrate
 from edge_ad import Detector, EngineOptions
 from edge_ad.bundle import Bundle
 from edge_ad.engines import open_engine
+from edge_ad.engines.base import CompilingEngine
 from edge_ad.engines.compiled import CompiledModels
 from edge_ad.engines.processor import describe_processor
+from edge_ad.errors import GoldenError
 from edge_ad.scoring.verification import verify_bundle
 from edge_ad.update import open_for_station
 
@@ -69,6 +71,40 @@ def test_a_torn_file_is_damaged(tiny_bundle: Path, tmp_path: Path, length: int) 
     assert CompiledModels(file.parent).load(file)[0] is None
 
 
+def test_one_that_gives_other_scores_takes_no_room_of_the_one_that_scores(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder has room for one model, and the first choice gives other scores."""
+    folder = tmp_path / "kept"
+    file = first_start(tiny_bundle, folder)
+    monkeypatch.setattr(CompiledModels.__init__, "__defaults__", (file.stat().st_size * 3 // 2,))
+    bundle = Bundle.open(tiny.write_bundle(tmp_path / "other-scores", graph=tiny.model(scale=1 / 100)))
+    spoil_golden(bundle.path, VARIANT)
+    with pytest.raises(GoldenError):
+        Detector.open(bundle.path, VARIANT, engine=keeping(folder))
+
+    assert list(folder.iterdir()) == [file]
+    with Detector.open(tiny_bundle, VARIANT, engine=keeping(folder)) as detector:
+        assert detector.engine.compiled == file
+
+
+def test_a_kept_model_that_cannot_be_deleted_is_not_used(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = first_start(tiny_bundle, tmp_path / "kept")
+    other = file.with_name("other")
+    CompiledModels(file.parent).store(other, _compiled(tiny.model(scale=1 / 100), tmp_path))
+    other.replace(file)
+
+    def refuse(_: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(f"missing_ok={missing_ok}")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with Detector.open(tiny_bundle, VARIANT, engine=keeping(tmp_path / "kept")) as detector:
+        assert detector.engine.compiled is None
+    assert file.is_file()
+
+
 def test_a_kept_model_that_gives_other_scores_is_deleted(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +123,10 @@ def _compiled(model: onnx.ModelProto, folder: Path) -> bytes:
     engine_folder = folder / "other"
     source = Bundle.open(tiny.write_bundle(folder / "other-bundle", graph=model))
     artefact = source.artefact(source.variant(VARIANT))
-    open_engine("openvino", artefact, keeping(engine_folder)).close()
+    engine = open_engine("openvino", artefact, keeping(engine_folder))
+    assert isinstance(engine, CompilingEngine)
+    engine.keep_compiled()
+    engine.close()
     (file,) = engine_folder.iterdir()
     found, notice = CompiledModels(engine_folder).load(file)
     assert found is not None

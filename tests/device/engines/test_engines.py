@@ -11,6 +11,7 @@ from support import tiny
 
 from edge_ad.bundle import Bundle
 from edge_ad.engines import ENGINES, Artefact, Engine, EngineOptions, open_engine
+from edge_ad.engines.base import CompilingEngine
 from edge_ad.engines.onnxruntime import OnnxRuntimeEngine
 from edge_ad.engines.openvino import check_precision, load_openvino
 from edge_ad.errors import EngineError, InputError
@@ -106,7 +107,11 @@ def test_a_model_off_the_contract_is_refused(model: bytes, message: str) -> None
 def test_openvino_keeps_its_cache_where_it_was_told(tiny_bundle: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
-    opened(tiny_bundle, "openvino-fp32", EngineOptions(cache_dir=cache)).close()
+    engine = opened(tiny_bundle, "openvino-fp32", EngineOptions(cache_dir=cache))
+    assert list(cache.iterdir()) == []
+    assert isinstance(engine, CompilingEngine)
+    engine.keep_compiled()
+    engine.close()
     assert list(cache.iterdir())
 
 

@@ -174,8 +174,8 @@ def test_a_threshold_is_that_of_the_variant_that_scores(
 ) -> None:
     place = find_place(one.folder / "station.toml", "a", "top")
     facts = bundle_facts(str(tiny_bundle), place.settings)
-    check_variant(None, place, facts)
-    check_variant(a_snapshot(recipe, bundle, variant), place, facts)
+    assert check_variant(None, place) == facts
+    assert check_variant(a_snapshot(recipe, bundle, variant), place) == facts
 
 
 @pytest.mark.parametrize(
@@ -186,13 +186,12 @@ def test_a_threshold_is_that_of_the_variant_that_scores(
     ],
 )
 def test_why_no_threshold_is_set_is_said_in_every_language(
-    one: Commissioned, tiny_bundle: Path, named: str | None, said: str, reason: str
+    one: Commissioned, named: str | None, said: str, reason: str
 ) -> None:
     place = find_place(one.folder / "station.toml", "a", "top")
     place = replace(place, settings=msgspec.structs.replace(place.settings, variant=named))
-    facts = bundle_facts(str(tiny_bundle), place.settings)
     with pytest.raises(ProblemError, match=f"this device scores with openvino-fp32,? {said}") as refused:
-        check_variant(a_snapshot("a", "tiny@1", "openvino-fp32"), place, facts)
+        check_variant(a_snapshot("a", "tiny@1", "openvino-fp32"), place)
     problem = refused.value.problem
     assert (problem.reason, problem.names) == (reason, {"running": "openvino-fp32", "wanted": "onnx-fp32"})
     texts = [table[f"refused_{reason}"] for table in read_texts(Path(str(files("edge_ad.page"))) / "texts").values()]
@@ -288,3 +287,19 @@ def test_the_camera_is_compared_with_a_reference(one: Commissioned) -> None:
     assert set(one.web.get(f"{PLACE}/aids").json()) == {"shift"}
     assert one.web.get(f"{PLACE}/taught/..%2fsession.jpg").status_code == 404
     assert one.web.get(f"{PLACE}/taught/0000000000000000-00000001.jpg").status_code == 404
+
+
+def test_thresholds_that_others_share_are_refused_in_the_language_of_the_page(
+    one: Commissioned, tiny_bundle: Path
+) -> None:
+    with (one.folder / "station.toml").open("a") as file:
+        file.write(f'\n[inspect.side]\ncamera = "top"\nbundle = "{tiny_bundle}"\n')
+    for what, given in (("threshold", {"value": 0.8, "reason": "because"}), ("teach", {"count": 9})):
+        refused = one.ask(what, **given)
+        assert (refused.status_code, refused.json()["reason"]) == (409, "shared")
+        assert refused.json()["detail"].startswith("side would change along")
+
+
+def test_counting_before_anything_was_taught_is_refused_in_the_language_of_the_page(one: Commissioned) -> None:
+    refused = one.ask("counting", collecting=True)
+    assert (refused.status_code, refused.json()["reason"]) == (409, "not_begun")

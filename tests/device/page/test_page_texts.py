@@ -62,7 +62,7 @@ def test_every_word_of_the_station_has_a_text(keys: list[str]) -> None:
 def test_everything_that_commissioning_refuses_is_said_in_the_language_of_the_page() -> None:
     sources = (Path(str(files("edge_ad.controllers.http"))) / f"commission_{name}.py" for name in ("routes", "views"))
     found = {one for path in sources for one in re.findall(r'ProblemError\(\d+, "(\w+)"', path.read_text())}
-    assert {"shared", "signed", "uncalibrated"} <= found
+    assert {"shared", "signed", "uncalibrated", "other_variant", "other_variant_until_restart", "not_begun"} <= found
     assert {f"refused_{one}" for one in found} - TEXTS["en"].keys() == set()
 
 

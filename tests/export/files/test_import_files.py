@@ -16,7 +16,7 @@ from support import export_models
 from support.export_imports import graph, run_exported, write_ir, write_onnx
 from support.paths import TESTS
 
-from edge_ad.errors import InputError, MissingExtraError, ModelError
+from edge_ad.errors import InputError, MissingExtraError, ModelError, OutputError
 from edge_ad.sources import read_image
 from edge_ad_export import ImportOptions, ModelFile, Size, import_model
 from edge_ad_export.files.formats import Format, find_source
@@ -141,6 +141,11 @@ def test_a_converter_that_dies_says_at_which_step(child: str, number: int, why: 
 def test_a_converter_that_fails_is_told_in_one_line(child: str) -> None:
     with pytest.raises(ModelError, match=r"^converting the model failed: RuntimeError: first second$"):
         run_isolated("converting the model", f"{child}:fail", message="first\n  second")
+
+
+def test_a_converter_without_room_names_the_file_and_what_to_do(child: str) -> None:
+    with pytest.raises(OutputError, match=r"^quantizing failed: /x/y.xml: cannot be written: .* free some space"):
+        run_isolated("quantizing", f"{child}:run_out_of_room", target="/x/y.xml")
 
 
 @pytest.mark.parametrize(
