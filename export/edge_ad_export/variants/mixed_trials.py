@@ -61,7 +61,7 @@ def _mixed_form(
         return _score_mixed(maker, int8.recipe, form, rivals, mended)
     if mended is None:
         return None
-    maker.score([mended.made], looks=_MIXED_FORMS)
+    maker.score([mended.made])  # no other form is tried, so there is nothing to correct for
     return mended.made
 
 

@@ -131,7 +131,7 @@ class _FakeMaker:
         made.label = str(floats)
         return made
 
-    def score(self, variants: list[MadeVariant], *, looks: int, **_: object) -> None:
+    def score(self, variants: list[MadeVariant], *, looks: int = 1, **_: object) -> None:
         self.looks.append(looks)
         self.scored.append(floats := len(self._quantized.tried[-1]))
         variants[0].agreement = cast("Any", "measured")
@@ -183,7 +183,7 @@ def test_forms_are_tried_until_one_holds_that_is_worth_it(
     assert found is not None
     assert (found.recipe.id, found.rejected, found.recipe.mended) == ("openvino-mixed", None, scored[-1] == 39)
     assert (maker.scored, maker.searched) == (scored, searched)
-    assert maker.looks == [4] * len(scored)
+    assert maker.looks == [4 if searched else 1] * len(scored)
     assert "openvino-int8 fails the gate" in "".join(maker.said)
     assert ("only its search stays in int8" in maker.said[-1]) is (searched == 0)
 
@@ -202,7 +202,7 @@ def test_int8_that_passes_has_the_mended_form_beside_it(tmp_path: Path, mended_m
 
     found = mixed_of(maker, int8_rejected=None)
 
-    assert (maker.scored, maker.searched) == (scored, 0)
+    assert (maker.scored, maker.searched, maker.looks) == (scored, 0, [1] * len(scored))
     assert [folder.name for folder in tmp_path.glob("variants/*")] == ([] if found is None else ["openvino-mixed"])
     assert (found is not None) is bool(scored)
 
