@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from edge_ad.bundle import DEFAULT_STATION, Bundle, Calibration, FrameLimits, Variant
 from edge_ad.bundle.calibrations import conformal_p_value
-from edge_ad.engines import EngineInfo, EngineOptions, keeps_compiled
+from edge_ad.engines import EngineInfo, EngineOptions
+from edge_ad.engines.base import keeps_compiled
 from edge_ad.errors import (
     CalibrationError,
     EdgeAdError,

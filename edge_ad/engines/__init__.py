@@ -13,7 +13,6 @@ from edge_ad.engines.base import (
     EngineOptions,
     EngineOutput,
     Extractor,
-    keeps_compiled,
 )
 from edge_ad.errors import InputError
 
@@ -25,7 +24,6 @@ __all__ = [
     "EngineOptions",
     "EngineOutput",
     "Extractor",
-    "keeps_compiled",
     "open_engine",
     "open_extractor",
 ]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_ad.bundle import MANIFEST, Bundle, Variant
-from edge_ad.engines import EngineOptions, keeps_compiled
+from edge_ad.engines import EngineOptions
+from edge_ad.engines.base import keeps_compiled
 from edge_ad.errors import EngineError, GoldenError, MissingExtraError
 from edge_ad.scoring.golden import Replay
 from edge_ad.scoring.opening import describe_choice, open_proven_scorer

@@ -80,7 +80,8 @@ def open_for_station(
         EdgeAdError: the bundle cannot be used here, or not by a station.
     """
     from edge_ad.detector import Detector
-    from edge_ad.engines import EngineOptions, keeps_compiled
+    from edge_ad.engines import EngineOptions
+    from edge_ad.engines.base import keeps_compiled
 
     # Any of the choices may be the one that scores here.
     choices = bundle.choices(calibration) if variant is None else (bundle.variant(variant),)
