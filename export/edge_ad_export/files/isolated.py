@@ -6,7 +6,6 @@ import contextlib
 import errno
 import importlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,9 @@ from edge_ad.files import output_error
 __all__ = ["run_isolated"]
 
 _CHARACTERS_MAX = 400
+# What the child ends with where its result could not be written; "an error in input or output" of sysexits.h, which
+# Python names on Unix only.
+_NOT_WRITTEN = 74
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -38,7 +40,7 @@ def run_isolated(step: str, function: str, **arguments: object) -> None:
         raise ModelError(f"{step} died of {name} ({why})")
     if done.returncode:
         lines = (done.stdout.strip() or done.stderr.strip()).splitlines() or [f"exit code {done.returncode}"]
-        kind = OutputError if done.returncode == os.EX_IOERR else ModelError
+        kind = OutputError if done.returncode == _NOT_WRITTEN else ModelError
         raise kind(f"{step} failed: {lines[-1]}")
 
 
@@ -55,7 +57,7 @@ def main() -> int:
             target = error.filename or given.get("target", tempfile.gettempdir())
             told = error if isinstance(error, OutputError) else output_error(target, error)
             print(one_line(told))  # noqa: T201
-            return os.EX_IOERR
+            return _NOT_WRITTEN
         print(_short(error))  # noqa: T201
         return 1
     return 0

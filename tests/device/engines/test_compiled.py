@@ -88,13 +88,19 @@ def test_one_that_gives_other_scores_takes_no_room_of_the_one_that_scores(
         assert detector.engine.compiled == file
 
 
+def kept_of_another_model(bundle: Path, folder: Path) -> Path:
+    """The kept file is whole, but holds the compiled form of another model of the same shapes."""
+    file = first_start(bundle, folder / "kept")
+    other = file.with_name("other")
+    CompiledModels(file.parent).store(other, _compiled(tiny.model(scale=1 / 100), folder))
+    other.replace(file)
+    return file
+
+
 def test_a_kept_model_that_cannot_be_deleted_is_not_used(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = first_start(tiny_bundle, tmp_path / "kept")
-    other = file.with_name("other")
-    CompiledModels(file.parent).store(other, _compiled(tiny.model(scale=1 / 100), tmp_path))
-    other.replace(file)
+    file = kept_of_another_model(tiny_bundle, tmp_path)
 
     def refuse(_: Path, missing_ok: bool = False) -> None:
         raise PermissionError(f"missing_ok={missing_ok}")
@@ -105,17 +111,13 @@ def test_a_kept_model_that_cannot_be_deleted_is_not_used(
     assert file.is_file()
 
 
-def test_a_kept_model_that_gives_other_scores_is_deleted(
-    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The kept file is whole, but holds the compiled form of another model of the same shapes."""
-    file = first_start(tiny_bundle, tmp_path / "kept")
-    other = file.with_name("other")
-    CompiledModels(file.parent).store(other, _compiled(tiny.model(scale=1 / 100), tmp_path))
-    other.replace(file)
+def test_a_kept_model_that_gives_other_scores_makes_room_for_the_right_one(tiny_bundle: Path, tmp_path: Path) -> None:
+    file = kept_of_another_model(tiny_bundle, tmp_path)
+    wrong = file.read_bytes()
 
     with Detector.open(tiny_bundle, VARIANT, engine=keeping(tmp_path / "kept")) as detector:
         assert detector.engine.compiled is None
+    assert file.read_bytes() != wrong
     assert verify_bundle(tiny_bundle, VARIANT, keeping(tmp_path / "kept")).problem is None
 
 
